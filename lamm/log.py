@@ -1,0 +1,34 @@
+"""The project's one logger.
+
+It prints to whatever `sys.stdout` is at the moment of the call, so that the engine's log file
+(which replaces `sys.stdout` by a tee) gets its lines too.
+"""
+
+import logging
+import sys
+from typing import TextIO
+
+
+class _CurrentStdout(logging.StreamHandler):  # type: ignore[type-arg]
+    """A stream handler that looks `sys.stdout` up at each record."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stdout
+
+
+def _make_logger() -> logging.Logger:
+    made = logging.getLogger("lamm")
+    if not made.handlers:
+        handler = _CurrentStdout()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        made.addHandler(handler)
+        made.setLevel(logging.INFO)
+        made.propagate = False
+    return made
+
+
+logger = _make_logger()

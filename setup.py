@@ -1,0 +1,36 @@
+"""Package definition: `lamm` (the library) and `lamm_trainers` (the folder `trainers/`)."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+CORE = [
+    "torch>=2.4",
+    "torchvision>=0.19",
+    "open_clip_torch>=2.30",
+    "yacs>=0.1.8",
+    "tabulate>=0.9",
+    "scikit-learn>=1.3",
+    "safetensors>=0.4.3",
+    "tqdm>=4.65",
+    "tensorboard>=2.14",
+]
+PLOTS = ["matplotlib>=3.8"]
+TEST = ["pytest>=8", "pytest-xdist>=3.5", "clip-anytorch>=2.5", *PLOTS]
+
+setup(
+    name="lamm-clip",
+    version="0.1.0",
+    description="LAMM: label alignment for multi-modal prompt learning, as trainers for the Dassl engine",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    packages=[*find_packages(include=["lamm", "lamm.*"]), "lamm_trainers"],
+    package_dir={"lamm_trainers": "trainers"},
+    package_data={"lamm.clip.tiny": ["*.safetensors", "*.json"], "lamm": ["py.typed"]},
+    install_requires=CORE,
+    extras_require={"plots": PLOTS, "test": TEST, "dev": [*TEST, "ruff>=0.6", "mypy>=1.11"]},
+)
