@@ -1,0 +1,98 @@
+"""The project's one view of a CLIP model, whichever library made it.
+
+Letters: B images, E embedding size.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lamm.clip.text_tower import TextTower
+from lamm.clip.tokenizer import Tokenizer
+from lamm.errors import BackboneError
+
+
+class ClipModel(nn.Module):
+    """A frozen CLIP: both towers, the logit scale and the tokenizer.
+
+    All parameters are frozen, and the model stays in evaluation mode whatever `train()` says, so that the batch
+    norms of a ResNet keep their statistics.
+
+    Args:
+        name: the backbone's name (`MODEL.BACKBONE.NAME`).
+        visual: the image tower, images [B, 3, H, W] to features [B, E].
+        text: view of the text tower.
+        logit_scale: logarithm of 1/τ.
+        tokenizer: the tokenizer that the text tower was trained with.
+        image_size: side of the square input, in pixels.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        visual: nn.Module,
+        text: TextTower,
+        logit_scale: nn.Parameter,
+        tokenizer: Tokenizer,
+        image_size: int,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.visual = visual
+        self.text = text
+        self.logit_scale = logit_scale
+        self.tokenizer = tokenizer
+        self.image_size = image_size
+        self.requires_grad_(False)
+        self.train(False)
+
+    @property
+    def embed_dim(self) -> int:
+        """E, the size of image and text features."""
+        return self.text.embed_dim
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype in which the image tower computes (outside autocast)."""
+        layers = (m for m in self.visual.modules() if isinstance(m, nn.Conv2d | nn.Linear))
+        return next(layers).weight.dtype
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """Image features [B, E], not normalised, of images [B, 3, H, W] in any floating dtype."""
+        return self.visual(images.to(self.dtype))
+
+    def check_image_size(self, size: int | Sequence[int]) -> None:
+        """Checks a configured input size, one side or (height, width).
+
+        Raises:
+            BackboneError: it is not the size that the image tower takes.
+        """
+        sides = (size, size) if isinstance(size, int) else tuple(size)
+        if sides != (self.image_size, self.image_size):
+            asked = " x ".join(str(side) for side in sides)
+            raise BackboneError(
+                f"INPUT.SIZE is {asked}, but {self.name} takes {self.image_size} x {self.image_size}: "
+                f"set INPUT.SIZE to ({self.image_size}, {self.image_size})"
+            )
+
+    def train(self, mode: bool = True) -> "ClipModel":
+        """Keeps evaluation mode: a frozen model has no other."""
+        super().train(False)
+        return self
+
+
+def image_size_of(visual: Any, name: str) -> int:
+    """Side of the square input of an image tower, in pixels.
+
+    Raises:
+        BackboneError: the tower does not say its size, or it is not square.
+    """
+    size = getattr(visual, "image_size", None) or getattr(visual, "input_resolution", None)
+    if size is None:
+        raise BackboneError(f"{name}: its image tower ({type(visual).__name__}) has no image_size; it can't be used")
+    sides = {int(size)} if not isinstance(size, tuple | list) else {int(side) for side in size}
+    if len(sides) != 1:
+        raise BackboneError(f"{name}: its image tower takes {tuple(size)} pixels; only square inputs are handled")
+    return sides.pop()

@@ -1,0 +1,127 @@
+"""Backbones named `open_clip:ARCH/TAG`: any of open_clip's models that has a causal CLIP text tower."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lamm.clip.download import DownloadError, fetch_pretrained
+from lamm.clip.text_traits import TextTraits
+from lamm.clip.tokenizer import Tokenizer, load_tokenizer
+from lamm.clip.weights_file import UNREADABLE, is_jit_archive, locate, read_state_dict
+from lamm.errors import BackboneError
+from lamm.log import logger
+from lamm.suggest import nearest
+
+PREFIX = "open_clip:"
+FOLDER_NAMES = (
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "model.safetensors",
+    "pytorch_model.bin",
+)
+PRECISIONS = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
+
+
+def load_open_clip(name: str, path: str, dtype: torch.dtype) -> tuple[nn.Module, Tokenizer]:
+    """The model object and the tokenizer of `open_clip:ARCH/TAG`, or of `open_clip:ARCH` with weights at `path`.
+
+    What can't work is refused before anything is downloaded or built.
+
+    Raises:
+        BackboneError: unknown architecture or tag, a text tower or tokenizer that can't be handled, QuickGELU that
+            does not match the weights, or weights that are not there.
+    """
+    import open_clip
+
+    architecture, tag = split_name(name)
+    config = open_clip.get_model_config(architecture)
+    assert config is not None, f"split_name let {architecture} pass"
+    TextTraits.from_config(config["text_cfg"]).require_clip(name)
+    tokenizer = load_tokenizer(architecture)
+    pretrained = _pretrained_config(architecture, tag)
+    if tag:
+        check_quick_gelu(architecture, tag, bool(config.get("quick_gelu")), bool(pretrained.get("quick_gelu")))
+    file = locate(path, FOLDER_NAMES) if path else _fetch(name, tag, pretrained)
+    logger.info(f"CLIP {name}: weights from {file}")
+    return _build(name, architecture, file, dtype), tokenizer
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Architecture and tag (may be empty) of `open_clip:ARCH/TAG`; a slash within ARCH counts as a dash.
+
+    Raises:
+        BackboneError: open_clip has no such architecture.
+    """
+    import open_clip
+
+    rest = name.removeprefix(PREFIX)
+    known = open_clip.list_models()
+    if rest.replace("/", "-") in known:
+        return rest.replace("/", "-"), ""
+    architecture, _, tag = rest.rpartition("/")
+    architecture = architecture.replace("/", "-") or tag
+    if architecture not in known:
+        guess = nearest(architecture, known)
+        raise BackboneError(
+            f'unknown open_clip architecture "{architecture}" in {name}; did you mean "{guess}"? '
+            "open_clip.list_models() names them all"
+        )
+    return architecture, tag
+
+
+def check_quick_gelu(architecture: str, tag: str, of_model: bool, of_weights: bool) -> None:
+    """Raises BackboneError when the weights of `tag` were trained with another activation than the model has."""
+    import open_clip
+
+    if of_model == of_weights:
+        return
+    base = architecture.removesuffix("-quickgelu")
+    fitting = f"{base}-quickgelu" if of_weights else base
+    advice = f"use {PREFIX}{fitting}/{tag}" if fitting in open_clip.list_models() else "choose another tag"
+    names = {True: "QuickGELU", False: "GELU"}
+    raise BackboneError(
+        f'{PREFIX}{architecture} computes {names[of_model]}, but its weights "{tag}" were trained with '
+        f"{names[of_weights]}: {advice}"
+    )
+
+
+def _pretrained_config(architecture: str, tag: str) -> dict[str, Any]:
+    """open_clip's description of a tag's weights; that of the sister architecture where the suffix differs."""
+    import open_clip
+    from open_clip.pretrained import get_pretrained_cfg
+
+    base = architecture.removesuffix("-quickgelu")
+    known = {t: a for a in (base, architecture) for t in open_clip.list_pretrained_tags_by_model(a)}
+    owner = known.get(tag.lower().replace("-", "_"))
+    if tag and owner is None:
+        tags = ", ".join(sorted(known)) or "none"
+        raise BackboneError(f'open_clip has no weights "{tag}" for {architecture}; its tags: {tags}')
+    return get_pretrained_cfg(owner, tag) if owner else {}
+
+
+def _fetch(name: str, tag: str, pretrained: dict[str, Any]) -> Path:
+    if not tag:
+        raise BackboneError(f"{name} names no weights: write {name}/TAG or set MODEL.BACKBONE.PATH to a weights file")
+    try:
+        return fetch_pretrained(pretrained)
+    except DownloadError as error:
+        source = (pretrained.get("hf_hub") or pretrained.get("url", "")).rstrip("/")
+        raise BackboneError(
+            f"{name}: no weights on this machine and no download ({error}): fetch {source} elsewhere and set "
+            "MODEL.BACKBONE.PATH to the file"
+        ) from error
+
+
+def _build(name: str, architecture: str, file: Path, dtype: torch.dtype) -> nn.Module:
+    import open_clip
+
+    if is_jit_archive(file):
+        raise BackboneError(f"{file} is a JIT archive in OpenAI's format: use it with an OpenAI name such as ViT-B/16")
+    try:
+        return open_clip.create_model(architecture, pretrained=str(file), precision=PRECISIONS[dtype]).eval()
+    except (*UNREADABLE, AttributeError, StopIteration) as error:
+        read_state_dict(file)  # says what is wrong with the file itself, if anything is
+        details = " ".join(str(error).split()[:40])
+        raise BackboneError(f"{file} does not fit {name}: {details}") from error

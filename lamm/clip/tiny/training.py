@@ -1,0 +1,167 @@
+"""Training of the embedded model: CLIP's contrastive loss on pictures drawn by code.
+
+Letters: B images of a batch, U distinct captions of a batch, L positions, D text width, E embedding size.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from tqdm import tqdm
+
+from lamm.clip.tiny import architecture
+from lamm.clip.tiny.corpus import draw_pairs
+from lamm.clip.tiny.weights import save_weights
+from lamm.log import logger
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+CHUNK = 2000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the embedded model is trained; the defaults made the weights in the package."""
+
+    pairs: int = 300_000
+    samples: int = 1_300_000
+    batch_size: int = 256
+    learning_rate: float = 1.0e-3
+    weight_decay: float = 0.05
+    warmup_steps: int = 500
+    seed: int = 1
+
+
+def draw_corpus(count: int, seed: int, workers: int) -> tuple[NDArray[np.uint8], list[str]]:
+    """Draw the pairs in chunks with seeds of their own: the same for any number of workers."""
+    sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
+    seeds = [seed * 1_000_003 + index for index in range(len(sizes))]
+    pictures = np.empty((count, 32, 32, 3), dtype=np.uint8)
+    captions: list[str] = []
+    with ProcessPoolExecutor(workers) as pool:
+        drawn = tqdm(pool.map(draw_pairs, sizes, seeds), total=len(sizes), desc="drawing", unit="chunk")
+        for some_pictures, some_captions in drawn:
+            pictures[len(captions) : len(captions) + len(some_captions)] = some_pictures
+            captions += some_captions
+    return pictures, captions
+
+
+class _Captions:
+    """Captions as numbers of distinct captions, and those as rows of compact token numbers."""
+
+    def __init__(self, captions: Sequence[str]) -> None:
+        import open_clip
+
+        tokenizer = open_clip.tokenizer.SimpleTokenizer()
+        distinct = {caption: number for number, caption in enumerate(dict.fromkeys(captions))}
+        rows = [[tokenizer.sot_token_id, *tokenizer.encode(text), tokenizer.eot_token_id] for text in distinct]
+        self.number = torch.tensor([distinct[caption] for caption in captions])
+        self.seen = torch.tensor(sorted({token for row in rows for token in row} | {0}))
+        compact = {int(token): index for index, token in enumerate(self.seen)}
+        self.end = torch.tensor([len(row) - 1 for row in rows])
+        self.rows = torch.zeros(len(rows), int(self.end.max()) + 1, dtype=torch.long)
+        for index, row in enumerate(rows):
+            self.rows[index, : len(row)] = torch.tensor([compact[token] for token in row])
+
+
+def _encode_text(model: nn.Module, tokens: Tensor, end: Tensor) -> Tensor:
+    """Features at the end tokens, with the positions after the longest caption cut away. Shape: (U, E)"""
+    length = int(end.max()) + 1
+    x = model.token_embedding(tokens[:, :length]) + model.positional_embedding[:length]
+    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
+    return model.ln_final(x[torch.arange(len(end)), end]) @ model.text_projection
+
+
+def contrastive_loss(image: Tensor, text: Tensor, caption: Tensor, scale: Tensor) -> Tensor:
+    """CLIP's loss with distinct captions: a caption's positives are all images that carry it.
+
+    Args:
+        image: unit features, (B, E).
+        text: unit features of the distinct captions, (U, E).
+        caption: the caption of each image, (B,).
+        scale: 1/τ.
+    """
+    logits = scale * image @ text.T
+    of_image = F.cross_entropy(logits, caption)
+    positives = F.one_hot(caption, len(text)).float()
+    of_text = -(positives * F.log_softmax(logits, dim=0)).sum(dim=0) / positives.sum(dim=0)
+    return (of_image + of_text.mean()) / 2
+
+
+def _learning_rate(step: int, steps: int, recipe: Recipe) -> float:
+    if step < recipe.warmup_steps:
+        return recipe.learning_rate * (step + 1) / recipe.warmup_steps
+    done = (step - recipe.warmup_steps) / max(1, steps - recipe.warmup_steps)
+    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    decayed = [p for p in model.parameters() if p.ndim >= 2]
+    free = [p for p in model.parameters() if p.ndim < 2]
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
+
+
+def train(recipe: Recipe, device: torch.device, workers: int, output: Path) -> None:
+    """Draw the corpus, train, and write the weights file.
+
+    Args:
+        recipe: sizes, rates and the seed.
+        device: where to train; matrix products run in bf16 autocast, attention as plain products (17 positions
+            are too few for the fused kernel to pay on a CPU).
+        workers: processes that draw.
+        output: the safetensors file to write.
+    """
+    torch.manual_seed(recipe.seed)
+    pictures, texts = draw_corpus(recipe.pairs, recipe.seed, workers)
+    captions = _Captions(texts)
+    logger.info("%d pairs, %d distinct captions, %d tokens", len(texts), len(captions.rows), len(captions.seen))
+
+    model = architecture.build()
+    table = architecture.untrained_token_rows()
+    model.token_embedding = nn.Embedding.from_pretrained(table[captions.seen], freeze=False)
+    model = model.to(device).train()
+    optimizer = _optimizer(model, recipe)
+    mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
+    std = torch.tensor(STD, device=device).view(1, 3, 1, 1)
+
+    steps = recipe.samples // recipe.batch_size
+    order = torch.Generator().manual_seed(recipe.seed)
+    picks = torch.empty(0, dtype=torch.long)
+    began, shown = time.time(), 0.0
+    bar = tqdm(range(steps), desc="training", unit="step")
+    for step in bar:
+        if len(picks) < recipe.batch_size:
+            picks = torch.cat([picks, torch.randperm(len(texts), generator=order)])
+        batch, picks = picks[: recipe.batch_size], picks[recipe.batch_size :]
+        images = torch.from_numpy(pictures[batch.numpy()]).to(device).permute(0, 3, 1, 2).float() / 255
+        distinct, caption = captions.number[batch].unique(return_inverse=True)
+        tokens, end = captions.rows[distinct].to(device), captions.end[distinct].to(device)
+        with sdpa_kernel(SDPBackend.MATH), torch.autocast(device.type, dtype=torch.bfloat16):
+            image = model.encode_image((images - mean) / std)
+            text = _encode_text(model, tokens, end)
+        image, text = F.normalize(image.float(), dim=-1), F.normalize(text.float(), dim=-1)
+        loss = contrastive_loss(image, text, caption.to(device), model.logit_scale.exp())
+        for group in optimizer.param_groups:
+            group["lr"] = _learning_rate(step, steps, recipe)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        with torch.no_grad():
+            model.logit_scale.clamp_(max=math.log(100))
+        shown = loss.item() if step == 0 else 0.98 * shown + 0.02 * loss.item()
+        if step % 50 == 0 or step == steps - 1:
+            bar.set_postfix(loss=f"{shown:.3f}", scale=f"{model.logit_scale.exp().item():.1f}")
+        if (step + 1) % 500 == 0 or step == steps - 1:
+            save_weights(model, captions.seen, output)
+            logger.info("step %d loss %.3f, %.0f s", step + 1, shown, time.time() - began)

@@ -1,0 +1,158 @@
+"""Split files: which image belongs to train, val or test, with its label and class name.
+
+The benchmark's format: one JSON object with the keys `train`, `val`, `test`, each a list of
+`[path, label, class name]`. A path is relative to the data set's image folder, with forward slashes. The order of
+a list counts: few-shot sampling depends on it.
+"""
+
+import hashlib
+import json
+import posixpath
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from os import PathLike
+from pathlib import Path, PureWindowsPath
+from typing import Any, NamedTuple
+
+from lamm.errors import DataError
+from lamm.files import write_text
+
+
+class SplitItem(NamedTuple):
+    """One image: POSIX path relative to the image folder, 0-based label, class name."""
+
+    path: str
+    label: int
+    classname: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """The three lists of a data set, in file order."""
+
+    train: list[SplitItem]
+    val: list[SplitItem]
+    test: list[SplitItem]
+
+    def items(self) -> list[SplitItem]:
+        """All images, train first, then val, then test."""
+        return [*self.train, *self.val, *self.test]
+
+
+PARTS = tuple(field.name for field in fields(Split))
+
+
+def read_split(path: str | PathLike[str]) -> Split:
+    """Read and check a split file.
+
+    Raises:
+        DataError: the file is missing or unreadable, is not JSON, or an entry is not `[path, label, class name]` with
+            a path that stays inside the image folder.
+    """
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"no split file at {path}; put it there or give another data root") from None
+    except OSError as error:
+        raise DataError(f"can't read the split file {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not valid JSON ({error}); fetch or write it again") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds no JSON object; expected one with the keys {', '.join(PARTS)}")
+    return Split(**{part: _read_part(content, part, path) for part in PARTS})
+
+
+def split_as_text(split: Split) -> str:
+    """The text of the split's file, character for character as the benchmark writes it."""
+    return json.dumps({part: getattr(split, part) for part in PARTS}, indent=4, separators=(",", ": "))
+
+
+def write_split(path: str | PathLike[str], split: Split) -> None:
+    """Write a split file (atomically)."""
+    write_text(path, split_as_text(split))
+
+
+def hash_of_split(split: Split) -> str:
+    """SHA-256 (hexadecimal) of what the split says; white space and key order of its file don't matter."""
+    return hashlib.sha256(split_as_text(split).encode("ascii")).hexdigest()
+
+
+def check_labels(split: Split, source: str | PathLike[str]) -> None:
+    """Check that labels are 0, 1, 2, … in `train`, that val and test have no others, and that each has one name.
+
+    Two labels may have the same name: they are two classes.
+
+    Args:
+        split: the whole split.
+        source: where it comes from, for the message.
+
+    Raises:
+        DataError: `train` or `test` is empty, a label is missing in `train`, or a label has two names.
+    """
+    for part in ("train", "test"):
+        if not getattr(split, part):
+            raise DataError(f'the list "{part}" of {source} is empty; a data set needs images in train and in test')
+    present = {item.label for item in split.train}
+    for expected, label in enumerate(sorted(present)):
+        if label != expected:
+            raise DataError(
+                f"{source} has no training image of label {expected}; labels must be 0, 1, 2, … with no gap"
+            )
+    name_of: dict[int, str] = {}
+    for item in split.items():
+        if item.label not in present:
+            raise DataError(f'"{item.path}" in {source} has label {item.label}, which no training image has')
+        name = name_of.setdefault(item.label, item.classname)
+        if name != item.classname:
+            raise DataError(f'label {item.label} has two names in {source}: "{name}" and "{item.classname}"')
+
+
+def _read_part(content: dict[str, Any], part: str, source: str | PathLike[str]) -> list[SplitItem]:
+    entries = content.get(part)
+    if not isinstance(entries, list):
+        raise DataError(f'{source} has no list "{part}"; expected the keys {", ".join(PARTS)}')
+    return list(_read_entries(entries, part, source))
+
+
+def _read_entries(entries: list[Any], part: str, source: str | PathLike[str]) -> Iterable[SplitItem]:
+    for position, entry in enumerate(entries):
+        where = f"{source}, {part}[{position}]"
+        if not isinstance(entry, list) or len(entry) != 3:
+            raise DataError(f"{where}: expected [path, label, class name], found {json.dumps(entry)[:80]}")
+        path, label, classname = entry
+        yield SplitItem(_read_path(path, where), _read_label(label, where), _read_name(classname, where))
+
+
+def _read_path(path: Any, where: str) -> str:
+    """Forward slashes, no `.` and `..`; joined to the image folder it can't leave it."""
+    if not _is_text(path) or "\0" in path:
+        raise DataError(f"{where}: the path {json.dumps(path)[:80]} is not a file name")
+    clean = posixpath.normpath(path.replace("\\", "/"))
+    if clean.startswith("/") or PureWindowsPath(clean).drive:
+        raise DataError(f'{where}: the path "{path}" is absolute; it must be relative to the image folder')
+    if clean == "." or clean.split("/")[0] == "..":
+        raise DataError(f'{where}: the path "{path}" leaves the image folder')
+    return clean
+
+
+def _read_label(label: Any, where: str) -> int:
+    if isinstance(label, str) and label.isdecimal() and len(label) < 10:
+        return int(label)
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)
+    if isinstance(label, bool) or not isinstance(label, int) or label < 0:
+        raise DataError(f"{where}: the label {json.dumps(label)[:80]} is not a whole number from 0")
+    return label
+
+
+def _read_name(classname: Any, where: str) -> str:
+    if not _is_text(classname):
+        raise DataError(f"{where}: the class name {json.dumps(classname)[:80]} is not a text with letters")
+    return classname
+
+
+def _is_text(value: Any) -> bool:
+    """Whether `value` is a string that is not blank and can be written as UTF-8."""
+    if not isinstance(value, str) or not value.strip():
+        return False
+    return not any("\ud800" <= character <= "\udfff" for character in value)

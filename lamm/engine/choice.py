@@ -1,0 +1,81 @@
+"""Which engine runs: upstream Dassl, or the embedded one.
+
+`LAMM_ENGINE=auto|dassl|embedded`. `auto` takes upstream when it is installed and passes its probe after mending, and
+otherwise the embedded engine. A program that has already imported dassl keeps it.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+
+import lamm
+from lamm.engine import upstream
+from lamm.errors import EngineError
+
+VARIABLE = "LAMM_ENGINE"
+VALUES = ("auto", "dassl", "embedded")
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """The engine in charge of this process.
+
+    Attributes:
+        name: `dassl` or `embedded`.
+        version: Of that engine.
+        reason: Why this one.
+    """
+
+    name: str
+    version: str
+    reason: str
+
+    def line(self) -> str:
+        """One line for the log."""
+        return f"Engine: {self.name} {self.version} ({self.reason})"
+
+
+def requested_engine() -> str:
+    """The value of LAMM_ENGINE; `auto` if it is unset or empty.
+
+    Raises:
+        EngineError: Another value than auto, dassl, embedded.
+    """
+    value = os.environ.get(VARIABLE) or "auto"
+    if value not in VALUES:
+        raise EngineError(f'{VARIABLE} is "{value}", but must be one of {", ".join(VALUES)}')
+    return value
+
+
+def choose_engine() -> EngineChoice:
+    """Decide for this process; upstream is imported and mended if it is chosen.
+
+    Raises:
+        EngineError: A wrong LAMM_ENGINE, or `dassl` where that can't run.
+    """
+    requested = requested_engine()
+    if requested == "embedded":
+        return _embedded(f"{VARIABLE}=embedded")
+    imported = "dassl" in sys.modules and not upstream.is_alias()
+    if not imported and not upstream.is_installed():
+        if requested == "dassl":
+            raise EngineError(
+                f"{VARIABLE}=dassl, but dassl is not installed; put a checkout of Dassl.pytorch on PYTHONPATH, "
+                f"or use {VARIABLE}=embedded"
+            )
+        return _embedded("dassl is not installed")
+    try:
+        version = upstream.prepare()
+    except upstream.UpstreamFault as fault:
+        if requested == "dassl":
+            raise EngineError(
+                f"{VARIABLE}=dassl, but the installed dassl can't run: {fault}; use {VARIABLE}=embedded"
+            ) from fault
+        return _embedded(f"the installed dassl can't run: {fault}")
+    if requested == "dassl":
+        return EngineChoice("dassl", version, f"{VARIABLE}=dassl")
+    return EngineChoice("dassl", version, "already imported" if imported else "installed, and it passed the probe")
+
+
+def _embedded(reason: str) -> EngineChoice:
+    return EngineChoice("embedded", lamm.__version__, reason)

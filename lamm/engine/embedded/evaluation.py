@@ -1,0 +1,122 @@
+"""Evaluators: from logits and labels, batch by batch, to the numbers that a run prints."""
+
+import os
+from collections import OrderedDict, defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import confusion_matrix, f1_score
+from torch import Tensor
+from yacs.config import CfgNode
+
+from lamm.engine.embedded.registry import Registry, check_availability
+from lamm.files import atomic_path
+
+EVALUATOR_REGISTRY = Registry("EVALUATOR")
+
+
+def build_evaluator(cfg: CfgNode, **kwargs: Any) -> "EvaluatorBase":
+    """The evaluator that `cfg.TEST.EVALUATOR` names."""
+    check_availability(cfg.TEST.EVALUATOR, EVALUATOR_REGISTRY.registered_names())
+    if cfg.VERBOSE:
+        print(f"Loading evaluator: {cfg.TEST.EVALUATOR}")
+    return EVALUATOR_REGISTRY.get(cfg.TEST.EVALUATOR)(cfg, **kwargs)
+
+
+class EvaluatorBase:
+    """What a trainer asks of an evaluator; a member of the registry takes `(cfg, lab2cname=None, **kwargs)`."""
+
+    def __init__(self, cfg: CfgNode) -> None:
+        self.cfg = cfg
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        raise NotImplementedError
+
+    def process(self, mo: Tensor, gt: Tensor) -> None:
+        """Take in one batch: the model's output and the labels."""
+        raise NotImplementedError
+
+    def evaluate(self) -> "OrderedDict[str, float]":
+        """Print and return the results; the first value is the one that selects the best model."""
+        raise NotImplementedError
+
+
+@EVALUATOR_REGISTRY.register()
+class Classification(EvaluatorBase):
+    """Accuracy, error rate and macro F1 in percent; on request accuracy per class and the confusion matrix.
+
+    Args:
+        cfg: `TEST.PER_CLASS_RESULT` and `TEST.COMPUTE_CMAT` choose the additions.
+        lab2cname: Class name of each label; needed per class.
+    """
+
+    def __init__(self, cfg: CfgNode, lab2cname: Mapping[int, str] | None = None, **kwargs: Any) -> None:
+        super().__init__(cfg)
+        if cfg.TEST.PER_CLASS_RESULT and lab2cname is None:
+            raise AssertionError("TEST.PER_CLASS_RESULT needs the class name of each label (lab2cname)")
+        self._lab2cname = lab2cname
+        self.reset()
+
+    def reset(self) -> None:
+        self._y_true: list[int] = []
+        self._y_pred: list[int] = []
+
+    def process(self, mo: Tensor, gt: Tensor) -> None:
+        """Take in logits [B, C] and labels [B]."""
+        self._y_pred.extend(mo.argmax(dim=1).cpu().tolist())
+        self._y_true.extend(gt.cpu().tolist())
+
+    def evaluate(self) -> "OrderedDict[str, float]":
+        total = len(self._y_true)
+        correct = sum(true == predicted for true, predicted in zip(self._y_true, self._y_pred, strict=True))
+        accuracy = 100.0 * correct / total
+        error = 100.0 - accuracy
+        # The mean over the classes that occur among the labels; others can't be right or wrong.
+        macro_f1 = 100.0 * float(
+            f1_score(self._y_true, self._y_pred, average="macro", labels=np.unique(self._y_true), zero_division=0)
+        )
+        print(
+            "=> result\n"
+            f"* total: {total:,}\n"
+            f"* correct: {correct:,}\n"
+            f"* accuracy: {accuracy:.1f}%\n"
+            f"* error: {error:.1f}%\n"
+            f"* macro_f1: {macro_f1:.1f}%"
+        )
+        results = OrderedDict(accuracy=accuracy, error_rate=error, macro_f1=macro_f1)
+        if self.cfg.TEST.PER_CLASS_RESULT:
+            results["perclass_accuracy"] = self._print_per_class()
+        if self.cfg.TEST.COMPUTE_CMAT:
+            self._save_confusion_matrix()
+        return results
+
+    def _print_per_class(self) -> Any:
+        """One line a class, sorted by label; the mean of their accuracies."""
+        if self._lab2cname is None:
+            raise AssertionError("TEST.PER_CLASS_RESULT needs the class name of each label (lab2cname)")
+        hits: defaultdict[int, list[int]] = defaultdict(list)
+        for true, predicted in zip(self._y_true, self._y_pred, strict=True):
+            hits[true].append(int(true == predicted))
+        print("=> per-class result")
+        accuracies = []
+        for label in sorted(hits):
+            total, correct = len(hits[label]), sum(hits[label])
+            accuracies.append(100.0 * correct / total)
+            print(
+                f"* class: {label} ({self._lab2cname[label]})\t"
+                f"total: {total:,}\tcorrect: {correct:,}\tacc: {accuracies[-1]:.1f}%"
+            )
+        mean = np.mean(accuracies)
+        print(f"* average: {mean:.1f}%")
+        return mean
+
+    def _save_confusion_matrix(self) -> None:
+        """Rows are the true classes, each summing to 1; a NumPy array of float64."""
+        matrix = confusion_matrix(self._y_true, self._y_pred, normalize="true")
+        path = os.path.join(self.cfg.OUTPUT_DIR, "cmat.pt")
+        with atomic_path(path) as temporary:
+            torch.save(matrix, temporary)
+        print(f"Confusion matrix is saved to {path}")

@@ -1,0 +1,75 @@
+"""The log file: everything printed to stdout also lands in it."""
+
+import os
+import sys
+import time
+from types import TracebackType
+from typing import Any, TextIO, cast
+
+
+class Logger:
+    """A stdout that writes to the console it replaces and to a file.
+
+    Every attribute that it lacks (`isatty`, `encoding`, `fileno`, …) is the console's. Closing it closes the file
+    alone. The file receives each line at once, so a killed run loses nothing.
+    """
+
+    def __init__(self, fpath: str | os.PathLike[str] | None = None, mode: str = "w") -> None:
+        self.console: TextIO = sys.stdout
+        self.file: TextIO | None = None
+        if fpath is not None:
+            os.makedirs(os.path.dirname(os.path.abspath(fpath)), exist_ok=True)
+            self.file = cast(TextIO, open(fpath, mode, encoding="utf-8"))  # noqa: SIM115
+
+    def write(self, msg: str) -> int:
+        """Write to both; complete lines reach the file at once."""
+        self.console.write(msg)
+        if self.file is not None:
+            self.file.write(msg)
+            if "\n" in msg:
+                self.file.flush()
+        return len(msg)
+
+    def flush(self) -> None:
+        """Flush both, the file down to the disk."""
+        self.console.flush()
+        if self.file is not None:
+            self.file.flush()
+            os.fsync(self.file.fileno())
+
+    def close(self) -> None:
+        """Close the file; what is printed later goes to the console alone."""
+        file, self.file = self.file, None
+        if file is not None:
+            file.close()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("console", "file"):
+            raise AttributeError(name)
+        return getattr(self.console, name)
+
+    def __enter__(self) -> "Logger":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def setup_logger(output: str | os.PathLike[str] | None = None, append: bool = False) -> None:
+    """Send stdout to a log file too, from now on.
+
+    Args:
+        output: A path that ends in `.txt` or `.log` is the file itself, any other is the folder of `log.txt`;
+            None or "" does nothing.
+        append: Continue an existing file. Otherwise it is kept and the new one gets the date as a suffix.
+    """
+    if not output:
+        return
+    path = os.fspath(output)
+    if not path.endswith((".txt", ".log")):
+        path = os.path.join(path, "log.txt")
+    if os.path.exists(path) and not append:
+        path += time.strftime("-%Y-%m-%d-%H-%M-%S")
+    sys.stdout = Logger(path, mode="a")  # type: ignore[assignment]

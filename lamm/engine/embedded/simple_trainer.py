@@ -1,0 +1,150 @@
+"""A trainer for one data manager, one model and one evaluator, built from a config."""
+
+import os
+import time
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+from yacs.config import CfgNode
+
+from lamm.engine.embedded.checkpoint import BEST_MODEL
+from lamm.engine.embedded.data_manager import DataManager
+from lamm.engine.embedded.evaluation import build_evaluator
+from lamm.engine.embedded.layers import count_num_param
+from lamm.engine.embedded.lr_scheduler import build_lr_scheduler
+from lamm.engine.embedded.modeling import SimpleNet
+from lamm.engine.embedded.optim import build_optimizer
+from lamm.engine.embedded.pretrained_weights import load_pretrained_weights
+from lamm.engine.embedded.trainer_base import TrainerBase
+
+
+class SimpleTrainer(TrainerBase):
+    """Checks the config, loads data, builds model and evaluator; tests after training.
+
+    The order is part of the contract: `check_cfg` runs before `self.cfg` exists; `build_model` may use `self.dm`,
+    `self.device`, `self.num_classes`, `self.lab2cname`, and sets `self.model` and registers what it trains.
+
+    Args:
+        cfg: The frozen config.
+    """
+
+    # None until `build_model` sets it, in trainers that use mixed precision.
+    scaler: Any = None
+
+    def __init__(self, cfg: CfgNode) -> None:
+        super().__init__()
+        self.check_cfg(cfg)
+        self.device = torch.device("cuda" if torch.cuda.is_available() and cfg.USE_CUDA else "cpu")
+        self.start_epoch = self.epoch = 0
+        self.max_epoch: int = cfg.OPTIM.MAX_EPOCH
+        self.output_dir: str = cfg.OUTPUT_DIR
+        self.cfg = cfg
+        self.build_data_loader()
+        self.build_model()
+        self.evaluator = build_evaluator(cfg, lab2cname=self.lab2cname)
+        self.best_result = -float("inf")
+
+    def check_cfg(self, cfg: CfgNode) -> None:
+        """Hook: refuse a config that the trainer can't use. Only the argument exists at this point."""
+
+    def build_data_loader(self) -> None:
+        """Set the loaders and what they tell about the classes."""
+        dm = DataManager(self.cfg)
+        self.train_loader_x = dm.train_loader_x
+        self.train_loader_u = dm.train_loader_u
+        self.val_loader = dm.val_loader
+        self.test_loader = dm.test_loader
+        self.num_classes = dm.num_classes
+        self.num_source_domains = dm.num_source_domains
+        self.lab2cname = dm.lab2cname
+        self.dm = dm
+
+    def build_model(self) -> None:
+        """Build, move and register the model; here a backbone with a linear classifier."""
+        cfg = self.cfg
+        print("Building model")
+        self.model: Any = SimpleNet(cfg, cfg.MODEL, self.num_classes)
+        if cfg.MODEL.INIT_WEIGHTS:
+            load_pretrained_weights(self.model, cfg.MODEL.INIT_WEIGHTS)
+        self.model.to(self.device)
+        print(f"# params: {count_num_param(self.model):,}")
+        self.optim = build_optimizer(self.model, cfg.OPTIM)
+        self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
+        self.register_model("model", self.model, self.optim, self.sched)
+        devices = torch.cuda.device_count()
+        if self.device.type == "cuda" and devices > 1:
+            print(f"Detected {devices} GPUs (use nn.DataParallel)")
+            self.model = nn.DataParallel(self.model)
+
+    def train(self) -> None:  # type: ignore[override]
+        """Train from the first epoch, or from a checkpoint, to the last; then test."""
+        super().train(self.start_epoch, self.max_epoch)
+
+    def before_train(self) -> None:
+        """Resume if there is something to resume, open the writer, start the clock."""
+        self.start_epoch = self.resume_model_if_exist(self.cfg.RESUME or self.cfg.OUTPUT_DIR)
+        self.init_writer(os.path.join(self.output_dir, "tensorboard"))
+        self.time_start = time.time()
+
+    def after_epoch(self) -> None:
+        """Validate if the best model is wanted, and save a checkpoint when one is due."""
+        best_wanted = not self.cfg.TEST.NO_TEST and self.cfg.TEST.FINAL_MODEL == "best_val"
+        if best_wanted:
+            result = self.test(split="val")
+            if result > self.best_result:
+                self.best_result = result
+                self.save_model(self.epoch, self.output_dir, val_result=result, model_name=BEST_MODEL)
+        done = self.epoch + 1
+        every = self.cfg.TRAIN.CHECKPOINT_FREQ
+        if done == self.max_epoch or (every > 0 and done % every == 0):
+            self.save_model(self.epoch, self.output_dir)
+
+    def after_train(self) -> None:
+        """Test the model that the config asks for, and close the writer."""
+        print("Finish training")
+        if not self.cfg.TEST.NO_TEST:
+            if self.cfg.TEST.FINAL_MODEL == "best_val":
+                print("Deploy the model with the best val performance")
+                self.load_model(self.output_dir)
+            else:
+                print("Deploy the last-epoch model")
+            self.test()
+        print(f"Elapsed: {timedelta(seconds=round(time.time() - self.time_start))}")
+        self.close_writer()
+
+    @torch.no_grad()
+    def test(self, split: str | None = None) -> float:
+        """Evaluate on the test set, or on the validation set if `split` is "val" and there is one.
+
+        Args:
+            split: None takes `cfg.TEST.SPLIT`.
+
+        Returns:
+            The evaluator's first result (accuracy in percent).
+        """
+        self.set_model_mode("eval")
+        self.evaluator.reset()
+        if (split or self.cfg.TEST.SPLIT) == "val" and self.val_loader is not None:
+            split, loader = "val", self.val_loader
+        else:
+            split, loader = "test", self.test_loader
+        print(f"Evaluate on the *{split}* set")
+        # disable=None: no bar where stderr is not a terminal.
+        for batch in tqdm(loader, disable=None):
+            images, labels = self.parse_batch_test(batch)
+            self.evaluator.process(self.model_inference(images), labels)
+        results = self.evaluator.evaluate()
+        for name, value in results.items():
+            self.write_scalar(f"{split}/{name}", value, self.epoch)
+        return next(iter(results.values()))
+
+    def model_inference(self, input: Any) -> Any:
+        """The output of `self.model`."""
+        return self.model(input)
+
+    def parse_batch_test(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """Images and labels, on the device."""
+        return batch["img"].to(self.device), batch["label"].to(self.device)

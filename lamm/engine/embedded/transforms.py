@@ -1,0 +1,205 @@
+"""From the names in `INPUT.TRANSFORMS` to the pipeline of training and test images.
+
+The order of the names means nothing: the pipeline has one fixed order, and test images only know resizing, the
+centre crop and the normalisations. The transforms are torchvision's.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torchvision import transforms as T
+from torchvision.transforms import AutoAugmentPolicy, InterpolationMode
+from yacs.config import CfgNode as CN
+
+from lamm.engine.embedded.errors import ChoiceError
+from lamm.engine.embedded.image_noise import GaussianNoise, InstanceNormalization
+from lamm.suggest import unknown_name
+
+INTERPOLATION_MODES = {
+    "bilinear": InterpolationMode.BILINEAR,
+    "bicubic": InterpolationMode.BICUBIC,
+    "nearest": InterpolationMode.NEAREST,
+}
+
+TRANSFORM_NAMES = (
+    "random_translation",
+    "random_crop",
+    "random_resized_crop",
+    "random_flip",
+    "center_crop",  # accepted; test images are always centre-cropped
+    "imagenet_policy",
+    "cifar10_policy",
+    "svhn_policy",
+    "randaugment",
+    "randaugment_fixmatch",
+    "randaugment2",
+    "colorjitter",
+    "randomgrayscale",
+    "gaussian_blur",
+    "cutout",
+    "normalize",
+    "gaussian_noise",
+    "instance_norm",
+)
+
+# A pipeline's step: the line that tells it, and what it does.
+Step = tuple[str, Callable[[Any], Any]]
+
+
+def build_transform(
+    cfg: CN, is_train: bool = True, choices: Sequence[str] | None = None
+) -> Callable[[Any], Any] | None:
+    """Build the pipeline from a PIL image to a float tensor [3, height, width].
+
+    Args:
+        cfg: The config; its INPUT node is read.
+        is_train: Training (augmented) or test pipeline.
+        choices: Names that stand in for `cfg.INPUT.TRANSFORMS`.
+
+    Returns:
+        The pipeline, or None under `INPUT.NO_TRANSFORM`.
+
+    Raises:
+        ChoiceError: (an AssertionError and ValueError) an unknown transform or interpolation, or a size that
+            is not two positive numbers.
+    """
+    if cfg.INPUT.NO_TRANSFORM:
+        print("Note: no transform is applied!")
+        return None
+    names = cfg.INPUT.TRANSFORMS if choices is None else choices
+    for name in names:
+        if name not in TRANSFORM_NAMES:
+            raise ChoiceError(unknown_name("transform", str(name), TRANSFORM_NAMES))
+    check_size(cfg.INPUT.SIZE)
+    steps = _train_steps(cfg.INPUT, set(names)) if is_train else _test_steps(cfg.INPUT, set(names))
+    print("Building transform_train" if is_train else "Building transform_test")
+    for line, _ in steps:
+        print(f"+ {line}")
+    return T.Compose([transform for _, transform in steps])
+
+
+def interpolation_mode(name: str) -> InterpolationMode:
+    """The interpolation that `INPUT.INTERPOLATION` names.
+
+    Raises:
+        ChoiceError: The name is unknown.
+    """
+    if name not in INTERPOLATION_MODES:
+        raise ChoiceError(unknown_name("INPUT.INTERPOLATION", name, INTERPOLATION_MODES))
+    return INTERPOLATION_MODES[name]
+
+
+def check_size(size: Sequence[int]) -> None:
+    """Accept two positive whole numbers.
+
+    Raises:
+        ChoiceError: It is anything else.
+    """
+    if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
+        raise ChoiceError(f"INPUT.SIZE has to be two whole numbers above 0 (height, width), got {size}")
+
+
+def _train_steps(options: CN, names: set[str]) -> list[Step]:
+    steps = _geometry(options, names) + _policies(options, names) + _colour(options, names)
+    steps.append(_to_tensor())
+    if "cutout" in names:
+        steps += _cutout(options)
+    if "normalize" in names:
+        steps.append(normalization(options))
+    if "gaussian_noise" in names:
+        noise = GaussianNoise(options.GN_MEAN, options.GN_STD)
+        steps.append((f"gaussian noise (mean={options.GN_MEAN}, std={options.GN_STD})", T.RandomApply([noise], 0.5)))
+    if "instance_norm" in names:
+        steps.append(("instance normalization", InstanceNormalization()))
+    return steps
+
+
+def _test_steps(options: CN, names: set[str]) -> list[Step]:
+    height, width = options.SIZE
+    resize = T.Resize(max(height, width), interpolation=interpolation_mode(options.INTERPOLATION))
+    steps: list[Step] = [
+        (f"resize the smaller edge to {max(height, width)}", resize),
+        (f"{height}x{width} center crop", T.CenterCrop((height, width))),
+        _to_tensor(),
+    ]
+    if "normalize" in names:
+        steps.append(normalization(options))
+    if "instance_norm" in names:
+        steps.append(("instance normalization", InstanceNormalization()))
+    return steps
+
+
+def _geometry(options: CN, names: set[str]) -> list[Step]:
+    height, width = size = tuple(options.SIZE)
+    mode = interpolation_mode(options.INTERPOLATION)
+    steps: list[Step] = []
+    if not names & {"random_crop", "random_resized_crop"}:
+        steps.append((f"resize to {height}x{width}", T.Resize(size, interpolation=mode)))
+    if "random_translation" in names:
+        larger = T.Resize((round(height * 1.125), round(width * 1.125)))
+        shifted = T.Compose([larger, T.RandomCrop(size)])
+        steps.append(("random translation", T.RandomChoice([shifted, T.Resize(size)])))
+    if "random_crop" in names:
+        padding = options.CROP_PADDING
+        steps.append((f"random crop (padding={padding})", T.RandomCrop(size, padding=padding)))
+    if "random_resized_crop" in names:
+        scale = tuple(options.RRCROP_SCALE)
+        crop = T.RandomResizedCrop(size, scale=scale, interpolation=mode)
+        steps.append((f"random resized crop (size={size}, scale={scale})", crop))
+    if "random_flip" in names:
+        steps.append(("random flip", T.RandomHorizontalFlip()))
+    return steps
+
+
+def _policies(options: CN, names: set[str]) -> list[Step]:
+    steps: list[Step] = []
+    for policy in (AutoAugmentPolicy.IMAGENET, AutoAugmentPolicy.CIFAR10, AutoAugmentPolicy.SVHN):
+        if f"{policy.value}_policy" in names:
+            steps.append((f"{policy.value} policy", T.AutoAugment(policy)))
+    n, m = options.RANDAUGMENT_N, options.RANDAUGMENT_M
+    if "randaugment" in names:
+        steps.append((f"randaugment (n={n}, m={m})", T.RandAugment(num_ops=n, magnitude=m)))
+    # The two variants draw a strength for each operation, and do it with a probability.
+    for name, probability in (("randaugment_fixmatch", 0.5), ("randaugment2", 0.6)):
+        if name in names:
+            any_strength = T.RandomChoice([T.RandAugment(num_ops=1, magnitude=strength) for strength in range(31)])
+            operations = [T.RandomApply([any_strength], probability) for _ in range(n)]
+            steps.append((f"{name} (n={n})", T.Compose(operations)))
+    return steps
+
+
+def _colour(options: CN, names: set[str]) -> list[Step]:
+    steps: list[Step] = []
+    if "colorjitter" in names:
+        b, c, s, h = (options[f"COLORJITTER_{letter}"] for letter in "BCSH")
+        steps.append(
+            (f"color jitter (brightness={b}, contrast={c}, saturation={s}, hue={h})", T.ColorJitter(b, c, s, h))
+        )
+    if "randomgrayscale" in names:
+        steps.append((f"random gray scale (p={options.RGS_P})", T.RandomGrayscale(options.RGS_P)))
+    if "gaussian_blur" in names:
+        blur = T.RandomApply([T.GaussianBlur(options.GB_K)], options.GB_P)
+        steps.append((f"gaussian blur (kernel={options.GB_K}, p={options.GB_P})", blur))
+    return steps
+
+
+def _cutout(options: CN) -> list[Step]:
+    n, length = options.CUTOUT_N, options.CUTOUT_LEN
+    height, width = options.SIZE
+    if not 0 < length < min(height, width):
+        raise ChoiceError(
+            f"INPUT.CUTOUT_LEN has to lie between 0 and the image's side, got {length} for {height}x{width}"
+        )
+    share = length**2 / (height * width)
+    hole = T.RandomErasing(p=1.0, scale=(share, share), ratio=(1.0, 1.0), value=0)
+    return [(f"cutout (n_holes={n}, length={length})", T.Compose([hole] * n))]
+
+
+def _to_tensor() -> Step:
+    return "to torch tensor of range [0, 1]", T.ToTensor()
+
+
+def normalization(options: CN) -> Step:
+    """The step that `normalize` names, from the INPUT node."""
+    mean, std = list(options.PIXEL_MEAN), list(options.PIXEL_STD)
+    return f"normalization (mean={mean}, std={std})", T.Normalize(mean=mean, std=std)

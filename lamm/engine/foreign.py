@@ -1,0 +1,83 @@
+"""Trainers and data sets that others wrote for Dassl, loaded from a file or by module name."""
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from lamm.engine import ENGINE
+from lamm.engine.aliases import install_aliases
+from lamm.errors import ConfigError, EngineError
+from lamm.log import logger
+
+
+def import_file_or_module(spec: str) -> ModuleType:
+    """Import code that registers trainers or data sets with the engine; a second call gives the same module.
+
+    While the embedded engine is in charge, `import dassl` inside that code finds it. A file's folder is put at the end
+    of `sys.path`, so that it finds its neighbours.
+
+    Args:
+        spec: The path of a `.py` file, or a module's dotted name.
+
+    Raises:
+        ConfigError: Nothing of that name, or its import fails.
+    """
+    if ENGINE.name == "embedded":
+        try:
+            install_aliases()
+        except EngineError as error:
+            logger.warning("%s", error)
+    try:
+        if spec.endswith(".py") or "/" in spec:
+            return _import_file(spec)
+        return _import_module(spec)
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"--import {spec}: its import fails: {_describe(error)}") from error
+
+
+def _import_file(spec: str) -> ModuleType:
+    path = Path(spec).expanduser().resolve()
+    if not path.is_file():
+        raise ConfigError(f"--import {spec}: there is no such file; give the path of a .py file or a module's name")
+    name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    made = importlib.util.spec_from_file_location(name, path)
+    if made is None or made.loader is None:
+        raise ConfigError(f"--import {spec}: not a Python file; its name has to end in .py")
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    module = importlib.util.module_from_spec(made)
+    sys.modules[name] = module
+    try:
+        made.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _import_module(spec: str) -> ModuleType:
+    try:
+        return importlib.import_module(spec)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (spec == error.name or spec.startswith(f"{error.name}.")):
+            raise ConfigError(
+                f"--import {spec}: there is no such module; give the path of a .py file, "
+                "or put the module's folder on PYTHONPATH"
+            ) from error
+        raise
+
+
+def _describe(error: BaseException) -> str:
+    """The error and the place it came from, on one line."""
+    text = " ".join(str(error).split())
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {text}{place}"

@@ -1,0 +1,136 @@
+"""The table of results: one row a group of runs, mean and spread over its seeds."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tabulate import tabulate
+
+from lamm.results.groups import Groups
+from lamm.results.layout import GroupKey
+from lamm.results.statistic import Statistic, median_seconds, metric_over, trainable_parameters
+
+FORMATS = ("plain", "github", "latex", "csv", "json")
+METRICS = ("accuracy", "macro_f1")
+_TABULATE = {"plain": "simple", "github": "github", "latex": "latex_raw"}
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
+_LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One group of runs.
+
+    Attributes:
+        key: What the runs have in common.
+        seeds: Their seeds; None for a run that doesn't say it.
+        metrics: Percent by name; None when a run lacks that metric.
+        trainable_parameters: Number of trained scalars, None when not known.
+        seconds_train: Median training time, None when not known.
+    """
+
+    key: GroupKey
+    seeds: list[int | None]
+    metrics: dict[str, Statistic | None]
+    trainable_parameters: int | None
+    seconds_train: float | None
+
+
+def rows(groups: Groups, metrics: Sequence[str] = METRICS) -> list[Row]:
+    """One row a group.
+
+    Args:
+        groups: Finished runs.
+        metrics: The metrics to show.
+    """
+    return [
+        Row(
+            key=key,
+            seeds=[run.seed for run in runs],
+            metrics={metric: metric_over(runs, metric) for metric in metrics},
+            trainable_parameters=trainable_parameters(runs),
+            seconds_train=median_seconds(runs),
+        )
+        for key, runs in groups.items()
+    ]
+
+
+def render(table: Sequence[Row], layout: str = "plain", ci95: bool = False) -> str:
+    """The table as text, without a line break at its end.
+
+    Args:
+        table: At least one row.
+        layout: One of `FORMATS`. "csv" and "json" hold every column and unrounded numbers; the others, made to be read,
+            round, and leave out protocol and split where these are the same everywhere.
+        ci95: Show the 95% confidence interval in place of the standard deviation.
+    """
+    spread = "ci95" if ci95 else "std"
+    if layout == "json":
+        return json.dumps([_json_row(row, spread) for row in table], indent=2, ensure_ascii=False)
+    if layout == "csv":
+        return _csv(table, spread)
+    lines = _without_constant([_readable_row(row, spread) for row in table])
+    if layout == "latex":
+        lines = [{_latex(name): _latex(cell) for name, cell in line.items()} for line in lines]
+    names = list(lines[0])
+    align = ["left" if name in ("dataset", "trainer", "cfg", "protocol", "split") else "right" for name in names]
+    cells = [list(line.values()) for line in lines]
+    return tabulate(cells, headers=names, tablefmt=_TABULATE[layout], colalign=align, disable_numparse=True)
+
+
+def _json_row(row: Row, spread: str) -> dict[str, Any]:
+    metrics = {
+        name: value and {"mean": value.mean, spread: getattr(value, spread), "values": list(value.values)}
+        for name, value in row.metrics.items()
+    }
+    return {**row.key._asdict(), "seeds": row.seeds, **metrics, **_cost(row)}
+
+
+def _csv(table: Sequence[Row], spread: str) -> str:
+    lines = []
+    for row in table:
+        line = {**row.key._asdict(), "seeds": _seeds(row)}
+        for name, value in row.metrics.items():
+            line[f"{name}_mean"] = value and value.mean
+            line[f"{name}_{spread}"] = value and getattr(value, spread)
+        lines.append(line | _cost(row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, lines[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue().rstrip("\n")
+
+
+def _readable_row(row: Row, spread: str) -> dict[str, str]:
+    cells = {**row.key._asdict(), "seeds": _seeds(row), **row.metrics, **_cost(row)}
+    return {name: _cell(value, spread) for name, value in cells.items()}
+
+
+def _cost(row: Row) -> dict[str, float | None]:
+    return {"trainable_parameters": row.trainable_parameters, "seconds_train": row.seconds_train}
+
+
+def _seeds(row: Row) -> str:
+    return " ".join("?" if seed is None else str(seed) for seed in row.seeds)
+
+
+def _cell(value: Any, spread: str) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, Statistic):
+        alone = len(value.values) == 1
+        return f"{value.mean:.2f}" if alone else f"{value.mean:.2f} ± {getattr(value, spread):.2f}"
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+def _without_constant(lines: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The lines without protocol and split, where these say the same on each."""
+    constant = {name for name in ("protocol", "split") if len({line[name] for line in lines}) == 1}
+    return [{name: cell for name, cell in line.items() if name not in constant} for line in lines]
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)

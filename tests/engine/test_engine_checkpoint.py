@@ -1,0 +1,191 @@
+"""Checkpoint files: their layout, plain content, and errors of one line."""
+
+import io
+import pickle
+import warnings
+import zipfile
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from engine_toy_run import toy_config, toy_trainer
+from torch import nn
+
+from lamm.engine.embedded.checkpoint import (
+    load_checkpoint,
+    load_weights,
+    pointed_checkpoint,
+    resume_from_checkpoint,
+    save_checkpoint,
+)
+from lamm.engine.embedded.pretrained_weights import load_pretrained_weights
+from lamm.errors import CheckpointError
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    trainer = toy_trainer(toy_config(folder, MAX_EPOCH=3))
+    trainer.train()
+    return folder, trainer
+
+
+def test_a_run_leaves_one_file_an_epoch_and_a_pointer_to_the_last(finished):
+    folder, _ = finished
+    names = sorted(path.name for path in (folder / "toy").iterdir())
+    assert names == ["checkpoint", "model.pth.tar-1", "model.pth.tar-2", "model.pth.tar-3"]
+    assert (folder / "toy" / "checkpoint").read_text().strip() == "model.pth.tar-3"
+
+
+def test_a_file_has_the_keys_of_dassl_and_what_an_exact_resume_needs(finished):
+    folder, trainer = finished
+    saved = torch.load(folder / "toy" / "model.pth.tar-3", weights_only=True)
+    assert list(saved)[:5] == ["state_dict", "epoch", "optimizer", "scheduler", "val_result"]
+    assert set(saved) - set(list(saved)[:5]) == {"best_result", "rng_state"}
+    assert (saved["epoch"], saved["val_result"]) == (3, None)
+    assert set(saved["rng_state"]) == {"python", "numpy", "torch", "cuda"}
+    for key, value in trainer.model.state_dict().items():
+        assert torch.equal(saved["state_dict"][key], value)
+
+
+def test_models_without_optimiser_are_saved_with_none(tmp_path):
+    trainer = toy_trainer(toy_config(tmp_path))
+    trainer.register_model("frozen", nn.Linear(1, 1))
+    trainer.save_model(0, str(tmp_path))
+    saved = load_checkpoint(tmp_path / "frozen" / "model.pth.tar-1")
+    assert saved["optimizer"] is None
+    assert saved["scheduler"] is None
+
+
+def test_one_leading_module_is_stripped_and_the_best_copied(tmp_path, capsys):
+    weights = OrderedDict({"module.module.a": torch.ones(1), "b.module.c": torch.zeros(1)})
+    save_checkpoint({"state_dict": weights, "epoch": 4}, tmp_path, is_best=True)
+    assert capsys.readouterr().out == f"Checkpoint saved to {tmp_path}/model.pth.tar-4\n"
+    assert list(load_checkpoint(tmp_path / "model-best.pth.tar")["state_dict"]) == ["module.a", "b.module.c"]
+    assert list(weights) == ["module.module.a", "b.module.c"]
+
+
+def test_what_is_no_data_is_left_out_and_said(tmp_path, capsys):
+    scheduler = {"last_epoch": np.int64(3), "function": lambda epoch: epoch, "successor": nn.Linear(1, 1)}
+    save_checkpoint({"state_dict": {}, "epoch": 1, "scheduler": scheduler}, tmp_path)
+    assert "scheduler.function (function)" in capsys.readouterr().out
+    saved = torch.load(tmp_path / "model.pth.tar-1", weights_only=True)["scheduler"]
+    assert set(saved) == {"last_epoch", "successor"}
+    assert type(saved["last_epoch"]) is int
+    assert set(saved["successor"]) == {"weight", "bias"}
+
+
+def test_a_failed_save_leaves_the_former_checkpoint_in_charge(tmp_path, monkeypatch):
+    save_checkpoint({"state_dict": {}, "epoch": 1}, tmp_path)
+
+    def break_off(value, path):
+        path.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", break_off)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint({"state_dict": {}, "epoch": 2}, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint", "model.pth.tar-1"]
+    assert pointed_checkpoint(tmp_path).endswith("model.pth.tar-1")
+
+
+def test_no_path_a_missing_file_and_a_folder_without_pointer_are_told_apart(tmp_path):
+    with pytest.raises(ValueError, match="None"):
+        load_checkpoint(None)
+    for attempt in (lambda: load_checkpoint(tmp_path / "no"), lambda: pointed_checkpoint(tmp_path)):
+        with pytest.raises(FileNotFoundError, match=str(tmp_path)) as caught:
+            attempt()
+        assert isinstance(caught.value, CheckpointError)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage that is no checkpoint", b"PK\x03\x04 cut off"])
+def test_a_damaged_file_is_one_line(tmp_path, capsys, content):
+    path = tmp_path / "model.pth.tar-1"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="damaged") as caught:
+        load_checkpoint(path)
+    assert "\n" not in str(caught.value)
+    assert f'Unable to load checkpoint from "{path}"' in capsys.readouterr().out
+
+
+def test_a_truncated_checkpoint_is_one_line(finished, tmp_path):
+    whole = (finished[0] / "toy" / "model.pth.tar-1").read_bytes()
+    (tmp_path / "cut").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_checkpoint(tmp_path / "cut")
+
+
+def test_weights_of_another_model_are_refused_on_one_line(finished, tmp_path):
+    folder, _ = finished
+    with pytest.raises(CheckpointError, match="do not fit") as caught:
+        resume_from_checkpoint(folder / "toy", nn.Linear(2, 2))
+    assert isinstance(caught.value, RuntimeError)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(CheckpointError, match="state_dict"):
+        load_weights(nn.Linear(1, 1), {"weight": torch.ones(1)}, "file")
+
+
+def test_pretrained_weights_are_taken_as_far_as_they_fit(tmp_path, capsys):
+    path = tmp_path / "weights.pt"
+    torch.save({"state_dict": {"module.weight": torch.full((2, 2), 5.0), "bias": torch.ones(7)}}, path)
+    model = nn.Linear(2, 2)
+    bias = model.bias.detach().clone()
+    load_pretrained_weights(model, path)
+    assert torch.equal(model.weight, torch.full((2, 2), 5.0))
+    assert torch.equal(model.bias, bias)
+    assert "Layers discarded due to unmatched keys or size: ['bias']" in capsys.readouterr().out
+    with pytest.warns(UserWarning, match="check the key names manually"):
+        load_pretrained_weights(nn.Linear(3, 3), path)
+
+
+class Malicious:
+    """Runs code when an ordinary unpickler meets it."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return open, (self.target, "w")
+
+
+def test_foreign_code_in_a_checkpoint_never_runs(tmp_path):
+    target = tmp_path / "written by foreign code"
+    path = tmp_path / "model.pth.tar-1"
+    torch.save({"state_dict": {"a": torch.ones(2)}, "epoch": 3, "scheduler": Malicious(str(target))}, path)
+    loaded = load_checkpoint(path)
+    assert not target.exists()
+    assert torch.equal(loaded["state_dict"]["a"], torch.ones(2))
+    assert (loaded["epoch"], loaded["scheduler"]) == (3, {})
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_a_plain_pickle_with_foreign_code_is_refused_without_running_it(tmp_path, protocol):
+    target = tmp_path / "written by foreign code"
+    (tmp_path / "file").write_bytes(pickle.dumps(Malicious(str(target)), protocol=protocol))
+    with pytest.raises(CheckpointError):
+        load_checkpoint(tmp_path / "file")
+    assert not target.exists()
+
+
+def test_a_pickle_protocol_four_dotted_name_does_not_reach_an_attribute(tmp_path):
+    target = tmp_path / "written by foreign code"
+    code = b"\x80\x04\x8c\x05torch\x8c\x12os.path.os.system\x93\x8c" + bytes([len(f"touch '{target}'")])
+    code += f"touch '{target}'".encode() + b"\x85R."
+    blank = io.BytesIO()
+    torch.save({}, blank)
+    source = zipfile.ZipFile(blank)
+    with zipfile.ZipFile(tmp_path / "file", "w") as archive:
+        for name in source.namelist():
+            archive.writestr(name, code if name.endswith("data.pkl") else source.read(name))
+    assert load_checkpoint(tmp_path / "file") == {}
+    assert not target.exists()
+
+
+def test_a_torchscript_archive_is_refused(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(nn.Linear(1, 1)), tmp_path / "file")
+        with pytest.raises(CheckpointError):
+            load_checkpoint(tmp_path / "file")

@@ -1,0 +1,106 @@
+"""`tools/parse_results.py` and `tools/plot_few_shot.py` as a user runs them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from lamm.results.schema import RunResults
+
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
+
+
+def command(tool: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, str(TOOLS / tool), *map(str, arguments)]
+    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, encoding="utf-8", check=False)
+
+
+def write_runs(output: Path, seeds: tuple[int, ...] = (1, 2, 3), shots: int = 16, status: str = "finished") -> None:
+    for seed in seeds:
+        RunResults(
+            trainer="LAMM",
+            dataset="digits",
+            shots=shots,
+            seed=seed,
+            cfg="tiny_ep50",
+            protocol="few_shot",
+            split="test",
+            precision="fp32",
+            config_hash="c0ffee",
+            status=status,
+            metrics={"accuracy": 60.0 + seed, "error_rate": 40.0 - seed, "macro_f1": 59.0 + seed},
+        ).write(output / "digits" / f"shots_{shots}" / "LAMM" / "tiny_ep50" / f"seed{seed}" / "results.json")
+
+
+def test_the_table_is_printed_from_any_folder(tmp_path: Path) -> None:
+    write_runs(tmp_path / "output")
+    done = command("parse_results.py", "output/digits", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "62.00 ± 0.82" in done.stdout
+    assert "61.00 ± 0.82" in done.stdout
+
+
+def test_the_keyword_chooses_the_metric(tmp_path: Path) -> None:
+    write_runs(tmp_path)
+    done = command("parse_results.py", ".", "--keyword", "error", "--format", "json", cwd=tmp_path)
+    (row,) = json.loads(done.stdout)
+    assert row["error_rate"]["mean"] == 38.0
+    assert "accuracy" not in row
+
+
+def test_missing_and_unfinished_runs_are_listed_and_the_rest_is_printed(tmp_path: Path) -> None:
+    write_runs(tmp_path, seeds=(1,))
+    write_runs(tmp_path, seeds=(2,), status="running")
+    done = command("parse_results.py", tmp_path, "--seeds", 1, 2, 3, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "61.00" in done.stdout
+    first, second = done.stderr.splitlines()
+    assert first.startswith("unfinished: ")
+    assert second == "missing: seed 3 of digits, 16 shots, LAMM, tiny_ep50, few_shot"
+
+
+def test_with_nothing_finished_there_is_only_the_list(tmp_path: Path) -> None:
+    write_runs(tmp_path, status="running")
+    done = command("parse_results.py", tmp_path, cwd=tmp_path)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 3)
+
+
+def test_original_evaluation_logs_are_read_when_asked(tmp_path: Path) -> None:
+    seed = tmp_path / "dtd" / "CoOp" / "rn50_16shots" / "nctx16_cscFalse_ctpend" / "seed1"
+    seed.mkdir(parents=True)
+    (seed / "log.txt").write_text("=> result\n* total: 11\n* correct: 4\n* accuracy: 36.4%\n* error: 63.6%\n")
+    assert command("parse_results.py", tmp_path, cwd=tmp_path).returncode == 1
+    done = command("parse_results.py", tmp_path, "--test-log", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "36.40" in done.stdout
+
+
+def test_a_missing_folder_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    for tool, more in (("parse_results.py", ()), ("plot_few_shot.py", ("-o", "a.png"))):
+        done = command(tool, "nowhere", *more, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("error: nowhere is not a folder")
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_empty_folder_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    done = command("parse_results.py", ".", cwd=tmp_path)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_curves_are_drawn(tmp_path: Path) -> None:
+    for shots in (1, 2):
+        write_runs(tmp_path / "output", shots=shots)
+    done = command("plot_few_shot.py", "output", "-o", "pictures/curves.svg", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "pictures" / "curves.svg").read_text().startswith("<?xml")
+
+
+def test_unfinished_runs_are_listed_beside_the_picture(tmp_path: Path) -> None:
+    write_runs(tmp_path, seeds=(1,))
+    write_runs(tmp_path, seeds=(2,), status="running")
+    done = command("plot_few_shot.py", tmp_path, "-o", "curves.png", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("unfinished: ")
+    assert (tmp_path / "curves.png").is_file()
