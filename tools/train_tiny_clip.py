@@ -24,7 +24,9 @@ def main(arguments: argparse.Namespace) -> None:
 def parser() -> Parser:
     made = Parser(description="train the embedded CLIP model from drawings")
     made.add_argument("--output", type=Path, required=True, help="the safetensors file to write")
-    made.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: a GPU if there")
+    made.add_argument(
+        "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: a GPU if there"
+    )
     made.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that draw")
     for field in fields(Recipe):
         flag = "--" + field.name.replace("_", "-")

@@ -4,11 +4,13 @@ Letters: B images, E embedding size.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lamm.clip.precision import autocast
 from lamm.clip.text_tower import TextTower
 from lamm.clip.tokenizer import Tokenizer
 from lamm.errors import BackboneError
@@ -27,6 +29,9 @@ class ClipModel(nn.Module):
         logit_scale: logarithm of 1/τ.
         tokenizer: the tokenizer that the text tower was trained with.
         image_size: side of the square input, in pixels.
+
+    Attributes:
+        precision: resolved precision (`lamm.clip.precision`) that the towers run in.
     """
 
     def __init__(
@@ -45,6 +50,7 @@ class ClipModel(nn.Module):
         self.logit_scale = logit_scale
         self.tokenizer = tokenizer
         self.image_size = image_size
+        self.precision = "fp32"
         self.requires_grad_(False)
         self.train(False)
 
@@ -58,6 +64,10 @@ class ClipModel(nn.Module):
         """Dtype in which the image tower computes (outside autocast)."""
         layers = (m for m in self.visual.modules() if isinstance(m, nn.Conv2d | nn.Linear))
         return next(layers).weight.dtype
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context that the towers run in; norms, softmax and logits belong outside of it, in fp32."""
+        return autocast(self.precision, self.logit_scale.device)
 
     def encode_image(self, images: Tensor) -> Tensor:
         """Image features [B, E], not normalised, of images [B, 3, H, W] in any floating dtype."""

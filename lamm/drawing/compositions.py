@@ -91,9 +91,7 @@ def compose(shape: str, texture: str, rng: np.random.RandomState, style: str = "
     return Composition(STYLES[style](picture, rng), shape, texture, colour, ground_name, size)
 
 
-def draw_composition(
-    shape: str, texture: str, rng: np.random.RandomState, style: str = "plain"
-) -> NDArray[np.uint8]:
+def draw_composition(shape: str, texture: str, rng: np.random.RandomState, style: str = "plain") -> NDArray[np.uint8]:
     """The picture alone; see `compose`. Shape: (64, 64, 3)"""
     return compose(shape, texture, rng, style).picture
 

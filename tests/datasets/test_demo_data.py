@@ -23,6 +23,10 @@ def hidden_folders(root: Path) -> list[str]:
     return [entry.name for entry in root.iterdir() if entry.name.startswith(".")]
 
 
+# Generous: on a busy machine four interpreters may take minutes to start.
+SECONDS = 300
+
+
 def python_process(code: str, *arguments: object) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.DEVNULL)
 
@@ -90,7 +94,7 @@ def build(folder):
     os.kill(os.getpid(), signal.SIGKILL)
 materialise(Path(sys.argv[1]), 1, build)
 """
-    assert python_process(code, tmp_path / "demo").wait(timeout=60) != 0
+    assert python_process(code, tmp_path / "demo").wait(timeout=SECONDS) != 0
     assert not (tmp_path / "demo").exists()
     assert len(hidden_folders(tmp_path)) == 1
     materialise(tmp_path / "demo", 1, build)
@@ -106,7 +110,9 @@ root, number = Path(sys.argv[1]), sys.argv[2]
 (root / f"building-{{number}}").touch()
 def build(folder):
     # Nobody goes on before all are building, so that all of them come to the rename.
+    deadline = time.monotonic() + {SECONDS}
     while len(list(root.glob("building-*"))) < 4:
+        assert time.monotonic() < deadline, "the other processes never came"
         time.sleep(0.01)
     for index in range({FILES}):
         (folder / f"{{index}}.txt").write_text(str(os.getpid()))
@@ -114,7 +120,11 @@ materialise(root / "demo", 1, build)
 assert len(list((root / "demo").iterdir())) == {FILES} + 1
 """
     processes = [python_process(code, tmp_path, number) for number in range(4)]
-    assert [process.wait(timeout=60) for process in processes] == [0, 0, 0, 0]
+    try:
+        assert [process.wait(timeout=2 * SECONDS) for process in processes] == [0, 0, 0, 0]
+    finally:
+        for process in processes:
+            process.kill()
     builders = {file.read_text() for file in (tmp_path / "demo").glob("*.txt")}
     assert len(builders) == 1
     assert builders <= {str(process.pid) for process in processes}

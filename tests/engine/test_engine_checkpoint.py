@@ -171,7 +171,7 @@ def test_a_plain_pickle_with_foreign_code_is_refused_without_running_it(tmp_path
 
 def test_a_pickle_protocol_four_dotted_name_does_not_reach_an_attribute(tmp_path):
     target = tmp_path / "written by foreign code"
-    code = b"\x80\x04\x8c\x05torch\x8c\x12os.path.os.system\x93\x8c" + bytes([len(f"touch '{target}'")])
+    code = b"\x80\x04\x8c\x05torch\x8c\x11os.path.os.system\x93\x8c" + bytes([len(f"touch '{target}'")])
     code += f"touch '{target}'".encode() + b"\x85R."
     blank = io.BytesIO()
     torch.save({}, blank)

@@ -1,5 +1,7 @@
 """A resumed run is the uninterrupted one, bit for bit; old forms of checkpoints resume too."""
 
+import pickle
+
 import pytest
 import torch
 from engine_toy_run import toy_config, toy_trainer
@@ -76,11 +78,11 @@ def test_a_resume_prints_the_lines_of_dassl(tmp_path, capsys):
     capsys.readouterr()
     finish(tmp_path)
     assert capsys.readouterr().out.startswith(
-        f"Building model\nFound checkpoint at {tmp_path} (will resume training)\n"
+        f"Found checkpoint at {tmp_path} (will resume training)\n"
         f'Loading checkpoint from "{tmp_path}/toy/model.pth.tar-2"\n'
         "Loaded model weights\nLoaded optimizer\nLoaded scheduler\nPrevious epoch: 2\n"
         "epoch [3/6] batch [1/5] "
-    ) or capsys.readouterr().out == ""
+    )
 
 
 def test_a_finished_run_is_only_tested_again(tmp_path, capsys):
@@ -134,7 +136,7 @@ def test_a_checkpoint_with_a_pickled_successor_resumes_with_the_same_rates(tmp_p
     state["scheduler"] = {key: value for key, value in vars(writer.sched).items() if key != "optimizer"}
     state["optimizer"] = writer.optim.state_dict()
     torch.save(state, path)
-    with pytest.raises(Exception, match="WeightsUnpickler|weights_only|Weights only"):
+    with pytest.raises(pickle.UnpicklingError, match=r"[Ww]eights.only"):
         torch.load(path, weights_only=True)
     resumed = finish(tmp_path / "parts")
     assert resumed.rates == whole.rates[done:]

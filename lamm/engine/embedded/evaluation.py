@@ -44,7 +44,6 @@ class EvaluatorBase:
         raise NotImplementedError
 
 
-@EVALUATOR_REGISTRY.register()
 class Classification(EvaluatorBase):
     """Accuracy, error rate and macro F1 in percent; on request accuracy per class and the confusion matrix.
 
@@ -120,3 +119,6 @@ class Classification(EvaluatorBase):
         with atomic_path(path) as temporary:
             torch.save(matrix, temporary)
         print(f"Confusion matrix is saved to {path}")
+
+
+EVALUATOR_REGISTRY.register(Classification)

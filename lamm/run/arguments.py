@@ -1,0 +1,45 @@
+"""The arguments of train.py: Dassl's own flags, and the shorter ones that fill files in."""
+
+import argparse
+
+from lamm.commands import Parser
+
+
+def train_parser() -> Parser:
+    """The parser of train.py."""
+    parser = Parser(
+        prog="train.py",
+        description="One run: train a prompt learner on one data set with one seed, then test it.",
+        epilog="example: train.py --trainer LAMM --dataset digits --shots 16 --seed 1 --root data",
+    )
+    data = parser.add_argument_group("what to run")
+    data.add_argument("--trainer", default="", help="registered name, such as LAMM or CoOp")
+    data.add_argument("--dataset", default="", help="name of a file in configs/datasets, such as caltech101")
+    data.add_argument("--shots", type=int, help="training images a class (DATASET.NUM_SHOTS); none: all of them")
+    data.add_argument("--seed", type=int, default=-1, help="0 or above; -1 (default): unseeded")
+    data.add_argument("--root", default="", help="folder that holds the data sets (default: data)")
+    data.add_argument("--template", default="", help="ZeroshotCLIP's template, with {} for the class name")
+
+    files = parser.add_argument_group("files")
+    files.add_argument("--config-file", default="", help="trainer config (default: the trainer's own)")
+    files.add_argument("--dataset-config-file", default="", help="data set config (default: that of --dataset)")
+    files.add_argument("--output-dir", default="", help="default: output/DATASET/shots_N/TRAINER/CFG/seedS")
+    files.add_argument("--resume", default="", help="folder with checkpoints to continue from")
+    files.add_argument(
+        "--import", dest="imports", action="append", default=[], metavar="FILE_OR_MODULE", help="load more trainers"
+    )
+
+    model = parser.add_argument_group("evaluation")
+    model.add_argument("--eval-only", action="store_true", help="test a trained model, don't train")
+    model.add_argument("--model-dir", default="", help="output folder of the training run, for --eval-only")
+    model.add_argument("--load-epoch", type=int, help="epoch of the checkpoint (default: the best, else the last)")
+    model.add_argument("--no-train", action="store_true", help="build everything, train nothing")
+
+    other = parser.add_argument_group("Dassl's further flags")
+    other.add_argument("--source-domains", nargs="+", default=[], help="source domains, for data sets that have them")
+    other.add_argument("--target-domains", nargs="+", default=[], help="target domains")
+    other.add_argument("--transforms", nargs="+", default=[], help="data augmentation, in place of the config's")
+    other.add_argument("--backbone", default="", help="name of the CLIP model (MODEL.BACKBONE.NAME)")
+    other.add_argument("--head", default="", help="name of the head, for trainers that have one")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="config keys and values, last")
+    return parser

@@ -1,0 +1,148 @@
+"""Which engine runs, and that upstream's faults are mended from outside; each case in a process of its own."""
+
+import importlib.machinery
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from standin_dassl import write_standin_dassl
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(code, *folders):
+    """Run Python code with the folders first on its path, LAMM_ENGINE unset; the finished process."""
+    environment = {name: value for name, value in os.environ.items() if name != "LAMM_ENGINE"}
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, [*folders, ROOT]))
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd="/")
+
+
+SAY = "import lamm.engine as e; print(e.ENGINE.line())"
+CHOOSE = """
+import os, sys
+import lamm.engine as e
+from lamm.engine.choice import choose_engine
+def choose(value, folder=None):
+    os.environ["LAMM_ENGINE"] = value
+    sys.path[:0] = [folder] if folder else []
+    try:
+        print(choose_engine().line())
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}")
+    if folder:
+        sys.path.remove(folder)
+    assert not [name for name in sys.modules if name.startswith("dassl")]
+print(e.ENGINE.line())
+"""
+
+
+def lines(process):
+    assert process.returncode == 0, process.stderr
+    return process.stdout.splitlines()
+
+
+def test_upstream_that_is_missing_or_cannot_run_gives_way_unless_asked_for_by_name(tmp_path):
+    if importlib.machinery.PathFinder.find_spec("dassl") is not None:
+        pytest.skip("dassl is installed here")
+    (tmp_path / "folder" / "dassl").mkdir(parents=True)  # a folder of that name is no package
+    lacking = write_standin_dassl(tmp_path / "lacking", {"metrics/__init__.py": ""})
+    failing = write_standin_dassl(tmp_path / "failing", {"engine/__init__.py": "import a_requirement"})
+    cases = f"""
+choose("auto", {str(tmp_path / "folder")!r})
+choose("dassl")
+choose("dasl")
+choose("auto", {str(lacking)!r})
+choose("dassl", {str(lacking)!r})
+choose("auto", {str(failing)!r})
+choose("embedded", {str(failing)!r})
+"""
+    at_import, folder, by_name, wrong, lack, lack_by_name, fail, embedded = lines(run(CHOOSE + cases))
+    assert at_import == folder == "Engine: embedded 0.1.0 (dassl is not installed)"
+    assert by_name.startswith("EngineError: LAMM_ENGINE=dassl, but dassl is not installed")
+    assert wrong == 'EngineError: LAMM_ENGINE is "dasl", but must be one of auto, dassl, embedded'
+    assert lack.startswith("Engine: embedded 0.1.0 (the installed dassl can't run: ")
+    assert lack.endswith("dassl.metrics lacks compute_accuracy)")
+    assert lack_by_name.startswith("EngineError: LAMM_ENGINE=dassl, but the installed dassl can't run: ")
+    assert "No module named 'a_requirement'" in fail
+    assert embedded == "Engine: embedded 0.1.0 (LAMM_ENGINE=embedded)"
+
+
+MENDED = """
+import sys, io
+import lamm.engine as e
+print(e.ENGINE.line())
+import dassl.engine, dassl.optim, torch, copy
+assert e.TRAINER_REGISTRY is dassl.engine.TRAINER_REGISTRY
+from lamm.engine import upstream_mending
+upstream_mending.mend_after_import()
+cfg = e.get_cfg_default().OPTIM
+cfg.LR, cfg.MAX_EPOCH, cfg.WARMUP_EPOCH, cfg.WARMUP_CONS_LR = 0.002, 6, 1, 1e-5
+def build():
+    optimizer = dassl.optim.build_optimizer([torch.nn.Parameter(torch.zeros(1))], cfg)
+    return optimizer, dassl.optim.build_lr_scheduler(optimizer, cfg)
+def advance(optimizer, scheduler):
+    optimizer.step(); scheduler.step(); return optimizer.param_groups[0]["lr"]
+optimizer, scheduler = build()
+rates = [advance(optimizer, scheduler) for _ in range(2)]
+buffer = io.BytesIO(); torch.save([optimizer.state_dict(), scheduler.state_dict()], buffer); buffer.seek(0)
+a, b = torch.load(buffer, weights_only=True)
+optimizer, scheduler = build()
+optimizer.load_state_dict(a); scheduler.load_state_dict(b)
+rates += [advance(optimizer, scheduler) for _ in range(4)]
+print(["%.6f" % rate for rate in rates])
+from dassl.utils import Logger
+tee = Logger(sys.argv[1] if len(sys.argv) > 1 else None)
+print(tee.isatty(), tee.encoding == sys.stdout.encoding, tee.fileno() == sys.stdout.fileno())
+tee.close(); del tee
+print("stdout is open")
+"""
+
+
+def test_upstream_with_its_known_faults_is_mended_and_taken(tmp_path):
+    done = run(MENDED, write_standin_dassl(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "Engine: dassl 0.6.3 (installed, and it passed the probe)",
+        str(["0.002000", "0.001866", "0.001500", "0.001000", "0.000500", "0.000134"]),
+        "False True True",
+        "stdout is open",
+    ]
+
+
+def test_a_dassl_that_the_program_has_already_imported_is_used_and_mended(tmp_path):
+    done = run(
+        "import dassl.optim, sys\n" + SAY + "\nassert sys.modules['dassl'].__path__", write_standin_dassl(tmp_path)
+    )
+    assert done.stdout == "Engine: dassl 0.6.3 (already imported)\n", done.stderr
+
+
+SHADOW = """
+import os, sys
+import lamm.engine as e
+from lamm.engine.aliases import install_aliases
+def attempt():
+    try:
+        install_aliases()
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}")
+print(e.ENGINE.name)
+attempt()
+os.environ["LAMM_ENGINE"] = "embedded"
+sys.modules["dassl"] = sys
+attempt()
+del sys.modules["dassl"]
+attempt()
+import dassl
+print(dassl.__doc__)
+"""
+
+
+def test_aliases_hide_an_installed_dassl_only_when_embedded_is_asked_for(tmp_path):
+    folder = write_standin_dassl(tmp_path, {"metrics/__init__.py": ""})
+    name, unasked, imported, asked = lines(run(SHADOW, folder))
+    assert name == "embedded"
+    assert unasked.startswith("EngineError: dassl is installed but not in use")
+    assert "already imported" in imported
+    assert asked == "The embedded engine's answer to `dassl`."

@@ -1,0 +1,204 @@
+"""What all prompt trainers share: precision, the training step, evaluation, checkpoints.
+
+Letters: B images, G prefixes, N classes, E embedding size.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from yacs.config import CfgNode
+
+from lamm.clip.loading import load_clip
+from lamm.clip.model import ClipModel
+from lamm.clip.precision import resolve_precision
+from lamm.engine import TrainerX, build_lr_scheduler, build_optimizer, compute_accuracy, load_checkpoint
+from lamm.errors import CheckpointError, LammError
+from lamm.label_bank import FILE_NAME as LABEL_FILE
+from lamm.log import logger
+from lamm.scores import scaled_scores
+
+from .checkpoints import load_learned
+from .prompt_learner import PromptLearner
+
+BEST_MODEL = "model-best.pth.tar"
+
+
+class PromptTrainer(TrainerX):
+    """A frozen CLIP with a prompt learner.
+
+    A subclass names its learner class and its config node; that is usually all.
+
+    Attributes:
+        learner_class: made by its `from_config`; None: nothing is learned.
+        config_node: key below `cfg.TRAINER` where its `PREC` stands.
+        default_config: file name (without `.yaml`) of the config that a run without `--config-file` takes.
+        tiny_config: the same for the demo data sets, with the embedded model.
+        registered_name: folder of its checkpoints.
+    """
+
+    learner_class: type[PromptLearner] | None = None
+    config_node = ""
+    default_config = ""
+    tiny_config = ""
+    registered_name = "prompt_learner"
+
+    learner: Any
+    scaler: Any = None
+
+    def check_cfg(self, cfg: CfgNode) -> None:
+        """Refuse a precision that does not exist."""
+        resolve_precision(cfg.TRAINER[self.config_node].PREC, torch.device("cpu"))
+
+    def build_model(self) -> None:
+        """Load CLIP, build the learner, and register what it trains."""
+        cfg = self.cfg
+        self.precision = resolve_precision(cfg.TRAINER[self.config_node].PREC, self.device)
+        dtype = torch.float16 if self.precision == "fp16" else torch.float32
+        self.clip = load_clip(cfg.MODEL.BACKBONE.NAME, cfg.MODEL.BACKBONE.PATH, dtype, self.device)
+        self.clip.precision = self.precision
+        self.clip.check_image_size(cfg.INPUT.SIZE)
+        logger.info("CLIP %s, precision %s, on %s", self.clip.name, self.precision, self.device)
+        self.learner = self.build_learner(self.clip, self.dm.dataset.classnames)
+        self.model = self.learner
+        self._evaluated_text: Tensor | None = None
+        self.shots = float(cfg.DATASET.NUM_SHOTS)
+        if self.shots < 1:
+            self.shots = len(self.dm.dataset.train_x) / self.num_classes
+        trained = [p for p in self.learner.parameters() if p.requires_grad] if self.learner is not None else []
+        logger.info("Trained parameters: %s", f"{sum(p.numel() for p in trained):,}")
+        if not trained:
+            self.max_epoch = 0
+            return
+        self.optim = build_optimizer(self.learner, cfg.OPTIM)
+        self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
+        self.register_model(self.registered_name, self.learner, self.optim, self.sched)
+        if self.precision == "amp" and self.device.type == "cuda":
+            self.scaler = torch.amp.GradScaler("cuda")
+
+    def build_learner(self, clip: ClipModel, class_names: Sequence[str]) -> PromptLearner | None:
+        """The prompt learner, on the device."""
+        if self.learner_class is None:
+            return None
+        return self.learner_class.from_config(self.cfg, clip, class_names).to(self.device)
+
+    # One step.
+
+    def parse_batch_train(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Images (B, 3, H, W) and labels (B,), on the device."""
+        return batch["img"].to(self.device), batch["label"].to(self.device)
+
+    def image_features(self, images: Tensor) -> Tensor:
+        """Unit image features of the frozen tower, fp32. Shape: (B, E)"""
+        with torch.no_grad(), self.clip.autocast():
+            features = self.clip.encode_image(images)
+        return F.normalize(features.float(), dim=-1)
+
+    def text_features(self) -> Tensor:
+        """Unit text features of the current prompts, fp32. Shape: (G, N, E)"""
+        return self.learner.text_features()
+
+    def loss_parts(self, images: Tensor, labels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """The parts whose sum is the loss, by the name they are printed under, and the logits (B, N)."""
+        image, text = self.image_features(images), self.text_features()
+        logits = scaled_scores(image, text, self.clip.logit_scale)
+        parts = {"loss_ce": F.cross_entropy(logits, labels)}
+        if hasattr(self.learner, "alignment_loss"):
+            parts.update(self.learner.alignment_loss(text, image, logits, labels, self.shots))
+        return parts, logits
+
+    def forward_backward(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """One update; the numbers of the progress line."""
+        images, labels = self.parse_batch_train(batch)
+        parts, logits = self.loss_parts(images, labels)
+        loss = torch.stack(list(parts.values())).sum()
+        self._update(loss)
+        if self.batch_idx + 1 == self.num_batches:
+            self.update_lr()
+        shown = {"loss": loss.item(), "acc": compute_accuracy(logits, labels)[0].item()}
+        return shown if len(parts) == 1 else {**shown, **{name: part.item() for name, part in parts.items()}}
+
+    def _update(self, loss: Tensor) -> None:
+        if self.scaler is None:
+            try:
+                self.model_backward_and_update(loss)
+            except FloatingPointError as error:
+                raise LammError(
+                    f"the loss is infinite or not a number in epoch {self.epoch + 1}: lower OPTIM.LR, or set PREC fp32"
+                ) from error
+            return
+        self.model_zero_grad()
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optim)
+        self.scaler.update()
+
+    # Training and evaluation as a whole.
+
+    def before_train(self) -> None:
+        """Resume, unless there is nothing that could be resumed."""
+        if self.get_model_names():
+            super().before_train()
+            return
+        self.init_writer(os.path.join(self.output_dir, "tensorboard"))
+        self.time_start = time.time()
+
+    def after_train(self) -> None:
+        """Test the model that the config asks for, and write its labels."""
+        super().after_train()
+        bank = self.learner.label_bank() if hasattr(self.learner, "label_bank") else None
+        if bank is not None:
+            bank.save(os.path.join(self.output_dir, LABEL_FILE))
+
+    def test(self, split: str | None = None) -> float:
+        """Evaluate; the text features are encoded once."""
+        self._evaluated_text = None
+        result = super().test(split)
+        self._evaluated_text = None
+        return result
+
+    @torch.no_grad()
+    def model_inference(self, input: Tensor) -> Tensor:
+        """Logits of images. Shape: (B, N)"""
+        if self._evaluated_text is None:
+            self._evaluated_text = self.text_features()
+        return scaled_scores(self.image_features(input), self._evaluated_text, self.clip.logit_scale)
+
+    def load_model(self, directory: str, epoch: int | None = None) -> None:
+        """Load learned tensors; labels go by class name where the class list is another one.
+
+        Args:
+            directory: of the training run; empty: nothing is loaded.
+            epoch: of the file `model.pth.tar-<epoch>`; None: the best model, else the last.
+
+        Raises:
+            CheckpointError: a missing or damaged file, or one of another backbone or method.
+        """
+        if not directory:
+            print("Note that load_model() is skipped as no pretrained model is given")
+            return
+        for name in self.get_model_names():
+            path = _checkpoint_file(os.path.join(directory, name), epoch)
+            checkpoint = load_checkpoint(path)
+            done = checkpoint.get("epoch")
+            print(f'Loading weights to {name} from "{path}" (epoch = {done})')
+            load_learned(self.learner, checkpoint["state_dict"], path)
+
+
+def _checkpoint_file(folder: str, epoch: int | None) -> str:
+    """The file of an epoch; without one `model-best.pth.tar` if there, else the file that `checkpoint` names."""
+    path = os.path.join(folder, BEST_MODEL if epoch is None else f"model.pth.tar-{epoch}")
+    pointer = os.path.join(folder, "checkpoint")
+    if epoch is None and not os.path.exists(path) and os.path.exists(pointer):
+        with open(pointer, encoding="utf-8") as file:
+            path = os.path.join(folder, os.path.basename(file.readline().strip()))
+    if not os.path.exists(path):
+        raise MissingCheckpoint(f'Model not found at "{path}"; --model-dir must be the output folder of a training run')
+    return path
+
+
+class MissingCheckpoint(CheckpointError, FileNotFoundError):
+    """No checkpoint where one was expected."""

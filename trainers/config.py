@@ -1,0 +1,44 @@
+"""The config nodes and keys that our trainers read, with their defaults."""
+
+from typing import Any
+
+from yacs.config import CfgNode
+
+# Key → default. What each means, with its unit or choices, stands beside it.
+KEYS: dict[str, Any] = {
+    "DATASET.SUBSAMPLE_CLASSES": "all",  # all | base (first half of the classes) | new (second half)
+    "DATASET.TEMPLATE": "",  # ZeroshotCLIP's template, with {} for the class name; empty: the data set's own
+    "MODEL.BACKBONE.PATH": "",  # weights file of the backbone, or its folder; empty: the usual places
+    "TRAINER.ZEROSHOTCLIP.PREC": "auto",  # auto | fp32 | fp16 | amp | bf16, here and below
+    "TRAINER.COOP.N_CTX": 16,  # context vectors; CTX_INIT's sub-tokens count where it is given
+    "TRAINER.COOP.CSC": False,  # context vectors for every class of its own
+    "TRAINER.COOP.CTX_INIT": "",  # words that the context starts from; empty: random
+    "TRAINER.COOP.PREC": "auto",
+    "TRAINER.COOP.CLASS_TOKEN_POSITION": "end",  # end | middle | front
+    "TRAINER.LAMM.ENABLED": True,  # False: the base learner
+    "TRAINER.LAMM.LABEL_TOKENS": "name",  # name (a vector a sub-token) | single (one a class) | released
+    "TRAINER.LAMM.LABEL_INIT": "words",  # words | random (normal, std 0.02)
+    "TRAINER.LAMM.HIERARCHICAL_LOSS": True,  # False: cross-entropy alone
+    "TRAINER.LAMM.LAMBDA_WC": -1.0,  # λ1, parameter space; negative: 1 / shots
+    "TRAINER.LAMM.LAMBDA_COS": 1.0,  # λ2, feature space
+    "TRAINER.LAMM.LAMBDA_KD": 0.05,  # λ3, logits space
+    "TRAINER.LAMM.KD_TEMPERATURE": 2.0,  # T
+    "TRAINER.LAMM.KD_DIRECTION": "paper",  # paper | standard
+    "TRAINER.LAMM.COS_OVER": "classes",  # classes | batch
+    "TRAINER.LAMM.TEACHER": "clip",  # clip (frozen, original template) | prompt (current context, original names)
+    "TRAINER.LAMM.CTX_INIT": "a photo of a",  # LAMM's frozen words before the class name
+    "TRAINER.LAMM.PREC": "auto",
+}
+
+
+def extend_cfg(cfg: CfgNode) -> None:
+    """Add the nodes and keys that `cfg` lacks; what is there already keeps its value."""
+    for key, default in KEYS.items():
+        *nodes, name = key.split(".")
+        node = cfg
+        for part in nodes:
+            if part not in node:
+                node[part] = CfgNode()
+            node = node[part]
+        if name not in node:
+            node[name] = default

@@ -1,0 +1,97 @@
+"""CoOp (Learning to Prompt for Vision-Language Models, arXiv:2109.01134): learned context on the text side."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from yacs.config import CfgNode
+
+from lamm.clip.model import ClipModel
+from lamm.errors import ConfigError
+from lamm.log import logger
+from lamm.prompt_layout import POSITIONS
+from lamm.suggest import unknown_name
+
+from .base import PromptTrainer
+from .prompt_learner import PromptLearner
+
+CONTEXT_STD = 0.02
+
+
+class CoOpLearner(PromptLearner):
+    """Context vectors in place of the words around the class name.
+
+    Args:
+        clip: the frozen CLIP model.
+        class_names: one a class.
+        n_ctx: number of context vectors, where `context_init` is empty.
+        context_init: words that the vectors start from, one vector a sub-token; empty: normal, std 0.02.
+        class_specific: vectors for every class of its own (CSC).
+        position: where the class name stands: `end`, `middle` or `front`.
+
+    Attributes:
+        ctx: the vectors, (n_ctx, D), or (N, n_ctx, D) if class-specific.
+
+    Raises:
+        ConfigError: no context at all, words for class-specific vectors, or an unknown position.
+    """
+
+    def __init__(
+        self,
+        clip: ClipModel,
+        class_names: Sequence[str],
+        n_ctx: int = 16,
+        context_init: str = "",
+        class_specific: bool = False,
+        position: str = "end",
+    ) -> None:
+        words = " ".join(context_init.replace("_", " ").split())
+        if position not in POSITIONS:
+            raise ConfigError(unknown_name("CLASS_TOKEN_POSITION", position, POSITIONS))
+        if class_specific and words:
+            raise ConfigError(f'CSC gives each class random vectors, so CTX_INIT "{words}" has no place: set it to ""')
+        if not words and n_ctx < 1:
+            raise ConfigError(f"N_CTX is {n_ctx}: without CTX_INIT at least one context vector is needed")
+        self._n_ctx = len(clip.tokenizer.encode(words)) or n_ctx
+        self._class_specific, self._position = class_specific, position
+        super().__init__(clip, class_names, words)
+        if words and n_ctx != self._n_ctx:
+            logger.info('N_CTX is %d, but CTX_INIT "%s" has %d sub-tokens: those count', n_ctx, words, self._n_ctx)
+        start = self.words.clone()
+        if not words:
+            shape = (len(class_names), self._n_ctx) if class_specific else (self._n_ctx,)
+            start = torch.randn(*shape, clip.text.width, device=self.words.device) * CONTEXT_STD
+        self.ctx = nn.Parameter(start)
+
+    @classmethod
+    def arguments(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Read `TRAINER.COOP`."""
+        node = cfg.TRAINER.COOP
+        return {
+            "n_ctx": node.N_CTX,
+            "context_init": node.CTX_INIT,
+            "class_specific": node.CSC,
+            "position": node.CLASS_TOKEN_POSITION,
+        }
+
+    def split_prompts(self, context: str, reserved: int = 0) -> list[Any]:
+        """Every class's prompt; vectors without words take positions too."""
+        return super().split_prompts(context, reserved if context else self._n_ctx)
+
+    def layout_options(self) -> dict[str, Any]:
+        """See `PromptLearner.layout_options`."""
+        return {"n_ctx": self._n_ctx, "position": self._position, "class_specific": self._class_specific}
+
+    def context(self) -> Tensor:
+        """The context vectors, class after class if class-specific. Shape: (C, D)"""
+        return self.ctx.flatten(0, -2)
+
+
+class CoOp(PromptTrainer):
+    """Trains a `CoOpLearner`; config node `TRAINER.COOP`."""
+
+    learner_class = CoOpLearner
+    config_node = "COOP"
+    default_config = "vit_b16_ep50_ctxv1"
+    tiny_config = "tiny_ep50"

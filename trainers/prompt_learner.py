@@ -1,0 +1,121 @@
+"""What a prompt learner is: the two sides of the prompt, `prefix()` and `labels()`.
+
+Letters: G prefixes (1, or one an image), N classes, P prefix positions, T label-side positions, D width, E embedding
+size, C context vectors.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from yacs.config import CfgNode
+
+from lamm.clip.model import ClipModel
+from lamm.clip.text import PlainTextEncoder
+from lamm.prompt_layout import LabelSide, PromptLayout, plan_prompts
+from lamm.prompts import DEFAULT_CONTEXT, PromptTokens, split_prompt
+
+
+class PromptLearner(nn.Module):
+    """Prompts whose context is fixed words and whose labels are the class names; what learners are derived from.
+
+    It learns nothing. A subclass overrides `prefix()` (the context side), `labels()` (the label side), or both; its
+    parameters are what is trained and saved. CLIP's weights are used, but are no part of the module.
+
+    Args:
+        clip: the frozen CLIP model.
+        class_names: one a class, in label order.
+        context_init: the words before the class name.
+    """
+
+    def __init__(self, clip: ClipModel, class_names: Sequence[str], context_init: str = DEFAULT_CONTEXT) -> None:
+        super().__init__()
+        self.class_names = list(class_names)
+        self.context_words = context_init
+        self._frozen = _Frozen(clip)
+        self.prompts = self.split_prompts(context_init)
+        self.register_buffer("words", self.embed(self.prompts[0].context), persistent=False)
+        self.layout = self.make_layout()
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, clip: ClipModel, class_names: Sequence[str]) -> "PromptLearner":
+        """Build the learner that a config asks for."""
+        return cls(clip, class_names, **cls.arguments(cfg))
+
+    @classmethod
+    def arguments(cls, cfg: CfgNode) -> dict[str, Any]:
+        """The constructor's arguments as a config gives them; the only place that reads it."""
+        return {"context_init": cfg.TRAINER.LAMM.CTX_INIT}
+
+    @property
+    def clip(self) -> ClipModel:
+        """The frozen CLIP model."""
+        return self._frozen.clip
+
+    def split_prompts(self, context: str, reserved: int = 0) -> list[PromptTokens]:
+        """Every class's prompt in its parts; `reserved` positions are kept free for vectors without words."""
+        tokenizer, length = self.clip.tokenizer, self.clip.text.context_length - reserved
+        return [split_prompt(tokenizer, context, name, length) for name in self.class_names]
+
+    def embed(self, tokens: Sequence[int]) -> Tensor:
+        """CLIP's token embeddings in fp32. Shape: (len(tokens), D)"""
+        table = self.clip.text.token_embedding
+        with torch.no_grad():
+            return table(torch.tensor(list(tokens), dtype=torch.long, device=table.weight.device)).float()
+
+    def layout_options(self) -> dict[str, Any]:
+        """How this learner lays a prompt out: arguments of `plan_prompts`."""
+        return {"n_ctx": len(self.prompts[0].context)}
+
+    def make_layout(self, **options: Any) -> PromptLayout:
+        """This learner's layout; `options` are further arguments of `plan_prompts`."""
+        tokenizer = self.clip.tokenizer
+        plan = plan_prompts(self.prompts, tokenizer.start, tokenizer.end, **self.layout_options(), **options)
+        return PromptLayout(plan, self.clip.text.token_embedding, tokenizer.end)
+
+    def context(self) -> Tensor:
+        """The context vectors, (C, D); here the embeddings of the fixed words."""
+        return self.words
+
+    def prefix(self) -> Tensor:
+        """The context side: what stands before every class's label side. Shape: (G, P, D)"""
+        return self.layout.prefix(self.context())[None]
+
+    def labels(self) -> LabelSide:
+        """The label side: (N, T, D) and the places of the end tokens, (N,)."""
+        return self.original_labels()
+
+    def original_labels(self) -> LabelSide:
+        """The label side with the original class names, whatever `labels()` has become."""
+        return self.layout.labels(self.context(), self.no_vectors())
+
+    def no_vectors(self) -> Tensor:
+        """Label vectors of a layout that has none. Shape: (0, D)"""
+        return self.words.new_empty(0, self.words.shape[1])
+
+    def encode(self, prefix: Tensor, labels: LabelSide) -> Tensor:
+        """Unit text features in fp32. Shape: (G, N, E)"""
+        with self.clip.autocast():
+            features = self._frozen.text_encoder.encode(prefix, labels.embeddings, labels.end)
+        return F.normalize(features.float(), dim=-1)
+
+    def text_features(self) -> Tensor:
+        """Unit text features ψ(z) of the current prompts, fp32. Shape: (G, N, E)"""
+        return self.encode(self.prefix(), self.labels())
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """What a checkpoint says beside the learned tensors."""
+        return {"class_names": self.class_names, "backbone": self.clip.name, "width": self.clip.text.width}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Nothing to set: the class list is the data set's; `lamm_trainers.checkpoints` compares the two."""
+
+
+class _Frozen:
+    """CLIP, held so that its weights are no part of the learner's state."""
+
+    def __init__(self, clip: ClipModel) -> None:
+        self.clip = clip
+        self.text_encoder = PlainTextEncoder(clip.text)
