@@ -8,51 +8,62 @@ broken ones resumed.
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-import lamm_trainers  # noqa: F401  (registers the trainers)
-
 from lamm.commands import Parser, run
-from lamm.engine import TRAINER_REGISTRY
 from lamm.errors import ConfigError
-from lamm.run.config_files import dataset_config, trainer_config, trainer_configs
-from lamm.run.plan import default_config, output_folder, override_suffix
+from lamm.run.arguments import train_parser
+from lamm.run.config_files import trainer_config, trainer_configs
+from lamm.run.settings import KEY
 from lamm.suggest import unknown_name
 
 ROOT = Path(__file__).resolve().parents[1]
+TABLE = ROOT / "tools" / "parse_results.py"
 
 
 def main(arguments: argparse.Namespace) -> int:
-    if arguments.trainer not in TRAINER_REGISTRY.registered_names():
-        raise ConfigError(unknown_name("trainer", arguments.trainer, TRAINER_REGISTRY.registered_names()))
-    dataset_config(arguments.dataset)
-    config_file, options = config_and_options(arguments)
+    # Imported here, so that an engine that can't run is one line like any mistake.
+    import lamm_trainers
+
+    from lamm.run.plan import plan_run
+
     seeds = seed_list(os.environ.get("SEEDS", "1 2 3"))
-    for number, seed in enumerate(seeds, start=1):
+    runs = [train_arguments(arguments, seed) for seed in seeds]
+    # All runs are planned before the first one starts: a mistake shows at once.
+    plans = [plan_run(train_parser().parse_args(words), lamm_trainers.extend_cfg) for words in runs]
+    for number, (seed, words) in enumerate(zip(seeds, runs, strict=True), start=1):
         print(f"seed {seed} ({number} of {len(seeds)})", flush=True)
-        command = [sys.executable, str(ROOT / "train.py"), "--trainer", arguments.trainer]
-        command += ["--dataset", arguments.dataset, "--shots", str(arguments.shots), "--seed", str(seed)]
-        command += ["--root", os.environ.get("DATA", "data"), "--config-file", str(config_file), *options]
-        code = subprocess.run(command, check=False).returncode
+        code = exit_code([str(ROOT / "train.py"), *words])
         if code != 0:
-            print(f"stopped: seed {seed} ended with exit code {code}", file=sys.stderr)
+            print(f"stopped: seed {seed} ended with exit code {code}")
             return code
-    cfg_name = config_file.stem + override_suffix(options)
-    folder = output_folder(arguments.dataset, arguments.shots, arguments.trainer, cfg_name, seeds[0]).parent
-    table = [sys.executable, str(ROOT / "tools" / "parse_results.py"), str(folder), "--seeds", *map(str, seeds)]
-    return subprocess.run(table, check=False).returncode
+    return exit_code([str(TABLE), *(str(plan.output_dir) for plan in plans), "--seeds", *map(str, seeds)])
 
 
-def config_and_options(arguments: argparse.Namespace) -> tuple[Path, list[str]]:
-    """The config file and the overrides: the first word after SHOTS is CFG if it names a config of the trainer."""
-    rest = list(arguments.rest)
+def train_arguments(arguments: argparse.Namespace, seed: int) -> list[str]:
+    """The command line of train.py for one seed.
+
+    Raises:
+        ConfigError: the word behind SHOTS is neither a config of the trainer nor a config key.
+    """
+    rest, config = list(arguments.rest), []
     if rest and rest[0] in trainer_configs(arguments.trainer):
-        return trainer_config(arguments.trainer, rest[0]), rest[1:]
-    if len(rest) % 2:
+        config = ["--config-file", str(trainer_config(arguments.trainer, rest.pop(0)))]
+    elif rest and not KEY.fullmatch(rest[0]):
         raise ConfigError(unknown_name(f"config of {arguments.trainer}", rest[0], trainer_configs(arguments.trainer)))
-    return default_config(TRAINER_REGISTRY.get(arguments.trainer), arguments.dataset), rest
+    words = ["--trainer", arguments.trainer, "--dataset", arguments.dataset, "--shots", str(arguments.shots)]
+    root = os.environ.get("DATA") or "data"
+    debug = ["--debug"] if arguments.debug else []
+    return [*words, "--seed", str(seed), "--root", root, *config, *debug, *rest]
+
+
+def exit_code(words: list[str]) -> int:
+    """Run a Python program; its exit code, of one that was killed 128 + the signal, as a shell has it."""
+    code = subprocess.run([sys.executable, *words], check=False).returncode
+    return code if code >= 0 else 128 - code
 
 
 def seed_list(text: str) -> list[int]:
@@ -62,14 +73,14 @@ def seed_list(text: str) -> list[int]:
         ConfigError: there are none, or they are not whole numbers from 0 up.
     """
     words = text.replace(",", " ").split()
-    if not words or not all(word.isdigit() for word in words):
+    if not words or not all(re.fullmatch("[0-9]+", word) for word in words):
         raise ConfigError(f'SEEDS must be whole numbers from 0 up, such as "1 2 3", got "{text}"')
     return [int(word) for word in words]
 
 
 def shot_count(text: str) -> int:
     """SHOTS on the command line."""
-    if not text.isdigit() or int(text) < 1:
+    if not re.fullmatch("[0-9]+", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 up, got {text}")
     return int(text)
 

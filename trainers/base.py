@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from tqdm import tqdm
 from yacs.config import CfgNode
 
 from lamm.clip.loading import load_clip
@@ -49,6 +50,7 @@ class PromptTrainer(TrainerX):
 
     learner: Any
     scaler: Any = None
+    _bar = tqdm(disable=True)
 
     def check_cfg(self, cfg: CfgNode) -> None:
         """Refuse a precision that does not exist."""
@@ -119,6 +121,7 @@ class PromptTrainer(TrainerX):
         self._update(loss)
         if self.batch_idx + 1 == self.num_batches:
             self.update_lr()
+        self._bar.update()
         shown = {"loss": loss.item(), "acc": compute_accuracy(logits, labels)[0].item()}
         return shown if len(parts) == 1 else {**shown, **{name: part.item() for name, part in parts.items()}}
 
@@ -140,14 +143,18 @@ class PromptTrainer(TrainerX):
 
     def before_train(self) -> None:
         """Resume, unless there is nothing that could be resumed."""
-        if self.get_model_names():
-            super().before_train()
+        if not self.get_model_names():
+            self.init_writer(os.path.join(self.output_dir, "tensorboard"))
+            self.time_start = time.time()
             return
-        self.init_writer(os.path.join(self.output_dir, "tensorboard"))
-        self.time_start = time.time()
+        super().before_train()
+        steps = len(self.train_loader_x)
+        done, total = self.start_epoch * steps, self.max_epoch * steps
+        self._bar = tqdm(desc="training", unit="step", initial=done, total=total, leave=False, disable=None)
 
     def after_train(self) -> None:
         """Test the model that the config asks for, and write its labels."""
+        self._bar.close()
         super().after_train()
         bank = self.learner.label_bank() if hasattr(self.learner, "label_bank") else None
         if bank is not None:

@@ -61,7 +61,7 @@ class CoOpLearner(PromptLearner):
         start = self.words.clone()
         if not words:
             shape = (len(class_names), self._n_ctx) if class_specific else (self._n_ctx,)
-            start = torch.randn(*shape, clip.text.width, device=self.words.device) * CONTEXT_STD
+            start = torch.randn(*shape, clip.text.width).to(self.words.device) * CONTEXT_STD
         self.ctx = nn.Parameter(start)
 
     @classmethod

@@ -114,7 +114,7 @@ class LabelAlignmentMixin:
         self.register_buffer("initial_embeddings", initial_label_vectors(plan, table), persistent=False)
         start = self.initial_embeddings.clone()
         if self.alignment.label_init == "random":
-            start = torch.randn_like(start) * RANDOM_STD
+            start = torch.randn(start.shape).to(start.device) * RANDOM_STD
         self.label_embeddings = nn.Parameter(start)
 
     def released_length(self) -> int | None:

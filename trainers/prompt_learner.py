@@ -28,7 +28,12 @@ class PromptLearner(nn.Module):
         clip: the frozen CLIP model.
         class_names: one a class, in label order.
         context_init: the words before the class name.
+
+    Attributes:
+        words: embeddings of the context words, (number of their sub-tokens, D).
     """
+
+    words: Tensor
 
     def __init__(self, clip: ClipModel, class_names: Sequence[str], context_init: str = DEFAULT_CONTEXT) -> None:
         super().__init__()

@@ -95,4 +95,4 @@ def draw_mask(shape: str, size: int, turn: float, scale: float, centre: tuple[fl
     points = ((turned * scale + np.array(centre)) + 1) * fine / 2
     canvas = Image.new("L", (fine, fine), 0)
     ImageDraw.Draw(canvas).polygon([(float(x), float(y)) for x, y in points], fill=255)
-    return np.asarray(canvas.reduce(2), dtype=np.float32) / 255
+    return np.asarray(canvas.reduce(2)).astype(np.float32) / np.float32(255)

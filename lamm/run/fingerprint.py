@@ -13,7 +13,7 @@ from lamm.files import write_text
 
 CONFIG_FILE = "config.yaml"
 # Where a run lies, and what it prints, don't change what it computes.
-IGNORED = ("OUTPUT_DIR", "RESUME", "VERBOSE", "DATALOADER.NUM_WORKERS", "TRAIN.PRINT_FREQ", "TRAIN.CHECKPOINT_FREQ")
+IGNORED = ("OUTPUT_DIR", "VERBOSE", "DATALOADER.NUM_WORKERS", "TRAIN.PRINT_FREQ", "TRAIN.CHECKPOINT_FREQ")
 
 
 def config_hash(cfg: CfgNode, split_hash: str) -> str:
@@ -34,7 +34,7 @@ def differing_keys(cfg: CfgNode, folder: Path) -> list[str]:
         stored = _flat(yaml.safe_load(file.read_text(encoding="utf-8")) or {})
     except FileNotFoundError:
         return []
-    except (OSError, yaml.YAMLError, AttributeError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
         raise ConfigError(f"{file} can't be read ({type(error).__name__}): remove {folder} or use another") from error
     now = _flat(_plain(cfg))
     keys = [key for key in sorted(stored.keys() | now.keys()) if key not in IGNORED]

@@ -1,8 +1,9 @@
 """From the arguments of train.py to everything that one run needs: names, config, folder."""
 
 import argparse
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from yacs.config import CfgNode
 
 from lamm.engine import TRAINER_REGISTRY, get_cfg_default
 from lamm.engine.embedded.config_merge import merge_config
-from lamm.errors import ConfigError
+from lamm.errors import CheckpointError, ConfigError
 from lamm.run.config_files import dataset_config, trainer_config
+from lamm.run.folder_names import output_folder, override_suffix
+from lamm.run.settings import flag_settings, option_pairs, set_key
+from lamm.run.value_checks import check_values
 from lamm.suggest import unknown_name
 
 DEMO_DATASETS = ("digits", "shapes", "shapes_sketch", "shapes_noisy", "shapes_inverted")
-LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class RunPlan:
         trainer_class: what is registered under it.
         dataset: name on the command line, or of the data set's config file.
         cfg_name: name of the config file with overrides, as in the output path.
-        cfg: the frozen config.
+        cfg: the frozen config; of a run that only tests, `EVALUATION` says which model.
     """
 
     trainer: str
@@ -52,101 +55,108 @@ def plan_run(arguments: argparse.Namespace, extend_cfg: Callable[[CfgNode], None
 
     Raises:
         ConfigError: an unknown name, key or value, or arguments that don't go together.
+        CheckpointError: a folder to load or resume from that does not exist.
     """
-    if arguments.seed < -1 or arguments.seed > LARGEST_SEED:
-        raise ConfigError(f"--seed must be 0 or above, or -1 for an unseeded run, got {arguments.seed}")
-    if arguments.shots is not None and arguments.shots < 1:
-        raise ConfigError(f"--shots must be 1 or above, got {arguments.shots}; leave it out to train on all images")
+    _check_arguments(arguments)
+    flags, pairs = flag_settings(arguments), option_pairs(arguments)
     cfg = get_cfg_default()
     extend_cfg(cfg)
-    dataset_file = Path(arguments.dataset_config_file or dataset_config(_required(arguments.dataset, "--dataset")))
-    dataset = arguments.dataset or dataset_file.stem
-    trainer = _trainer_name(arguments, cfg)
+    usual_folder = cfg.OUTPUT_DIR
+    dataset, dataset_file = _dataset(arguments)
+    trainer = _trainer_name(arguments, {**flags, **dict(pairs)}, cfg)
     trainer_class = TRAINER_REGISTRY.get(trainer)
-    config_file = Path(arguments.config_file or default_config(trainer_class, dataset))
-    options = _options(arguments)
-    merge_config(cfg, [str(dataset_file), str(config_file)], options)
+    config_file = Path(arguments.config_file or default_config(trainer, trainer_class, dataset))
+    merge_config(cfg, [dataset_file, config_file], [])
+    for key, value in flags.items():
+        set_key(cfg, key, value)
+    merge_config(cfg, [], arguments.opts)
+    check_values(cfg)
     cfg.TRAINER.NAME = trainer
-    cfg.SEED = arguments.seed
-    _set_plain(cfg, arguments)
-    cfg_name = config_file.stem + override_suffix(options)
-    cfg.OUTPUT_DIR = arguments.output_dir or str(
-        output_folder(dataset, cfg.DATASET.NUM_SHOTS, trainer, cfg_name, arguments.seed, arguments.eval_only)
-    )
+    cfg.DATASET.ROOT = _absolute(cfg.DATASET.ROOT or "data")
+    named = [*flags.items(), *pairs]
+    if arguments.eval_only:
+        named += _set_evaluation(cfg, arguments)
+    cfg_name = config_file.stem + override_suffix(named, cfg)
+    if cfg.OUTPUT_DIR == usual_folder:
+        shots = cfg.DATASET.NUM_SHOTS
+        cfg.OUTPUT_DIR = str(output_folder(dataset, shots, trainer, cfg_name, cfg.SEED, arguments.eval_only))
+    _settle_resume(cfg)
     cfg.freeze()
     return RunPlan(trainer, trainer_class, dataset, cfg_name, cfg)
 
 
-def output_folder(dataset: str, shots: int, trainer: str, cfg_name: str, seed: int, eval_only: bool = False) -> Path:
-    """`output/<dataset>/shots_<n>/<Trainer>/<cfg>/seed<k>`; `evaluation` in front for runs that only test."""
-    shots_name = f"shots_{shots}" if shots >= 1 else "shots_all"
-    start = Path("output", "evaluation") if eval_only else Path("output")
-    return start / dataset / shots_name / trainer / cfg_name / f"seed{seed}"
-
-
-def override_suffix(options: Sequence[str]) -> str:
-    """`+KEY=VALUE` for each override, with the last part of the key where that is not ambiguous."""
-    keys, values = options[::2], options[1::2]
-    last = [key.rsplit(".", 1)[-1] for key in keys]
-    names = [short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=False)]
-    parts = [f"{name}={value}" for name, value in zip(names, values, strict=False)]
-    return "".join("+" + re.sub(r"[^A-Za-z0-9._=-]+", "_", part) for part in parts)
-
-
-def default_config(trainer_class: Any, dataset: str) -> Path:
+def default_config(trainer: str, trainer_class: Any, dataset: str) -> Path:
     """The config file of a run that names none: the trainer's own, on demo data the one for the embedded model.
 
     Raises:
         ConfigError: the trainer has no default.
     """
-    attribute = "tiny_config" if dataset in DEMO_DATASETS else "default_config"
-    name = getattr(trainer_class, attribute, "")
+    name = getattr(trainer_class, "tiny_config" if dataset in DEMO_DATASETS else "default_config", "")
     if not name:
-        raise ConfigError(f"trainer {trainer_class.__name__} has no default config: give --config-file")
-    return trainer_config(trainer_class.__name__, name)
+        raise ConfigError(f"trainer {trainer} has no default config: give --config-file")
+    return trainer_config(trainer, name)
 
 
-def _required(value: str, flag: str) -> str:
-    if not value:
-        raise ConfigError(f"{flag} is missing; see train.py --help")
-    return value
+def _check_arguments(arguments: argparse.Namespace) -> None:
+    """Refuse flags that don't go together: one of them would silently have no effect."""
+    if arguments.shots is not None and arguments.shots < 1:
+        raise ConfigError(f"--shots must be 1 or above, got {arguments.shots}; leave it out to train on all images")
+    if arguments.dataset and arguments.dataset_config_file:
+        raise ConfigError("--dataset and --dataset-config-file both name the data set: give one of them")
+    if not arguments.eval_only and (arguments.model_dir or arguments.load_epoch is not None):
+        raise ConfigError("--model-dir and --load-epoch are for --eval-only; --resume continues a training")
+    if arguments.eval_only and (arguments.no_train or arguments.resume):
+        raise ConfigError("--eval-only trains nothing: leave --no-train and --resume out")
+    if arguments.model_dir and not Path(arguments.model_dir).is_dir():
+        raise CheckpointError(f"--model-dir {arguments.model_dir} is not a folder; give that of a training run")
 
 
-def _trainer_name(arguments: argparse.Namespace, cfg: CfgNode) -> str:
-    """The trainer asked for; the config file may name it where the flag doesn't."""
-    name = arguments.trainer
+def _dataset(arguments: argparse.Namespace) -> tuple[str, Path]:
+    """Name and config file of the data set."""
+    if arguments.dataset_config_file:
+        file = Path(arguments.dataset_config_file)
+        return file.stem, file
+    if not arguments.dataset:
+        raise ConfigError("--dataset is missing; see train.py --help")
+    return arguments.dataset, dataset_config(arguments.dataset)
+
+
+def _trainer_name(arguments: argparse.Namespace, given: dict[str, Any], cfg: CfgNode) -> str:
+    """The trainer asked for; the config file may name it where the command line doesn't."""
+    name = str(given.get("TRAINER.NAME", ""))
     if not name and arguments.config_file:
         probe = cfg.clone()
         merge_config(probe, [arguments.config_file], [])
         name = probe.TRAINER.NAME
-    _required(name, "--trainer")
+    if not name:
+        raise ConfigError("--trainer is missing; see train.py --help")
     if name not in TRAINER_REGISTRY.registered_names():
         raise ConfigError(unknown_name("trainer", name, TRAINER_REGISTRY.registered_names()))
-    return str(name)
+    return name
 
 
-def _options(arguments: argparse.Namespace) -> list[str]:
-    """The overrides: KEY VALUE at the end of the line, after the flags that stand for keys."""
-    options: list[str] = []
-    if arguments.backbone:
-        options += ["MODEL.BACKBONE.NAME", arguments.backbone]
-    if arguments.head:
-        options += ["MODEL.HEAD.NAME", arguments.head]
-    if arguments.template:
-        options += ["DATASET.TEMPLATE", arguments.template]
-    return options + list(arguments.opts)
+def _set_evaluation(cfg: CfgNode, arguments: argparse.Namespace) -> list[tuple[str, Any]]:
+    """Make the model a part of the config; its place in the folder's name, the same for all seeds."""
+    epoch = arguments.load_epoch
+    model_dir = _absolute(arguments.model_dir) if arguments.model_dir else ""
+    cfg.EVALUATION = CfgNode({"MODEL_DIR": model_dir, "LOAD_EPOCH": -1 if epoch is None else epoch})
+    named: list[tuple[str, Any]] = []
+    if model_dir:
+        shown = os.path.relpath(model_dir) if Path(model_dir).is_relative_to(Path.cwd()) else model_dir
+        named.append(("EVALUATION.MODEL_DIR", re.sub(r"/seed_?\d+$", "", shown)))
+    return named if epoch is None else [*named, ("EVALUATION.LOAD_EPOCH", epoch)]
 
 
-def _set_plain(cfg: CfgNode, arguments: argparse.Namespace) -> None:
-    """The flags that Dassl copies into the config as they are."""
-    cfg.DATASET.ROOT = str(Path(arguments.root or cfg.DATASET.ROOT or "data").expanduser().absolute())
-    if arguments.shots is not None:
-        cfg.DATASET.NUM_SHOTS = arguments.shots
-    if arguments.resume:
-        cfg.RESUME = arguments.resume
-    if arguments.source_domains:
-        cfg.DATASET.SOURCE_DOMAINS = tuple(arguments.source_domains)
-    if arguments.target_domains:
-        cfg.DATASET.TARGET_DOMAINS = tuple(arguments.target_domains)
-    if arguments.transforms:
-        cfg.INPUT.TRANSFORMS = tuple(arguments.transforms)
+def _settle_resume(cfg: CfgNode) -> None:
+    """Make RESUME absolute; a run's own folder is what it resumes from anyway."""
+    if not cfg.RESUME:
+        return
+    if not Path(cfg.RESUME).is_dir():
+        raise CheckpointError(f"--resume {cfg.RESUME} is not a folder; give that of a training run")
+    cfg.RESUME = _absolute(cfg.RESUME)
+    if cfg.RESUME == _absolute(cfg.OUTPUT_DIR):
+        cfg.RESUME = ""
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))

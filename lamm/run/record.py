@@ -3,7 +3,6 @@
 import platform
 import resource
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,16 +11,6 @@ import lamm
 from lamm.engine import ENGINE
 from lamm.results.schema import FILE_NAME, FINISHED, METRICS, RUNNING, RunResults
 from lamm.run.plan import RunPlan
-
-
-def stored_results(folder: Path) -> RunResults | None:
-    """The record in a run's folder, or None.
-
-    Raises:
-        ResultsError: it is damaged.
-    """
-    file = folder / FILE_NAME
-    return RunResults.read(file) if file.is_file() else None
 
 
 class RunRecord:
@@ -44,10 +33,19 @@ class RunRecord:
         self._began = time.monotonic()
         self._seconds_test = 0.0
         self._listen()
-        self.write(RUNNING)
+        self.write_running()
 
-    def write(self, status: str) -> None:
-        """Write the file with what is known by now."""
+    def write_running(self) -> None:
+        """Write what is known before the end; results are not among it."""
+        self._write(RUNNING, {})
+
+    def finish(self) -> dict[str, float]:
+        """Write the file for the last time, as finished if the run was tested; its metrics."""
+        metrics = {name: float(self._metrics[name]) for name in METRICS if name in self._metrics}
+        self._write(FINISHED if len(metrics) == len(METRICS) else RUNNING, metrics)
+        return metrics
+
+    def _write(self, status: str, metrics: dict[str, float]) -> None:
         plan, cfg = self._plan, self._plan.cfg
         RunResults(
             trainer=plan.trainer,
@@ -57,24 +55,19 @@ class RunRecord:
             cfg=plan.cfg_name,
             protocol=self._protocol,
             split=cfg.TEST.SPLIT,
-            metrics={name: float(self._metrics[name]) for name in METRICS if name in self._metrics},
+            metrics=metrics,
             trainable_parameters=trained_scalars(self._trainer),
             seconds_train=round(self._seconds_before + time.monotonic() - self._began - self._seconds_test, 3),
             peak_memory_mb=round(peak_memory_mb(), 1),
-            precision=getattr(self._trainer, "precision", "fp32"),
+            precision=getattr(self._trainer, "precision", "unknown"),
             config_hash=self._hash,
             versions=versions(),
             status=status,
         ).write(plan.output_dir / FILE_NAME)
 
-    def finish(self) -> dict[str, float]:
-        """Mark the run as finished if it was tested; its metrics."""
-        self.write(FINISHED if all(name in self._metrics for name in METRICS) else RUNNING)
-        return self._metrics
-
     def _listen(self) -> None:
-        """Keep what the evaluator returns, and leave the time of testing out of the time of training."""
-        evaluator, test = self._trainer.evaluator, self._trainer.test
+        """Keep the results, leave the time of testing out of that of training, and write with each checkpoint."""
+        evaluator, test, save = self._trainer.evaluator, self._trainer.test, self._trainer.save_model
         evaluate = evaluator.evaluate
 
         def kept() -> Any:
@@ -88,8 +81,13 @@ class RunRecord:
             self._seconds_test += time.monotonic() - began
             return result
 
+        def recorded(*arguments: Any, **named: Any) -> None:
+            save(*arguments, **named)
+            self.write_running()
+
         evaluator.evaluate = kept
         self._trainer.test = timed
+        self._trainer.save_model = recorded
 
 
 def trained_scalars(trainer: Any) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,7 +74,7 @@ class _Captions:
             self.rows[index, : len(row)] = torch.tensor([compact[token] for token in row])
 
 
-def _encode_text(model: nn.Module, tokens: Tensor, end: Tensor) -> Tensor:
+def _encode_text(model: Any, tokens: Tensor, end: Tensor) -> Tensor:
     """Features at the end tokens, with the positions after the longest caption cut away. Shape: (U, E)"""
     length = int(end.max()) + 1
     x = model.token_embedding(tokens[:, :length]) + model.positional_embedding[:length]
@@ -126,7 +127,7 @@ def train(recipe: Recipe, device: torch.device, workers: int, output: Path) -> N
     captions = _Captions(texts)
     logger.info("%d pairs, %d distinct captions, %d tokens", len(texts), len(captions.rows), len(captions.seen))
 
-    model = architecture.build()
+    model: Any = architecture.build()
     table = architecture.untrained_token_rows()
     model.token_embedding = nn.Embedding.from_pretrained(table[captions.seen], freeze=False)
     model = model.to(device).train()

@@ -6,16 +6,20 @@ import time
 from types import TracebackType
 from typing import Any, TextIO, cast
 
+from tqdm import tqdm
+
 
 class Logger:
     """A stdout that writes to the console it replaces and to a file.
 
     Every attribute that it lacks (`isatty`, `encoding`, `fileno`, …) is the console's. Closing it closes the file
-    alone. The file receives each line at once, so a killed run loses nothing.
+    alone. The file receives each line at once, so a killed run loses nothing. On a terminal complete lines go above
+    the progress bars that are shown.
     """
 
     def __init__(self, fpath: str | os.PathLike[str] | None = None, mode: str = "w") -> None:
         self.console: TextIO = sys.stdout
+        self._line = ""
         self.file: TextIO | None = None
         if fpath is not None:
             os.makedirs(os.path.dirname(os.path.abspath(fpath)), exist_ok=True)
@@ -23,12 +27,22 @@ class Logger:
 
     def write(self, msg: str) -> int:
         """Write to both; complete lines reach the file at once."""
-        self.console.write(msg)
+        self._write_to_console(msg)
         if self.file is not None:
             self.file.write(msg)
             if "\n" in msg:
                 self.file.flush()
         return len(msg)
+
+    def _write_to_console(self, msg: str) -> None:
+        if not getattr(self.console, "isatty", lambda: False)():
+            self.console.write(msg)
+            return
+        self._line += msg
+        if self._line.endswith("\n"):
+            line, self._line = self._line, ""
+            with tqdm.external_write_mode(file=sys.stdout):
+                self.console.write(line)
 
     def flush(self) -> None:
         """Flush both, the file down to the disk."""
@@ -44,7 +58,7 @@ class Logger:
             file.close()
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("console", "file"):
+        if name in ("console", "file", "_line"):
             raise AttributeError(name)
         return getattr(self.console, name)
 

@@ -1,0 +1,82 @@
+"""Carries a planned run out: trains and tests, or only tests, and keeps its record."""
+
+import argparse
+import warnings
+from typing import Any
+
+import torch
+from yacs.config import CfgNode
+
+from lamm.engine import ENGINE, build_dataset, build_trainer, collect_env_info, set_random_seed, setup_logger
+from lamm.log import logger
+from lamm.run.earlier_run import earlier_run, keep_precision, require_same_split
+from lamm.run.fingerprint import store_config
+from lamm.run.plan import RunPlan
+from lamm.run.record import RunRecord
+from lamm.run.trainer_checks import check_trainer
+
+
+def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:
+    """Run, resume, or skip what is finished; a run that only tests is always done anew.
+
+    Args:
+        plan: the run.
+        arguments: of train.py.
+
+    Raises:
+        LammError: whatever a user can mend.
+    """
+    # One line a loader, about the machine; it would drown the line that says what is wrong.
+    warnings.filterwarnings("ignore", message="This DataLoader will create")
+    earlier = earlier_run(plan)
+    if arguments.eval_only:
+        earlier = None
+    _seed(plan.cfg)
+    if earlier is not None and earlier.finished:
+        require_same_split(plan, earlier, build_dataset(plan.cfg))
+        logger.info("%s is finished already: %.1f%%; nothing to do", plan.output_dir, earlier.metrics["accuracy"])
+        return
+    cfg = keep_precision(plan, earlier)
+    setup_logger(cfg.OUTPUT_DIR, append=True)
+    _print_arguments(arguments, cfg)
+    if torch.cuda.is_available() and cfg.USE_CUDA:
+        torch.backends.cudnn.benchmark = True
+
+    trainer = build_trainer(cfg)
+    check_trainer(trainer, cfg)
+    fingerprint = require_same_split(plan, earlier, trainer.dm.dataset)
+    store_config(plan.cfg, plan.output_dir)
+    record = RunRecord(plan, trainer, fingerprint, "evaluation" if arguments.eval_only else "few-shot", earlier)
+    try:
+        _train_or_test(trainer, arguments)
+    except BaseException:
+        record.write_running()
+        raise
+    if not record.finish():
+        logger.info("Nothing was tested, so %s has no result", plan.output_dir)
+
+
+def _train_or_test(trainer: Any, arguments: argparse.Namespace) -> None:
+    if arguments.eval_only:
+        trainer.load_model(arguments.model_dir, epoch=arguments.load_epoch)
+        trainer.test()
+    elif not arguments.no_train:
+        trainer.train()
+
+
+def _seed(cfg: CfgNode) -> None:
+    if cfg.SEED >= 0:
+        print(f"Setting fixed seed: {cfg.SEED}")
+        set_random_seed(cfg.SEED)
+
+
+def _print_arguments(arguments: argparse.Namespace, cfg: CfgNode) -> None:
+    """The opening of a log, in Dassl's form."""
+    print("***************\n** Arguments **\n***************")
+    for name, value in sorted(vars(arguments).items()):
+        print(f"{name}: {value}")
+    print("************\n** Config **\n************")
+    print(cfg)
+    print("Collecting env info ...")
+    print(f"** System info **\n{collect_env_info()}\n")
+    print(ENGINE.line())

@@ -1,0 +1,48 @@
+"""Config values that have the right type and still mean nothing."""
+
+import math
+from typing import Any
+
+from yacs.config import CfgNode
+
+from lamm.errors import ConfigError
+from lamm.suggest import unknown_name
+
+LARGEST_SEED = 2**32 - 1
+CHOICES = {"TEST.SPLIT": ("test", "val"), "TEST.FINAL_MODEL": ("last_step", "best_val")}
+LOWEST = {
+    "OPTIM.LR": 0.0,
+    "OPTIM.WEIGHT_DECAY": 0.0,
+    "OPTIM.MOMENTUM": 0.0,
+    "OPTIM.MAX_EPOCH": 0,
+    "TRAIN.PRINT_FREQ": 1,
+    "DATALOADER.NUM_WORKERS": 0,
+    "DATALOADER.TRAIN_X.BATCH_SIZE": 1,
+    "DATALOADER.TEST.BATCH_SIZE": 1,
+}
+
+
+def check_values(cfg: CfgNode) -> None:
+    """Refuse a seed, choice or number out of range.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if cfg.SEED < -1 or cfg.SEED > LARGEST_SEED:
+        raise ConfigError(f"the seed is 0 or above (to {LARGEST_SEED}), or -1 for an unseeded run, got {cfg.SEED}")
+    for key, names in CHOICES.items():
+        if _value(cfg, key) not in names:
+            raise ConfigError(unknown_name(key, str(_value(cfg, key)), names))
+    for key, lowest in LOWEST.items():
+        value = _value(cfg, key)
+        if value is None or not lowest <= value < math.inf:
+            raise ConfigError(f"config key {key} must be {lowest} or above, got {value}")
+    if not cfg.INPUT.PIXEL_STD or min(cfg.INPUT.PIXEL_STD) <= 0:
+        raise ConfigError(f"config key INPUT.PIXEL_STD must be numbers above 0, got {cfg.INPUT.PIXEL_STD}")
+
+
+def _value(cfg: CfgNode, key: str) -> Any:
+    node: Any = cfg
+    for part in key.split("."):
+        node = node[part]
+    return node

@@ -1,0 +1,43 @@
+"""Fixtures for all tests: one small random CLIP, and what the log says.
+
+Its place makes `reference` importable from every test.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lamm.clip.loading import wrap_clip
+from lamm.clip.model import ClipModel
+from lamm.log import logger
+
+sys.path.append(str(Path(__file__).parent / "clip"))
+from small_clip_models import open_clip_model
+
+INVERSE_TEMPERATURE = 20.0
+
+
+@pytest.fixture(scope="session")
+def small_model() -> Any:
+    """An open_clip `CLIP` with random weights: text width 32, 2 layers, 77 positions; images 32 x 32; E = 64."""
+    model = open_clip_model(width=32, heads=2, layers=2)
+    with torch.no_grad():
+        model.logit_scale.fill_(torch.tensor(INVERSE_TEMPERATURE).log())
+    return model
+
+
+@pytest.fixture(scope="session")
+def small_clip(small_model: Any) -> ClipModel:
+    """The project's view of `small_model`."""
+    return wrap_clip(small_model, "small")
+
+
+@pytest.fixture
+def log_lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The messages logged during the test, arguments filled in."""
+    lines: list[str] = []
+    monkeypatch.setattr(logger, "info", lambda message, *arguments: lines.append(message % arguments))
+    return lines

@@ -1,0 +1,55 @@
+"""The path of a run: what stands where, and that different overrides never share a folder."""
+
+from pathlib import Path
+
+import lamm_trainers
+import pytest
+
+from lamm.engine import get_cfg_default
+from lamm.run.folder_names import output_folder, override_suffix
+
+
+@pytest.fixture(scope="module")
+def cfg():
+    made = get_cfg_default()
+    lamm_trainers.extend_cfg(made)
+    return made
+
+
+def test_the_path_names_data_set_shots_trainer_config_and_seed():
+    assert output_folder("dtd", 16, "LAMM", "vit+LR=0.1", 3) == Path("output/dtd/shots_16/LAMM/vit+LR=0.1/seed3")
+    assert output_folder("dtd", -1, "LAMM", "vit", -1) == Path("output/dtd/shots_all/LAMM/vit/seed-1")
+    assert output_folder("dtd", 4, "LAMM", "vit", 0, eval_only=True).parts[:3] == ("output", "evaluation", "dtd")
+
+
+def test_an_override_is_part_of_the_name_with_the_last_part_of_its_key(cfg):
+    assert override_suffix([("TRAINER.LAMM.LAMBDA_KD", "0.1")], cfg) == "+LAMBDA_KD=0.1"
+    assert override_suffix([("OPTIM.LR", "1e-5"), ("OPTIM.MAX_EPOCH", "2")], cfg) == "+LR=1e-5+MAX_EPOCH=2"
+    assert override_suffix([], cfg) == ""
+
+
+def test_a_key_is_as_long_as_it_takes_to_mean_no_other(cfg):
+    assert override_suffix([("DATALOADER.TEST.BATCH_SIZE", "4")], cfg) == "+TEST.BATCH_SIZE=4"
+    assert override_suffix([("DATALOADER.TRAIN_X.BATCH_SIZE", "4")], cfg) == "+TRAIN_X.BATCH_SIZE=4"
+    assert override_suffix([("TRAINER.LAMM.PREC", "fp32")], cfg) == "+LAMM.PREC=fp32"
+
+
+def test_what_the_path_tells_elsewhere_is_not_repeated(cfg):
+    told = [("SEED", 1), ("DATASET.NUM_SHOTS", 2), ("DATASET.ROOT", "/x"), ("OUTPUT_DIR", "/y"), ("TRAINER.NAME", "A")]
+    assert override_suffix(told, cfg) == ""
+
+
+@pytest.mark.parametrize("value", ["a/b", "a b", "[a, b]", "(224, 224)", "..", "a\nb", "ä", "", "1+LR=2", "x" * 999])
+def test_any_value_gives_one_plain_folder_name(cfg, value):
+    name = "cfg" + override_suffix([("DATASET.TEMPLATE", value)], cfg)
+    assert Path(name).name == name
+    assert len(name) < 200
+    assert name.isascii()
+    assert not set(name) & set(' /\\[](){}"\n')
+
+
+def test_different_overrides_never_share_a_folder(cfg):
+    values = ["a/b", "a b", "a_b", "a__b", "a,b", "[a,b]", "1", "1+LR=2", "x" * 300, "x" * 301]
+    names = [override_suffix([("DATASET.TEMPLATE", value)], cfg) for value in values]
+    names.append(override_suffix([("DATASET.TEMPLATE", "1"), ("OPTIM.LR", "2")], cfg))
+    assert len(set(names)) == len(names)

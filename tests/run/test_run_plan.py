@@ -1,0 +1,141 @@
+"""From a command line to a plan, without running anything."""
+
+from pathlib import Path
+
+import pytest
+from train_command import plan
+
+from lamm.errors import CheckpointError, ConfigError
+
+LAMM = "--trainer LAMM --dataset digits"
+
+
+@pytest.fixture(autouse=True)
+def empty_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_short_flags_fill_the_files_in():
+    made = plan(f"{LAMM} --shots 16 --seed 1")
+    assert made.output_dir == Path("output/digits/shots_16/LAMM/tiny_ep50/seed1")
+    assert (made.cfg.DATASET.NAME, made.cfg.DATASET.NUM_SHOTS, made.cfg.SEED) == ("Digits", 16, 1)
+    assert made.cfg.MODEL.BACKBONE.NAME == "tiny"
+
+
+def test_real_data_takes_the_trainers_config_for_real_clip():
+    made = plan("--trainer LAMM --dataset caltech101 --shots 16 --seed 1")
+    assert made.cfg_name == "vit_b16_ep50_ctxv1"
+    assert made.cfg.MODEL.BACKBONE.NAME == "ViT-B/16"
+
+
+def test_dassls_flags_name_the_files(tmp_path):
+    (tmp_path / "mine.yaml").write_text("DATASET: {NAME: Digits}\n")
+    (tmp_path / "own.yaml").write_text("TRAINER: {NAME: CoOp}\nOPTIM: {LR: 0.5}\n")
+    made = plan("--dataset-config-file mine.yaml --config-file own.yaml --seed 1")
+    assert (made.dataset, made.trainer, made.cfg_name) == ("mine", "CoOp", "own")
+    assert made.cfg.OPTIM.LR == 0.5
+    assert made.output_dir == Path("output/mine/shots_all/CoOp/own/seed1")
+
+
+@pytest.mark.parametrize(("flag", "seed"), [("", -1), ("--seed 0", 0), ("--seed -1", -1), ("--seed 4294967295", 2**32 - 1)])
+def test_seed_0_is_ordinary_and_none_is_unseeded(flag, seed):
+    made = plan(f"{LAMM} {flag}")
+    assert made.cfg.SEED == seed
+    assert made.output_dir.name == f"seed{seed}"
+
+
+def test_the_config_files_own_seed_holds_where_no_flag_is_given(tmp_path):
+    (tmp_path / "own.yaml").write_text("SEED: 7\nOUTPUT_DIR: there\n")
+    assert plan(f"{LAMM} --config-file own.yaml").cfg.SEED == 7
+    assert plan(f"{LAMM} --config-file own.yaml --seed 0").cfg.SEED == 0
+    assert plan(f"{LAMM} --config-file own.yaml").output_dir == Path("there")
+
+
+def test_a_key_at_the_end_of_the_line_does_what_its_flag_does():
+    made = plan("--dataset digits TRAINER.NAME CoOp SEED 3 DATASET.NUM_SHOTS 4 DATASET.ROOT d")
+    assert made.output_dir == Path("output/digits/shots_4/CoOp/tiny_ep50/seed3")
+    assert made.cfg.DATASET.ROOT == str(Path.cwd() / "d")
+
+
+def test_the_data_root_is_absolute_and_knows_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert plan(LAMM).cfg.DATASET.ROOT == str(tmp_path / "data")
+    assert plan(f"{LAMM} --root '~/d'").cfg.DATASET.ROOT == str(tmp_path / "d")
+    assert plan(f"{LAMM} --root '~nobody-here/d'").cfg.DATASET.ROOT.endswith("d")
+
+
+def test_flags_that_change_the_run_are_part_of_its_path():
+    names = {plan(f"{LAMM} {more}").cfg_name for more in ("", "--template 'a {}'", "--backbone RN50", "--transforms normalize")}
+    assert names >= {"tiny_ep50", "tiny_ep50+BACKBONE.NAME=RN50", "tiny_ep50+TRANSFORMS=normalize"}
+    assert len(names) == 4
+
+
+def test_a_template_is_a_text_whatever_it_looks_like():
+    assert plan(f"{LAMM} --template '{{}}'").cfg.DATASET.TEMPLATE == "{}"
+
+
+def test_an_evaluation_has_a_folder_of_its_own_for_each_model_and_one_for_all_its_seeds(tmp_path):
+    for name in ("a/seed1", "a/seed2", "b"):
+        (tmp_path / name).mkdir(parents=True)
+    first, second = (plan(f"{LAMM} --seed {seed} --eval-only --model-dir a/seed{seed}") for seed in (1, 2))
+    assert first.output_dir.parent == second.output_dir.parent
+    assert first.output_dir.parts[:2] == ("output", "evaluation")
+    assert first.cfg.EVALUATION.MODEL_DIR == str(tmp_path / "a" / "seed1")
+    other = [f"{LAMM} --seed 1 --eval-only --model-dir {name}" for name in ("b", "a/seed1 --load-epoch 3")]
+    assert len({plan(line).output_dir for line in other} | {first.output_dir}) == 3
+
+
+def test_resuming_from_the_own_folder_is_no_other_run(tmp_path):
+    (tmp_path / "o").mkdir()
+    assert plan(f"{LAMM} --output-dir o --resume o/").cfg.RESUME == ""
+    assert plan(f"{LAMM} --output-dir p --resume o").cfg.RESUME == str(tmp_path / "o")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--trainer LAM --dataset digits", 'unknown trainer "LAM"; did you mean "LAMM"'),
+        ("--dataset digits", "--trainer is missing"),
+        ("--trainer LAMM", "--dataset is missing"),
+        ("--trainer LAMM --dataset digts", 'unknown data set "digts"; did you mean "digits"'),
+        (f"{LAMM} --dataset-config-file x.yaml", "give one of them"),
+        (f"{LAMM} --config-file x.py", "is not YAML"),
+        (f"{LAMM} --config-file x.yaml", "does not exist"),
+        ("--trainer LAMM --dataset-config-file x.py", "is not YAML"),
+        (f"{LAMM} --seed -2", "got -2"),
+        (f"{LAMM} SEED -2", "got -2"),
+        (f"{LAMM} --seed 4294967296", "got 4294967296"),
+        (f"{LAMM} --shots 0", "--shots must be 1 or above"),
+        (f"{LAMM} --shots 4 DATASET.NUM_SHOTS 8", "set twice on the command line, by --shots"),
+        (f"{LAMM} --seed 1 SEED 1", "set twice"),
+        (f"{LAMM} OPTIM.LR 0.1 OPTIM.LR 0.2", "set twice"),
+        (f"{LAMM} OPTIM.LR 0.1 --seed 2", "--seed stands behind KEY VALUE"),
+        (f"{LAMM} OPTIM.LR --seed 2", "--seed stands behind KEY VALUE"),
+        (f"{LAMM} --transforms normalize OPTIM.LR 0.1", "--transforms took OPTIM.LR"),
+        (f"{LAMM} OPTIM.LR", "has no value"),
+        (f"{LAMM} OPTIM.LR=0.1", 'holds "="'),
+        (f"{LAMM} OPTIM.LRR 0.1", 'did you mean "OPTIM.LR"'),
+        (f"{LAMM} OPTIM.LR 1", "write 1.0"),
+        (f"{LAMM} OPTIM.LR -0.1", "OPTIM.LR must be 0.0 or above"),
+        (f"{LAMM} OPTIM.LR 1e999", "OPTIM.LR must be 0.0 or above"),
+        (f"{LAMM} OPTIM.MAX_EPOCH None", "OPTIM.MAX_EPOCH must be 0 or above"),
+        (f"{LAMM} TRAIN.PRINT_FREQ 0", "TRAIN.PRINT_FREQ must be 1 or above"),
+        (f"{LAMM} INPUT.PIXEL_STD [0.0,1.0,1.0]", "INPUT.PIXEL_STD must be numbers above 0"),
+        (f"{LAMM} TEST.SPLIT vall", 'unknown TEST.SPLIT "vall"; did you mean "val"'),
+        (f"{LAMM} TEST.FINAL_MODEL best", 'unknown TEST.FINAL_MODEL "best"'),
+        (f"{LAMM} --model-dir .", "are for --eval-only"),
+        (f"{LAMM} --load-epoch 3", "are for --eval-only"),
+        (f"{LAMM} --eval-only --no-train", "--eval-only trains nothing"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_it(line, said):
+    with pytest.raises(ConfigError) as caught:
+        plan(line)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("line", [f"{LAMM} --eval-only --model-dir no", f"{LAMM} --resume no"])
+def test_a_folder_to_load_from_has_to_be_there(line):
+    with pytest.raises(CheckpointError, match="no is not a folder"):
+        plan(line)
