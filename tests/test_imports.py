@@ -7,7 +7,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted(
-    path for top in ("lamm", "trainers", "tools") for path in (ROOT / top).rglob("*.py") if "__pycache__" not in path.parts
+    path
+    for top in ("lamm", "trainers", "tools")
+    for path in (ROOT / top).rglob("*.py")
+    if "__pycache__" not in path.parts
 ) + [ROOT / "train.py"]
 # Parts of `lamm` that stand on nothing but its smallest modules.
 PURE = ("losses", "prompts", "prompt_layout", "label_bank", "scores")
@@ -34,7 +37,9 @@ def imported(path: Path) -> set[str]:
 
 def imports_any(path: Path, *packages: str) -> list[str]:
     return [
-        name for name in imported(path) if any(name == package or name.startswith(f"{package}.") for package in packages)
+        name
+        for name in imported(path)
+        if any(name == package or name.startswith(f"{package}.") for package in packages)
     ]
 
 

@@ -82,7 +82,9 @@ def test_matched_vectors_are_copies() -> None:
 
 
 def test_another_number_of_vectors_for_a_class_is_an_error_that_names_it() -> None:
-    with pytest.raises(CheckpointError, match=r'label of "dog" has 2 vectors, this model takes 1: use the LABEL_TOKENS'):
+    with pytest.raises(
+        CheckpointError, match=r'label of "dog" has 2 vectors, this model takes 1: use the LABEL_TOKENS'
+    ):
         match_by_name(bank_of(["dog"], [2]), ["dog"], [1])
 
 

@@ -126,7 +126,7 @@ def main(arguments: argparse.Namespace) -> None:
 def parser() -> Parser:
     made = Parser(description="choose the learning rate of the demo configs on validation images")
     made.add_argument("--root", type=Path, default=Path("data"), help="data root")
-    made.add_argument("--rates", type=float, nargs="+", default=[0.003, 0.01, 0.03, 0.1], help="rates to compare")
+    made.add_argument("--rates", type=float, nargs="+", default=[0.003, 0.01, 0.03, 0.1, 0.3], help="rates to compare")
     made.add_argument("--shots", type=int, nargs="+", default=[1, 16], help="training images a class")
     made.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="seeds")
     return made

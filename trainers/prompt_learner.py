@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from lamm.clip.model import ClipModel
-from lamm.clip.text import PlainTextEncoder
+from lamm.clip.text_encoder import text_encoder_of
+from lamm.errors import CheckpointError
 from lamm.prompt_layout import LabelSide, PromptLayout, plan_prompts
 from lamm.prompts import DEFAULT_CONTEXT, PromptTokens, split_prompt
 
@@ -115,7 +116,15 @@ class PromptLearner(nn.Module):
         return {"class_names": self.class_names, "backbone": self.clip.name, "width": self.clip.text.width}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Nothing to set: the class list is the data set's; `lamm_trainers.checkpoints` compares the two."""
+        """Check that the tensors belong to this backbone; the class list stays the data set's.
+
+        Raises:
+            CheckpointError: they don't.
+        """
+        if state["backbone"] != self.clip.name:
+            raise CheckpointError(
+                f"the checkpoint was trained with backbone {state['backbone']}, this run uses {self.clip.name}"
+            )
 
 
 class _Frozen:
@@ -123,4 +132,4 @@ class _Frozen:
 
     def __init__(self, clip: ClipModel) -> None:
         self.clip = clip
-        self.text_encoder = PlainTextEncoder(clip.text)
+        self.text_encoder = text_encoder_of(clip.text)

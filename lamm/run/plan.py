@@ -77,7 +77,7 @@ def plan_run(arguments: argparse.Namespace, extend_cfg: Callable[[CfgNode], None
     if arguments.eval_only:
         named += _set_evaluation(cfg, arguments)
     cfg_name = config_file.stem + override_suffix(named, cfg)
-    if cfg.OUTPUT_DIR == usual_folder:
+    if usual_folder == cfg.OUTPUT_DIR:
         shots = cfg.DATASET.NUM_SHOTS
         cfg.OUTPUT_DIR = str(output_folder(dataset, shots, trainer, cfg_name, cfg.SEED, arguments.eval_only))
     _settle_resume(cfg)
@@ -154,7 +154,7 @@ def _settle_resume(cfg: CfgNode) -> None:
     if not Path(cfg.RESUME).is_dir():
         raise CheckpointError(f"--resume {cfg.RESUME} is not a folder; give that of a training run")
     cfg.RESUME = _absolute(cfg.RESUME)
-    if cfg.RESUME == _absolute(cfg.OUTPUT_DIR):
+    if _absolute(cfg.OUTPUT_DIR) == cfg.RESUME:
         cfg.RESUME = ""
 
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
-
 from reference.whole_prompt import Position, assemble, encode, initial_labels, read_prompt
+from torch import Tensor
 
 
 @dataclass

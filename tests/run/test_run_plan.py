@@ -37,10 +37,12 @@ def test_dassls_flags_name_the_files(tmp_path):
     assert made.output_dir == Path("output/mine/shots_all/CoOp/own/seed1")
 
 
-@pytest.mark.parametrize(("flag", "seed"), [("", -1), ("--seed 0", 0), ("--seed -1", -1), ("--seed 4294967295", 2**32 - 1)])
+@pytest.mark.parametrize(
+    ("flag", "seed"), [("", -1), ("--seed 0", 0), ("--seed -1", -1), ("--seed 4294967295", 2**32 - 1)]
+)
 def test_seed_0_is_ordinary_and_none_is_unseeded(flag, seed):
     made = plan(f"{LAMM} {flag}")
-    assert made.cfg.SEED == seed
+    assert seed == made.cfg.SEED
     assert made.output_dir.name == f"seed{seed}"
 
 
@@ -54,18 +56,21 @@ def test_the_config_files_own_seed_holds_where_no_flag_is_given(tmp_path):
 def test_a_key_at_the_end_of_the_line_does_what_its_flag_does():
     made = plan("--dataset digits TRAINER.NAME CoOp SEED 3 DATASET.NUM_SHOTS 4 DATASET.ROOT d")
     assert made.output_dir == Path("output/digits/shots_4/CoOp/tiny_ep50/seed3")
-    assert made.cfg.DATASET.ROOT == str(Path.cwd() / "d")
+    assert str(Path.cwd() / "d") == made.cfg.DATASET.ROOT
 
 
 def test_the_data_root_is_absolute_and_knows_the_home_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert plan(LAMM).cfg.DATASET.ROOT == str(tmp_path / "data")
-    assert plan(f"{LAMM} --root '~/d'").cfg.DATASET.ROOT == str(tmp_path / "d")
+    assert str(tmp_path / "data") == plan(LAMM).cfg.DATASET.ROOT
+    assert str(tmp_path / "d") == plan(f"{LAMM} --root '~/d'").cfg.DATASET.ROOT
     assert plan(f"{LAMM} --root '~nobody-here/d'").cfg.DATASET.ROOT.endswith("d")
 
 
 def test_flags_that_change_the_run_are_part_of_its_path():
-    names = {plan(f"{LAMM} {more}").cfg_name for more in ("", "--template 'a {}'", "--backbone RN50", "--transforms normalize")}
+    names = {
+        plan(f"{LAMM} {more}").cfg_name
+        for more in ("", "--template 'a {}'", "--backbone RN50", "--transforms normalize")
+    }
     assert names >= {"tiny_ep50", "tiny_ep50+BACKBONE.NAME=RN50", "tiny_ep50+TRANSFORMS=normalize"}
     assert len(names) == 4
 
@@ -80,7 +85,7 @@ def test_an_evaluation_has_a_folder_of_its_own_for_each_model_and_one_for_all_it
     first, second = (plan(f"{LAMM} --seed {seed} --eval-only --model-dir a/seed{seed}") for seed in (1, 2))
     assert first.output_dir.parent == second.output_dir.parent
     assert first.output_dir.parts[:2] == ("output", "evaluation")
-    assert first.cfg.EVALUATION.MODEL_DIR == str(tmp_path / "a" / "seed1")
+    assert str(tmp_path / "a" / "seed1") == first.cfg.EVALUATION.MODEL_DIR
     other = [f"{LAMM} --seed 1 --eval-only --model-dir {name}" for name in ("b", "a/seed1 --load-epoch 3")]
     assert len({plan(line).output_dir for line in other} | {first.output_dir}) == 3
 
@@ -88,7 +93,7 @@ def test_an_evaluation_has_a_folder_of_its_own_for_each_model_and_one_for_all_it
 def test_resuming_from_the_own_folder_is_no_other_run(tmp_path):
     (tmp_path / "o").mkdir()
     assert plan(f"{LAMM} --output-dir o --resume o/").cfg.RESUME == ""
-    assert plan(f"{LAMM} --output-dir p --resume o").cfg.RESUME == str(tmp_path / "o")
+    assert str(tmp_path / "o") == plan(f"{LAMM} --output-dir p --resume o").cfg.RESUME
 
 
 @pytest.mark.parametrize(

@@ -144,11 +144,11 @@ def test_the_anchor_of_a_random_label_is_its_original_embedding(
     assert wide.mean().item() == pytest.approx(0, abs=0.001)
 
 
-def test_a_label_that_gets_no_gradient_keeps_the_features_of_its_class(small_clip: ClipModel) -> None:
+def test_moving_one_classs_label_leaves_the_features_of_the_others_as_they_were(small_clip: ClipModel) -> None:
     learner = lamm(small_clip)
     before = features(learner)[0]
     with torch.no_grad():
-        learner.label_embeddings[-1] += 1.0  # the last class has one sub-token
+        learner.label_embeddings[-1] *= -1  # the last class has one sub-token
     after = features(learner)[0]
     assert torch.equal(after[:-1], before[:-1])
     assert not torch.allclose(after[-1], before[-1], atol=1e-3)
@@ -185,8 +185,6 @@ def test_a_checkpoint_goes_onto_another_class_list_by_name(
 def test_class_specific_context_is_not_given_to_another_class(
     name: str, others: list[str], small_clip: ClipModel
 ) -> None:
-    if "released" in name and "owl" in others:
-        others = [name + " bird" for name in others[:4]] + ["cow"]
     trained = disturb(LEARNERS[name](small_clip))
     learner = LEARNERS[name](small_clip, others)
     try:

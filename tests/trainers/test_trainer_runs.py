@@ -1,0 +1,115 @@
+"""Whole runs on a small data set: train, checkpoint, load, resume."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lamm_trainers import LAMM, CoOp, ZeroshotCLIP
+
+from lamm.engine import load_checkpoint, set_random_seed
+from lamm.errors import CheckpointError
+from lamm.label_bank import LabelBank
+
+TRAINERS = {"LAMM": LAMM, "CoOp": CoOp}
+Config = Callable[..., Any]
+
+
+@pytest.fixture(params=TRAINERS)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def start(cfg: Any, trainer_class: Any = None) -> Any:
+    """A seeded trainer."""
+    set_random_seed(3)
+    return (trainer_class or TRAINERS[cfg.TRAINER.NAME])(cfg)
+
+
+def interrupted_after_one_epoch(cfg: Any) -> None:
+    class Interrupted(TRAINERS[cfg.TRAINER.NAME]):
+        def after_epoch(self) -> None:
+            super().after_epoch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start(cfg, Interrupted).train()
+
+
+def test_a_loaded_model_has_the_accuracy_of_the_trained_one(name: str, squares_config: Config, tmp_path: Path) -> None:
+    trained = start(squares_config(name, "run"))
+    before = {key: value.clone() for key, value in trained.learner.named_parameters()}
+    trained.train()
+    assert not any(torch.equal(value, before[key]) for key, value in trained.learner.named_parameters())
+    accuracy = trained.test()
+    for epoch in (None, 2):
+        loaded = start(squares_config(name, "elsewhere"))
+        loaded.load_model(str(tmp_path / "run"), epoch=epoch)
+        assert loaded.test() == accuracy
+        assert torch.equal(loaded.text_features(), trained.text_features())
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(name: str, squares_config: Config, tmp_path: Path) -> None:
+    start(squares_config(name, "whole")).train()
+    interrupted_after_one_epoch(squares_config(name, "parts"))
+    resumed = TRAINERS[name](squares_config(name, "parts"))
+    resumed.train()
+    file = "prompt_learner/model.pth.tar-2"
+    whole, parts = (load_checkpoint(tmp_path / folder / file) for folder in ("whole", "parts"))
+    assert whole["state_dict"].keys() == parts["state_dict"].keys()
+    for key, value in whole["state_dict"].items():
+        assert (
+            torch.equal(value, parts["state_dict"][key])
+            if torch.is_tensor(value)
+            else value == parts["state_dict"][key]
+        )
+
+
+def test_a_run_of_lamm_leaves_its_labels(squares_config: Config, tmp_path: Path) -> None:
+    trainer = start(squares_config("LAMM", "run"))
+    trainer.train()
+    bank = LabelBank.load(tmp_path / "run" / "labels.safetensors")
+    assert bank.class_names == ["red_square", "green", "blue (dark)"]
+    assert torch.equal(bank.embeddings, trainer.learner.label_embeddings.detach())
+
+
+def test_the_loss_weighs_the_labels_by_the_shots(squares_config: Config) -> None:
+    trainer = start(squares_config("LAMM", "run"))
+    with torch.no_grad():
+        trainer.learner.label_embeddings[0, 0] += 1
+    parts, _ = trainer.loss_parts(torch.zeros(2, 3, 32, 32), torch.tensor([0, 1]))
+    assert parts["loss_wc"].item() == pytest.approx(1 / 4)
+
+
+def test_untrained_lamm_scores_images_as_zero_shot_clip_does(squares_config: Config) -> None:
+    zero_shot = ZeroshotCLIP(squares_config("ZeroshotCLIP", "zero", "DATASET.TEMPLATE", "a photo of a {}."))
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    expected = zero_shot.model_inference(images)
+    got = start(squares_config("LAMM", "run")).model_inference(images)
+    torch.testing.assert_close(got, expected, atol=2e-5, rtol=0)
+
+
+def test_inference_between_two_steps_sees_the_current_prompts(name: str, squares_config: Config) -> None:
+    trainer = start(squares_config(name, "run"))
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    before = trainer.model_inference(images)
+    with torch.no_grad():
+        for parameter in trainer.learner.parameters():
+            parameter.mul_(-1)
+    assert not torch.equal(trainer.model_inference(images), before)
+
+
+def test_a_missing_checkpoint_is_an_error_that_names_it(name: str, squares_config: Config, tmp_path: Path) -> None:
+    trainer = start(squares_config(name, "run"))
+    with pytest.raises(CheckpointError, match=r"model\.pth\.tar-7.*--model-dir must be the output folder"):
+        trainer.load_model(str(tmp_path), epoch=7)
+
+
+@pytest.mark.parametrize("content", [{"epoch": 1}, [1, 2], {"state_dict": {"weight": torch.zeros(2)}}], ids=str)
+def test_a_file_that_is_no_checkpoint_of_ours_is_an_error(content: Any, squares_config: Config, tmp_path: Path) -> None:
+    trainer = start(squares_config("LAMM", "run"))
+    (tmp_path / "prompt_learner").mkdir()
+    torch.save(content, tmp_path / "prompt_learner" / "model.pth.tar-1")
+    with pytest.raises(CheckpointError):
+        trainer.load_model(str(tmp_path), epoch=1)
