@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
 def run(
     parser: Parser, main: Callable[[argparse.Namespace], int | None], arguments: Sequence[str] | None = None
 ) -> NoReturn:
-    """Parse, run `main`, and leave with its exit code; a mistake or a file that fails becomes one line and exit code 2."""
+    """Parse, run `main`, and leave with its exit code; a mistake or a failing file is one line and exit code 2."""
     parsed = parser.parse_args(arguments)
     try:
         code = main(parsed) or 0

@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = sorted(
-    path
-    for top in ("lamm", "trainers", "tools")
-    for path in (ROOT / top).rglob("*.py")
-    if "__pycache__" not in path.parts
-) + [ROOT / "train.py"]
+SOURCES = [
+    *sorted(
+        path
+        for top in ("lamm", "trainers", "tools")
+        for path in (ROOT / top).rglob("*.py")
+        if "__pycache__" not in path.parts
+    ),
+    ROOT / "train.py",
+]
 # Parts of `lamm` that stand on nothing but its smallest modules.
 PURE = ("losses", "prompts", "prompt_layout", "label_bank", "scores")
 DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc"}
