@@ -63,11 +63,13 @@ class LabelBank:
                 metadata = opened.metadata() or {}
                 embeddings = opened.get_tensor("embeddings")
             names = json.loads(metadata["class_names"])
-            counts = json.loads(metadata["counts"]) if "counts" in metadata else [1] * len(names)
+            counts = json.loads(metadata["counts"]) if "counts" in metadata else [1] * len(embeddings)
             backbone = metadata["backbone"]
         except (SafetensorError, KeyError, ValueError, OSError) as error:
             raise CheckpointError(f"{file} is damaged or no label file: {error}") from error
-        if len(names) != len(counts) or sum(counts) != len(embeddings):
+        texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        whole = isinstance(counts, list) and all(isinstance(count, int) and count >= 0 for count in counts)
+        if not (texts and whole) or len(names) != len(counts) or sum(counts) != len(embeddings):
             raise CheckpointError(f"{file} is damaged: its names don't fit its vectors")
         return cls(names, counts, embeddings, backbone)
 

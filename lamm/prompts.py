@@ -40,19 +40,26 @@ class PromptTokens:
     tail: tuple[int, ...]
 
 
+def spoken_words(text: str) -> str:
+    """Words as they stand in a prompt: underscores are spaces, no surplus white space."""
+    return " ".join(text.replace("_", " ").split())
+
+
 def spoken(class_name: str) -> str:
-    """The class name as it stands in a prompt: underscores are spaces, no surplus white space.
+    """The class name as it stands in a prompt; see `spoken_words`.
 
     Raises:
         PromptError: nothing is left of it.
     """
-    words = " ".join(class_name.replace("_", " ").split())
+    words = spoken_words(class_name)
     if not words:
         raise PromptError(f'the class name "{class_name}" is empty: give every class a name')
     return words
 
 
-def split_prompt(tokenizer: TokenizerLike, context: str, class_name: str, context_length: int = 77) -> PromptTokens:
+def split_prompt(
+    tokenizer: TokenizerLike, context: str, class_name: str, context_length: int = 77, reserved: int = 0
+) -> PromptTokens:
     """Tokenise `context + " " + name + "."` and locate its parts.
 
     Args:
@@ -60,6 +67,7 @@ def split_prompt(tokenizer: TokenizerLike, context: str, class_name: str, contex
         context: the words before the name, such as "a photo of a"; may be empty.
         class_name: as the data set gives it.
         context_length: positions that the text tower has, start and end token included.
+        reserved: positions that context vectors without words will take.
 
     Raises:
         PromptError: the name is empty, or the prompt is longer than the text tower takes.
@@ -69,7 +77,7 @@ def split_prompt(tokenizer: TokenizerLike, context: str, class_name: str, contex
     ids = tokenizer.encode(f"{context} {name}{FULL_STOP}")
     if ids[: len(words)] != words:
         raise PromptError(f'the class name "{class_name}" merges with the words "{context}" before it')
-    require_length(class_name, len(ids), context_length)
+    require_length(class_name, len(ids) + reserved, context_length)
     label = ids[len(words) :]
     tail = tokenizer.encode(FULL_STOP)
     if label[-len(tail) :] != tail:

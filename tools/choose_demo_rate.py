@@ -100,7 +100,7 @@ def main(arguments: argparse.Namespace) -> None:
         build_transform(config("LAMM", 0.01), is_train=False),
     )
     runs = list(itertools.product(DATASETS, arguments.shots, arguments.seeds))
-    bar = tqdm(total=len(runs) * len(LEARNERS) * len(arguments.rates), desc="validating", unit="run")
+    bar = tqdm(total=len(runs) * len(LEARNERS) * len(arguments.rates), desc="validating", unit="run", disable=None)
     for dataset, shots, seed in runs:
         loaded = DATASETS[dataset](root=str(arguments.root))
         split = read_split(Path(loaded.folder) / loaded.split_file)

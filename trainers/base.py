@@ -162,17 +162,18 @@ class PromptTrainer(TrainerX):
 
     def test(self, split: str | None = None) -> float:
         """Evaluate; the text features are encoded once."""
-        self._evaluated_text = None
-        result = super().test(split)
-        self._evaluated_text = None
-        return result
+        with torch.no_grad():
+            self._evaluated_text = self.text_features()
+        try:
+            return super().test(split)
+        finally:
+            self._evaluated_text = None
 
     @torch.no_grad()
     def model_inference(self, input: Tensor) -> Tensor:
         """Logits of images. Shape: (B, N)"""
-        if self._evaluated_text is None:
-            self._evaluated_text = self.text_features()
-        return scaled_scores(self.image_features(input), self._evaluated_text, self.clip.logit_scale)
+        text = self.text_features() if self._evaluated_text is None else self._evaluated_text
+        return scaled_scores(self.image_features(input), text, self.clip.logit_scale)
 
     def load_model(self, directory: str, epoch: int | None = None) -> None:
         """Load learned tensors; labels go by class name where the class list is another one.
@@ -190,8 +191,9 @@ class PromptTrainer(TrainerX):
         for name in self.get_model_names():
             path = _checkpoint_file(os.path.join(directory, name), epoch)
             checkpoint = load_checkpoint(path)
-            done = checkpoint.get("epoch")
-            print(f'Loading weights to {name} from "{path}" (epoch = {done})')
+            if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
+                raise CheckpointError(f"{path} is no checkpoint of a trainer: it has no state_dict")
+            print(f'Loading weights to {name} from "{path}" (epoch = {checkpoint.get("epoch")})')
             load_learned(self.learner, checkpoint["state_dict"], path)
 
 

@@ -37,7 +37,13 @@ def load_learned(learner: PromptLearner, state: dict[str, Any], path: str) -> No
         raise CheckpointError(
             f"{path} holds {_listed(state)}, but this learner has {_listed(own)}: it was made by another method"
         )
+    _require_same_label_tokens(learner, extra, path)
     names = extra.get("class_names", learner.class_names)
+    if names != learner.class_names and learner.per_class_tensors():
+        raise CheckpointError(
+            f"{path} holds class-specific context ({', '.join(learner.per_class_tensors())}) of another class list: "
+            "test it on the classes that it was trained on"
+        )
     if names != learner.class_names and LABELS in own:
         state[LABELS] = _labels_by_name(learner, state[LABELS], names, extra, path)
     for name, value in state.items():
@@ -55,6 +61,15 @@ def _require_same_backbone(learner: PromptLearner, extra: dict[str, Any], path: 
     backbone = extra.get("backbone", learner.clip.name)
     if backbone != learner.clip.name:
         raise CheckpointError(f"{path} was trained with backbone {backbone}, this run uses {learner.clip.name}")
+
+
+def _require_same_label_tokens(learner: Any, extra: dict[str, Any], path: str) -> None:
+    stored = extra.get("label_tokens")
+    alignment = getattr(learner, "alignment", None)
+    if stored is not None and alignment is not None and alignment.enabled and stored != alignment.label_tokens:
+        raise CheckpointError(
+            f'{path} was trained with LABEL_TOKENS "{stored}", this run has "{alignment.label_tokens}": use the same'
+        )
 
 
 def _labels_by_name(learner: Any, vectors: Tensor, names: list[str], extra: dict[str, Any], path: str) -> Tensor:

@@ -11,6 +11,7 @@ from lamm.clip.model import ClipModel
 from lamm.errors import ConfigError
 from lamm.log import logger
 from lamm.prompt_layout import POSITIONS
+from lamm.prompts import DEFAULT_CONTEXT, spoken_words
 from lamm.suggest import unknown_name
 
 from .base import PromptTrainer
@@ -46,7 +47,7 @@ class CoOpLearner(PromptLearner):
         class_specific: bool = False,
         position: str = "end",
     ) -> None:
-        words = " ".join(context_init.replace("_", " ").split())
+        words = spoken_words(context_init)
         if position not in POSITIONS:
             raise ConfigError(unknown_name("CLASS_TOKEN_POSITION", position, POSITIONS))
         if class_specific and words:
@@ -82,6 +83,14 @@ class CoOpLearner(PromptLearner):
     def layout_options(self) -> dict[str, Any]:
         """See `PromptLearner.layout_options`."""
         return {"n_ctx": self._n_ctx, "position": self._position, "class_specific": self._class_specific}
+
+    def teacher_words(self) -> str:
+        """The words that the context starts from; "a photo of a" where it starts from none."""
+        return self.context_words or DEFAULT_CONTEXT
+
+    def per_class_tensors(self) -> tuple[str, ...]:
+        """Class-specific context can't serve another class list."""
+        return ("ctx",) if self._class_specific else ()
 
     def context(self) -> Tensor:
         """The context vectors, class after class if class-specific. Shape: (C, D)"""

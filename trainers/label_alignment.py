@@ -14,7 +14,6 @@ from lamm.errors import ConfigError
 from lamm.label_bank import LabelBank
 from lamm.losses import COS_OVER, KD_DIRECTIONS, feature_loss, logits_loss, parameter_loss
 from lamm.prompt_layout import LABEL_TOKENS, LabelSide, PromptLayout, initial_label_vectors, plan_prompts
-from lamm.prompts import DEFAULT_CONTEXT
 from lamm.scores import scaled_scores
 from lamm.suggest import unknown_name
 
@@ -159,8 +158,7 @@ class LabelAlignmentMixin:
 
     @torch.no_grad()
     def _clip_features(self: Any) -> Tensor:
-        words = self.context_words or DEFAULT_CONTEXT
-        prompts = self.split_prompts(words)
+        prompts = self.split_prompts(self.teacher_words())
         tokenizer = self.clip.tokenizer
         plan = plan_prompts(prompts, tokenizer.start, tokenizer.end, n_ctx=0)
         layout = PromptLayout(plan, self.clip.text.token_embedding, tokenizer.end).to(self.words.device)
@@ -198,9 +196,11 @@ class LabelAlignmentMixin:
         }
 
     def get_extra_state(self: Any) -> dict[str, Any]:
-        """The base learner's, and the number of vectors of each class."""
+        """The base learner's, and how many vectors stand for each class."""
         state = super().get_extra_state()  # type: ignore[misc]
-        return {**state, "label_counts": self.label_counts} if self.alignment.enabled else state
+        if not self.alignment.enabled:
+            return state
+        return {**state, "label_tokens": self.alignment.label_tokens, "label_counts": self.label_counts}
 
     def label_bank(self: Any) -> LabelBank | None:
         """The learned labels, for a file of their own; None when disabled."""

@@ -16,7 +16,7 @@ from lamm.clip.model import ClipModel
 from lamm.clip.text_encoder import text_encoder_of
 from lamm.errors import CheckpointError
 from lamm.prompt_layout import LabelSide, PromptLayout, plan_prompts
-from lamm.prompts import DEFAULT_CONTEXT, PromptTokens, split_prompt
+from lamm.prompts import DEFAULT_CONTEXT, PromptTokens, split_prompt, spoken_words
 
 
 class PromptLearner(nn.Module):
@@ -39,9 +39,9 @@ class PromptLearner(nn.Module):
     def __init__(self, clip: ClipModel, class_names: Sequence[str], context_init: str = DEFAULT_CONTEXT) -> None:
         super().__init__()
         self.class_names = list(class_names)
-        self.context_words = context_init
+        self.context_words = spoken_words(context_init)
         self._frozen = _Frozen(clip)
-        self.prompts = self.split_prompts(context_init)
+        self.prompts = self.split_prompts(self.context_words)
         self.register_buffer("words", self.embed(self.prompts[0].context), persistent=False)
         self.layout = self.make_layout()
 
@@ -62,8 +62,8 @@ class PromptLearner(nn.Module):
 
     def split_prompts(self, context: str, reserved: int = 0) -> list[PromptTokens]:
         """Every class's prompt in its parts; `reserved` positions are kept free for vectors without words."""
-        tokenizer, length = self.clip.tokenizer, self.clip.text.context_length - reserved
-        return [split_prompt(tokenizer, context, name, length) for name in self.class_names]
+        tokenizer, length = self.clip.tokenizer, self.clip.text.context_length
+        return [split_prompt(tokenizer, context, name, length, reserved) for name in self.class_names]
 
     def embed(self, tokens: Sequence[int]) -> Tensor:
         """CLIP's token embeddings in fp32. Shape: (len(tokens), D)"""
@@ -84,6 +84,10 @@ class PromptLearner(nn.Module):
     def context(self) -> Tensor:
         """The context vectors, (C, D); here the embeddings of the fixed words."""
         return self.words
+
+    def teacher_words(self) -> str:
+        """The words before the class name in the prompts that CLIP's teacher reads."""
+        return self.context_words
 
     def prefix(self) -> Tensor:
         """The context side: what stands before every class's label side. Shape: (G, P, D)"""
@@ -110,6 +114,10 @@ class PromptLearner(nn.Module):
     def text_features(self) -> Tensor:
         """Unit text features ψ(z) of the current prompts, fp32. Shape: (G, N, E)"""
         return self.encode(self.prefix(), self.labels())
+
+    def per_class_tensors(self) -> tuple[str, ...]:
+        """Names of the learned tensors, other than labels, that have a row for every class."""
+        return ()
 
     def get_extra_state(self) -> dict[str, Any]:
         """What a checkpoint says beside the learned tensors."""

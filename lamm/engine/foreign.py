@@ -45,22 +45,42 @@ def _import_file(spec: str) -> ModuleType:
     path = Path(spec).expanduser().resolve()
     if not path.is_file():
         raise ConfigError(f"--import {spec}: there is no such file; give the path of a .py file or a module's name")
-    name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    made = importlib.util.spec_from_file_location(name, path)
+    loaded = _loaded_from(path)
+    if loaded is not None:
+        return loaded
+    made = importlib.util.spec_from_file_location(_module_name(path), path)
     if made is None or made.loader is None:
         raise ConfigError(f"--import {spec}: not a Python file; its name has to end in .py")
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     module = importlib.util.module_from_spec(made)
-    sys.modules[name] = module
+    sys.modules[made.name] = module
     try:
         made.loader.exec_module(module)
     except BaseException:
-        del sys.modules[name]
+        del sys.modules[made.name]
         raise
     return module
+
+
+def _loaded_from(path: Path) -> ModuleType | None:
+    """The module that a file was loaded as, under whatever name."""
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and file.endswith(path.name) and Path(file).resolve() == path:
+            return module
+    return None
+
+
+def _module_name(path: Path) -> str:
+    """The file's own name, by which its neighbours import it; with a hash where that name is taken."""
+    try:
+        found = importlib.util.find_spec(path.stem)
+    except (ImportError, ValueError):
+        found = None
+    if path.stem.isidentifier() and (found is None or (found.origin and Path(found.origin).resolve() == path)):
+        return path.stem
+    return f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
 
 
 def _import_module(spec: str) -> ModuleType:

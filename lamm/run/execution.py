@@ -38,7 +38,7 @@ def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:
         return
     cfg = keep_precision(plan, earlier)
     setup_logger(cfg.OUTPUT_DIR, append=True)
-    _print_arguments(arguments, cfg)
+    _log_arguments(arguments, cfg)
     if torch.cuda.is_available() and cfg.USE_CUDA:
         torch.backends.cudnn.benchmark = True
 
@@ -66,17 +66,14 @@ def _train_or_test(trainer: Any, arguments: argparse.Namespace) -> None:
 
 def _seed(cfg: CfgNode) -> None:
     if cfg.SEED >= 0:
-        print(f"Setting fixed seed: {cfg.SEED}")
+        logger.info("Setting fixed seed: %d", cfg.SEED)
         set_random_seed(cfg.SEED)
 
 
-def _print_arguments(arguments: argparse.Namespace, cfg: CfgNode) -> None:
+def _log_arguments(arguments: argparse.Namespace, cfg: CfgNode) -> None:
     """The opening of a log, in Dassl's form."""
-    print("***************\n** Arguments **\n***************")
-    for name, value in sorted(vars(arguments).items()):
-        print(f"{name}: {value}")
-    print("************\n** Config **\n************")
-    print(cfg)
-    print("Collecting env info ...")
-    print(f"** System info **\n{collect_env_info()}\n")
-    print(ENGINE.line())
+    lines = ["***************", "** Arguments **", "***************"]
+    lines += [f"{name}: {value}" for name, value in sorted(vars(arguments).items())]
+    lines += ["************", "** Config **", "************", str(cfg)]
+    lines += ["Collecting env info ...", "** System info **", collect_env_info(), "", ENGINE.line()]
+    logger.info("%s", "\n".join(lines))

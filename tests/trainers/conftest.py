@@ -17,7 +17,7 @@ SIDE = 32
 
 
 @DATASET_REGISTRY.register()
-class ColouredSquares(DatasetBase):
+class TrainerSquares(DatasetBase):
     """Noisy squares in three colours: `DATASET.NUM_SHOTS` images a class to train on, as many again to test."""
 
     def __init__(self, cfg: Any) -> None:
@@ -43,7 +43,7 @@ def squares_config(tmp_path: Path, small_clip: ClipModel, monkeypatch: pytest.Mo
         extend_cfg(cfg)
         precision = "ZEROSHOTCLIP" if trainer == "ZeroshotCLIP" else trainer.upper()
         settings = [
-            *("DATASET.NAME", "ColouredSquares", "DATASET.ROOT", str(tmp_path), "DATASET.NUM_SHOTS", 4),
+            *("DATASET.NAME", "TrainerSquares", "DATASET.ROOT", str(tmp_path), "DATASET.NUM_SHOTS", 4),
             *("DATALOADER.NUM_WORKERS", 0, "DATALOADER.TRAIN_X.BATCH_SIZE", 4, "DATALOADER.TEST.BATCH_SIZE", 8),
             *("INPUT.SIZE", (SIDE, SIDE), "INPUT.TRANSFORMS", ("random_resized_crop", "normalize")),
             *("MODEL.BACKBONE.NAME", "small", f"TRAINER.{precision}.PREC", "fp32", "USE_CUDA", False),

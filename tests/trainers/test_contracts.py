@@ -12,7 +12,7 @@ from reference import whole_prompt as reference
 from torch import Tensor
 
 from lamm.clip.model import ClipModel
-from lamm.errors import LammError
+from lamm.errors import CheckpointError
 
 
 @pytest.fixture(params=LEARNERS)
@@ -181,20 +181,17 @@ def test_a_checkpoint_goes_onto_another_class_list_by_name(
         assert any("2 learned, 1 unknown" in line for line in log_lines)
 
 
-@pytest.mark.parametrize("name", [name for name in LEARNERS if "csc" in name])
-@pytest.mark.parametrize("others", [[*NAMES[1:], NAMES[0]], ["owl", "bee", "emu", "elk", "cow"]])
-def test_class_specific_context_is_not_given_to_another_class(
+@pytest.mark.parametrize("name", ["CoOp-csc", "CoOp_LAMM-csc-name"])
+@pytest.mark.parametrize("others", [[*NAMES[1:], NAMES[0]], ["owl", "bee", "emu", "elk", "cow"]], ids=["moved", "new"])
+def test_class_specific_context_never_goes_to_a_class_of_another_name(
     name: str, others: list[str], small_clip: ClipModel
 ) -> None:
     trained = disturb(LEARNERS[name](small_clip))
     learner = LEARNERS[name](small_clip, others)
     try:
         load_learned(learner, trained.state_dict(), "file")
-    except LammError:
-        return
-    expected = dict(zip(NAMES, trained.ctx, strict=True))
-    for place, other in enumerate(others):
-        same = any(torch.equal(learner.ctx[place], vectors) for vectors in trained.ctx)
-        assert same == (other in expected), f"{other} got the context of {NAMES[place]}"
-        if other in expected and NAMES.count(other) == 1:
-            assert torch.equal(learner.ctx[place], expected[other]), f"{other} got the context of {NAMES[place]}"
+    except CheckpointError:
+        return  # refusing is right too
+    for other, context in zip(others, learner.ctx, strict=True):
+        sources = {own for own, vectors in zip(NAMES, trained.ctx, strict=True) if torch.equal(vectors, context)}
+        assert sources <= {other}

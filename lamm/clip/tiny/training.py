@@ -49,7 +49,7 @@ def draw_corpus(count: int, seed: int, workers: int) -> tuple[NDArray[np.uint8],
     pictures = np.empty((count, 32, 32, 3), dtype=np.uint8)
     captions: list[str] = []
     with ProcessPoolExecutor(workers) as pool:
-        drawn = tqdm(pool.map(draw_pairs, sizes, seeds), total=len(sizes), desc="drawing", unit="chunk")
+        drawn = tqdm(pool.map(draw_pairs, sizes, seeds), total=len(sizes), desc="drawing", unit="chunk", disable=None)
         for some_pictures, some_captions in drawn:
             pictures[len(captions) : len(captions) + len(some_captions)] = some_pictures
             captions += some_captions
@@ -139,7 +139,7 @@ def train(recipe: Recipe, device: torch.device, workers: int, output: Path) -> N
     order = torch.Generator().manual_seed(recipe.seed)
     picks = torch.empty(0, dtype=torch.long)
     began, shown = time.time(), 0.0
-    bar = tqdm(range(steps), desc="training", unit="step")
+    bar = tqdm(range(steps), desc="training", unit="step", disable=None)
     for step in bar:
         if len(picks) < recipe.batch_size:
             picks = torch.cat([picks, torch.randperm(len(texts), generator=order)])

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -34,13 +35,14 @@ def load_weights(path: Path = PATH) -> nn.Module:
     if not path.is_file():
         raise BackboneError(f"the embedded model's weights are missing at {path}; make them: tools/train_tiny_clip.py")
     try:
-        tensors = {name: value.float() for name, value in load_file(path).items() if name != TOKEN_IDS}
-        token_ids = load_file(path)[TOKEN_IDS].long()
+        stored = load_file(path)
+        token_ids = stored.pop(TOKEN_IDS).long()
+        tensors = {name: value.float() for name, value in stored.items()}
         table = architecture.untrained_token_rows()
         table[token_ids] = tensors.pop(TOKEN_ROWS)
         model = architecture.build()
         missing, unexpected = model.load_state_dict({**tensors, "token_embedding.weight": table}, strict=False)
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, RuntimeError, ValueError) as error:
         raise BackboneError(f"the embedded model's weights at {path} are damaged: {error}") from error
     if unexpected or set(missing) - {"attn_mask"}:
         raise BackboneError(f"the embedded model's weights at {path} belong to another architecture")
