@@ -18,7 +18,7 @@ from lamm.clip.loading import load_clip
 from lamm.clip.model import ClipModel
 from lamm.clip.precision import resolve_precision
 from lamm.engine import TrainerX, build_lr_scheduler, build_optimizer, compute_accuracy, load_checkpoint
-from lamm.errors import CheckpointError, LammError
+from lamm.errors import CheckpointError, ConfigError, LammError
 from lamm.label_bank import FILE_NAME as LABEL_FILE
 from lamm.log import logger
 from lamm.scores import scaled_scores
@@ -53,8 +53,12 @@ class PromptTrainer(TrainerX):
     _bar = tqdm(disable=True)
 
     def check_cfg(self, cfg: CfgNode) -> None:
-        """Refuse a precision that does not exist."""
+        """Refuse a precision that does not exist, and ways of loading images that don't give one tensor an image."""
         resolve_precision(cfg.TRAINER[self.config_node].PREC, torch.device("cpu"))
+        if cfg.DATALOADER.K_TRANSFORMS != 1:
+            raise ConfigError(f"DATALOADER.K_TRANSFORMS is {cfg.DATALOADER.K_TRANSFORMS}: prompt trainers take 1 view")
+        if cfg.INPUT.NO_TRANSFORM:
+            raise ConfigError("INPUT.NO_TRANSFORM gives no tensors, which prompt trainers need: set it to False")
 
     def build_model(self) -> None:
         """Load CLIP, build the learner, and register what it trains."""
@@ -77,6 +81,9 @@ class PromptTrainer(TrainerX):
             self.max_epoch = 0
             return
         self.optim = build_optimizer(self.learner, cfg.OPTIM)
+        held = {id(p) for group in self.optim.param_groups for p in group["params"]}
+        if not all(id(p) in held for p in trained):
+            raise ConfigError("OPTIM.STAGED_LR leaves out what this trainer learns: set it to False")
         self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
         self.register_model(self.registered_name, self.learner, self.optim, self.sched)
         if self.precision == "amp" and self.device.type == "cuda":
@@ -126,13 +133,12 @@ class PromptTrainer(TrainerX):
         return shown if len(parts) == 1 else {**shown, **{name: part.item() for name, part in parts.items()}}
 
     def _update(self, loss: Tensor) -> None:
+        if not torch.isfinite(loss):
+            raise LammError(
+                f"the loss is infinite or not a number in epoch {self.epoch + 1}: lower OPTIM.LR, or set PREC fp32"
+            )
         if self.scaler is None:
-            try:
-                self.model_backward_and_update(loss)
-            except FloatingPointError as error:
-                raise LammError(
-                    f"the loss is infinite or not a number in epoch {self.epoch + 1}: lower OPTIM.LR, or set PREC fp32"
-                ) from error
+            self.model_backward_and_update(loss)
             return
         self.model_zero_grad()
         self.scaler.scale(loss).backward()
@@ -186,14 +192,14 @@ class PromptTrainer(TrainerX):
             CheckpointError: a missing or damaged file, or one of another backbone or method.
         """
         if not directory:
-            print("Note that load_model() is skipped as no pretrained model is given")
+            logger.info("Note that load_model() is skipped as no pretrained model is given")
             return
         for name in self.get_model_names():
             path = _checkpoint_file(os.path.join(directory, name), epoch)
             checkpoint = load_checkpoint(path)
             if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
                 raise CheckpointError(f"{path} is no checkpoint of a trainer: it has no state_dict")
-            print(f'Loading weights to {name} from "{path}" (epoch = {checkpoint.get("epoch")})')
+            logger.info('Loading weights to %s from "%s" (epoch = %s)', name, path, checkpoint.get("epoch"))
             load_learned(self.learner, checkpoint["state_dict"], path)
 
 

@@ -54,6 +54,9 @@ class CoOpLearner(PromptLearner):
             raise ConfigError(f'CSC gives each class random vectors, so CTX_INIT "{words}" has no place: set it to ""')
         if not words and n_ctx < 1:
             raise ConfigError(f"N_CTX is {n_ctx}: without CTX_INIT at least one context vector is needed")
+        longest = clip.text.context_length - 4  # start, one sub-token of a name, full stop, end
+        if not words and n_ctx > longest:
+            raise ConfigError(f"N_CTX is {n_ctx}, but the text tower has room for at most {longest} context vectors")
         self._n_ctx = len(clip.tokenizer.encode(words)) or n_ctx
         self._class_specific, self._position = class_specific, position
         super().__init__(clip, class_names, words)

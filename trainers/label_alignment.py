@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from lamm.errors import ConfigError
+from lamm.errors import CheckpointError, ConfigError
 from lamm.label_bank import LabelBank
 from lamm.losses import COS_OVER, KD_DIRECTIONS, feature_loss, logits_loss, parameter_loss
 from lamm.prompt_layout import LABEL_TOKENS, LabelSide, PromptLayout, initial_label_vectors, plan_prompts
@@ -201,6 +201,19 @@ class LabelAlignmentMixin:
         if not self.alignment.enabled:
             return state
         return {**state, "label_tokens": self.alignment.label_tokens, "label_counts": self.label_counts}
+
+    def set_extra_state(self: Any, state: dict[str, Any]) -> None:
+        """The base learner's checks, and the same label tokens.
+
+        Raises:
+            CheckpointError: the checkpoint was trained with others.
+        """
+        super().set_extra_state(state)  # type: ignore[misc]
+        own = self.alignment.label_tokens
+        if self.alignment.enabled and state.get("label_tokens", own) != own:
+            raise CheckpointError(
+                f'the checkpoint was trained with LABEL_TOKENS "{state["label_tokens"]}", this run has "{own}"'
+            )
 
     def label_bank(self: Any) -> LabelBank | None:
         """The learned labels, for a file of their own; None when disabled."""

@@ -124,11 +124,18 @@ class PromptLearner(nn.Module):
         return {"class_names": self.class_names, "backbone": self.clip.name, "width": self.clip.text.width}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Check that the tensors belong to this backbone; the class list stays the data set's.
+        """Check that the tensors belong to this backbone and class list.
+
+        `lamm_trainers.checkpoints.load_learned` is the way onto another class list: it goes by class name.
 
         Raises:
             CheckpointError: they don't.
         """
+        if state["class_names"] != self.class_names:
+            raise CheckpointError(
+                "the checkpoint to resume from was trained on another class list: "
+                "resume on its own, or test it on this one with --eval-only --model-dir"
+            )
         if state["backbone"] != self.clip.name:
             raise CheckpointError(
                 f"the checkpoint was trained with backbone {state['backbone']}, this run uses {self.clip.name}"

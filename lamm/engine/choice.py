@@ -51,7 +51,7 @@ def choose_engine() -> EngineChoice:
     """Decide for this process; upstream is imported and mended if it is chosen.
 
     Raises:
-        EngineError: A wrong LAMM_ENGINE, or `dassl` where that can't run.
+        EngineError: A wrong LAMM_ENGINE, or `dassl` where that can't run, asked for or imported already.
     """
     requested = requested_engine()
     if requested == "embedded":
@@ -70,6 +70,10 @@ def choose_engine() -> EngineChoice:
         if requested == "dassl":
             raise EngineError(
                 f"{VARIABLE}=dassl, but the installed dassl can't run: {fault}; use {VARIABLE}=embedded"
+            ) from fault
+        if imported:
+            raise EngineError(
+                f"this program has imported dassl, but that can't run: {fault}; mend it, or set {VARIABLE}=embedded"
             ) from fault
         return _embedded(f"the installed dassl can't run: {fault}")
     if requested == "dassl":
