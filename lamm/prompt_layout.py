@@ -1,7 +1,7 @@
 """Where each embedding of a prompt comes from: a fixed token, the context, or the class's label vectors.
 
-Letters: N classes, P prefix positions, T label-side positions, D width, C context vectors, V label vectors,
-F fixed token rows.
+Letters: G contexts (1, or one an image), N classes, P prefix positions, T label-side positions, D width, C context
+vectors, V label vectors, F fixed token rows.
 
 A prompt is cut in two. The prefix is what all classes share (start token, and context in front of the name); the
 label side is the rest, padded to the longest. Both are rows of indices into the table [fixed | context | label].
@@ -137,7 +137,7 @@ class PromptLayout(nn.Module):
     The buffers are frozen CLIP embeddings and indices; none of them enters a checkpoint.
 
     Args:
-        plan: the prompts.
+        plan: the prompts; kept as `plan`.
         token_embedding: CLIP's token table.
         end: id of the end token.
     """
@@ -149,6 +149,7 @@ class PromptLayout(nn.Module):
 
     def __init__(self, plan: PromptPlan, token_embedding: nn.Embedding, end: int) -> None:
         super().__init__()
+        self.plan = plan
         tokens = sorted({s.row for row in plan.rows for s in row if s.part == "fixed"} | {end})
         place = {token: index for index, token in enumerate(tokens)}
         n_context = 1 + max((s.row for row in plan.rows for s in row if s.part == "context"), default=-1)
@@ -168,12 +169,13 @@ class PromptLayout(nn.Module):
         self.register_buffer("end", torch.tensor([len(row) - cut - 1 for row in plan.rows]), persistent=False)
 
     def prefix(self, context: Tensor) -> Tensor:
-        """What all classes share, from context vectors (C, D). Shape: (P, D)"""
-        return torch.cat([self.fixed.to(context.dtype), context])[self.prefix_index]
+        """What all classes share, from context vectors (G, C, D). Shape: (G, P, D)"""
+        fixed = self.fixed.to(context.dtype).expand(len(context), -1, -1)
+        return torch.cat([fixed, context], dim=1)[:, self.prefix_index]
 
     def labels(self, context: Tensor, label_vectors: Tensor) -> LabelSide:
-        """The rest, from context vectors (C, D) and label vectors (V, D), of which there may be none."""
-        table = torch.cat([self.fixed.to(context.dtype), context, label_vectors.to(context.dtype)])
+        """The rest, from context vectors (1, C, D) and label vectors (V, D); there may be none of either."""
+        table = torch.cat([self.fixed.to(context.dtype), context[0], label_vectors.to(context.dtype)])
         return LabelSide(table[self.label_index], self.end)
 
 

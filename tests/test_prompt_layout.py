@@ -33,7 +33,7 @@ def by_hand(model: Any, row: list[Position]) -> Tensor:
 
 def laid_out(layout: PromptLayout, context: Tensor, vectors: Tensor) -> list[Tensor]:
     """Each class's whole prompt, cut after its end token."""
-    prefix, (labels, end) = layout.prefix(context), layout.labels(context, vectors)
+    (prefix,), (labels, end) = layout.prefix(context[None]), layout.labels(context[None], vectors)
     return [torch.cat([prefix, row[: place + 1]]) for row, place in zip(labels, end.tolist(), strict=True)]
 
 

@@ -11,12 +11,17 @@ Importing registers every trainer whose name is still free.
 from lamm.engine import TRAINER_REGISTRY
 from lamm.log import logger
 
+from .cocoop import CoCoOp
+from .cocoop_lamm import CoCoOp_LAMM
 from .config import extend_cfg
 from .coop import CoOp
+from .coop_lamm import CoOp_LAMM
 from .lamm import LAMM
+from .maple import MaPLe
+from .maple_lamm import MaPLe_LAMM
 from .zero_shot import ZeroshotCLIP
 
-TRAINERS = (ZeroshotCLIP, CoOp, LAMM)
+TRAINERS = (ZeroshotCLIP, CoOp, CoCoOp, MaPLe, LAMM, CoOp_LAMM, CoCoOp_LAMM, MaPLe_LAMM)
 
 
 def register_trainers() -> None:
@@ -31,4 +36,16 @@ def register_trainers() -> None:
 
 register_trainers()
 
-__all__ = ["LAMM", "TRAINERS", "CoOp", "ZeroshotCLIP", "extend_cfg", "register_trainers"]
+__all__ = [
+    "LAMM",
+    "TRAINERS",
+    "CoCoOp",
+    "CoCoOp_LAMM",
+    "CoOp",
+    "CoOp_LAMM",
+    "MaPLe",
+    "MaPLe_LAMM",
+    "ZeroshotCLIP",
+    "extend_cfg",
+    "register_trainers",
+]

@@ -102,18 +102,21 @@ class PromptTrainer(TrainerX):
         return batch["img"].to(self.device), batch["label"].to(self.device)
 
     def image_features(self, images: Tensor) -> Tensor:
-        """Unit image features of the frozen tower, fp32. Shape: (B, E)"""
-        with torch.no_grad(), self.clip.autocast():
-            features = self.clip.encode_image(images)
+        """Unit image features, fp32, of the frozen tower under the learner's vision prompts, if any. Shape: (B, E)"""
+        with self.clip.autocast():
+            prompts = self.learner.vision_prompts() if self.learner is not None else None
+            with torch.set_grad_enabled(torch.is_grad_enabled() and prompts is not None):
+                features = self.clip.encode_image(images, prompts)
         return F.normalize(features.float(), dim=-1)
 
-    def text_features(self) -> Tensor:
-        """Unit text features of the current prompts, fp32. Shape: (G, N, E)"""
-        return self.learner.text_features()
+    def text_features(self, image: Tensor | None = None) -> Tensor:
+        """Unit text features of the current prompts, fp32; for `image` see `PromptLearner`. Shape: (G, N, E)"""
+        return self.learner.text_features(image)
 
     def loss_parts(self, images: Tensor, labels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """The parts whose sum is the loss, by the name they are printed under, and the logits (B, N)."""
-        image, text = self.image_features(images), self.text_features()
+        image = self.image_features(images)
+        text = self.text_features(image)
         logits = scaled_scores(image, text, self.clip.logit_scale)
         parts = {"loss_ce": F.cross_entropy(logits, labels)}
         if hasattr(self.learner, "alignment_loss"):
@@ -167,9 +170,10 @@ class PromptTrainer(TrainerX):
             bank.save(os.path.join(self.output_dir, LABEL_FILE))
 
     def test(self, split: str | None = None) -> float:
-        """Evaluate; the text features are encoded once."""
-        with torch.no_grad():
-            self._evaluated_text = self.text_features()
+        """Evaluate; text features that don't depend on the image are encoded once."""
+        if not getattr(self.learner, "per_image", False):
+            with torch.no_grad():
+                self._evaluated_text = self.text_features()
         try:
             return super().test(split)
         finally:
@@ -178,8 +182,9 @@ class PromptTrainer(TrainerX):
     @torch.no_grad()
     def model_inference(self, input: Tensor) -> Tensor:
         """Logits of images. Shape: (B, N)"""
-        text = self.text_features() if self._evaluated_text is None else self._evaluated_text
-        return scaled_scores(self.image_features(input), text, self.clip.logit_scale)
+        image = self.image_features(input)
+        text = self.text_features(image) if self._evaluated_text is None else self._evaluated_text
+        return scaled_scores(image, text, self.clip.logit_scale)
 
     def load_model(self, directory: str, epoch: int | None = None) -> None:
         """Load learned tensors; labels go by class name where the class list is another one.

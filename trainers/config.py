@@ -9,12 +9,21 @@ KEYS: dict[str, Any] = {
     "DATASET.SUBSAMPLE_CLASSES": "all",  # all | base (first half of the classes) | new (second half)
     "DATASET.TEMPLATE": "",  # ZeroshotCLIP's template, with {} for the class name; empty: the data set's own
     "MODEL.BACKBONE.PATH": "",  # weights file of the backbone, or its folder; empty: the usual places
+    "TRAINER.TEXT_CHUNK": 0,  # prompts that training encodes at a time, to bound its memory; 0: all
+    "TRAINER.ZEROSHOTCLIP.ENSEMBLE": False,  # mean over the data set's template and seven of ImageNet's
     "TRAINER.ZEROSHOTCLIP.PREC": "auto",  # auto | fp32 | fp16 | amp | bf16, here and below
     "TRAINER.COOP.N_CTX": 16,  # context vectors; CTX_INIT's sub-tokens count where it is given
     "TRAINER.COOP.CSC": False,  # context vectors for every class of its own
     "TRAINER.COOP.CTX_INIT": "",  # words that the context starts from; empty: random
     "TRAINER.COOP.PREC": "auto",
     "TRAINER.COOP.CLASS_TOKEN_POSITION": "end",  # end | middle | front
+    "TRAINER.COCOOP.N_CTX": 16,  # as COOP's
+    "TRAINER.COCOOP.CTX_INIT": "",
+    "TRAINER.COCOOP.PREC": "auto",
+    "TRAINER.MAPLE.N_CTX": 2,  # context vectors a layer; the words of CTX_INIT beyond them stay
+    "TRAINER.MAPLE.CTX_INIT": "a photo of a",  # words before the class name; empty: random vectors alone
+    "TRAINER.MAPLE.PREC": "auto",
+    "TRAINER.MAPLE.PROMPT_DEPTH": 9,  # layers of both towers that get prompts, the input being the first
     "TRAINER.LAMM.ENABLED": True,  # False: the base learner
     "TRAINER.LAMM.LABEL_TOKENS": "name",  # name (a vector a sub-token) | single (one a class) | released
     "TRAINER.LAMM.LABEL_INIT": "words",  # words | random (normal, std 0.02)

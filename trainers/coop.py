@@ -95,15 +95,15 @@ class CoOpLearner(PromptLearner):
         """Class-specific context can't serve another class list."""
         return ("ctx",) if self._class_specific else ()
 
-    def context(self) -> Tensor:
-        """The context vectors, class after class if class-specific. Shape: (C, D)"""
-        return self.ctx.flatten(0, -2)
+    def context(self, image: Tensor | None = None) -> Tensor:
+        """The context vectors, class after class if class-specific. Shape: (1, C, D)"""
+        return self.ctx.flatten(0, -2)[None]
 
 
 class CoOp(PromptTrainer):
     """Trains a `CoOpLearner`; config node `TRAINER.COOP`."""
 
-    learner_class = CoOpLearner
+    learner_class: type[PromptLearner] = CoOpLearner
     config_node = "COOP"
     default_config = "vit_b16_ep50_ctxv1"
     tiny_config = "tiny_ep50"

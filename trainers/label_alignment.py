@@ -13,9 +13,11 @@ from yacs.config import CfgNode
 from lamm.errors import CheckpointError, ConfigError
 from lamm.label_bank import LabelBank
 from lamm.losses import COS_OVER, KD_DIRECTIONS, feature_loss, logits_loss, parameter_loss
-from lamm.prompt_layout import LABEL_TOKENS, LabelSide, PromptLayout, initial_label_vectors, plan_prompts
+from lamm.prompt_layout import LABEL_TOKENS, LabelSide, initial_label_vectors
 from lamm.scores import scaled_scores
 from lamm.suggest import unknown_name
+
+from .prompt_learner import lay_out
 
 RANDOM_STD = 0.02
 CHOICES = {
@@ -105,13 +107,14 @@ class LabelAlignmentMixin:
         return {**super().arguments(cfg), "alignment": AlignmentSettings.from_config(cfg)}  # type: ignore[misc]
 
     def _make_labels(self: Any) -> None:
-        tokenizer, table = self.clip.tokenizer, self.clip.text.token_embedding
-        options = {"label_tokens": self.alignment.label_tokens, "released_length": self.released_length()}
-        plan = plan_prompts(self.prompts, tokenizer.start, tokenizer.end, **self.layout_options(), **options)
-        self.aligned_layout = PromptLayout(plan, table, tokenizer.end)
+        self.aligned_layout = self.make_layout(
+            label_tokens=self.alignment.label_tokens, released_length=self.released_length()
+        )
+        plan = self.aligned_layout.plan
         self.label_counts = [len(vectors) for vectors in plan.label_vectors]
-        self.register_buffer("initial_embeddings", initial_label_vectors(plan, table), persistent=False)
-        start = self.initial_embeddings.clone()
+        initial = initial_label_vectors(plan, self.clip.text.token_embedding)
+        self.register_buffer("initial_embeddings", initial, persistent=False)
+        start = initial.clone()
         if self.alignment.label_init == "random":
             start = torch.randn(start.shape).to(start.device) * RANDOM_STD
         self.label_embeddings = nn.Parameter(start)
@@ -120,11 +123,11 @@ class LabelAlignmentMixin:
         """m of `LABEL_TOKENS released`; None: the smallest sub-token count over the class names."""
         return None
 
-    def prefix(self: Any) -> Tensor:
+    def prefix(self: Any, image: Tensor | None = None) -> Tensor:
         """The context side, as the aligned layout cuts it. Shape: (G, P, D)"""
         if not self.alignment.enabled:
-            return super().prefix()  # type: ignore[misc]
-        return self.aligned_layout.prefix(self.context())[None]
+            return super().prefix(image)  # type: ignore[misc]
+        return self.aligned_layout.prefix(self.context(image))
 
     def labels(self: Any) -> LabelSide:
         """The label side with the trainable vectors in the place of the class names."""
@@ -132,25 +135,25 @@ class LabelAlignmentMixin:
             return super().labels()  # type: ignore[misc]
         return self.aligned_layout.labels(self.context(), self.label_embeddings)
 
-    def original_prefix(self: Any) -> Tensor:
-        """The base learner's context side, which goes with `original_labels()`."""
-        return super().prefix()  # type: ignore[misc]
-
-    def teacher_features(self: Any) -> Tensor:
+    def teacher_features(self: Any, image: Tensor | None = None) -> Tensor:
         """ψ(y): unit text features of the prompts with the original class names, fp32. Shape: (G, N, E)
 
         Under `TEACHER clip` they belong to frozen CLIP with the initial context words and are encoded once; under
         `TEACHER prompt` they follow the current context, each step anew where that is learned.
+
+        Args:
+            image: unit image features (B, E); used where the prompts are `per_image`.
         """
         if self._teacher is not None:
             return self._teacher
-        if self.alignment.teacher == "prompt":
-            features = self.encode(self.original_prefix(), self.original_labels())
-            if not features.requires_grad and not any(p.requires_grad for p in self.base_parameters()):
-                self._teacher = features
-            return features
-        self._teacher = self._clip_features()
-        return self._teacher
+        if self.alignment.teacher == "clip":
+            self._teacher = self._clip_features()
+            return self._teacher
+        prefix = super().prefix(image)  # type: ignore[misc]
+        features = self.encode(prefix, self.original_labels(), self.deep_prompts())
+        if not any(parameter.requires_grad for parameter in self.base_parameters()):
+            self._teacher = features
+        return features
 
     def base_parameters(self: Any) -> list[nn.Parameter]:
         """What the base learner trains."""
@@ -158,12 +161,9 @@ class LabelAlignmentMixin:
 
     @torch.no_grad()
     def _clip_features(self: Any) -> Tensor:
-        prompts = self.split_prompts(self.teacher_words())
-        tokenizer = self.clip.tokenizer
-        plan = plan_prompts(prompts, tokenizer.start, tokenizer.end, n_ctx=0)
-        layout = PromptLayout(plan, self.clip.text.token_embedding, tokenizer.end).to(self.words.device)
+        layout = lay_out(self.clip, self.split_prompts(self.teacher_words()), n_ctx=0).to(self.words.device)
         none = self.no_vectors()
-        return self.encode(layout.prefix(none)[None], layout.labels(none, none))
+        return self.encode(layout.prefix(none[None]), layout.labels(none[None], none))
 
     def alignment_loss(
         self: Any, text: Tensor, image: Tensor, logits: Tensor, labels: Tensor, shots: float
@@ -183,9 +183,9 @@ class LabelAlignmentMixin:
         knobs = self.alignment
         if not (knobs.enabled and knobs.hierarchical_loss):
             return {}
-        teacher = self.teacher_features()
+        teacher = self.teacher_features(image)
         scores = scaled_scores(image, teacher, self.clip.logit_scale)
-        learned, original = (text, teacher.detach()) if len(text) > 1 else (text[0], teacher[0].detach())
+        learned, original = (text, teacher.detach()) if self.per_image else (text[0], teacher[0].detach())
         chosen = labels if knobs.cos_over == "batch" else None
         weight = 1.0 / shots if knobs.lambda_wc < 0 else knobs.lambda_wc
         kd = logits_loss(logits, scores, knobs.kd_temperature, knobs.kd_direction)

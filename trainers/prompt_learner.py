@@ -1,7 +1,7 @@
 """What a prompt learner is: the two sides of the prompt, `prefix()` and `labels()`.
 
-Letters: G prefixes (1, or one an image), N classes, P prefix positions, T label-side positions, D width, E embedding
-size, C context vectors.
+Letters: B images, G prefixes (1, or one an image), N classes, P prefix positions, T label-side positions, D width,
+E embedding size, C context vectors.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,8 @@ from yacs.config import CfgNode
 
 from lamm.clip.model import ClipModel
 from lamm.clip.text_encoder import text_encoder_of
-from lamm.errors import CheckpointError
+from lamm.clip.vision import VisionPrompts
+from lamm.errors import CheckpointError, ConfigError
 from lamm.prompt_layout import LabelSide, PromptLayout, plan_prompts
 from lamm.prompts import DEFAULT_CONTEXT, PromptTokens, split_prompt, spoken_words
 
@@ -22,8 +23,9 @@ from lamm.prompts import DEFAULT_CONTEXT, PromptTokens, split_prompt, spoken_wor
 class PromptLearner(nn.Module):
     """Prompts whose context is fixed words and whose labels are the class names; what learners are derived from.
 
-    It learns nothing. A subclass overrides `prefix()` (the context side), `labels()` (the label side), or both; its
-    parameters are what is trained and saved. CLIP's weights are used, but are no part of the module.
+    It learns nothing. A subclass overrides `context()` (or all of `prefix()`), `labels()`, `deep_prompts()` and
+    `vision_prompts()` as it needs; its parameters are what is trained and saved. CLIP's weights are used, but are no
+    part of the module.
 
     Args:
         clip: the frozen CLIP model.
@@ -32,9 +34,11 @@ class PromptLearner(nn.Module):
 
     Attributes:
         words: embeddings of the context words, (number of their sub-tokens, D).
+        per_image: whether the prompts depend on the image.
     """
 
     words: Tensor
+    per_image = False
 
     def __init__(self, clip: ClipModel, class_names: Sequence[str], context_init: str = DEFAULT_CONTEXT) -> None:
         super().__init__()
@@ -48,7 +52,9 @@ class PromptLearner(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode, clip: ClipModel, class_names: Sequence[str]) -> "PromptLearner":
         """Build the learner that a config asks for."""
-        return cls(clip, class_names, **cls.arguments(cfg))
+        learner = cls(clip, class_names, **cls.arguments(cfg))
+        learner.encode_in_chunks(cfg.TRAINER.TEXT_CHUNK)
+        return learner
 
     @classmethod
     def arguments(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -77,21 +83,34 @@ class PromptLearner(nn.Module):
 
     def make_layout(self, **options: Any) -> PromptLayout:
         """This learner's layout; `options` are further arguments of `plan_prompts`."""
-        tokenizer = self.clip.tokenizer
-        plan = plan_prompts(self.prompts, tokenizer.start, tokenizer.end, **self.layout_options(), **options)
-        return PromptLayout(plan, self.clip.text.token_embedding, tokenizer.end)
+        return lay_out(self.clip, self.prompts, **self.layout_options(), **options)
 
-    def context(self) -> Tensor:
-        """The context vectors, (C, D); here the embeddings of the fixed words."""
-        return self.words
+    def encode_in_chunks(self, prompts: int) -> None:
+        """Have training encode `prompts` prompts at a time, so that memory does not grow with the classes; 0: all.
+
+        Raises:
+            ConfigError: a negative number.
+        """
+        if prompts < 0:
+            raise ConfigError(f"TRAINER.TEXT_CHUNK must be 0 or above, got {prompts}")
+        self._frozen.text_encoder.chunk = prompts
+
+    def context(self, image: Tensor | None = None) -> Tensor:
+        """The context vectors, (G, C, D); here the embeddings of the fixed words.
+
+        Args:
+            image: unit image features (B, E), for learners whose context depends on them; None asks for the context
+                without an image.
+        """
+        return self.words[None]
 
     def teacher_words(self) -> str:
         """The words before the class name in the prompts that CLIP's teacher reads."""
         return self.context_words
 
-    def prefix(self) -> Tensor:
+    def prefix(self, image: Tensor | None = None) -> Tensor:
         """The context side: what stands before every class's label side. Shape: (G, P, D)"""
-        return self.layout.prefix(self.context())[None]
+        return self.layout.prefix(self.context(image))
 
     def labels(self) -> LabelSide:
         """The label side: (N, T, D) and the places of the end tokens, (N,)."""
@@ -101,19 +120,31 @@ class PromptLearner(nn.Module):
         """The label side with the original class names, whatever `labels()` has become."""
         return self.layout.labels(self.context(), self.no_vectors())
 
+    def deep_prompts(self) -> Sequence[Tensor]:
+        """Context of the text tower's blocks after the first, (C, D) each; see `TextTower.transform`."""
+        return ()
+
+    def vision_prompts(self) -> VisionPrompts | None:
+        """Prompts of the image tower; None: it runs as it is, and no gradient goes through it."""
+        return None
+
     def no_vectors(self) -> Tensor:
         """Label vectors of a layout that has none. Shape: (0, D)"""
         return self.words.new_empty(0, self.words.shape[1])
 
-    def encode(self, prefix: Tensor, labels: LabelSide) -> Tensor:
+    def encode(self, prefix: Tensor, labels: LabelSide, deep: Sequence[Tensor] = ()) -> Tensor:
         """Unit text features in fp32. Shape: (G, N, E)"""
         with self.clip.autocast():
-            features = self._frozen.text_encoder.encode(prefix, labels.embeddings, labels.end)
+            features = self._frozen.text_encoder.encode(prefix, labels.embeddings, labels.end, deep)
         return F.normalize(features.float(), dim=-1)
 
-    def text_features(self) -> Tensor:
-        """Unit text features ψ(z) of the current prompts, fp32. Shape: (G, N, E)"""
-        return self.encode(self.prefix(), self.labels())
+    def text_features(self, image: Tensor | None = None) -> Tensor:
+        """Unit text features ψ(z) of the current prompts, fp32. Shape: (G, N, E)
+
+        Args:
+            image: unit image features (B, E); used where the prompts are `per_image`.
+        """
+        return self.encode(self.prefix(image), self.labels(), self.deep_prompts())
 
     def per_class_tensors(self) -> tuple[str, ...]:
         """Names of the learned tensors, other than labels, that have a row for every class."""
@@ -140,6 +171,12 @@ class PromptLearner(nn.Module):
             raise CheckpointError(
                 f"the checkpoint was trained with backbone {state['backbone']}, this run uses {self.clip.name}"
             )
+
+
+def lay_out(clip: ClipModel, prompts: Sequence[PromptTokens], **options: Any) -> PromptLayout:
+    """Prompts laid out for a CLIP model; `options` are arguments of `plan_prompts`."""
+    plan = plan_prompts(prompts, clip.tokenizer.start, clip.tokenizer.end, **options)
+    return PromptLayout(plan, clip.text.token_embedding, clip.tokenizer.end)
 
 
 class _Frozen:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lamm.clip.precision import autocast
 from lamm.clip.text_tower import TextTower
 from lamm.clip.tokenizer import Tokenizer
+from lamm.clip.vision import VisionPrompts, VisionSizes, encode_with_prompts, vision_sizes
 from lamm.errors import BackboneError
 
 
@@ -69,9 +70,15 @@ class ClipModel(nn.Module):
         """The context that the towers run in; norms, softmax and logits belong outside of it, in fp32."""
         return autocast(self.precision, self.logit_scale.device)
 
-    def encode_image(self, images: Tensor) -> Tensor:
+    @property
+    def vision_sizes(self) -> VisionSizes:
+        """Width and number of blocks of the image tower; BackboneError unless it is a vision transformer."""
+        return vision_sizes(self.visual, self.name)
+
+    def encode_image(self, images: Tensor, prompts: VisionPrompts | None = None) -> Tensor:
         """Image features [B, E], not normalised, of images [B, 3, H, W] in any floating dtype."""
-        return self.visual(images.to(self.dtype))
+        images = images.to(self.dtype)
+        return self.visual(images) if prompts is None else encode_with_prompts(self.visual, images, prompts)
 
     def check_image_size(self, size: int | Sequence[int]) -> None:
         """Checks a configured input size, one side or (height, width).

@@ -4,9 +4,13 @@ Letters: G prefixes (1, or one an image), N classes, P prefix positions, T label
 E embedding size.
 """
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
 from torch import Tensor
 
+from lamm.clip.class_chunks import encode_in_chunks
 from lamm.clip.text_tower import TextTower
 
 
@@ -17,25 +21,30 @@ class PlainTextEncoder:
 
     Args:
         tower: the frozen text tower.
+        chunk: prompts that training encodes at a time (`encode_in_chunks`).
     """
 
-    def __init__(self, tower: TextTower) -> None:
+    def __init__(self, tower: TextTower, chunk: int = 0) -> None:
         self.tower = tower
+        self.chunk = chunk
 
-    def encode(self, prefix: Tensor, labels: Tensor, end: Tensor) -> Tensor:
+    def encode(self, prefix: Tensor, labels: Tensor, end: Tensor, deep: Sequence[Tensor] = ()) -> Tensor:
         """Text features, not normalised.
 
         Args:
             prefix: what all classes share, (G, P, D).
             labels: the rest of each prompt, (N, T, D).
             end: place of the end token within the label side, (N,).
+            deep: context of the blocks after the first, (C, D) each; see `TextTower.transform`.
 
         Returns:
             Features of shape (G, N, E).
         """
+        return encode_in_chunks(partial(self._run, deep=deep), [prefix], labels, end, self.chunk)
+
+    def _run(self, labels: Tensor, end: Tensor, prefix: Tensor, deep: Sequence[Tensor]) -> Tensor:
         groups, prefix_length, width = prefix.shape
         classes, label_length, _ = labels.shape
-        length = prefix_length + label_length
         prompts = torch.cat(
             [
                 prefix[:, None].expand(groups, classes, prefix_length, width),
@@ -43,8 +52,8 @@ class PlainTextEncoder:
             ],
             dim=2,
         )
-        positions = self.tower.positional_embedding[:length]
-        x = self.tower.transform((prompts + positions).flatten(0, 1))
+        positions = self.tower.positional_embedding[: prefix_length + label_length]
+        x = self.tower.transform((prompts + positions).flatten(0, 1), deep)
         at_end = x.unflatten(0, (groups, classes))[:, torch.arange(classes, device=x.device), prefix_length + end]
         return self.tower.finish(at_end)
 

@@ -1,5 +1,6 @@
 """The choice between the text encoders: shared prefix where the tower allows it, else plain."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor
@@ -11,9 +12,11 @@ from lamm.log import logger
 
 
 class TextEncoder(Protocol):
-    """What a text encoder answers: prefix (G, P, D), labels (N, T, D) and end (N,) to features (G, N, E)."""
+    """What a text encoder answers: prefix (G, P, D), labels (N, T, D), end (N,), deep prompts → features (G, N, E)."""
 
-    def encode(self, prefix: Tensor, labels: Tensor, end: Tensor) -> Tensor: ...
+    chunk: int
+
+    def encode(self, prefix: Tensor, labels: Tensor, end: Tensor, deep: Sequence[Tensor] = ()) -> Tensor: ...
 
 
 def text_encoder_of(tower: TextTower) -> TextEncoder:

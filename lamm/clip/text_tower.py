@@ -7,6 +7,7 @@ under `.text`; both are batch-first and take the mask per call. The `clip` packa
 mask of their own for the full context length, and its weights can be fp16 with fp32 norms and embeddings.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -89,8 +90,13 @@ class TextTower(nn.Module):
         """Token embeddings [..., D] of token ids [...], without positional embeddings."""
         return self.token_embedding(ids).to(self.dtype)
 
-    def transform(self, x: Tensor) -> Tensor:
+    def transform(self, x: Tensor, deep: Sequence[Tensor] = ()) -> Tensor:
         """Runs the blocks over [B, L, D], positional embeddings already added, under the causal mask cut to L.
+
+        Args:
+            x: the prompts.
+            deep: what the input of each block after the first has in place of the positions behind the start token,
+                [C, D] each; blocks beyond the last of these keep what the block before put out.
 
         Raises:
             PromptError: L is above the context length.
@@ -100,11 +106,14 @@ class TextTower(nn.Module):
             raise PromptError(f"a prompt of {length} tokens; this text tower takes at most {self.context_length}")
         x = x.to(self.dtype)
         mask = self.causal_mask[:length, :length].to(self.dtype)
-        if not self.batch_first:
-            x = x.transpose(0, 1)
-        for block in self.blocks:
-            x = _run_block(block, x, mask)
-        return x if self.batch_first else x.transpose(0, 1)
+        for number, block in enumerate(self.blocks):
+            if 0 < number <= len(deep):
+                x = replace_context(x, deep[number - 1])
+            if self.batch_first:
+                x = _run_block(block, x, mask)
+            else:
+                x = _run_block(block, x.transpose(0, 1), mask).transpose(0, 1)
+        return x
 
     def finish(self, x_at_end: Tensor) -> Tensor:
         """The feature [..., E], not normalised, from the last block's output at the end token [..., D]."""
@@ -112,6 +121,12 @@ class TextTower(nn.Module):
         if self.text_projection is None:
             return x
         return self.text_projection(x) if isinstance(self.text_projection, nn.Linear) else x @ self.text_projection
+
+
+def replace_context(x: Tensor, context: Tensor) -> Tensor:
+    """[B, L, D] with a deep prompt [C, D] in the C positions behind the start token (MaPLe, arXiv:2210.03117)."""
+    context = context.to(x.dtype).expand(len(x), -1, -1)
+    return torch.cat([x[:, :1], context, x[:, 1 + context.shape[1] :]], dim=1)
 
 
 def text_tower_of(model: nn.Module, name: str) -> TextTower:

@@ -30,6 +30,22 @@ TEMPLATES = {
     "ShapesInverted": DEFAULT_TEMPLATE,
 }
 
+# Seven of CLIP's 80 ImageNet templates, the best as an ensemble (arXiv:2103.00020's prompt engineering notebook).
+IMAGENET_TEMPLATES = (
+    "itap of a {}.",
+    "a bad photo of the {}.",
+    "a origami {}.",
+    "a photo of the large {}.",
+    "a {} in a video game.",
+    "art of the {}.",
+    "a photo of the small {}.",
+)
+
+
+def ensemble_of(registered_name: str, own: str) -> list[str]:
+    """The templates of an ensemble: the seven, and the data set's own except for ImageNet, as in CoOp's code."""
+    return [*IMAGENET_TEMPLATES, *([] if registered_name == "ImageNet" else [own])]
+
 
 def template_of(registered_name: str) -> str:
     """The template of a data set; one that is not in the table gets "a photo of a {}." and a line in the log."""

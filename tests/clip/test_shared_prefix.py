@@ -54,7 +54,7 @@ def test_a_frozen_prefix_goes_through_the_tower_once(tower):
     encoder, prefix = SharedPrefixEncoder(tower), prefix.detach()
     runs = []
     run = encoder._run_prefix
-    encoder._run_prefix = lambda given: runs.append(1) or run(given)  # type: ignore[method-assign]
+    encoder._run_prefix = lambda *given: runs.append(1) or run(*given)  # type: ignore[method-assign]
     for _ in range(3):
         encoder.encode(prefix.clone(), labels, end)
     assert len(runs) == 1

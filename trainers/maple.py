@@ -1,0 +1,115 @@
+"""MaPLe (Multi-modal Prompt Learning, arXiv:2210.03117): prompts in the first layers of both towers, coupled."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from yacs.config import CfgNode
+
+from lamm.clip.model import ClipModel
+from lamm.clip.vision import VisionPrompts
+from lamm.errors import ConfigError
+from lamm.prompts import DEFAULT_CONTEXT, spoken_words
+
+from .base import PromptTrainer
+from .prompt_learner import PromptLearner
+
+PROMPT_STD = 0.02
+
+
+class MaPLeLearner(PromptLearner):
+    """Context vectors at the input of the text tower's first layers, and linear couplings that make them the image's.
+
+    Letters: C context vectors, D width of the text tower, W width of the image tower.
+
+    Args:
+        clip: the frozen CLIP model; its image tower is a vision transformer.
+        class_names: one a class.
+        n_ctx: C, context vectors a layer; those of the first layer stand for the first C sub-tokens of
+            `context_init`, and the words after these stay.
+        context_init: words before the class name; empty: the first layer's vectors start normal, std 0.02, and no
+            words stand beside them.
+        prompt_depth: layers that get prompts, the input being the first: there are `prompt_depth` - 1 replacements.
+
+    Attributes:
+        ctx: the first layer's vectors, (C, D).
+        proj: their coupling D → W.
+        compound_prompts_text: the deeper layers' vectors, (C, D) each, normal, std 0.02.
+        compound_prompt_projections: their couplings, which start as equal copies.
+
+    Raises:
+        BackboneError: the image tower is no vision transformer.
+        ConfigError: more context vectors than words, none at all, or a depth that a tower does not have.
+    """
+
+    def __init__(
+        self,
+        clip: ClipModel,
+        class_names: Sequence[str],
+        n_ctx: int = 2,
+        context_init: str = DEFAULT_CONTEXT,
+        prompt_depth: int = 9,
+    ) -> None:
+        words, vision = spoken_words(context_init), clip.vision_sizes
+        layers = min(len(clip.text.blocks), vision.layers)
+        if not 1 <= prompt_depth <= layers:
+            raise ConfigError(
+                f"PROMPT_DEPTH is {prompt_depth}: {clip.name} has {len(clip.text.blocks)} text layers and "
+                f"{vision.layers} image layers, so it must be from 1 to {layers}"
+            )
+        count = len(clip.tokenizer.encode(words))
+        if n_ctx < 1 or (words and n_ctx > count):
+            room = f' to {count}, the sub-tokens of CTX_INIT "{words}"' if words else ""
+            raise ConfigError(f"N_CTX is {n_ctx}: it must be from 1{room}" if room else f"N_CTX is {n_ctx}: at least 1")
+        self._n_ctx = n_ctx
+        super().__init__(clip, class_names, words)
+        width = clip.text.width
+        self.ctx = nn.Parameter(self.words[:n_ctx].clone() if words else torch.randn(n_ctx, width) * PROMPT_STD)
+        self.proj = nn.Linear(width, vision.width)
+        deep = [nn.Parameter(torch.randn(n_ctx, width) * PROMPT_STD) for _ in range(prompt_depth - 1)]
+        self.compound_prompts_text = nn.ParameterList(deep)
+        coupling = nn.Linear(width, vision.width)
+        self.compound_prompt_projections = nn.ModuleList(copy.deepcopy(coupling) for _ in deep)
+
+    @classmethod
+    def arguments(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Read `TRAINER.MAPLE`."""
+        node = cfg.TRAINER.MAPLE
+        return {"n_ctx": node.N_CTX, "context_init": node.CTX_INIT, "prompt_depth": node.PROMPT_DEPTH}
+
+    def split_prompts(self, context: str, reserved: int = 0) -> list[Any]:
+        """Every class's prompt; vectors without words take positions too."""
+        return super().split_prompts(context, reserved if context else self._n_ctx)
+
+    def layout_options(self) -> dict[str, Any]:
+        """See `PromptLearner.layout_options`."""
+        return {"n_ctx": self._n_ctx}
+
+    def teacher_words(self) -> str:
+        """The words that the context starts from; "a photo of a" where it starts from none."""
+        return self.context_words or DEFAULT_CONTEXT
+
+    def context(self, image: Tensor | None = None) -> Tensor:
+        """The first layer's vectors. Shape: (1, C, D)"""
+        return self.ctx[None]
+
+    def deep_prompts(self) -> Sequence[Tensor]:
+        """The deeper layers' vectors, (C, D) each."""
+        return tuple(self.compound_prompts_text)
+
+    def vision_prompts(self) -> VisionPrompts:
+        """Every layer's vectors through their couplings, (C, W) each."""
+        pairs = zip(self.compound_prompt_projections, self.compound_prompts_text, strict=True)
+        return VisionPrompts(self.proj(self.ctx), [coupling(prompt) for coupling, prompt in pairs])
+
+
+class MaPLe(PromptTrainer):
+    """Trains a `MaPLeLearner`; config node `TRAINER.MAPLE`."""
+
+    learner_class: type[PromptLearner] = MaPLeLearner
+    config_node = "MAPLE"
+    default_config = "vit_b16_c2_ep5_batch4_2ctx"
+    tiny_config = "tiny_ep50"
+    registered_name = "MultiModalPromptLearner"
