@@ -80,9 +80,7 @@ def accuracy(
         for image, label in batches(views, cfg.DATALOADER.TRAIN_X.BATCH_SIZE):
             text = learner.text_features()
             logits = scaled_scores(image, text, clip.logit_scale)
-            loss = F.cross_entropy(logits, label)
-            if hasattr(learner, "alignment_loss"):
-                loss = loss + sum(learner.alignment_loss(text, image, logits, label, shots).values())
+            loss = sum(learner.loss_parts(text, image, logits, label, shots).values())
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 from yacs.config import CfgNode
@@ -103,11 +102,8 @@ class PromptTrainer(TrainerX):
 
     def image_features(self, images: Tensor) -> Tensor:
         """Unit image features, fp32, of the frozen tower under the learner's vision prompts, if any. Shape: (B, E)"""
-        with self.clip.autocast():
-            prompts = self.learner.vision_prompts() if self.learner is not None else None
-            with torch.set_grad_enabled(torch.is_grad_enabled() and prompts is not None):
-                features = self.clip.encode_image(images, prompts)
-        return F.normalize(features.float(), dim=-1)
+        prompts = self.learner.vision_prompts() if self.learner is not None else None
+        return self.clip.image_features(images, prompts)
 
     def text_features(self, image: Tensor | None = None) -> Tensor:
         """Unit text features of the current prompts, fp32; for `image` see `PromptLearner`. Shape: (G, N, E)"""
@@ -118,10 +114,7 @@ class PromptTrainer(TrainerX):
         image = self.image_features(images)
         text = self.text_features(image)
         logits = scaled_scores(image, text, self.clip.logit_scale)
-        parts = {"loss_ce": F.cross_entropy(logits, labels)}
-        if hasattr(self.learner, "alignment_loss"):
-            parts.update(self.learner.alignment_loss(text, image, logits, labels, self.shots))
-        return parts, logits
+        return self.learner.loss_parts(text, image, logits, labels, self.shots), logits
 
     def forward_backward(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One update; the numbers of the progress line."""

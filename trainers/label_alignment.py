@@ -165,6 +165,10 @@ class LabelAlignmentMixin:
         none = self.no_vectors()
         return self.encode(layout.prefix(none[None]), layout.labels(none[None], none))
 
+    def loss_parts(self: Any, *given: Any) -> dict[str, Tensor]:
+        """The base learner's parts of the loss, and those of `alignment_loss`, whose arguments it takes."""
+        return {**super().loss_parts(*given), **self.alignment_loss(*given)}  # type: ignore[misc]
+
     def alignment_loss(
         self: Any, text: Tensor, image: Tensor, logits: Tensor, labels: Tensor, shots: float
     ) -> dict[str, Tensor]:

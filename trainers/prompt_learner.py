@@ -146,6 +146,20 @@ class PromptLearner(nn.Module):
         """
         return self.encode(self.prefix(image), self.labels(), self.deep_prompts())
 
+    def loss_parts(
+        self, text: Tensor, image: Tensor, logits: Tensor, labels: Tensor, shots: float
+    ) -> dict[str, Tensor]:
+        """The parts whose sum is the loss, by the name they are printed under; here the cross-entropy.
+
+        Args:
+            text: unit features of the learned prompts, (G, N, E).
+            image: unit image features, (B, E).
+            logits: the learned scores cos(I, ψ(z)) / τ, (B, N).
+            labels: (B,).
+            shots: n, training images a class.
+        """
+        return {"loss_ce": F.cross_entropy(logits, labels)}
+
     def per_class_tensors(self) -> tuple[str, ...]:
         """Names of the learned tensors, other than labels, that have a row for every class."""
         return ()

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lamm.clip.precision import autocast
@@ -79,6 +80,12 @@ class ClipModel(nn.Module):
         """Image features [B, E], not normalised, of images [B, 3, H, W] in any floating dtype."""
         images = images.to(self.dtype)
         return self.visual(images) if prompts is None else encode_with_prompts(self.visual, images, prompts)
+
+    def image_features(self, images: Tensor, prompts: VisionPrompts | None = None) -> Tensor:
+        """Unit image features [B, E] in fp32; without prompts no gradient is recorded."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and prompts is not None), self.autocast():
+            features = self.encode_image(images, prompts)
+        return F.normalize(features.float(), dim=-1)
 
     def check_image_size(self, size: int | Sequence[int]) -> None:
         """Checks a configured input size, one side or (height, width).

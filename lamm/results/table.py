@@ -15,7 +15,7 @@ from lamm.results.statistic import Statistic, median_seconds, metric_over, train
 
 FORMATS = ("plain", "github", "latex", "csv", "json")
 METRICS = ("accuracy", "macro_f1")
-_TABULATE = {"plain": "simple", "github": "github", "latex": "latex_raw"}
+TABULATE_FORMATS = {"plain": "simple", "github": "github", "latex": "latex_raw"}
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
 _LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 
@@ -78,7 +78,7 @@ def render(table: Sequence[Row], layout: str = "plain", ci95: bool = False) -> s
     names = list(lines[0])
     align = ["left" if name in ("dataset", "trainer", "cfg", "protocol", "split") else "right" for name in names]
     cells = [list(line.values()) for line in lines]
-    return tabulate(cells, headers=names, tablefmt=_TABULATE[layout], colalign=align, disable_numparse=True)
+    return tabulate(cells, headers=names, tablefmt=TABULATE_FORMATS[layout], colalign=align, disable_numparse=True)
 
 
 def _json_row(row: Row, spread: str) -> dict[str, Any]:
