@@ -1,10 +1,12 @@
 """`bash scripts/<method>/main.sh DATASET SHOTS [CFG] [KEY VALUE ...]`."""
 
 import os
+import shlex
 import subprocess
 import sys
 
 import pytest
+from lamm_trainers import TRAINERS
 from train_command import ROOT, load_script
 
 from lamm.commands import run
@@ -127,10 +129,25 @@ def test_a_mistake_is_one_line_before_anything_runs(started, capsys, line, said)
 
 
 def test_every_method_has_its_script():
+    trainers = {}
     for script in sorted((ROOT / "scripts").glob("*/main.sh")):
         assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
-        assert 'tools/run_seeds.py" --trainer ' in script.read_text()
-    assert {"lamm", "coop", "zeroshot"} <= {script.parent.name for script in (ROOT / "scripts").glob("*/main.sh")}
+        words = shlex.split(script.read_text(), comments=True)
+        assert words[-1] == "$@"
+        assert words[-4].endswith("/../../tools/run_seeds.py")
+        assert words[-3] == "--trainer"
+        trainers[script.parent.name] = words[-2]
+    assert trainers == {
+        "zeroshot": "ZeroshotCLIP",
+        "coop": "CoOp",
+        "cocoop": "CoCoOp",
+        "maple": "MaPLe",
+        "lamm": "LAMM",
+        "coop_lamm": "CoOp_LAMM",
+        "cocoop_lamm": "CoCoOp_LAMM",
+        "maple_lamm": "MaPLe_LAMM",
+    }
+    assert set(trainers.values()) == {trainer.__name__ for trainer in TRAINERS}
 
 
 def test_the_script_trains_and_prints_the_table_from_any_folder(tmp_path):

@@ -12,7 +12,6 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +21,7 @@ from tqdm import tqdm
 from lamm.commands import Parser, run
 from lamm.errors import ConfigError
 from lamm.run.arguments import train_parser
+from lamm.run.whole_number import at_least
 from lamm.suggest import unknown_name
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,9 +42,11 @@ def main(arguments: argparse.Namespace) -> int:
     failed = []
     with ThreadPoolExecutor(arguments.jobs) as pool, tqdm(total=len(runs), unit="run", disable=None) as bar:
         started = {pool.submit(train, one, threads_each(arguments.jobs)): one for one in runs}
-        for done in as_completed(started):
+        for count, done in enumerate(as_completed(started), start=1):
             one, code = started[done], done.result()
             bar.update()
+            if bar.disable:  # not a terminal
+                print(f"{count} of {len(runs)}: {one.folder}", flush=True)
             if code != 0:
                 failed.append(one)
                 print(f"failed with exit code {code}: train.py {' '.join(one.words)}", file=sys.stderr, flush=True)
@@ -101,17 +103,6 @@ def train(one: Run, threads: int) -> int:
 def threads_each(jobs: int) -> int:
     """Threads for each of several runs at once."""
     return max(1, (os.cpu_count() or 1) // jobs)
-
-
-def at_least(lowest: int) -> Callable[[str], int]:
-    """A parser's type: a whole number from `lowest` up."""
-
-    def number(text: str) -> int:
-        if not text.isdigit() or int(text) < lowest:
-            raise argparse.ArgumentTypeError(f"must be a whole number from {lowest} up, got {text}")
-        return int(text)
-
-    return number
 
 
 def parser() -> Parser:

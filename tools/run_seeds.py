@@ -18,6 +18,7 @@ from lamm.errors import ConfigError
 from lamm.run.arguments import train_parser
 from lamm.run.config_files import trainer_config, trainer_configs
 from lamm.run.settings import KEY
+from lamm.run.whole_number import at_least
 from lamm.suggest import unknown_name
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,18 +82,11 @@ def seed_list(text: str) -> list[int]:
     return seeds
 
 
-def shot_count(text: str) -> int:
-    """SHOTS on the command line."""
-    if not re.fullmatch("[0-9]+", text) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 up, got {text}")
-    return int(text)
-
-
 def parser() -> Parser:
     made = Parser(prog="main.sh", description="several seeds of one setting, then the table over them")
     made.add_argument("--trainer", required=True, help=argparse.SUPPRESS)
     made.add_argument("dataset", metavar="DATASET", help="name of a file in configs/datasets/, such as caltech101")
-    made.add_argument("shots", metavar="SHOTS", type=shot_count, help="training images a class: 1, 2, 4, 8, 16")
+    made.add_argument("shots", metavar="SHOTS", type=at_least(1), help="training images a class: 1, 2, 4, 8, 16")
     made.add_argument(
         "rest", nargs=argparse.REMAINDER, metavar="[CFG] [KEY VALUE ...]", help="config name, then config overrides"
     )

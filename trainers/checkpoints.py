@@ -9,14 +9,15 @@ from lamm.errors import CheckpointError
 from lamm.label_bank import LabelBank, match_by_name
 from lamm.log import logger
 
+from .original_checkpoints import LABELS, is_original, listed, log_taken, read_original, require_fit, trainer_of
 from .prompt_learner import PromptLearner
 
 EXTRA = "_extra_state"
-LABELS = "label_embeddings"
+DEEP = ("compound_prompts_text.", "compound_prompt_projections.")
 
 
 def load_learned(learner: PromptLearner, state: dict[str, Any], path: str) -> None:
-    """Load a `state_dict` that a learner of the same method saved.
+    """Load a `state_dict` that a learner of the same method saved, ours or that of the original code.
 
     Where the class list is another one, labels go by class name: a known class gets its learned vectors, an unknown
     one keeps CLIP's own, and the log says how many of each.
@@ -29,14 +30,16 @@ def load_learned(learner: PromptLearner, state: dict[str, Any], path: str) -> No
     Raises:
         CheckpointError: the file is of another backbone, method or setting.
     """
-    state = dict(state)
+    original = read_original(state, path) if is_original(state) else None
+    state = dict(state) if original is None else dict(original.learned)
     extra = state.pop(EXTRA, {})
     _require_same_backbone(learner, extra, path)
     own = {name: value for name, value in learner.state_dict().items() if name != EXTRA}
-    if set(state) != set(own):
-        raise CheckpointError(
-            f"{path} holds {_listed(state)}, but this learner has {_listed(own)}: it was made by another method"
-        )
+    _require_same_method(state, own, path)
+    _require_same_widths(state, own, learner.clip.name, path)
+    if original is not None:
+        require_fit(original, learner, path)
+    _require_same_depth(state, own, path)
     _require_same_label_tokens(learner, extra, path)
     names = extra.get("class_names", learner.class_names)
     if names != learner.class_names and learner.per_class_tensors():
@@ -50,17 +53,67 @@ def load_learned(learner: PromptLearner, state: dict[str, Any], path: str) -> No
         if value.shape != own[name].shape:
             raise CheckpointError(
                 f'{path}: "{name}" is {tuple(value.shape)}, this learner takes {tuple(own[name].shape)}: '
-                "use the settings and class list of the training run"
+                f"use {_what_sets_the_shape(name, value, own[name])} of the training run"
             )
     with torch.no_grad():
         for name, parameter in learner.named_parameters():
             parameter.copy_(state[name])
+    if original is not None:
+        log_taken(original, learner, path)
 
 
 def _require_same_backbone(learner: PromptLearner, extra: dict[str, Any], path: str) -> None:
     backbone = extra.get("backbone", learner.clip.name)
     if backbone != learner.clip.name:
         raise CheckpointError(f"{path} was trained with backbone {backbone}, this run uses {learner.clip.name}")
+
+
+def _require_same_method(state: dict[str, Any], own: dict[str, Tensor], path: str) -> None:
+    """The same names, whatever the depth of MaPLe's prompts."""
+    counted = DEEP if "proj.weight" in own else ()
+    held, taken = ({name for name in names if not name.startswith(counted)} for names in (state, own))
+    if held != taken:
+        trainer = trainer_of(state)
+        advice = f"; use --trainer {trainer}" if trainer and trainer != trainer_of(own) else ""
+        raise CheckpointError(
+            f"{path} holds {listed(state)}, but this learner has {listed(own)}: it was made by another method{advice}"
+        )
+
+
+def _require_same_widths(state: dict[str, Any], own: dict[str, Tensor], backbone: str, path: str) -> None:
+    """The sizes that the backbone alone sets: all of a linear layer's, the last one of vectors."""
+    for name in sorted(state.keys() & own.keys()):
+        sizes = slice(None) if name.endswith((".weight", ".bias")) else slice(-1, None)
+        held, taken = tuple(state[name].shape[sizes]), tuple(own[name].shape[sizes])
+        if held != taken:
+            raise CheckpointError(
+                f'{path} was trained with another backbone: "{name}" is {_product(held)} wide, {backbone} takes '
+                f"{_product(taken)}; set MODEL.BACKBONE.NAME to the backbone of the training run"
+            )
+
+
+def _product(sizes: tuple[int, ...]) -> str:
+    return " x ".join(str(size) for size in sizes) or "0"
+
+
+def _require_same_depth(state: dict[str, Any], own: dict[str, Tensor], path: str) -> None:
+    held, taken = (1 + sum(name.startswith(DEEP[0]) for name in names) for names in (state, own))
+    if held != taken:
+        raise CheckpointError(
+            f"{path} was trained with PROMPT_DEPTH {held}, this run has PROMPT_DEPTH {taken}: "
+            f"set TRAINER.MAPLE.PROMPT_DEPTH to {held}"
+        )
+    if unpaired := set(own) ^ set(state):
+        raise CheckpointError(f"{path} is damaged: its prompts and their couplings don't pair up ({listed(unpaired)})")
+
+
+def _what_sets_the_shape(name: str, value: Tensor, own: Tensor) -> str:
+    """The setting that made a tensor another size."""
+    if name == LABELS:
+        return "the settings and class list"
+    if value.ndim != own.ndim:
+        return "the CSC setting"
+    return "the N_CTX and CTX_INIT" if value.shape[:-2] == own.shape[:-2] else "the class list"
 
 
 def _require_same_label_tokens(learner: Any, extra: dict[str, Any], path: str) -> None:
@@ -76,6 +129,12 @@ def _labels_by_name(learner: Any, vectors: Tensor, names: list[str], extra: dict
     counts = extra.get("label_counts", [1] * len(names))
     if vectors.ndim != 2 or vectors.shape[1] != learner.label_embeddings.shape[1]:
         raise CheckpointError(f"{path}: its labels are {tuple(vectors.shape)}; they belong to another backbone")
+    if extra.get("label_tokens") == "released" and set(counts) != set(learner.label_counts):
+        raise CheckpointError(
+            f"{path} has {counts[0]} label vectors a class, this class list takes {learner.label_counts[0]}: "
+            'LABEL_TOKENS "released" takes as many as the shortest class name has sub-tokens; '
+            f"test it on classes where that is {counts[0]}"
+        )
     bank = LabelBank(names, counts, vectors, learner.clip.name)
     matched = match_by_name(bank, learner.class_names, learner.label_counts)
     places = list(learner.initial_embeddings.detach().clone().split(learner.label_counts))
@@ -87,7 +146,3 @@ def _labels_by_name(learner: Any, vectors: Tensor, names: list[str], extra: dict
         len(places) - len(matched),
     )
     return torch.cat(places)
-
-
-def _listed(state: dict[str, Any]) -> str:
-    return ", ".join(sorted(state)) or "nothing"

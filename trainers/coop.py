@@ -54,9 +54,8 @@ class CoOpLearner(PromptLearner):
             raise ConfigError(f'CSC gives each class random vectors, so CTX_INIT "{words}" has no place: set it to ""')
         if not words and n_ctx < 1:
             raise ConfigError(f"N_CTX is {n_ctx}: without CTX_INIT at least one context vector is needed")
-        longest = clip.text.context_length - 4  # start, one sub-token of a name, full stop, end
-        if not words and n_ctx > longest:
-            raise ConfigError(f"N_CTX is {n_ctx}, but the text tower has room for at most {longest} context vectors")
+        if not words:
+            require_room(clip, n_ctx)
         self._n_ctx = len(clip.tokenizer.encode(words)) or n_ctx
         self._class_specific, self._position = class_specific, position
         super().__init__(clip, class_names, words)
@@ -98,6 +97,17 @@ class CoOpLearner(PromptLearner):
     def context(self, image: Tensor | None = None) -> Tensor:
         """The context vectors, class after class if class-specific. Shape: (1, C, D)"""
         return self.ctx.flatten(0, -2)[None]
+
+
+def require_room(clip: ClipModel, n_ctx: int) -> None:
+    """Refuse more context vectors than fit beside the shortest name.
+
+    Raises:
+        ConfigError: there are more.
+    """
+    longest = clip.text.context_length - 4  # start, one sub-token of a name, full stop, end
+    if n_ctx > longest:
+        raise ConfigError(f"N_CTX is {n_ctx}, but the text tower has room for at most {longest} context vectors")
 
 
 class CoOp(PromptTrainer):

@@ -155,6 +155,10 @@ class LabelAlignmentMixin:
             self._teacher = features
         return features
 
+    def forget_teacher(self) -> None:
+        """Have the teacher encoded anew when it is next asked for."""
+        self._teacher = None
+
     def base_parameters(self: Any) -> list[nn.Parameter]:
         """What the base learner trains."""
         return [value for name, value in self.named_parameters() if name != "label_embeddings"]

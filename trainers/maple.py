@@ -14,9 +14,8 @@ from lamm.errors import ConfigError
 from lamm.prompts import DEFAULT_CONTEXT, spoken_words
 
 from .base import PromptTrainer
+from .coop import CONTEXT_STD, require_room
 from .prompt_learner import PromptLearner
-
-PROMPT_STD = 0.02
 
 
 class MaPLeLearner(PromptLearner):
@@ -60,15 +59,17 @@ class MaPLeLearner(PromptLearner):
                 f"{vision.layers} image layers, so it must be from 1 to {layers}"
             )
         count = len(clip.tokenizer.encode(words))
-        if n_ctx < 1 or (words and n_ctx > count):
-            room = f' to {count}, the sub-tokens of CTX_INIT "{words}"' if words else ""
-            raise ConfigError(f"N_CTX is {n_ctx}: it must be from 1{room}" if room else f"N_CTX is {n_ctx}: at least 1")
+        if words and not 1 <= n_ctx <= count:
+            raise ConfigError(f'N_CTX is {n_ctx}: it must be from 1 to {count}, the sub-tokens of CTX_INIT "{words}"')
+        if n_ctx < 1:
+            raise ConfigError(f"N_CTX is {n_ctx}: at least one context vector is needed")
+        require_room(clip, n_ctx)
         self._n_ctx = n_ctx
         super().__init__(clip, class_names, words)
         width = clip.text.width
-        self.ctx = nn.Parameter(self.words[:n_ctx].clone() if words else torch.randn(n_ctx, width) * PROMPT_STD)
+        self.ctx = nn.Parameter(self.words[:n_ctx].clone() if words else torch.randn(n_ctx, width) * CONTEXT_STD)
         self.proj = nn.Linear(width, vision.width)
-        deep = [nn.Parameter(torch.randn(n_ctx, width) * PROMPT_STD) for _ in range(prompt_depth - 1)]
+        deep = [nn.Parameter(torch.randn(n_ctx, width) * CONTEXT_STD) for _ in range(prompt_depth - 1)]
         self.compound_prompts_text = nn.ParameterList(deep)
         coupling = nn.Linear(width, vision.width)
         self.compound_prompt_projections = nn.ModuleList(copy.deepcopy(coupling) for _ in deep)

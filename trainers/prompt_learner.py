@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from lamm.clip.model import ClipModel
-from lamm.clip.text_encoder import text_encoder_of
+from lamm.clip.text_encoder import TextEncoder, text_encoder_of
 from lamm.clip.vision import VisionPrompts
 from lamm.errors import CheckpointError, ConfigError
+from lamm.log import logger
 from lamm.prompt_layout import LabelSide, PromptLayout, plan_prompts
 from lamm.prompts import DEFAULT_CONTEXT, PromptTokens, split_prompt, spoken_words
 
@@ -23,9 +24,9 @@ from lamm.prompts import DEFAULT_CONTEXT, PromptTokens, split_prompt, spoken_wor
 class PromptLearner(nn.Module):
     """Prompts whose context is fixed words and whose labels are the class names; what learners are derived from.
 
-    It learns nothing. A subclass overrides `context()` (or all of `prefix()`), `labels()`, `deep_prompts()` and
-    `vision_prompts()` as it needs; its parameters are what is trained and saved. CLIP's weights are used, but are no
-    part of the module.
+    It learns nothing. A subclass overrides `context()`, `deep_prompts()`, `vision_prompts()` and `loss_parts()` as it
+    needs; `prefix()` and `labels()` are made from the context, by the mixin too. Its parameters are what is trained and
+    saved. CLIP's weights are used, but are no part of the module.
 
     Args:
         clip: the frozen CLIP model.
@@ -48,6 +49,8 @@ class PromptLearner(nn.Module):
         self.prompts = self.split_prompts(self.context_words)
         self.register_buffer("words", self.embed(self.prompts[0].context), persistent=False)
         self.layout = self.make_layout()
+        if self.layout.plan.prefix_length == 1:
+            logger.info("All classes share the start token alone: what follows it is the label, or differs by class")
 
     @classmethod
     def from_config(cls, cfg: CfgNode, clip: ClipModel, class_names: Sequence[str]) -> "PromptLearner":
@@ -94,6 +97,11 @@ class PromptLearner(nn.Module):
         if prompts < 0:
             raise ConfigError(f"TRAINER.TEXT_CHUNK must be 0 or above, got {prompts}")
         self._frozen.text_encoder.chunk = prompts
+
+    def encode_with(self, encoder: TextEncoder) -> None:
+        """Have another text encoder do the work, such as the plain one, to compare with."""
+        encoder.chunk = self._frozen.text_encoder.chunk
+        self._frozen.text_encoder = encoder
 
     def context(self, image: Tensor | None = None) -> Tensor:
         """The context vectors, (G, C, D); here the embeddings of the fixed words.

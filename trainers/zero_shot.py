@@ -32,7 +32,7 @@ class ZeroshotCLIP(PromptTrainer):
         own = getattr(dataset, "template", "") or template_of(self.cfg.DATASET.NAME)
         templates = [self.cfg.DATASET.TEMPLATE or own]
         if self.cfg.TRAINER.ZEROSHOTCLIP.ENSEMBLE:
-            templates = ensemble_of(self.cfg.DATASET.NAME, templates[0])
+            templates = ensemble_of(self.cfg.DATASET.NAME, own, self.cfg.DATASET.TEMPLATE)
         logger.info("Templates: %s", ", ".join(f'"{template}"' for template in templates))
         features = torch.stack([self._encode(template, dataset.classnames) for template in templates])
         self._text = F.normalize(features.mean(dim=0), dim=-1)[None]

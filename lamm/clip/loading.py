@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lamm.clip.attention_layout import keep_attention_contiguous
 from lamm.clip.download import DownloadError, fetch_pretrained
 from lamm.clip.model import ClipModel, image_size_of
 from lamm.clip.open_clip_models import PREFIX, load_open_clip
@@ -54,7 +55,8 @@ def wrap_clip(model: nn.Module, name: str, tokenizer: Tokenizer | None = None) -
     """The project's view of a model object made by the `clip` package or by open_clip; it freezes the object.
 
     Args:
-        model: the model object; its parameters are shared, not copied.
+        model: the model object; its parameters are shared, not copied, and its image tower gets hooks that keep its
+            attention fast (`attention_layout`).
         name: what messages call it.
         tokenizer: the model's tokenizer; None is CLIP's own.
 
@@ -72,6 +74,7 @@ def wrap_clip(model: nn.Module, name: str, tokenizer: Tokenizer | None = None) -
             f"{tokenizer.vocab_size}: the model was trained with another tokenizer and can't be used"
         )
     model.requires_grad_(False).eval()
+    keep_attention_contiguous(parts.visual)
     return ClipModel(name, parts.visual, text, parts.logit_scale, tokenizer, image_size_of(parts.visual, name))
 
 

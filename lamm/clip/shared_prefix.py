@@ -60,7 +60,7 @@ class SharedPrefixEncoder:
         if deep and prefix_length < 1 + len(deep[0]):
             raise ValueError(f"{len(deep[0])} deep prompts a layer don't fit a prefix of {prefix_length} positions")
         shared = self._prefix_keys_values(prefix, deep)
-        positions = self.tower.positional_embedding[prefix_length : prefix_length + labels.shape[1]]
+        positions = self.tower.positions(prefix_length, labels.shape[1])
         labels = (labels + positions).to(self.tower.dtype)
         flat = [part for kept in shared for part in kept]
         return encode_in_chunks(self._run_labels, flat, labels, end, self.chunk)
@@ -85,13 +85,14 @@ class SharedPrefixEncoder:
         if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given):
             return self._run_prefix(prefix, deep)
         if self._frozen is None or self._frozen[1] != dtype or not _same(self._frozen[0], given):
-            with torch.no_grad():
+            # No inference tensors are kept: a later training step could not save them for its backward pass.
+            with torch.inference_mode(False), torch.no_grad():
                 self._frozen = ([t.detach().clone() for t in given], dtype, self._run_prefix(prefix, deep))
         return self._frozen[2]
 
     def _run_prefix(self, prefix: Tensor, deep: Sequence[Tensor]) -> list[KeysValues]:
         length = prefix.shape[1]
-        x = (prefix + self.tower.positional_embedding[:length]).to(self.tower.dtype)
+        x = (prefix + self.tower.positions(0, length)).to(self.tower.dtype)
         kept = []
         block: Any
         for number, block in enumerate(self.tower.blocks):

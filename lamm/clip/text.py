@@ -39,6 +39,9 @@ class PlainTextEncoder:
 
         Returns:
             Features of shape (G, N, E).
+
+        Raises:
+            PromptError: P + T is above the context length.
         """
         return encode_in_chunks(partial(self._run, deep=deep), [prefix], labels, end, self.chunk)
 
@@ -52,7 +55,7 @@ class PlainTextEncoder:
             ],
             dim=2,
         )
-        positions = self.tower.positional_embedding[: prefix_length + label_length]
+        positions = self.tower.positions(0, prefix_length + label_length)
         x = self.tower.transform((prompts + positions).flatten(0, 1), deep)
         at_end = x.unflatten(0, (groups, classes))[:, torch.arange(classes, device=x.device), prefix_length + end]
         return self.tower.finish(at_end)

@@ -90,6 +90,19 @@ class TextTower(nn.Module):
         """Token embeddings [..., D] of token ids [...], without positional embeddings."""
         return self.token_embedding(ids).to(self.dtype)
 
+    def positions(self, start: int, count: int) -> Tensor:
+        """Positional embeddings of `count` positions from `start` on. Shape: [count, D]
+
+        Raises:
+            PromptError: they reach beyond the context length.
+        """
+        self._require_room(start + count)
+        return self.positional_embedding[start : start + count]
+
+    def _require_room(self, tokens: int) -> None:
+        if tokens > self.context_length:
+            raise PromptError(f"a prompt of {tokens} tokens; this text tower takes at most {self.context_length}")
+
     def transform(self, x: Tensor, deep: Sequence[Tensor] = ()) -> Tensor:
         """Runs the blocks over [B, L, D], positional embeddings already added, under the causal mask cut to L.
 
@@ -102,8 +115,7 @@ class TextTower(nn.Module):
             PromptError: L is above the context length.
         """
         length = x.shape[1]
-        if length > self.context_length:
-            raise PromptError(f"a prompt of {length} tokens; this text tower takes at most {self.context_length}")
+        self._require_room(length)
         x = x.to(self.dtype)
         mask = self.causal_mask[:length, :length].to(self.dtype)
         for number, block in enumerate(self.blocks):

@@ -1,5 +1,6 @@
 """CLIP's byte-pair tokenizer without what wraps it: no start and end tokens, no padding, no truncation."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -32,6 +33,11 @@ class Tokenizer:
         if self.start in ids or self.end in ids:
             raise PromptError(f'the text "{text}" contains CLIP\'s own start or end token: leave that out')
         return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of sub-token ids, lower case."""
+        text: str = self._bpe.decode(list(ids))
+        return text.strip()
 
 
 @lru_cache(maxsize=8)

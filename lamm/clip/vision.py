@@ -63,7 +63,18 @@ def encode_with_prompts(visual: Any, images: Tensor, prompts: VisionPrompts) -> 
         visual: a tower that has `vision_sizes`.
         images: (B, 3, H, W), in the tower's dtype.
         prompts: at most as many deep ones as the tower has blocks after the first.
+
+    Raises:
+        ValueError: more deep ones, none at all, or a tower that is set to run its blocks again in the backward pass,
+            where they would run without prompts.
     """
+    transformer = visual.transformer
+    if not len(prompts.first) or len(prompts.deep) >= len(transformer.resblocks):
+        raise ValueError(
+            f"{len(prompts.first)} prompts, {len(prompts.deep)} deep for {len(transformer.resblocks)} blocks"
+        )
+    if getattr(transformer, "grad_checkpointing", False):
+        raise ValueError("vision prompts don't go with set_grad_checkpointing(True)")
     with _prompted(visual, prompts):
         return visual(images)
 
@@ -83,7 +94,7 @@ def _prompted(visual: Any, prompts: VisionPrompts) -> Iterator[None]:
             return lambda x: _append(_without_last(x, count, batch_first), prompt, batch_first)
 
         before(visual.ln_pre, lambda x: _append(x, prompts.first, batch_first=True))
-        for block, prompt in zip(blocks[1:], prompts.deep, strict=False):
+        for block, prompt in zip(blocks[1:], prompts.deep, strict=False):  # the prompts may end first
             before(block, replace(prompt))
         last = blocks[-1].register_forward_hook(lambda _, __, out: _without_last(out, count, batch_first))
         hooks.callback(last.remove)

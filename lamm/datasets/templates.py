@@ -42,9 +42,17 @@ IMAGENET_TEMPLATES = (
 )
 
 
-def ensemble_of(registered_name: str, own: str) -> list[str]:
-    """The templates of an ensemble: the seven, and the data set's own except for ImageNet, as in CoOp's code."""
-    return [*IMAGENET_TEMPLATES, *([] if registered_name == "ImageNet" else [own])]
+def ensemble_of(registered_name: str, own: str, given: str = "") -> list[str]:
+    """The templates of an ensemble: the seven, and the data set's own except for ImageNet, as in CoOp's code.
+
+    Args:
+        registered_name: of the data set.
+        own: its template.
+        given: a user's template in place of the data set's own, for ImageNet too.
+    """
+    if registered_name == "ImageNet":
+        own = ""
+    return [*IMAGENET_TEMPLATES, *filter(None, [given or own])]
 
 
 def template_of(registered_name: str) -> str:

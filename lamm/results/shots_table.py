@@ -36,4 +36,7 @@ def _table(curves: Sequence[Curve], layout: str, ci95: bool) -> str:
 
 def _cell(curve: Curve, shots: int, ci95: bool) -> str:
     value: Statistic | None = curve.points.get(0 if curve.zero_shot else shots)
-    return "" if value is None else f"{value.mean:.1f} ± {value.ci95 if ci95 else value.std:.1f}"
+    if value is None:
+        return ""
+    alone = len(value.values) == 1
+    return f"{value.mean:.1f}" if alone else f"{value.mean:.1f} ± {value.ci95 if ci95 else value.std:.1f}"

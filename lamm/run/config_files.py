@@ -28,8 +28,10 @@ def trainer_config(trainer: str, name: str) -> Path:
     """The file of one of a trainer's configs.
 
     Raises:
-        ConfigError: the trainer has no config of that name.
+        ConfigError: the trainer has no config of that name, or none at all.
     """
+    if not trainer_configs(trainer):
+        raise ConfigError(f"{trainer} has no config files in configs/trainers/{trainer}: give --config-file")
     if name not in trainer_configs(trainer):
         raise ConfigError(unknown_name(f"config of {trainer}", name, trainer_configs(trainer)))
     return config_root() / "trainers" / trainer / f"{name}.yaml"

@@ -1,4 +1,4 @@
-"""LAMM's training written out: whole 77-position prompts, a loss in loops (Eq. 5–9), autograd and SGD by hand.
+"""Training written out: whole 77-position prompts, a loss in loops (Eq. 5–9), autograd and SGD by hand.
 
 Letters: B images, N classes, E embedding size.
 """
@@ -22,7 +22,9 @@ class SlowTraining:
         shots: n.
         context: learned context vectors (C, D); None: the words stay.
         words: the words before the name.
+        aligned: whether labels are learned and held by the loss; False: the names stay, and cross-entropy is left.
         label_tokens, teacher, cos_over, kd_direction: the settings of the same names.
+        released_length: m of `released`; None: the sub-tokens of the shortest name.
         label_start: label vectors to start from, where these are not the original embeddings.
     """
 
@@ -33,47 +35,77 @@ class SlowTraining:
     context: Tensor | None = None
     words: str = "a photo of a"
     position: str = "end"
+    aligned: bool = True
     label_tokens: str = "name"
     teacher: str = "clip"
     cos_over: str = "classes"
     kd_direction: str = "paper"
+    released_length: int | None = None
     label_start: list[Tensor] | None = None
 
     def __post_init__(self) -> None:
         self.parts = [read_prompt(self.words, name) for name in self.names]
-        self.initial = initial_labels(self.model, self.parts, self.label_tokens)
+        self.initial = initial_labels(self.model, self.parts, self.label_tokens, self.released_length)
         start = self.initial if self.label_start is None else self.label_start
-        self.labels = [vectors.clone().requires_grad_() for vectors in start]
-        self.learned = list(self.labels)
+        self.labels = [self.learn(vectors) for vectors in start] if self.aligned else [None] * len(self.names)
+        self.learned = [vectors for vectors in self.labels if vectors is not None]
         if self.context is not None:
-            self.context = self.context.clone().requires_grad_()
+            self.context = self.learn(self.context)
             self.learned.append(self.context)
 
-    def learned_prompts(self) -> list[list[Position]]:
+    def learn(self, value: Tensor) -> Tensor:
+        """A copy that takes gradients."""
+        return value.detach().clone().requires_grad_()
+
+    def learned_prompts(self, context: Tensor | None) -> list[list[Position]]:
+        """z: what is learned in its places."""
         return [
-            assemble(part, self.context, label, self.label_tokens, self.position)
+            assemble(part, context, label, self.label_tokens, self.position)
             for part, label in zip(self.parts, self.labels, strict=True)
         ]
 
-    def original_prompts(self) -> list[list[Position]]:
-        """y: the original names in the frozen template, or in the current context."""
+    def original_prompts(self, context: Tensor | None) -> list[list[Position]]:
+        """The original names in the current context."""
+        return [assemble(part, context, position=self.position) for part in self.parts]
+
+    def frozen_prompts(self) -> list[list[Position]]:
+        """The original names in the frozen template."""
+        return [assemble(read_prompt(self.words or "a photo of a", name)) for name in self.names]
+
+    def image_features(self, images: Tensor) -> Tensor:
+        """Unit image features (B, E); here they are given."""
+        return images
+
+    def encode(self, rows: list[list[Position]]) -> Tensor:
+        """Unit text features of the current prompts, (N, E)."""
+        return encode(self.model, rows)
+
+    def prompt_features(self, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """ψ(z) and ψ(y), (N, E) each, under context vectors (C, D)."""
+        z = self.encode(self.learned_prompts(context))
         if self.teacher == "clip":
-            return [assemble(read_prompt(self.words or "a photo of a", name)) for name in self.names]
-        return [assemble(part, self.context, position=self.position) for part in self.parts]
+            return z, encode(self.model, self.frozen_prompts())
+        return z, self.encode(self.original_prompts(context))
+
+    def features_for(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """ψ(z) and ψ(y) for each of the unit image features (B, E); here the same for all."""
+        return [self.prompt_features(self.context)] * len(images)
 
     def losses(self, images: Tensor, labels: list[int]) -> dict[str, Tensor]:
-        """The weighted parts of the loss for unit image features (B, E)."""
-        z, y = encode(self.model, self.learned_prompts()), encode(self.model, self.original_prompts())
-        ce, kd = [], []
-        for image, label in zip(images, labels, strict=True):
+        """The weighted parts of the loss for images, or for unit image features (B, E)."""
+        ce, kd, distances = [], [], []
+        images = self.image_features(images)
+        for image, label, (z, y) in zip(images, labels, self.features_for(images), strict=True):
             s = torch.stack([self.inverse_temperature * (image * feature).sum() for feature in z])
             o = torch.stack([self.inverse_temperature * (image * feature).sum() for feature in y])
             ce.append(torch.logsumexp(s, 0) - s[label])
             weights, scored = (s, o) if self.kd_direction == "paper" else (o, s)
             p, q = (torch.exp(v / 2 - torch.logsumexp(v / 2, 0)) for v in (weights, scored))
             kd.append(-4 * sum(p[i] * torch.log(q[i]) for i in range(len(p))))
-        chosen = range(len(self.names)) if self.cos_over == "classes" else labels
-        distances = [1 - (z[i] * y[i].detach()).sum() for i in chosen]
+            chosen = range(len(self.names)) if self.cos_over == "classes" else [label]
+            distances += [1 - (z[i] * y[i].detach()).sum() for i in chosen]
+        if not self.aligned:
+            return {"loss_ce": torch.stack(ce).mean()}
         cos = torch.stack(distances).mean()
         if self.cos_over == "batch" and len(set(labels)) == 1:
             cos = cos * 0

@@ -37,9 +37,11 @@ def read_prompt(context: str, class_name: str) -> Words:
     return Words(inside[:length], rest[: len(rest) - len(stop)], stop)
 
 
-def initial_labels(model: Any, words: list[Words], label_tokens: str) -> list[Tensor]:
-    """Each class's label vectors at step 0, (vectors, D)."""
-    shortest = min(len(word.name) for word in words)
+def initial_labels(
+    model: Any, words: list[Words], label_tokens: str, released_length: int | None = None
+) -> list[Tensor]:
+    """Each class's label vectors at step 0, (vectors, D); `released_length`: m, else that of the shortest name."""
+    shortest = min(len(word.name) for word in words) if released_length is None else released_length
     starts = []
     for word in words:
         embedded = torch.stack([model.token_embedding.weight[token] for token in word.name])
@@ -83,13 +85,22 @@ def assemble(
 
 def encode(model: Any, rows: list[list[Position]]) -> Tensor:
     """Unit text features (N, E): padding to 77, the tower's own transformer and mask, the feature at argmax of ids."""
+    ids, embedded = embed(model, rows)
+    x = model.transformer(embedded + model.positional_embedding, attn_mask=model.attn_mask)
+    return read_features(model, ids, x)
+
+
+def embed(model: Any, rows: list[list[Position]]) -> tuple[Tensor, Tensor]:
+    """Token ids (N, 77) and embeddings (N, 77, D), without positional embeddings, of prompts padded to 77."""
     padded = [row + [(PADDING, None)] * (LENGTH - len(row)) for row in rows]
     ids = torch.tensor([[token for token, _ in row] for row in padded])
     table = model.token_embedding.weight
-    embedded = torch.stack(
-        [torch.stack([table[token] if vector is None else vector for token, vector in row]) for row in padded]
-    )
-    x = model.transformer(embedded + model.positional_embedding, attn_mask=model.attn_mask)
+    rows_of_vectors = [[table[token] if vector is None else vector for token, vector in row] for row in padded]
+    return ids, torch.stack([torch.stack(vectors) for vectors in rows_of_vectors])
+
+
+def read_features(model: Any, ids: Tensor, x: Tensor) -> Tensor:
+    """Unit text features (N, E) from what the last block put out, (N, 77, D)."""
     x = model.ln_final(x)
     features = x[torch.arange(len(ids)), ids.argmax(dim=-1)] @ model.text_projection
     return features / features.norm(dim=-1, keepdim=True)

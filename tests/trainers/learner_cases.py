@@ -1,31 +1,35 @@
-"""The prompt learners that go through the contracts, small batches for them, and what they should equal."""
+"""The prompt learners that go through the contracts, small batches for them, and their training steps."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
+import pytest
 import torch
 import torch.nn.functional as F
+from lamm_trainers.base import PromptTrainer
+from lamm_trainers.cocoop import CoCoOpLearner
+from lamm_trainers.cocoop_lamm import CoCoOpLAMMLearner
 from lamm_trainers.coop import CoOpLearner
+from lamm_trainers.coop_lamm import CoOpLAMMLearner
 from lamm_trainers.label_alignment import AlignmentSettings, LabelAlignmentMixin
 from lamm_trainers.lamm import LAMMLearner
+from lamm_trainers.maple import MaPLeLearner
+from lamm_trainers.maple_lamm import MaPLeLAMMLearner
 from lamm_trainers.prompt_learner import PromptLearner
 from torch import Tensor
 
 from lamm.clip.model import ClipModel
-from lamm.scores import scaled_scores
 
 # Underscores, a full stop swallowed by the name, a name of one sub-token, and one name twice.
 NAMES = ["crane", "german_shepherd", "C++", "car (red)", "crane"]
 WORDS = "a photo of a"
 SHOTS = 4.0
+LABELS = ("name", "single", "released")
 
+Variants = dict[str, dict[str, Any]]
 
-class CoOpLAMMLearner(LabelAlignmentMixin, CoOpLearner):
-    """CoOp's context and aligned labels."""
-
-
-# Constructor arguments of CoOp's variants.
-CONTEXTS: dict[str, dict[str, Any]] = {
+# Constructor arguments of each method's variants; the first is the one that the whole matrix goes through.
+CONTEXTS: Variants = {
     "words": {"context_init": WORDS},
     "random": {"n_ctx": 3},
     "middle": {"n_ctx": 3, "position": "middle"},
@@ -33,39 +37,68 @@ CONTEXTS: dict[str, dict[str, Any]] = {
     "csc": {"n_ctx": 2, "class_specific": True},
     "csc_middle": {"n_ctx": 2, "class_specific": True, "position": "middle"},
 }
-LABELS = ("name", "single", "released")
+IMAGE_CONTEXTS: Variants = {"words": {"context_init": WORDS}, "random": {"n_ctx": 3}}
+DEEP_CONTEXTS: Variants = {
+    "words": {"n_ctx": 2, "prompt_depth": 2},
+    "words_input": {"n_ctx": 2, "prompt_depth": 1},
+    "random": {"n_ctx": 3, "context_init": "", "prompt_depth": 2},
+    "random_input": {"n_ctx": 3, "context_init": "", "prompt_depth": 1},
+}
 
+
+class Method(NamedTuple):
+    """A base learner, the same with label alignment, and the base's variants."""
+
+    base: type[PromptLearner]
+    aligned: type[Any]
+    variants: Variants
+
+
+METHODS = {
+    "CoOp": Method(CoOpLearner, CoOpLAMMLearner, CONTEXTS),
+    "CoCoOp": Method(CoCoOpLearner, CoCoOpLAMMLearner, IMAGE_CONTEXTS),
+    "MaPLe": Method(MaPLeLearner, MaPLeLAMMLearner, DEEP_CONTEXTS),
+}
 Build = Callable[..., Any]
 
 
-def lamm(clip: ClipModel, names: list[str] = NAMES, **settings: Any) -> LAMMLearner:
-    return LAMMLearner(clip, names, alignment=AlignmentSettings(**settings))
+def maker(learner_class: type[Any], variants: Variants, **fixed: Any) -> Build:
+    """(clip, names, variant, **alignment settings) → learner, the same at each call."""
+
+    def build(clip: ClipModel, names: list[str] = NAMES, variant: str = "words", **settings: Any) -> Any:
+        torch.manual_seed(5)
+        arguments = dict(variants[variant])
+        if issubclass(learner_class, LabelAlignmentMixin):
+            arguments["alignment"] = AlignmentSettings(**{**fixed, **settings})
+        return learner_class(clip, names, **arguments)
+
+    return build
 
 
-def coop(clip: ClipModel, names: list[str] = NAMES, variant: str = "words", **_: Any) -> CoOpLearner:
-    torch.manual_seed(5)
-    return CoOpLearner(clip, names, **CONTEXTS[variant])
-
-
-def coop_lamm(clip: ClipModel, names: list[str] = NAMES, variant: str = "words", **settings: Any) -> CoOpLAMMLearner:
-    torch.manual_seed(5)
-    return CoOpLAMMLearner(clip, names, **CONTEXTS[variant], alignment=AlignmentSettings(**settings))
-
-
-def fixed(clip: ClipModel, names: list[str] = NAMES, **_: Any) -> PromptLearner:
-    return PromptLearner(clip, names)
+fixed = maker(PromptLearner, {"words": {}})
+lamm = maker(LAMMLearner, {"words": {}})
+coop, coop_lamm = maker(CoOpLearner, CONTEXTS), maker(CoOpLAMMLearner, CONTEXTS)
+cocoop, cocoop_lamm = maker(CoCoOpLearner, IMAGE_CONTEXTS), maker(CoCoOpLAMMLearner, IMAGE_CONTEXTS)
+maple, maple_lamm = maker(MaPLeLearner, DEEP_CONTEXTS), maker(MaPLeLAMMLearner, DEEP_CONTEXTS)
 
 
 def _bind(build: Build, **options: Any) -> Build:
     return lambda clip, names=NAMES, **more: build(clip, names, **{**options, **more})
 
 
-BASES: dict[str, Build] = {f"CoOp-{variant}": _bind(coop, variant=variant) for variant in CONTEXTS}
+BASES: dict[str, Build] = {
+    f"{name}-{variant}": _bind(maker(method.base, method.variants), variant=variant)
+    for name, method in METHODS.items()
+    for variant in method.variants
+}
 ALIGNED: dict[str, Build] = {
     **{f"LAMM-{tokens}": _bind(lamm, label_tokens=tokens) for tokens in LABELS},
     **{
-        f"CoOp_LAMM-{variant}-{tokens}": _bind(coop_lamm, variant=variant, label_tokens=tokens)
-        for variant, options in CONTEXTS.items()
+        f"{name}_LAMM-{variant}-{tokens}": _bind(
+            maker(method.aligned, method.variants), variant=variant, label_tokens=tokens
+        )
+        for name, method in METHODS.items()
+        for variant, options in method.variants.items()
         for tokens in LABELS
         if tokens != "released" or "position" not in options
     },
@@ -73,9 +106,75 @@ ALIGNED: dict[str, Build] = {
 LEARNERS = {**BASES, **ALIGNED}
 # Aligned learners whose labels start as the class names, each with its base learner.
 FRESH: dict[str, tuple[Build, Build]] = {
-    "LAMM": (_bind(lamm), fixed),
-    **{f"CoOp_LAMM-{v}": (_bind(coop_lamm, variant=v), _bind(coop, variant=v)) for v in CONTEXTS},
+    "LAMM-name": (lamm, fixed),
+    **{
+        f"{name}_LAMM-{variant}-name": (ALIGNED[f"{name}_LAMM-{variant}-name"], BASES[f"{name}-{variant}"])
+        for name, method in METHODS.items()
+        for variant in method.variants
+    },
 }
+# One learner of each method: these go through every image tower and precision.
+FIRST = ["LAMM-name", *(f"{name}-words" for name in METHODS), *(f"{name}_LAMM-words-name" for name in METHODS)]
+# (learner, image tower, precision): every learner on the first place, one of each method on the others.
+PLACES = [("vit", "fp32"), ("vit", "bf16"), ("resnet", "fp32"), ("resnet", "bf16")]
+MATRIX = [
+    (name, *place)
+    for place in PLACES
+    for name in (LEARNERS if place == PLACES[0] else FIRST)
+    if not (name.startswith("MaPLe") and place[0] == "resnet")  # refused; see test_maple.py
+]
+
+
+def matrix_of(names: Iterable[str]) -> list[Any]:
+    """The places of the matrix that these learners have, as parameters of a fixture."""
+    chosen = set(names)
+    return [pytest.param(place, id=" ".join(place)) for place in MATRIX if place[0] in chosen]
+
+
+def method_of(name: str) -> str:
+    """The method's name in a learner's."""
+    return name.split("-")[0]
+
+
+def declared(name: str) -> set[str]:
+    """Names of the parameters that a learner of `LEARNERS` trains."""
+    method = method_of(name)
+    names = {"label_embeddings"} if "LAMM" in method else set()
+    if method == "LAMM":
+        return names
+    names.add("ctx")
+    if method.startswith("CoCoOp"):
+        names |= {f"meta_net.linear{number}.{part}" for number in (1, 2) for part in ("weight", "bias")}
+    if method.startswith("MaPLe"):
+        names |= {"proj.weight", "proj.bias"}
+        if "input" not in name:
+            names |= {f"compound_prompt_projections.0.{part}" for part in ("weight", "bias")}
+            names |= {"compound_prompts_text.0"}
+    return names
+
+
+class Case(NamedTuple):
+    """One place of the matrix."""
+
+    name: str
+    clip: ClipModel
+
+    def build(self, names: list[str] = NAMES, **settings: Any) -> Any:
+        """A fresh learner."""
+        return LEARNERS[self.name](self.clip, names, **settings)
+
+    def build_base(self) -> Any:
+        """A fresh learner of the method without alignment."""
+        return FRESH[self.name][1](self.clip)
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Images (B, 3, H, W) and labels (B,)."""
+        return pictures(self.clip), torch.tensor([0, 1, 2, 3, 1, 2])
+
+    @property
+    def exact(self) -> bool:
+        """Whether the towers compute in fp32."""
+        return self.clip.precision == "fp32"
 
 
 def batch(clip: ClipModel, size: int = 6, classes: int = len(NAMES)) -> tuple[Tensor, Tensor]:
@@ -84,14 +183,40 @@ def batch(clip: ClipModel, size: int = 6, classes: int = len(NAMES)) -> tuple[Te
     return F.normalize(features, dim=-1), torch.arange(size) % classes
 
 
+def pictures(clip: ClipModel, size: int = 6) -> Tensor:
+    """Images of noise, (B, 3, H, W)."""
+    side = clip.image_size
+    return torch.randn(size, 3, side, side, generator=torch.Generator().manual_seed(12))
+
+
+class Step(PromptTrainer):
+    """The training step of every trainer, without a run around it; images may be given as unit features (B, E)."""
+
+    def __init__(self, learner: Any, shots: float = SHOTS) -> None:
+        self.learner, self.clip, self.shots = learner, learner.clip, shots
+
+    def image_features(self, images: Tensor) -> Tensor:
+        return images if images.ndim == 2 else super().image_features(images)
+
+
 def loss_parts(learner: Any, images: Tensor, labels: Tensor, shots: float = SHOTS) -> dict[str, Tensor]:
     """The parts of the loss as a trainer adds them up."""
-    text = learner.text_features()
-    logits = scaled_scores(images, text, learner.clip.logit_scale)
-    parts = {"loss_ce": F.cross_entropy(logits, labels)}
-    if hasattr(learner, "alignment_loss"):
-        parts.update(learner.alignment_loss(text, images, logits, labels, shots))
-    return parts
+    return Step(learner, shots).loss_parts(images, labels)[0]
+
+
+@torch.no_grad()
+def features(learner: Any, images: Tensor | None = None) -> Tensor:
+    """Text features (G, N, E); of images (B, 3, H, W) theirs and the prompts' they get, as rows (B + G · N, E)."""
+    if images is None:
+        return learner.text_features()
+    image = Step(learner).image_features(images)
+    return torch.cat([image, learner.text_features(image).flatten(0, 1)])
+
+
+def gradients(learner: Any, images: Tensor, labels: Tensor) -> Tensor:
+    """The gradient of the whole loss by all that is learned, as one vector."""
+    loss = torch.stack(list(loss_parts(learner, images, labels).values())).sum()
+    return torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(learner.parameters()))])
 
 
 def train(learner: Any, images: Tensor, labels: Tensor, steps: int, rate: float) -> list[dict[str, float]]:
@@ -106,3 +231,12 @@ def train(learner: Any, images: Tensor, labels: Tensor, steps: int, rate: float)
         optimizer.step()
         curve.append({"loss": loss.item(), **{name: part.item() for name, part in parts.items()}})
     return curve
+
+
+def disturb(learner: Any) -> Any:
+    """Moves every learned tensor."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in learner.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return learner

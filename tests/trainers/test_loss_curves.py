@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 import torch
-from learner_cases import CONTEXTS, NAMES, SHOTS, WORDS, batch, coop_lamm, lamm, train
+from curves import INVERSE_TEMPERATURE, assert_same_curve
+from learner_cases import CONTEXTS, NAMES, SHOTS, WORDS, batch, coop, coop_lamm, lamm, train
 from reference.slow_training import SlowTraining
 
 from lamm.clip.model import ClipModel
 
-INVERSE_TEMPERATURE = 20.0
 SETTINGS = [
     {"label_tokens": tokens, "teacher": teacher, "cos_over": over, "kd_direction": direction}
     for tokens, teacher, over, direction in [
@@ -32,16 +32,6 @@ COOP = [(variant, "name", "prompt") for variant in CONTEXTS] + [
 
 def named(settings: dict[str, str]) -> str:
     return "-".join(settings.values())
-
-
-def assert_same_curve(got: list[dict[str, float]], expected: list[dict[str, float]]) -> None:
-    assert len(got) == len(expected)
-    for step, reference in zip(got, expected, strict=True):
-        assert step.keys() == reference.keys()
-        for part, value in reference.items():
-            assert step[part] == pytest.approx(value, rel=2e-4, abs=2e-6), part
-    # The run moved, so the steps were compared and not only the start.
-    assert abs(expected[0]["loss"] - expected[-1]["loss"]) > 1e-3
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=named)
@@ -68,6 +58,24 @@ def test_coop_lamm_follows_the_slow_run(
         position=options.get("position", "end"),
         label_tokens=tokens,
         teacher=teacher,
+    )
+    images, labels = batch(small_clip)
+    got = train(learner, images, labels, steps=3, rate=0.05)
+    assert_same_curve(got, slow.train(images, labels.tolist(), steps=3, rate=0.05))
+
+
+@pytest.mark.parametrize("variant", ["words", "random", "middle", "front"])
+def test_coop_follows_the_slow_run(variant: str, small_model: Any, small_clip: ClipModel) -> None:
+    learner = coop(small_clip, variant=variant)
+    slow = SlowTraining(
+        small_model,
+        NAMES,
+        INVERSE_TEMPERATURE,
+        SHOTS,
+        context=learner.ctx.detach(),
+        words=CONTEXTS[variant].get("context_init", ""),
+        position=CONTEXTS[variant].get("position", "end"),
+        aligned=False,
     )
     images, labels = batch(small_clip)
     got = train(learner, images, labels, steps=3, rate=0.05)

@@ -6,14 +6,22 @@ from typing import Any
 
 import pytest
 import torch
-from lamm_trainers import LAMM, CoOp, ZeroshotCLIP
+from lamm_trainers import TRAINERS as ALL
+from lamm_trainers import ZeroshotCLIP
 
 from lamm.engine import load_checkpoint, set_random_seed
 from lamm.errors import CheckpointError
 from lamm.label_bank import LabelBank
 
-TRAINERS = {"LAMM": LAMM, "CoOp": CoOp}
+TRAINERS = {trainer.__name__: trainer for trainer in ALL if trainer.learner_class is not None}
+# Folder of a method's checkpoints, where it is not `prompt_learner`.
+FOLDERS = {"MaPLe": "MultiModalPromptLearner", "MaPLe_LAMM": "MultiModalPromptLearner"}
 Config = Callable[..., Any]
+
+
+def some_images() -> torch.Tensor:
+    """Images of noise, (4, 3, 32, 32)."""
+    return torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture(params=TRAINERS)
@@ -47,7 +55,7 @@ def test_a_loaded_model_has_the_accuracy_of_the_trained_one(name: str, squares_c
         loaded = start(squares_config(name, "elsewhere"))
         loaded.load_model(str(tmp_path / "run"), epoch=epoch)
         assert loaded.test() == accuracy
-        assert torch.equal(loaded.text_features(), trained.text_features())
+        assert torch.equal(loaded.model_inference(some_images()), trained.model_inference(some_images()))
 
 
 def test_a_resumed_run_is_the_uninterrupted_one(name: str, squares_config: Config, tmp_path: Path) -> None:
@@ -55,7 +63,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(name: str, squares_config: Confi
     interrupted_after_one_epoch(squares_config(name, "parts"))
     resumed = TRAINERS[name](squares_config(name, "parts"))
     resumed.train()
-    file = "prompt_learner/model.pth.tar-2"
+    file = f"{FOLDERS.get(name, 'prompt_learner')}/model.pth.tar-2"
     whole, parts = (load_checkpoint(tmp_path / folder / file) for folder in ("whole", "parts"))
     assert whole["state_dict"].keys() == parts["state_dict"].keys()
     for key, value in whole["state_dict"].items():
@@ -66,12 +74,53 @@ def test_a_resumed_run_is_the_uninterrupted_one(name: str, squares_config: Confi
         )
 
 
-def test_a_run_of_lamm_leaves_its_labels(squares_config: Config, tmp_path: Path) -> None:
-    trainer = start(squares_config("LAMM", "run"))
+@pytest.mark.parametrize("name", [name for name in TRAINERS if "LAMM" in name], indirect=True)
+def test_an_aligned_run_leaves_its_labels(name: str, squares_config: Config, tmp_path: Path) -> None:
+    trainer = start(squares_config(name, "run"))
     trainer.train()
     bank = LabelBank.load(tmp_path / "run" / "labels.safetensors")
     assert bank.class_names == ["red_square", "green", "blue (dark)"]
     assert torch.equal(bank.embeddings, trainer.learner.label_embeddings.detach())
+
+
+@pytest.mark.parametrize("name", [name for name in TRAINERS if "LAMM" not in name], indirect=True)
+def test_a_base_run_leaves_no_labels(name: str, squares_config: Config, tmp_path: Path) -> None:
+    start(squares_config(name, "run")).train()
+    assert (tmp_path / "run" / FOLDERS.get(name, "prompt_learner") / "model.pth.tar-2").is_file()
+    assert not (tmp_path / "run" / "labels.safetensors").exists()
+
+
+def test_zero_shot_clip_trains_and_saves_nothing(squares_config: Config, tmp_path: Path) -> None:
+    trainer = start(squares_config("ZeroshotCLIP", "run"), ZeroshotCLIP)
+    before = trainer.model_inference(some_images())
+    trainer.train()
+    assert trainer.get_model_names() == []
+    assert torch.equal(trainer.model_inference(some_images()), before)
+    assert not list((tmp_path / "run").rglob("*.pth.tar*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "node"),
+    [("CoOp_LAMM", "COOP"), ("CoCoOp_LAMM", "COCOOP"), ("MaPLe_LAMM", "MAPLE"), ("LAMM", "LAMM")],
+    indirect=["name"],
+)
+def test_the_precision_stands_in_the_bases_node(name: str, node: str, squares_config: Config) -> None:
+    others = [key for key in ("COOP", "COCOOP", "MAPLE", "LAMM", "ZEROSHOTCLIP") if key != node]
+    overrides = [part for other in others for part in (f"TRAINER.{other}.PREC", "fp32")]
+    trainer = start(squares_config(name, "run", *overrides, f"TRAINER.{node}.PREC", "bf16"))
+    assert (trainer.precision, trainer.clip.precision) == ("bf16", "bf16")
+    trainer.train()
+    assert all(parameter.dtype == torch.float32 for parameter in trainer.learner.parameters())
+
+
+@pytest.mark.parametrize("name", [name for name in TRAINERS if "_LAMM" in name], indirect=True)
+def test_a_combination_that_is_switched_off_is_its_base(name: str, squares_config: Config) -> None:
+    inferred = []
+    for trainer, folder, aligned in ((name, "off", False), (name.removesuffix("_LAMM"), "base", True)):
+        run = start(squares_config(trainer, folder, "TRAINER.LAMM.ENABLED", aligned))
+        run.train()
+        inferred.append(run.model_inference(some_images()))
+    assert torch.equal(*inferred)
 
 
 def test_the_loss_weighs_the_labels_by_the_shots(squares_config: Config) -> None:
@@ -84,20 +133,18 @@ def test_the_loss_weighs_the_labels_by_the_shots(squares_config: Config) -> None
 
 def test_untrained_lamm_scores_images_as_zero_shot_clip_does(squares_config: Config) -> None:
     zero_shot = ZeroshotCLIP(squares_config("ZeroshotCLIP", "zero", "DATASET.TEMPLATE", "a photo of a {}."))
-    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    expected = zero_shot.model_inference(images)
-    got = start(squares_config("LAMM", "run")).model_inference(images)
+    expected = zero_shot.model_inference(some_images())
+    got = start(squares_config("LAMM", "run")).model_inference(some_images())
     torch.testing.assert_close(got, expected, atol=2e-5, rtol=0)
 
 
 def test_inference_between_two_steps_sees_the_current_prompts(name: str, squares_config: Config) -> None:
     trainer = start(squares_config(name, "run"))
-    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    before = trainer.model_inference(images)
+    before = trainer.model_inference(some_images())
     with torch.no_grad():
         for parameter in trainer.learner.parameters():
             parameter.mul_(-1)
-    assert not torch.equal(trainer.model_inference(images), before)
+    assert not torch.equal(trainer.model_inference(some_images()), before)
 
 
 def test_a_missing_checkpoint_is_an_error_that_names_it(name: str, squares_config: Config, tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""`tools/benchmark.py` as a user runs it, on the smallest model."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "benchmark.py"
+FIELDS = {
+    *("trainer", "classes", "precision", "text_fast_s", "text_plain_s", "text_ratio", "step_fast_s", "step_plain_s"),
+    *("step_ratio", "peak_fast_mb", "peak_plain_mb"),
+}
+
+
+def benchmark(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, str(TOOL), *map(str, arguments)]
+    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, encoding="utf-8", check=False)
+
+
+def test_both_paths_are_measured_and_written(tmp_path: Path) -> None:
+    line = ["--backbone", "tiny", "--classes", 9, "--precision", "bf16", "--json", "rows.json"]
+    done = benchmark("--trainers", "LAMM", "MaPLe_LAMM", *line, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert [row["trainer"] for row in rows] == ["LAMM", "MaPLe_LAMM"]
+    for row in rows:
+        assert row.keys() >= FIELDS
+        assert (row["classes"], row["precision"], row["plain_classes"]) == (9, "bf16", 9)
+        assert row["text_ratio"] == pytest.approx(row["text_plain_s"] / row["text_fast_s"])
+        assert row["step_ratio"] == pytest.approx(row["step_plain_s"] / row["step_fast_s"])
+        assert row["peak_plain_mb"] > 5 * row["peak_fast_mb"] > 0
+        assert 0.99 < row["gradient_cosine"] < 1.0001
+        assert min(row["text_fast_s"], row["step_fast_s"], row["fast_gflops"], row["plain_gflops"]) > 0
+    assert "GFLOP/s" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (["--trainers", "LAM"], 'unknown trainer that learns "LAM"; did you mean "LAMM"'),
+        (["--trainers", "ZeroshotCLIP"], "unknown trainer that learns"),
+        (["--backbone", "ViT-B/61"], 'unknown backbone "ViT-B/61"; did you mean'),
+        (["--backbone", "RN50", "--trainers", "MaPLe"], "takes no prompts"),
+        (["--classes", "0"], "must be a whole number from 1 up, got 0"),
+        (["--precision", "int8"], "--precision"),
+        (["--backbone", "tiny", "--json", "nowhere/rows.json"], "nowhere is no folder"),
+    ],
+)
+def test_a_mistake_is_one_line(line: list[str], said: str, tmp_path: Path) -> None:
+    done = benchmark(*line, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr.splitlines()[-1]
+    assert len(done.stderr.splitlines()) == 1
