@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from lamm.benchmark.free_memory import free_bytes
-from lamm.benchmark.measuring import MEGABYTE, cost_of, seconds_of
+from lamm.benchmark.measuring import MEGABYTE, operations_of, seconds_of, watch
 from lamm.benchmark.training_step import TrainingStep
 
 PROBE_CLASSES = 6
@@ -74,14 +74,16 @@ def compare(
         device: where they run.
         rounds: plain runs; the median counts.
     """
-    probe = cost_of(plain_with(PROBE_CLASSES).text_side, device)  # a warm-up as well
-    fits = int(MEMORY_SHARE * free_bytes(device) / MEGABYTE / probe.peak_mb * PROBE_CLASSES)
+    probe = plain_with(PROBE_CLASSES)
+    # The plain path's work grows with the classes alone; running the probe is a warm-up as well.
+    plain_gflop = operations_of(probe.text_side) / PROBE_CLASSES
+    fits = int(MEMORY_SHARE * free_bytes(device) / MEGABYTE / watch(probe.text_side, device).peak_mb * PROBE_CLASSES)
     plain_classes = max(1, min(classes, fits))
     scale = classes / plain_classes
     plain = plain_with(plain_classes)
-    fast.text_side()
-    fast_cost, plain_cost = cost_of(fast.text_side, device), cost_of(plain.text_side, device)
-    text = _in_turns(fast.text_side, plain.text_side, device, rounds - 1, [plain_cost.seconds])
+    fast_gflop = operations_of(fast.text_side)
+    fast_peak, plain_peak = watch(fast.text_side, device).peak_mb, watch(plain.text_side, device)
+    text = _in_turns(fast.text_side, plain.text_side, device, rounds - 1, [plain_peak.seconds])
     step = _in_turns(fast.whole, plain.whole, device, rounds, [])
     cosine = F.cosine_similarity(fast.gradient(fast.precision), fast.gradient("fp32"), dim=0).item()
     # The image tower does not grow with the classes, so only the text side is scaled.
@@ -96,11 +98,11 @@ def compare(
         step_fast_s=step.fast,
         step_plain_s=step_plain,
         step_ratio=step_plain / step.fast,
-        peak_fast_mb=fast_cost.peak_mb,
-        peak_plain_mb=plain_cost.peak_mb * scale,
-        peak_ratio=plain_cost.peak_mb * scale / fast_cost.peak_mb,
-        fast_gflops=fast_cost.gflop / text.fast,
-        plain_gflops=plain_cost.gflop / text.plain,
+        peak_fast_mb=fast_peak,
+        peak_plain_mb=plain_peak.peak_mb * scale,
+        peak_ratio=plain_peak.peak_mb * scale / fast_peak,
+        fast_gflops=fast_gflop / text.fast,
+        plain_gflops=plain_gflop * plain_classes / text.plain,
         gradient_cosine=cosine,
         plain_classes=plain_classes,
     )

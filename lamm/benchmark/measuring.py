@@ -12,17 +12,15 @@ from lamm.benchmark.peak_memory import PeakMemory
 MEGABYTE = 2**20
 
 
-class Cost(NamedTuple):
-    """What a call needs.
+class Watched(NamedTuple):
+    """A call that was watched.
 
     Attributes:
         seconds: wall-clock time.
-        gflop: floating-point operations of its matrix products, in 1e9.
         peak_mb: most memory that its tensors held at one time, in MiB.
     """
 
     seconds: float
-    gflop: float
     peak_mb: float
 
 
@@ -35,11 +33,21 @@ def seconds_of(call: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def cost_of(call: Callable[[], object], device: torch.device) -> Cost:
-    """Time, operations and peak memory of one and the same call; counting adds about 0.1 ms an operator."""
-    with FlopCounterMode(display=False) as operations, PeakMemory() as memory:
+def watch(call: Callable[[], object], device: torch.device) -> Watched:
+    """Time and peak memory of one and the same call; watching adds about 0.1 ms an operator."""
+    with PeakMemory() as memory:
         seconds = seconds_of(call, device)
-    return Cost(seconds, operations.get_total_flops() / 1e9, memory.peak / MEGABYTE)
+    return Watched(seconds, memory.peak / MEGABYTE)
+
+
+def operations_of(call: Callable[[], object]) -> float:
+    """Floating-point operations of a call's matrix products, in 1e9.
+
+    It is a call of its own: torch's counter keeps what a checkpointed part computes again.
+    """
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops() / 1e9
 
 
 def _finish(device: torch.device) -> None:

@@ -9,7 +9,7 @@ from learner_cases import coop, lamm
 from reference import whole_prompt as reference
 
 from lamm.benchmark.class_names import class_names
-from lamm.benchmark.measuring import cost_of
+from lamm.benchmark.measuring import operations_of, watch
 from lamm.benchmark.original_encoder import OriginalEncoder
 from lamm.benchmark.peak_memory import PeakMemory
 from lamm.benchmark.training_step import TrainingStep
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 def test_operations_are_those_of_the_matrix_products() -> None:
     a, b = torch.randn(30, 40, requires_grad=True), torch.randn(40, 50)
     forward, backward = 2 * 30 * 40 * 50, 2 * 30 * 50 * 40
-    assert cost_of(lambda: (a @ b).sum().backward(), CPU).gflop == pytest.approx((forward + backward) / 1e9)
+    assert operations_of(lambda: (a @ b).sum().backward()) == pytest.approx((forward + backward) / 1e9)
 
 
 def test_the_peak_is_what_was_alive_at_one_time() -> None:
@@ -34,7 +34,7 @@ def test_the_peak_is_what_was_alive_at_one_time() -> None:
         third = torch.zeros(2 * megabyte)
         del second, third
 
-    assert cost_of(call, CPU).peak_mb == pytest.approx(6)
+    assert watch(call, CPU).peak_mb == pytest.approx(6)
     with PeakMemory() as memory:
         call()
     assert memory.held == 0
@@ -43,8 +43,19 @@ def test_the_peak_is_what_was_alive_at_one_time() -> None:
 def test_views_of_what_was_there_before_take_no_memory() -> None:
     old, moving = torch.zeros(1000, 1000), torch.ones(1, 1000, requires_grad=True)
     # Only the product, its sum, and the gradients of these two are made.
-    peak = cost_of(lambda: (moving @ old.t()).sum().backward(), CPU).peak_mb * 2**20
+    peak = watch(lambda: (moving @ old.t()).sum().backward(), CPU).peak_mb * 2**20
     assert peak <= 4 * (3 * 1000 + 10)
+
+
+def test_chunks_bound_the_peak_of_a_training_step(small_clip: ClipModel) -> None:
+    learner = coop(small_clip, class_names(small_clip.tokenizer, 200))
+    step = TrainingStep(learner, torch.optim.SGD(learner.parameters(), lr=0.1), 4, "fp32")
+    peaks = {}
+    for chunk in (0, 10):
+        learner.encode_in_chunks(chunk)
+        step.text_side()
+        peaks[chunk] = watch(step.text_side, CPU).peak_mb
+    assert peaks[10] < peaks[0] / 5
 
 
 def test_names_have_the_numbers_of_sub_tokens_that_were_asked_for(small_clip: ClipModel) -> None:

@@ -34,8 +34,9 @@ def test_features_and_gradients_stay_and_the_layout_turns(autocast: bool) -> Non
         (gradient,) = torch.autograd.grad(features.float().sum(), images)
         assert seen == [turned] * 2
         found.append((features, gradient))
+    bound = 2e-2 if autocast else 1e-6  # bf16 has 8 bits
     for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other)
+        assert (one - other).norm() <= bound * one.norm()
 
 
 def test_torchs_fused_inference_gets_its_input_as_it_is() -> None:
