@@ -190,7 +190,7 @@ def test_an_evaluation_leaves_the_training_alone_and_repeats_its_result(data_roo
     # Class names decide where the labels of another class list go.
     shapes = lamm_run(data_root, "--seed 0 --eval-only --model-dir o TEST.SPLIT val", dataset="shapes")
     assert shapes.code == 0
-    assert "0 learned, 36 unknown to the checkpoint keep CLIP's own" in shapes.out
+    assert "0 learned, 36 unknown to the checkpoint start from CLIP's own" in shapes.out
 
 
 def test_a_checkpoint_of_another_method_is_one_line(data_root):

@@ -55,6 +55,7 @@ def load_learned(learner: PromptLearner, state: dict[str, Any], path: str) -> No
                 f'{path}: "{name}" is {tuple(value.shape)}, this learner takes {tuple(own[name].shape)}: '
                 f"use {_what_sets_the_shape(name, value, own[name])} of the training run"
             )
+    _require_same_prompt(learner, extra, path)
     with torch.no_grad():
         for name, parameter in learner.named_parameters():
             parameter.copy_(state[name])
@@ -116,6 +117,17 @@ def _what_sets_the_shape(name: str, value: Tensor, own: Tensor) -> str:
     return "the N_CTX and CTX_INIT" if value.shape[:-2] == own.shape[:-2] else "the class list"
 
 
+def _require_same_prompt(learner: PromptLearner, extra: dict[str, Any], path: str) -> None:
+    """The same words, number of vectors and class position; files that don't say theirs are taken."""
+    own = learner.get_extra_state()["prompt"]
+    held = extra.get("prompt", own)
+    if held != own:
+        differing = [
+            f"{key} {held.get(key)!r} (this run: {own.get(key)!r})" for key in own if held.get(key) != own[key]
+        ]
+        raise CheckpointError(f"{path} was trained with another prompt: {', '.join(differing)}; use the same settings")
+
+
 def _require_same_label_tokens(learner: Any, extra: dict[str, Any], path: str) -> None:
     stored = extra.get("label_tokens")
     alignment = getattr(learner, "alignment", None)
@@ -141,7 +153,7 @@ def _labels_by_name(learner: Any, vectors: Tensor, names: list[str], extra: dict
     for place, label in matched.items():
         places[place] = label.to(places[place])
     logger.info(
-        "Labels matched by class name: %d learned, %d unknown to the checkpoint keep CLIP's own",
+        "Labels matched by class name: %d learned, %d unknown to the checkpoint start from CLIP's own",
         len(matched),
         len(places) - len(matched),
     )

@@ -11,16 +11,15 @@ from lamm.clip.model import ClipModel
 from lamm.errors import ConfigError
 from lamm.log import logger
 from lamm.prompt_layout import POSITIONS
-from lamm.prompts import DEFAULT_CONTEXT, spoken_words
+from lamm.prompts import spoken_words
 from lamm.suggest import unknown_name
 
 from .base import PromptTrainer
+from .learned_context import CONTEXT_STD, LearnedContextLearner, require_room
 from .prompt_learner import PromptLearner
 
-CONTEXT_STD = 0.02
 
-
-class CoOpLearner(PromptLearner):
+class CoOpLearner(LearnedContextLearner):
     """Context vectors in place of the words around the class name.
 
     Args:
@@ -59,6 +58,9 @@ class CoOpLearner(PromptLearner):
         self._n_ctx = len(clip.tokenizer.encode(words)) or n_ctx
         self._class_specific, self._position = class_specific, position
         super().__init__(clip, class_names, words)
+        if class_specific or position == "front":
+            key = "CSC" if class_specific else "CLASS_TOKEN_POSITION front"
+            logger.info("All classes share the start token alone, because of %s", key)
         if words and n_ctx != self._n_ctx:
             logger.info('N_CTX is %d, but CTX_INIT "%s" has %d sub-tokens: those count', n_ctx, words, self._n_ctx)
         start = self.words.clone()
@@ -78,17 +80,9 @@ class CoOpLearner(PromptLearner):
             "position": node.CLASS_TOKEN_POSITION,
         }
 
-    def split_prompts(self, context: str, reserved: int = 0) -> list[Any]:
-        """Every class's prompt; vectors without words take positions too."""
-        return super().split_prompts(context, reserved if context else self._n_ctx)
-
     def layout_options(self) -> dict[str, Any]:
         """See `PromptLearner.layout_options`."""
         return {"n_ctx": self._n_ctx, "position": self._position, "class_specific": self._class_specific}
-
-    def teacher_words(self) -> str:
-        """The words that the context starts from; "a photo of a" where it starts from none."""
-        return self.context_words or DEFAULT_CONTEXT
 
     def per_class_tensors(self) -> tuple[str, ...]:
         """Class-specific context can't serve another class list."""
@@ -97,17 +91,6 @@ class CoOpLearner(PromptLearner):
     def context(self, image: Tensor | None = None) -> Tensor:
         """The context vectors, class after class if class-specific. Shape: (1, C, D)"""
         return self.ctx.flatten(0, -2)[None]
-
-
-def require_room(clip: ClipModel, n_ctx: int) -> None:
-    """Refuse more context vectors than fit beside the shortest name.
-
-    Raises:
-        ConfigError: there are more.
-    """
-    longest = clip.text.context_length - 4  # start, one sub-token of a name, full stop, end
-    if n_ctx > longest:
-        raise ConfigError(f"N_CTX is {n_ctx}, but the text tower has room for at most {longest} context vectors")
 
 
 class CoOp(PromptTrainer):

@@ -14,11 +14,11 @@ from lamm.errors import ConfigError
 from lamm.prompts import DEFAULT_CONTEXT, spoken_words
 
 from .base import PromptTrainer
-from .coop import CONTEXT_STD, require_room
+from .learned_context import CONTEXT_STD, LearnedContextLearner, require_room
 from .prompt_learner import PromptLearner
 
 
-class MaPLeLearner(PromptLearner):
+class MaPLeLearner(LearnedContextLearner):
     """Context vectors at the input of the text tower's first layers, and linear couplings that make them the image's.
 
     Letters: C context vectors, D width of the text tower, W width of the image tower.
@@ -80,17 +80,9 @@ class MaPLeLearner(PromptLearner):
         node = cfg.TRAINER.MAPLE
         return {"n_ctx": node.N_CTX, "context_init": node.CTX_INIT, "prompt_depth": node.PROMPT_DEPTH}
 
-    def split_prompts(self, context: str, reserved: int = 0) -> list[Any]:
-        """Every class's prompt; vectors without words take positions too."""
-        return super().split_prompts(context, reserved if context else self._n_ctx)
-
     def layout_options(self) -> dict[str, Any]:
         """See `PromptLearner.layout_options`."""
         return {"n_ctx": self._n_ctx}
-
-    def teacher_words(self) -> str:
-        """The words that the context starts from; "a photo of a" where it starts from none."""
-        return self.context_words or DEFAULT_CONTEXT
 
     def context(self, image: Tensor | None = None) -> Tensor:
         """The first layer's vectors. Shape: (1, C, D)"""

@@ -16,7 +16,6 @@ from lamm.clip.model import ClipModel
 from lamm.clip.text_encoder import TextEncoder, text_encoder_of
 from lamm.clip.vision import VisionPrompts
 from lamm.errors import CheckpointError, ConfigError
-from lamm.log import logger
 from lamm.prompt_layout import LabelSide, PromptLayout, plan_prompts
 from lamm.prompts import DEFAULT_CONTEXT, PromptTokens, split_prompt, spoken_words
 
@@ -49,8 +48,6 @@ class PromptLearner(nn.Module):
         self.prompts = self.split_prompts(self.context_words)
         self.register_buffer("words", self.embed(self.prompts[0].context), persistent=False)
         self.layout = self.make_layout()
-        if self.layout.plan.prefix_length == 1:
-            logger.info("All classes share the start token alone: what follows it is the label, or differs by class")
 
     @classmethod
     def from_config(cls, cfg: CfgNode, clip: ClipModel, class_names: Sequence[str]) -> "PromptLearner":
@@ -174,7 +171,12 @@ class PromptLearner(nn.Module):
 
     def get_extra_state(self) -> dict[str, Any]:
         """What a checkpoint says beside the learned tensors."""
-        return {"class_names": self.class_names, "backbone": self.clip.name, "width": self.clip.text.width}
+        return {
+            "class_names": self.class_names,
+            "backbone": self.clip.name,
+            "width": self.clip.text.width,
+            "prompt": {"words": self.context_words, **self.layout_options()},
+        }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Check that the tensors belong to this backbone and class list.

@@ -77,8 +77,8 @@ def compare(
     probe = plain_with(PROBE_CLASSES)
     # The plain path's work grows with the classes alone; running the probe is a warm-up as well.
     plain_gflop = operations_of(probe.text_side) / PROBE_CLASSES
-    fits = int(MEMORY_SHARE * free_bytes(device) / MEGABYTE / watch(probe.text_side, device).peak_mb * PROBE_CLASSES)
-    plain_classes = max(1, min(classes, fits))
+    fits = MEMORY_SHARE * free_bytes(device) / MEGABYTE / watch(probe.text_side, device).peak_mb * PROBE_CLASSES
+    plain_classes = max(1, int(min(classes, fits)))
     scale = classes / plain_classes
     plain = plain_with(plain_classes)
     fast_gflop = operations_of(fast.text_side)

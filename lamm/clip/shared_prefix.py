@@ -32,6 +32,8 @@ def unsupported_reason(tower: TextTower) -> str | None:
             return f"its blocks have other parts ({', '.join(sorted(parts))})"
         if not isinstance(attention, nn.MultiheadAttention) or attention.in_proj_weight is None:
             return f"its attention is a {type(attention).__name__}"
+        if attention.in_proj_bias is None:
+            return "its attention has no biases"
     return None
 
 
@@ -82,7 +84,8 @@ class SharedPrefixEncoder:
         """Every block's keys and values of the prefix; those of a frozen prefix are computed once."""
         dtype = torch.get_autocast_dtype(prefix.device.type) if _autocast_on(prefix) else self.tower.dtype
         given = [prefix, *deep]
-        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given):
+        learned = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
+        if learned or len(prefix) > 1:  # one an image does not come again
             return self._run_prefix(prefix, deep)
         if self._frozen is None or self._frozen[1] != dtype or not _same(self._frozen[0], given):
             # No inference tensors are kept: a later training step could not save them for its backward pass.

@@ -294,7 +294,7 @@ def test_released_labels_of_ours_go_by_class_name_onto_a_list_with_as_many_vecto
     assert torch.equal(own[0], learned[2])
     assert torch.equal(own[1], learner.initial_embeddings.split(learner.label_counts)[1])
     assert torch.equal(own[2], learned[0])
-    assert "Labels matched by class name: 2 learned, 1 unknown to the checkpoint keep CLIP's own" in log_lines
+    assert "Labels matched by class name: 2 learned, 1 unknown to the checkpoint start from CLIP's own" in log_lines
 
 
 @pytest.mark.parametrize(("trained", "tested", "held", "taken"), [(NAMES, SHORT, 2, 1), (SHORT, NAMES, 1, 2)])

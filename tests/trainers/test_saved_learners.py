@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from lamm_trainers.checkpoints import load_learned
+from lamm_trainers.coop import CoOpLearner
 from learner_cases import LEARNERS, NAMES, Case, batch, disturb, features
 from torch import Tensor
 
@@ -81,3 +82,23 @@ def test_class_specific_context_never_goes_to_a_class_of_another_name(
     for other, context in zip(others, learner.ctx, strict=True):
         sources = {own for own, vectors in zip(NAMES, trained.ctx, strict=True) if torch.equal(vectors, context)}
         assert sources <= {other}
+
+
+@pytest.mark.parametrize(
+    ("trained", "tested", "said"),
+    [
+        (
+            {"context_init": "a photo of a"},
+            {"context_init": "a drawing of a"},
+            "words 'a photo of a' .this run: 'a dra",
+        ),
+        ({"n_ctx": 3}, {"n_ctx": 3, "position": "front"}, "position 'end' .this run: 'front'"),
+        ({"n_ctx": 3}, {"n_ctx": 3, "position": "middle"}, "position 'end' .this run: 'middle'"),
+    ],
+)
+def test_tensors_that_fit_another_prompt_are_refused(
+    trained: dict[str, Any], tested: dict[str, Any], said: str, small_clip: ClipModel
+) -> None:
+    state = CoOpLearner(small_clip, NAMES, **trained).state_dict()
+    with pytest.raises(CheckpointError, match=f"trained with another prompt: {said}"):
+        load_learned(CoOpLearner(small_clip, NAMES, **tested), state, "file")
