@@ -1,11 +1,16 @@
 """Fixtures for all tests: one small random CLIP, and what the log says.
 
-Its place makes `reference` importable from every test.
+Its place makes `reference` importable from every test. Workers that run beside each other have one thread each, also
+in the programs that they start.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
