@@ -40,7 +40,7 @@ def unsupported_reason(tower: TextTower) -> str | None:
 class SharedPrefixEncoder:
     """Encodes prompts with one pass over the prefix.
 
-    Keys and values of a frozen prefix are kept from call to call.
+    Keys and values of the last prefix that came without gradients are kept: a frozen one is encoded once.
 
     Args:
         tower: a frozen text tower for which `unsupported_reason` is None.
@@ -84,8 +84,7 @@ class SharedPrefixEncoder:
         """Every block's keys and values of the prefix; those of a frozen prefix are computed once."""
         dtype = torch.get_autocast_dtype(prefix.device.type) if _autocast_on(prefix) else self.tower.dtype
         given = [prefix, *deep]
-        learned = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
-        if learned or len(prefix) > 1:  # one an image does not come again
+        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given):
             return self._run_prefix(prefix, deep)
         if self._frozen is None or self._frozen[1] != dtype or not _same(self._frozen[0], given):
             # No inference tensors are kept: a later training step could not save them for its backward pass.
