@@ -2,7 +2,8 @@
 
 `nn.MultiheadAttention` with `batch_first` turns its input to [L, B, W], and there torch multiplies a tensor that is not
 contiguous by batched products with copies; under CPU autocast that makes a bf16 tower several times slower than an
-fp32 one. An input that lies in memory as [L, B, W] is contiguous after the turn, and the numbers are the same up to rounding.
+fp32 one. An input that lies in memory as [L, B, W] is contiguous after the turn, and the numbers are the same up to
+rounding.
 
 Letters: B images, L positions, W width.
 """
