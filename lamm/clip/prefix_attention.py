@@ -1,4 +1,4 @@
-"""Attention of label positions to the shared prefix and to their own class, without padding and without copies.
+"""Attention of label positions to the shared prefix, which is not copied for every class, and to their own class.
 
 Letters: G prefixes (1, or one an image), N classes, P prefix positions, T label-side positions, S label positions of
 all classes that hold something (padding left out), A asking positions (S, or N where only the end tokens ask),
