@@ -7,6 +7,8 @@ from yacs.config import CfgNode
 # Key → default. What each means, with its unit or choices, stands beside it.
 KEYS: dict[str, Any] = {
     "DATASET.SUBSAMPLE_CLASSES": "all",  # all | base (first half of the classes) | new (second half)
+    "DATASET.CSV": "",  # file of data set csv, a CSV or JSONL of path,label[,split]
+    "DATASET.ORIGINAL_PICKS": False,  # few-shot picks that the original code left beside the data, not ours
     "DATASET.TEMPLATE": "",  # ZeroshotCLIP's template, with {} for the class name; empty: the data set's own
     "MODEL.BACKBONE.PATH": "",  # weights file of the backbone, or its folder; empty: the usual places
     "TRAINER.TEXT_CHUNK": 0,  # prompts that training encodes at a time, to bound its memory; 0: all

@@ -1,16 +1,56 @@
 """The data sets: their names, and their registration with the engine."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 from lamm.log import logger
 
-DATASETS = {
-    "caltech101": "Caltech101",
-    "digits": "Digits",
-    "shapes": "Shapes",
-    "shapes_sketch": "ShapesSketch",
-    "shapes_noisy": "ShapesNoisy",
-    "shapes_inverted": "ShapesInverted",
+if TYPE_CHECKING:
+    from lamm.datasets.base import BenchmarkDataset
+
+BENCHMARK = {
+    "caltech101": ("caltech101", "Caltech101"),
+    "oxford_pets": ("oxford_pets", "OxfordPets"),
+    "stanford_cars": ("stanford_cars", "StanfordCars"),
+    "oxford_flowers": ("oxford_flowers", "OxfordFlowers"),
+    "food101": ("food101", "Food101"),
+    "fgvc_aircraft": ("fgvc_aircraft", "FGVCAircraft"),
+    "sun397": ("sun397", "SUN397"),
+    "dtd": ("dtd", "DescribableTextures"),
+    "eurosat": ("eurosat", "EuroSAT"),
+    "ucf101": ("ucf101", "UCF101"),
+    "imagenet": ("imagenet", "ImageNet"),
+    "imagenetv2": ("imagenet_variants", "ImageNetV2"),
+    "imagenet_sketch": ("imagenet_variants", "ImageNetSketch"),
+    "imagenet_a": ("imagenet_variants", "ImageNetA"),
+    "imagenet_r": ("imagenet_variants", "ImageNetR"),
 }
+DEMO = {
+    "digits": ("digits", "Digits"),
+    "shapes": ("shapes", "Shapes"),
+    "shapes_sketch": ("shapes", "ShapesSketch"),
+    "shapes_noisy": ("shapes", "ShapesNoisy"),
+    "shapes_inverted": ("shapes", "ShapesInverted"),
+}
+OWN = {"folder": ("own_folder", "ImageFolder"), "csv": ("csv_list", "Csv")}
+_CLASSES = {**BENCHMARK, **DEMO, **OWN}
+
+DATASETS = {name: class_name for name, (_, class_name) in _CLASSES.items()}
 """Name on the command line (and of the config file in `configs/datasets/`) → registered class name."""
+
+
+def dataset_class(name: str) -> type[BenchmarkDataset]:
+    """The class of a data set, by its name on the command line.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    # Imported here: these modules load the engine, which importers of the tables above don't need.
+    module, class_name = _CLASSES[name]
+    found: type[BenchmarkDataset] = getattr(importlib.import_module(f"lamm.datasets.{module}"), class_name)
+    return found
 
 
 def register_datasets() -> None:
@@ -19,15 +59,11 @@ def register_datasets() -> None:
     A name that someone else has registered is left alone, with a line in the log. Importing this package registers
     nothing, so code that brings its own data sets can use the rest of it.
     """
-    # Imported here: these modules load the engine, which importers of the tables above don't need.
-    from lamm.datasets.caltech101 import Caltech101
-    from lamm.datasets.digits import Digits
-    from lamm.datasets.shapes import Shapes, ShapesInverted, ShapesNoisy, ShapesSketch
     from lamm.engine import DATASET_REGISTRY
 
-    for dataset in (Caltech101, Digits, Shapes, ShapesSketch, ShapesNoisy, ShapesInverted):
-        name = dataset.__name__
-        if name not in DATASET_REGISTRY.registered_names():
+    for name, class_name in DATASETS.items():
+        dataset = dataset_class(name)
+        if class_name not in DATASET_REGISTRY.registered_names():
             DATASET_REGISTRY.register(dataset)
-        elif DATASET_REGISTRY.get(name) is not dataset:
-            logger.info(f'data set "{name}" is registered already, by other code: left alone')
+        elif DATASET_REGISTRY.get(class_name) is not dataset:
+            logger.info(f'data set "{class_name}" is registered already, by other code: left alone')

@@ -1,13 +1,19 @@
 """The one loader behind every data set of the benchmark: split file, few-shot picks, class subset, checks."""
 
 import os
+import random
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lamm.datasets import BENCHMARK
 from lamm.datasets.class_subsets import check_subset, select_classes
 from lamm.datasets.few_shot_cache import cached_few_shot_split
 from lamm.datasets.image_files import missing_images
+from lamm.datasets.kept_split import kept_split
+from lamm.datasets.listed_images import ListedData
+from lamm.datasets.original_picks import original_picks as picks_of_the_original_code
 from lamm.datasets.splits import Split, SplitItem, check_labels, hash_of_split, read_split
 from lamm.datasets.templates import DEFAULT_TEMPLATE
 from lamm.engine import DatasetBase, Datum
@@ -19,16 +25,20 @@ from lamm.suggest import nearest
 class BenchmarkDataset(DatasetBase):
     """A data set in the benchmark's layout on disk: `<root>/<dataset_dir>/` with a split file and an image folder.
 
-    A subclass is a few class attributes. The engine builds it as `Name(cfg)`; `Name(root=..., num_shots=16, seed=1)`
+    A subclass is a few class attributes, and where the split file may be absent or there is none, the rule that takes
+    its place (`fallback_split`). The engine builds it as `Name(cfg)`; `Name(root=..., num_shots=16, seed=1)`
     does the same without a config. Nothing is written before all checks have passed.
 
     Class attributes:
         dataset_dir: folder under the data root.
         image_prefix: folder inside it that the split's paths are relative to; "" is the folder itself.
-        split_file: name of the split file in the folder.
+        split_file: name of the published split file in the folder; "" where none is published.
         template: zero-shot prompt template.
         test_only: the training list is the test list and there is no validation list; NUM_SHOTS and
             SUBSAMPLE_CLASSES have no effect (a domain-shift variant of another data set).
+        val_is_test: validation images are the test images (ImageNet).
+        expected_sizes: images in train, val and test of the whole split; None where that is open.
+        expected_classes: number of classes; 0 where that is open.
 
     Attributes:
         folder: the data set's folder.
@@ -41,6 +51,12 @@ class BenchmarkDataset(DatasetBase):
     split_file: str = ""
     template: str = DEFAULT_TEMPLATE
     test_only: bool = False
+    val_is_test: bool = False
+    expected_sizes: tuple[int, int, int] | None = None
+    expected_classes: int = 0
+
+    folder: Path
+    image_folder: Path
 
     def __init__(
         self,
@@ -50,16 +66,18 @@ class BenchmarkDataset(DatasetBase):
         num_shots: int = -1,
         seed: int = -1,
         subsample_classes: str = "all",
+        original_picks: bool = False,
     ) -> None:
         """Read the split, check it and its images, draw the shots, keep the class subset.
 
         Args:
-            cfg: the engine's config; DATASET.ROOT, DATASET.NUM_SHOTS, DATASET.SUBSAMPLE_CLASSES (`all` where the key
-                is absent) and SEED replace the arguments below.
+            cfg: the engine's config; DATASET.ROOT, DATASET.NUM_SHOTS, DATASET.SUBSAMPLE_CLASSES,
+                DATASET.ORIGINAL_PICKS (their defaults below where a key is absent) and SEED replace the arguments.
             root: data root; `~` is expanded.
             num_shots: training images a class; below 1 all of them.
             seed: of the few-shot draw; -1 is unseeded.
             subsample_classes: `all`, `base` or `new`.
+            original_picks: take the few-shot picks that the original code left beside the data.
 
         Raises:
             ConfigError: a seed or class subset that does not exist.
@@ -67,38 +85,97 @@ class BenchmarkDataset(DatasetBase):
         """
         if cfg is not None:
             root, num_shots, seed = cfg.DATASET.ROOT, cfg.DATASET.NUM_SHOTS, cfg.SEED
-            subsample_classes = getattr(cfg.DATASET, "SUBSAMPLE_CLASSES", "all")
+            subsample_classes = getattr(cfg.DATASET, "SUBSAMPLE_CLASSES", subsample_classes)
+            original_picks = getattr(cfg.DATASET, "ORIGINAL_PICKS", original_picks)
         check_subset(subsample_classes)
         if seed < -1:
             raise ConfigError(f"SEED {seed}: a seed is 0 or more; -1 is unseeded")
-        self.folder = Path(os.path.abspath(os.path.expanduser(root))) / self.dataset_dir
-        self.image_folder = self.folder / self.image_prefix
+        self.locate(self.place_of(cfg, root))
         self.prepare()
-        self._check_folders()
+        self.check_folders()
         split = self.whole_split()
-        check_labels(split, self.folder / self.split_file)
-        self._check_images(split)
+        check_labels(split, self.split_source())
+        self.check_images(split)
         self.split_hash = hash_of_split(split)
         if self.test_only:
             self._say_what_is_ignored(num_shots, subsample_classes)
         else:
-            split = self._subset(self._few_shot(split, num_shots, seed), subsample_classes)
+            split = self._few_shot(split, num_shots, seed, original_picks)
+            split = self._subset(split, subsample_classes)
         train_x, val, test = (self._as_data(part) for part in (split.train, split.val, split.test))
-        super().__init__(train_x=train_x, val=val or None, test=test)
+        super().__init__(train_x=train_x, val=test if self.val_is_test else val or None, test=test)
+
+    @classmethod
+    def split_on_disk(cls, root: str | os.PathLike[str]) -> Split:
+        """The whole split, before sampling; images are not looked for.
+
+        Raises:
+            DataError: root, folder or split file is missing, or the split is broken.
+        """
+        found = cls.__new__(cls)
+        found.locate(root)
+        found.check_folders()
+        return found.whole_split()
+
+    @classmethod
+    def place_of(cls, cfg: Any, root: str | os.PathLike[str]) -> str | os.PathLike[str]:
+        """What `locate` is given; here the data root."""
+        return root
+
+    def locate(self, root: str | os.PathLike[str]) -> None:
+        """Set `folder` and `image_folder`."""
+        self.folder = Path(os.path.abspath(os.path.expanduser(root))) / self.dataset_dir
+        self.image_folder = self.folder / self.image_prefix
 
     def prepare(self) -> None:
         """Called once the arguments are checked and before the folder is; data sets that make themselves do it here."""
 
+    @property
+    def own_split_file(self) -> str:
+        """Name of the file that keeps a split made here; never that of the published one."""
+        return f"split_lamm_{type(self).__name__}.json"
+
+    def split_source(self) -> Path:
+        """What says the split, for messages: its file, or the folder with the lists it is made from."""
+        files = (self.folder / name for name in (self.split_file, self.own_split_file))
+        return next((file for file in files if file.is_file()), self.folder)
+
     def whole_split(self) -> Split:
-        """The split before sampling: by default what the split file says."""
-        split = read_split(self.folder / self.split_file)
+        """The split before sampling: what the published file says, else the one that `fallback_split` makes."""
+        published = self.folder / self.split_file
+        if not published.is_file():
+            return self._split_made_here(published)
+        split = read_split(published)
         return Split(train=split.test, val=[], test=split.test) if self.test_only else split
+
+    def _split_made_here(self, published: Path) -> Split:
+        try:
+            split = kept_split(self.folder / self.own_split_file, self.fallback_split)
+        except DataError as error:
+            if not self.split_file:
+                raise
+            name = type(self).__name__
+            raise DataError(f"{name}: no split file at {published}, and none can be made: {error}") from None
+        if self.split_file:
+            logger.info(f"{self.split_file} is absent: the split is one made here, published numbers are on another")
+        return split
+
+    def fallback_split(self, rng: random.Random) -> Split:
+        """Make a split where none is published, or the published one is absent.
+
+        Raises:
+            DataError: the data set has no rule for it (unless a subclass gives one), or its files don't allow it.
+        """
+        raise DataError(self.remedy())
 
     def remedy(self) -> str:
         """What to do about missing files: the last part of an error message."""
-        return f'put it there, or set DATASET.ROOT (--root) to the folder that holds "{self.dataset_dir}"'
+        name = next((name for name, (_, found) in BENCHMARK.items() if found == type(self).__name__), "")
+        get = f"; python tools/check_data.py {name} says what to get" if name else ""
+        return f'put it there, or set DATASET.ROOT (--root) to the folder that holds "{self.dataset_dir}"{get}'
 
-    def _check_folders(self) -> None:
+    def check_folders(self) -> None:
+        """Raise DataError unless the data set's folder and its image folder are there."""
         root, name = self.folder.parent, type(self).__name__
         if not os.path.isdir(root):
             raise DataError(f"{name}: the data root {root} does not exist; {self.remedy()}")
@@ -106,12 +183,11 @@ class BenchmarkDataset(DatasetBase):
             other = nearest(self.dataset_dir, _visible_folders(root))
             seen = f' (the nearest name there is "{other}")' if other else ""
             raise DataError(f'{name}: no folder "{self.dataset_dir}" in {root}{seen}; {self.remedy()}')
-        if not os.path.isfile(self.folder / self.split_file):
-            raise DataError(f"{name}: no split file at {self.folder / self.split_file}; {self.remedy()}")
         if not os.path.isdir(self.image_folder):
             raise DataError(f"{name}: no image folder at {self.image_folder}; {self.remedy()}")
 
-    def _check_images(self, split: Split) -> None:
+    def check_images(self, split: Split) -> None:
+        """Raise DataError unless every image is there; whether it can be read shows when it is."""
         paths = {item.path: None for item in split.items()}
         missing = missing_images(self.image_folder, paths)
         if missing:
@@ -120,7 +196,7 @@ class BenchmarkDataset(DatasetBase):
                 f'the first is "{missing[0]}"; {self.remedy()}'
             )
 
-    def _few_shot(self, split: Split, num_shots: int, seed: int) -> Split:
+    def _few_shot(self, split: Split, num_shots: int, seed: int, original_picks: bool) -> Split:
         if num_shots < 1:
             return split
         logger.info(f"Creating a {num_shots}-shot dataset")
@@ -128,6 +204,8 @@ class BenchmarkDataset(DatasetBase):
         if min(sizes) < num_shots:
             few = sum(size < num_shots for size in sizes)
             logger.info(f"{few} of {len(sizes)} classes have fewer than {num_shots} training images: all are taken")
+        if original_picks:
+            return picks_of_the_original_code(self.folder, split, num_shots, seed)
         return cached_few_shot_split(self.folder, split, num_shots, seed)
 
     def _subset(self, split: Split, subset: str) -> Split:
@@ -140,11 +218,15 @@ class BenchmarkDataset(DatasetBase):
         if ignored:
             logger.info(f"{type(self).__name__} is for testing only: {' and '.join(ignored)} has no effect on it")
 
-    def _as_data(self, items: list[SplitItem]) -> list[Datum]:
-        return [
-            Datum(impath=os.path.join(self.image_folder, *path.split("/")), label=label, domain=0, classname=classname)
-            for path, label, classname in items
-        ]
+    def _as_data(self, items: Sequence[SplitItem]) -> Sequence[Datum]:
+        return list(map(self._as_datum, items)) if isinstance(items, list) else ListedData(items, self._as_datum)
+
+    def _as_datum(self, item: SplitItem) -> Datum:
+        return Datum(impath=self.path_of(item.path), label=item.label, domain=0, classname=item.classname)
+
+    def path_of(self, path: str) -> str:
+        """The file of a split's path."""
+        return os.path.join(self.image_folder, *path.split("/"))
 
 
 def _visible_folders(root: Path) -> list[str]:

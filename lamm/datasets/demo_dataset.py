@@ -40,7 +40,9 @@ class DemoDataset(BenchmarkDataset):
 
     def _build(self, folder: Path) -> None:
         split, pictures = self.content()
-        for path, picture in tqdm(pictures, total=len(split.items()), desc=self.dataset_dir, unit="img", disable=None):
+        for path, picture in tqdm(
+            pictures, total=sum(1 for _ in split.items()), desc=self.dataset_dir, unit="img", disable=None
+        ):
             file = folder / self.image_prefix / path
             file.parent.mkdir(parents=True, exist_ok=True)
             picture.save(file)

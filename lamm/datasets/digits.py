@@ -8,7 +8,7 @@ from PIL import Image
 
 from lamm.datasets.demo_dataset import DemoDataset
 from lamm.datasets.splits import Split, SplitItem
-from lamm.datasets.splitters import split_50_20_30
+from lamm.datasets.splitters import Parts, add_50_20_30
 from lamm.datasets.templates import TEMPLATES
 
 CLASS_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -31,15 +31,14 @@ class Digits(DemoDataset):
 
         scans = load_digits()
         paths = [f"{CLASS_NAMES[label]}/{index:04d}.png" for index, label in enumerate(scans.target)]
-        split = Split([], [], [])
+        parts: Parts = ([], [], [])
         rng = random.Random(_SPLIT_SEED)
         for label, name in enumerate(CLASS_NAMES):
             images = [
                 SplitItem(path, label, name) for path, truth in zip(paths, scans.target, strict=True) if truth == label
             ]
-            for part, items in zip((split.train, split.val, split.test), split_50_20_30(images, rng), strict=True):
-                part += items
-        return split, ((path, enlarged(scan)) for path, scan in zip(paths, scans.images, strict=True))
+            add_50_20_30(parts, images, rng, f'class "{name}"')
+        return Split(*parts), ((path, enlarged(scan)) for path, scan in zip(paths, scans.images, strict=True))
 
 
 def enlarged(scan: np.ndarray) -> Image.Image:

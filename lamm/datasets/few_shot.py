@@ -6,6 +6,7 @@ stays untouched.
 """
 
 import random
+from array import array
 from collections.abc import Sequence
 
 from lamm.datasets.splits import Split, SplitItem
@@ -27,12 +28,12 @@ def sample_shots(items: Sequence[SplitItem], shots: int, rng: random.Random) -> 
     Returns:
         The picks, class by class, each class in the order drawn.
     """
-    classes: dict[int, list[SplitItem]] = {}
-    for item in items:
-        classes.setdefault(item.label, []).append(item)
+    classes: dict[int, array[int]] = {}
+    for place, item in enumerate(items):
+        classes.setdefault(item.label, array("L")).append(place)
     picks: list[SplitItem] = []
     for group in classes.values():
-        picks += rng.sample(group, shots) if len(group) >= shots else group
+        picks += [items[place] for place in (rng.sample(group, shots) if len(group) >= shots else group)]
     return picks
 
 

@@ -7,6 +7,7 @@ be written to only means that nothing is kept.
 
 import functools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,17 @@ def _read(file: Path, identity: dict[str, Any], split: Split) -> Split | None:
         if any(content[key] != value for key, value in identity.items()):
             return None
         train, val = ([SplitItem(*entry) for entry in content[part]] for part in _KEPT_PARTS)
-        if not (set(train) <= set(split.train) and set(val) <= set(split.val)):
+        if not (_all_among(train, split.train) and _all_among(val, split.val)):
             return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return Split(train=train, val=val, test=split.test)
+
+
+def _all_among(picks: list[SplitItem], items: Sequence[SplitItem]) -> bool:
+    wanted = set(picks)
+    wanted.difference_update(items)
+    return not wanted
 
 
 @functools.cache

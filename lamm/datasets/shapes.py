@@ -39,15 +39,17 @@ class Shapes(DemoDataset):
     def content(cls) -> tuple[Split, Iterator[tuple[str, Image.Image]]]:
         """See `DemoDataset.content`."""
         per_class = TEST_IMAGES if cls.test_only else TRAIN_IMAGES + VAL_IMAGES + TEST_IMAGES
-        split = Split([], [], [])
+        train: list[SplitItem] = []
+        val: list[SplitItem] = []
+        test: list[SplitItem] = []
         for label, (shape, texture) in enumerate(HELD_OUT):
             name = f"{NICKNAMES[texture]} {shape}"
             items = [SplitItem(_path(shape, texture, index), label, name) for index in range(per_class)]
-            split.test.extend(items[-TEST_IMAGES:])
+            test.extend(items[-TEST_IMAGES:])
             if not cls.test_only:
-                split.train.extend(items[:TRAIN_IMAGES])
-                split.val.extend(items[TRAIN_IMAGES:-TEST_IMAGES])
-        return split, cls._pictures(per_class)
+                train.extend(items[:TRAIN_IMAGES])
+                val.extend(items[TRAIN_IMAGES:-TEST_IMAGES])
+        return Split(train, val, test), cls._pictures(per_class)
 
     @classmethod
     def _pictures(cls, per_class: int) -> Iterator[tuple[str, Image.Image]]:

@@ -6,10 +6,12 @@ a list counts: few-shot sampling depends on it.
 """
 
 import hashlib
+import itertools
 import json
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from json.encoder import encode_basestring_ascii
 from os import PathLike
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
@@ -30,13 +32,13 @@ class SplitItem(NamedTuple):
 class Split:
     """The three lists of a data set, in file order."""
 
-    train: list[SplitItem]
-    val: list[SplitItem]
-    test: list[SplitItem]
+    train: Sequence[SplitItem]
+    val: Sequence[SplitItem]
+    test: Sequence[SplitItem]
 
-    def items(self) -> list[SplitItem]:
+    def items(self) -> Iterator[SplitItem]:
         """All images, train first, then val, then test."""
-        return [*self.train, *self.val, *self.test]
+        return itertools.chain(self.train, self.val, self.test)
 
 
 PARTS = tuple(field.name for field in fields(Split))
@@ -73,8 +75,29 @@ def write_split(path: str | PathLike[str], split: Split) -> None:
 
 
 def hash_of_split(split: Split) -> str:
-    """SHA-256 (hexadecimal) of what the split says; white space and key order of its file don't matter."""
-    return hashlib.sha256(split_as_text(split).encode("ascii")).hexdigest()
+    """SHA-256 (hexadecimal) of `split_as_text`; white space and key order of a split's file don't matter.
+
+    The text is hashed in pieces: that of ImageNet would take hundreds of megabytes.
+    """
+    digest = hashlib.sha256()
+    for piece in _pieces_of_text(split):
+        digest.update(piece.encode("ascii"))
+    return digest.hexdigest()
+
+
+def _pieces_of_text(split: Split) -> Iterator[str]:
+    """What `split_as_text` gives, an image at a time."""
+    opening = "{\n"
+    for part in PARTS:
+        start = f"{opening}    {json.dumps(part)}: ["
+        for path, label, classname in getattr(split, part):
+            texts = (encode_basestring_ascii(path), str(label), encode_basestring_ascii(classname))
+            fields_of_item = f",\n{' ' * 12}".join(texts)
+            yield f"{start}\n{' ' * 8}[\n{' ' * 12}{fields_of_item}\n{' ' * 8}]"
+            start = ","
+        yield f"{start}]" if start != "," else "\n    ]"
+        opening = ",\n"
+    yield "\n}"
 
 
 def check_labels(split: Split, source: str | PathLike[str]) -> None:

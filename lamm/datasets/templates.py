@@ -23,6 +23,8 @@ TEMPLATES = {
     "ImageNetSketch": DEFAULT_TEMPLATE,
     "ImageNetA": DEFAULT_TEMPLATE,
     "ImageNetR": DEFAULT_TEMPLATE,
+    "ImageFolder": DEFAULT_TEMPLATE,
+    "Csv": DEFAULT_TEMPLATE,
     "Digits": DEFAULT_TEMPLATE,
     "Shapes": DEFAULT_TEMPLATE,
     "ShapesSketch": DEFAULT_TEMPLATE,

@@ -17,7 +17,12 @@ def train_parser() -> Parser:
     data.add_argument("--dataset", default="", help="name of a file in configs/datasets, such as caltech101")
     data.add_argument("--shots", type=int, help="training images a class (DATASET.NUM_SHOTS); none: all of them")
     data.add_argument("--seed", type=int, help="0 or above; -1: unseeded (default: SEED of the config, else -1)")
-    data.add_argument("--root", default="", help="folder that holds the data sets (default: data)")
+    data.add_argument(
+        "--root",
+        default="",
+        help="folder that holds the data sets (default: data); with --dataset folder, of its classes",
+    )
+    data.add_argument("--csv", default="", help="file of --dataset csv: CSV or JSONL of path,label[,split]")
     data.add_argument("--template", default="", help="ZeroshotCLIP's template, with {} for the class name")
 
     files = parser.add_argument_group("files")

@@ -14,11 +14,15 @@ from lamm.files import write_text
 CONFIG_FILE = "config.yaml"
 # Where a run lies, and what it prints, don't change what it computes.
 IGNORED = ("OUTPUT_DIR", "VERBOSE", "DATALOADER.NUM_WORKERS", "TRAIN.PRINT_FREQ", "TRAIN.CHECKPOINT_FREQ")
+# Keys that came after runs had been stored without them → the value that says the same as their absence.
+ADDED = {"DATASET.CSV": "", "DATASET.ORIGINAL_PICKS": False, "INPUT.DECODING": "exact"}
 
 
 def config_hash(cfg: CfgNode, split_hash: str) -> str:
     """Fingerprint of a config (data root included) and the data set's split, 16 hexadecimal digits."""
-    flat = {key: value for key, value in _flat(_plain(cfg)).items() if key not in IGNORED}
+    flat = {
+        key: value for key, value in _flat(_plain(cfg)).items() if key not in IGNORED and not _as_absent(key, value)
+    }
     text = json.dumps([flat, split_hash], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -38,6 +42,7 @@ def differing_keys(cfg: CfgNode, folder: Path) -> list[str]:
         raise ConfigError(f"{file} can't be read ({type(error).__name__}): remove {folder} or use another") from error
     now = _flat(_plain(cfg))
     keys = [key for key in sorted(stored.keys() | now.keys()) if key not in IGNORED]
+    keys = [key for key in keys if key in stored or not _as_absent(key, now[key])]
     absent = "(absent)"
     return [
         f"{key}: {stored.get(key, absent)} → {now.get(key, absent)}"
@@ -49,6 +54,10 @@ def differing_keys(cfg: CfgNode, folder: Path) -> list[str]:
 def store_config(cfg: CfgNode, folder: Path) -> None:
     """Write `config.yaml`."""
     write_text(folder / CONFIG_FILE, yaml.safe_dump(_plain(cfg), sort_keys=True, allow_unicode=True))
+
+
+def _as_absent(key: str, value: Any) -> bool:
+    return key in ADDED and bool(value == ADDED[key])
 
 
 def _plain(node: Any) -> Any:

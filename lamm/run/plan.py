@@ -15,6 +15,7 @@ from lamm.engine.embedded.config_merge import merge_config
 from lamm.errors import CheckpointError, ConfigError
 from lamm.run.config_files import dataset_config, trainer_config
 from lamm.run.folder_names import output_folder, override_suffix
+from lamm.run.own_data import settle_own_data
 from lamm.run.settings import flag_settings, option_pairs, set_key
 from lamm.run.value_checks import check_values
 from lamm.suggest import unknown_name
@@ -29,7 +30,8 @@ class RunPlan:
     Attributes:
         trainer: registered name.
         trainer_class: what is registered under it.
-        dataset: name on the command line, or of the data set's config file.
+        dataset: name on the command line, or of the data set's config file; for someone's own images that of the place
+            they are in.
         cfg_name: name of the config file with overrides, as in the output path.
         cfg: the frozen config; of a run that only tests, `EVALUATION` says which model.
     """
@@ -73,6 +75,7 @@ def plan_run(arguments: argparse.Namespace, extend_cfg: Callable[[CfgNode], None
     check_values(cfg)
     cfg.TRAINER.NAME = trainer
     cfg.DATASET.ROOT = _absolute(cfg.DATASET.ROOT or "data")
+    dataset = settle_own_data(cfg) or dataset
     named = [*flags.items(), *pairs]
     if arguments.eval_only:
         named += _set_evaluation(cfg, arguments)

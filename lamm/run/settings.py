@@ -14,6 +14,7 @@ FLAGS = {
     "seed": "SEED",
     "shots": "DATASET.NUM_SHOTS",
     "root": "DATASET.ROOT",
+    "csv": "DATASET.CSV",
     "output_dir": "OUTPUT_DIR",
     "resume": "RESUME",
     "template": "DATASET.TEMPLATE",

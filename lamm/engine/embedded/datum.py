@@ -76,10 +76,10 @@ class DatasetBase:
 
     def __init__(
         self,
-        train_x: list[Datum] | None = None,
-        train_u: list[Datum] | None = None,
-        val: list[Datum] | None = None,
-        test: list[Datum] | None = None,
+        train_x: Sequence[Datum] | None = None,
+        train_u: Sequence[Datum] | None = None,
+        val: Sequence[Datum] | None = None,
+        test: Sequence[Datum] | None = None,
     ) -> None:
         if train_x is None:
             raise TypeError("train_x has to be a list of Datum, got None")
@@ -91,22 +91,22 @@ class DatasetBase:
         self._lab2cname, self._classnames = self.get_lab2cname(train_x)
 
     @property
-    def train_x(self) -> list[Datum]:
+    def train_x(self) -> Sequence[Datum]:
         """Labelled training images."""
         return self._train_x
 
     @property
-    def train_u(self) -> list[Datum] | None:
+    def train_u(self) -> Sequence[Datum] | None:
         """Unlabelled training images."""
         return self._train_u
 
     @property
-    def val(self) -> list[Datum] | None:
+    def val(self) -> Sequence[Datum] | None:
         """Validation images."""
         return self._val
 
     @property
-    def test(self) -> list[Datum] | None:
+    def test(self) -> Sequence[Datum] | None:
         """Test images."""
         return self._test
 
