@@ -25,6 +25,14 @@ from small_clip_models import open_clip_model
 INVERSE_TEMPERATURE = 20.0
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What runs cache, in the programs that tests start too, goes into a folder of its own."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["XDG_CACHE_HOME"] = str(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def small_model() -> Any:
     """An open_clip `CLIP` with random weights: text width 32, 2 layers, 77 positions; images 32 x 32; E = 64."""

@@ -23,6 +23,7 @@ from lamm.log import logger
 from lamm.scores import scaled_scores
 
 from .checkpoints import load_learned
+from .feature_cache import FeatureCache
 from .prompt_learner import PromptLearner
 
 BEST_MODEL = "model-best.pth.tar"
@@ -50,6 +51,7 @@ class PromptTrainer(TrainerX):
     learner: Any
     scaler: Any = None
     _bar = tqdm(disable=True)
+    _all_finite: Tensor | bool = True
 
     def check_cfg(self, cfg: CfgNode) -> None:
         """Refuse a precision that does not exist, and ways of loading images that don't give one tensor an image."""
@@ -71,6 +73,12 @@ class PromptTrainer(TrainerX):
         self.learner = self.build_learner(self.clip, self.dm.dataset.classnames)
         self.model = self.learner
         self._evaluated_text: Tensor | None = None
+        self._cache: FeatureCache | None = None
+        if cfg.INPUT.CACHE_VIEWS > 0 and self.prompts_vision:
+            raise ConfigError(
+                f"INPUT.CACHE_VIEWS is {cfg.INPUT.CACHE_VIEWS}, but {type(self).__name__} prompts the image tower: "
+                "its features change with every step, set it to 0"
+            )
         self.shots = float(cfg.DATASET.NUM_SHOTS)
         if self.shots < 1:
             self.shots = len(self.dm.dataset.train_x) / self.num_classes
@@ -97,11 +105,17 @@ class PromptTrainer(TrainerX):
     # One step.
 
     def parse_batch_train(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Images (B, 3, H, W) and labels (B,), on the device."""
-        return batch["img"].to(self.device), batch["label"].to(self.device)
+        """Images (B, 3, H, W), or their cached features (B, E), and labels (B,), on the device."""
+        return batch["img"].to(self.device, non_blocking=True), batch["label"].to(self.device, non_blocking=True)
 
     def image_features(self, images: Tensor) -> Tensor:
-        """Unit image features, fp32, of the frozen tower under the learner's vision prompts, if any. Shape: (B, E)"""
+        """Unit image features, fp32, of the frozen tower under the learner's vision prompts, if any. Shape: (B, E)
+
+        Args:
+            images: (B, 3, H, W); or (B, E), cached features, which are returned as they are.
+        """
+        if images.ndim == 2:
+            return images
         prompts = self.learner.vision_prompts() if self.learner is not None else None
         return self.clip.image_features(images, prompts)
 
@@ -125,21 +139,32 @@ class PromptTrainer(TrainerX):
         if self.batch_idx + 1 == self.num_batches:
             self.update_lr()
         self._bar.update()
-        shown = {"loss": loss.item(), "acc": compute_accuracy(logits, labels)[0].item()}
-        return shown if len(parts) == 1 else {**shown, **{name: part.item() for name, part in parts.items()}}
+        shown = {"loss": loss.detach(), "acc": compute_accuracy(logits.detach(), labels)[0]}
+        return shown if len(parts) == 1 else {**shown, **{name: part.detach() for name, part in parts.items()}}
 
     def _update(self, loss: Tensor) -> None:
-        if not torch.isfinite(loss):
-            raise LammError(
-                f"the loss is infinite or not a number in epoch {self.epoch + 1}: lower OPTIM.LR, or set PREC fp32"
-            )
-        if self.scaler is None:
-            self.model_backward_and_update(loss)
-            return
+        self._check_loss(loss.detach())
         self.model_zero_grad()
+        if self.scaler is None:
+            loss.backward()
+            self.model_update()
+            return
         self.scaler.scale(loss).backward()
         self.scaler.step(self.optim)
         self.scaler.update()
+
+    def _check_loss(self, loss: Tensor) -> None:
+        """Refuse a loss that is no number; on a GPU only now and then, since asking makes it wait."""
+        self._all_finite = torch.isfinite(loss) & self._all_finite
+        if (loss.device.type == "cpu" or self._prints_now()) and not self._all_finite:
+            raise LammError(
+                f"the loss is infinite or not a number in epoch {self.epoch + 1}: lower OPTIM.LR, or set PREC fp32"
+            )
+
+    def _prints_now(self) -> bool:
+        """Whether this batch's numbers are fetched anyway."""
+        done = self.batch_idx + 1
+        return done == self.num_batches or done % self.cfg.TRAIN.PRINT_FREQ == 0
 
     # Training and evaluation as a whole.
 
@@ -150,6 +175,8 @@ class PromptTrainer(TrainerX):
             self.time_start = time.time()
             return
         super().before_train()
+        if self.cfg.INPUT.CACHE_VIEWS > 0:
+            self.train_loader_x = self._feature_cache().training_loader(self.train_loader_x)
         steps = len(self.train_loader_x)
         done, total = self.start_epoch * steps, self.max_epoch * steps
         self._bar = tqdm(desc="training", unit="step", initial=done, total=total, leave=False, disable=None)
@@ -162,8 +189,24 @@ class PromptTrainer(TrainerX):
         if bank is not None:
             bank.save(os.path.join(self.output_dir, LABEL_FILE))
 
+    @property
+    def prompts_vision(self) -> bool:
+        """Whether the learner changes what the image tower computes."""
+        return self.learner is not None and self.learner.vision_prompts() is not None
+
+    def _feature_cache(self) -> FeatureCache:
+        if self._cache is None:
+            self._cache = FeatureCache(self.cfg, self.clip)
+        return self._cache
+
     def test(self, split: str | None = None) -> float:
-        """Evaluate; text features that don't depend on the image are encoded once."""
+        """Evaluate; image features of a tower without prompts are cached, text features encoded once if they can be."""
+        if not self.prompts_vision:
+            cache = self._feature_cache()
+            if (split or self.cfg.TEST.SPLIT) == "val" and self.val_loader is not None:
+                self.val_loader = cache.test_loader(self.val_loader)
+            else:
+                self.test_loader = cache.test_loader(self.test_loader)
         if not getattr(self.learner, "per_image", False):
             with torch.no_grad():
                 self._evaluated_text = self.text_features()

@@ -13,9 +13,17 @@ from lamm.files import write_text
 
 CONFIG_FILE = "config.yaml"
 # Where a run lies, and what it prints, don't change what it computes.
-IGNORED = ("OUTPUT_DIR", "VERBOSE", "DATALOADER.NUM_WORKERS", "TRAIN.PRINT_FREQ", "TRAIN.CHECKPOINT_FREQ")
+IGNORED = (
+    "OUTPUT_DIR",
+    "VERBOSE",
+    "DATALOADER.NUM_WORKERS",
+    "TRAIN.PRINT_FREQ",
+    "TRAIN.CHECKPOINT_FREQ",
+    "INPUT.CACHE_DIR",
+    "INPUT.CACHE_GB",
+)
 # Keys that came after runs had been stored without them → the value that says the same as their absence.
-ADDED = {"DATASET.CSV": "", "DATASET.ORIGINAL_PICKS": False, "INPUT.DECODING": "exact"}
+ADDED = {"DATASET.CSV": "", "DATASET.ORIGINAL_PICKS": False, "INPUT.DECODING": "exact", "INPUT.CACHE_VIEWS": 0}
 
 
 def config_hash(cfg: CfgNode, split_hash: str) -> str:

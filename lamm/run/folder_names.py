@@ -11,7 +11,10 @@ from yacs.config import CfgNode
 from lamm.run.settings import FLAGS
 
 # The rest of the path, or the config stored in the folder, tells these.
-TOLD_ELSEWHERE = {FLAGS[name] for name in ("trainer", "seed", "shots", "root", "csv", "output_dir", "resume")}
+TOLD_ELSEWHERE = {FLAGS[name] for name in ("trainer", "seed", "shots", "root", "csv", "output_dir", "resume")} | {
+    "INPUT.CACHE_DIR",
+    "INPUT.CACHE_GB",
+}
 LONGEST = 120
 
 

@@ -1,8 +1,13 @@
-"""Running averages of what training prints."""
+"""Running averages of what training prints.
+
+Values may be tensors on a device. They are fetched when a mean is asked for, all at once, so that taking one in never
+makes the device wait.
+"""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 
@@ -15,17 +20,51 @@ class AverageMeter:
 
     def reset(self) -> None:
         """Forget all values."""
-        self.val: float = 0.0
-        self.avg: float = 0.0
-        self.sum: float = 0.0
-        self.count: int = 0
+        self._val = self._avg = self._sum = 0.0
+        self._taken = 0
+        self.waiting: list[tuple[float | Tensor, int]] = []
 
     def update(self, val: float | Tensor, n: int = 1) -> None:
         """Take in a value that stands for `n` observations."""
-        self.val = val.item() if isinstance(val, Tensor) else val
-        self.sum += self.val * n
-        self.count += n
-        self.avg = self.avg * 0.9 + self.val * 0.1 if self.ema else self.sum / self.count
+        self.waiting.append((val.detach() if isinstance(val, Tensor) else val, n))
+
+    def take(self, values: Sequence[float]) -> list[float]:
+        """Put the waiting values, fetched, into the mean; the mean after each of them."""
+        means = []
+        for value, (_, n) in zip(values, self.waiting, strict=True):
+            self._sum += value * n
+            self._taken += n
+            self._avg = self._avg * 0.9 + value * 0.1 if self.ema else self._sum / self._taken
+            self._val = value
+            means.append(self._avg)
+        self.waiting = []
+        return means
+
+    def _settle(self) -> None:
+        self.take(fetched([value for value, _ in self.waiting]))
+
+    @property
+    def val(self) -> float:
+        """The last value."""
+        self._settle()
+        return self._val
+
+    @property
+    def avg(self) -> float:
+        """The mean."""
+        self._settle()
+        return self._avg
+
+    @property
+    def sum(self) -> float:
+        """The sum over all observations."""
+        self._settle()
+        return self._sum
+
+    @property
+    def count(self) -> int:
+        """Number of observations."""
+        return self._taken + sum(n for _, n in self.waiting)
 
 
 class MetricMeter:
@@ -48,5 +87,23 @@ class MetricMeter:
         for name, value in input_dict.items():
             self.meters[name].update(value)
 
+    def settle(self) -> dict[str, list[float]]:
+        """Fetch what was taken in since the last call; by name, the mean after each value."""
+        values = fetched([value for meter in self.meters.values() for value, _ in meter.waiting])
+        means, start = {}, 0
+        for name, meter in self.meters.items():
+            end = start + len(meter.waiting)
+            means[name] = meter.take(values[start:end])
+            start = end
+        return means
+
     def __str__(self) -> str:
+        self.settle()
         return self.delimiter.join(f"{name} {meter.val:.4f} ({meter.avg:.4f})" for name, meter in self.meters.items())
+
+
+def fetched(values: Sequence[float | Tensor]) -> list[float]:
+    """Numbers and tensors of one element as numbers, with one transfer from the device."""
+    tensors = [value.double().reshape(()) for value in values if isinstance(value, Tensor)]
+    numbers = iter(torch.stack(tensors).tolist() if tensors else [])
+    return [next(numbers) if isinstance(value, Tensor) else value for value in values]

@@ -53,10 +53,10 @@ class SimpleTrainer(TrainerBase):
     def build_data_loader(self) -> None:
         """Set the loaders and what they tell about the classes."""
         dm = DataManager(self.cfg)
-        self.train_loader_x = dm.train_loader_x
+        self.train_loader_x: Any = dm.train_loader_x
         self.train_loader_u = dm.train_loader_u
-        self.val_loader = dm.val_loader
-        self.test_loader = dm.test_loader
+        self.val_loader: Any = dm.val_loader
+        self.test_loader: Any = dm.test_loader
         self.num_classes = dm.num_classes
         self.num_source_domains = dm.num_source_domains
         self.lab2cname = dm.lab2cname

@@ -18,24 +18,37 @@ class TrainerX(SimpleTrainer):
     """
 
     def run_epoch(self) -> None:
-        """Train on every batch; print and write the running means."""
+        """Train on every batch; print and write the running means.
+
+        Values are fetched from the device only when they are printed, so it never waits in between.
+        """
         self.set_model_mode("train")
         losses, batch_time, data_time = MetricMeter(), AverageMeter(), AverageMeter()
         self.num_batches = len(self.train_loader_x)
+        waiting: list[tuple[int, float]] = []
         end = time.time()
         for batch_idx, batch in enumerate(self.train_loader_x):
             self.batch_idx = batch_idx
             data_time.update(time.time() - end)
             losses.update(self.forward_backward(batch))
             batch_time.update(time.time() - end)
-            due = (batch_idx + 1) % self.cfg.TRAIN.PRINT_FREQ == 0
-            if due or self.num_batches < self.cfg.TRAIN.PRINT_FREQ:
+            waiting.append((self.epoch * self.num_batches + batch_idx, self.get_current_lr()))
+            due = (batch_idx + 1) % self.cfg.TRAIN.PRINT_FREQ == 0 or self.num_batches < self.cfg.TRAIN.PRINT_FREQ
+            if due or batch_idx + 1 == self.num_batches:
+                self._write(losses.settle(), waiting)
+                waiting = []
+            if due:
                 print(self._progress(losses, batch_time, data_time))
-            step = self.epoch * self.num_batches + batch_idx
-            for name, meter in losses.meters.items():
-                self.write_scalar(f"train/{name}", meter.avg, step)
-            self.write_scalar("train/lr", self.get_current_lr(), step)
             end = time.time()
+
+    def _write(self, means: dict[str, list[float]], steps: list[tuple[int, float]]) -> None:
+        """Running means and learning rate of several steps, each a (step, learning rate), into the event file."""
+        for name, values in means.items():
+            # A name that came later than the others has fewer values, the last ones.
+            for (step, _), value in zip(steps[-len(values) :], values, strict=False):
+                self.write_scalar(f"train/{name}", value, step)
+        for step, rate in steps:
+            self.write_scalar("train/lr", rate, step)
 
     def _progress(self, losses: MetricMeter, batch_time: AverageMeter, data_time: AverageMeter) -> str:
         """The progress line; log readers rely on its form."""
