@@ -28,7 +28,12 @@ class FeatureLoader:
     def __init__(self, loader: DataLoader[Any], features: Tensor, device: torch.device) -> None:
         self.dataset: Any = loader.dataset
         self.batch_size = loader.batch_size
-        self._batches: Any = loader.batch_sampler
+        # A loader of positions draws from torch's generator what the loader of images would.
+        self._batches: DataLoader[Any] = DataLoader(
+            range(len(features)),  # type: ignore[arg-type]
+            batch_sampler=loader.batch_sampler,
+            collate_fn=torch.tensor,
+        )
         self._features = features.to(device)
         data: Any = self.dataset.data_source  # type: ignore[attr-defined]
         self._labels = torch.tensor([item.label for item in data], device=device)
@@ -39,15 +44,14 @@ class FeatureLoader:
         return len(self._batches)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for chosen in self._batches:
-            index = torch.tensor(chosen)
+        for index in self._batches:
             there = index.to(self._features.device)
             views = self._features.shape[1]
-            view = torch.randint(views, (len(chosen),)) if views > 1 else torch.zeros_like(index)
+            view = torch.randint(views, (len(index),)) if views > 1 else torch.zeros_like(index)
             yield {
                 "img": self._features[there, view.to(there.device)],
                 "label": self._labels[there],
                 "domain": self._domains[index],
                 "index": index,
-                "impath": [self._paths[place] for place in chosen],
+                "impath": [self._paths[place] for place in index.tolist()],
             }
