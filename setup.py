@@ -10,6 +10,7 @@ CORE = [
     "torch>=2.4",
     "torchvision>=0.19",
     "open_clip_torch>=2.30",
+    "timm>=1.0.17",  # open_clip needs it; the WordNet ids of ImageNet's classes come from it
     "yacs>=0.1.8",
     "tabulate>=0.9",
     "scikit-learn>=1.3",
@@ -32,5 +33,5 @@ setup(
     package_dir={"lamm_trainers": "trainers"},
     package_data={"lamm.clip.tiny": ["*.safetensors", "*.json"], "lamm": ["py.typed"]},
     install_requires=CORE,
-    extras_require={"plots": PLOTS, "test": TEST, "dev": [*TEST, "ruff>=0.6", "mypy>=1.11"]},
+    extras_require={"plots": PLOTS, "drive": ["gdown>=5"], "test": TEST, "dev": [*TEST, "ruff>=0.6", "mypy>=1.11"]},
 )

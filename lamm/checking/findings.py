@@ -1,0 +1,93 @@
+"""What a check finds: faults, which spoil results or stop a run, and notes, which one should know of."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+SHOWN_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a check found.
+
+    Attributes:
+        text: what is wrong and where, in one line.
+        is_fault: whether it is a fault; else it is a note.
+    """
+
+    text: str
+    is_fault: bool = True
+
+
+class State(Enum):
+    """How much of a data set is there."""
+
+    WHOLE = "whole"
+    FAULTY = "faulty"
+    PARTIAL = "partial"
+    ABSENT = "absent"
+
+
+@dataclass
+class Report:
+    """All that a check says of one data set.
+
+    Attributes:
+        name: on the command line.
+        title: as people call it.
+        place: its folder or file.
+        state: see `State`.
+        sizes: images in train, val and test; None where no split could be read.
+        expected_sizes: as published; None where nothing is.
+        classes: number of classes; 0 where no split could be read.
+        expected_classes: as published; 0 where nothing is.
+        decoded: images that were decoded; 0 with `--quick`.
+        findings: faults first.
+        to_get: what is missing and where it is to be had, lines of text.
+    """
+
+    name: str
+    title: str
+    place: str
+    state: State = State.ABSENT
+    sizes: tuple[int, int, int] | None = None
+    expected_sizes: tuple[int, int, int] | None = None
+    classes: int = 0
+    expected_classes: int = 0
+    decoded: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    to_get: list[str] = field(default_factory=list)
+
+    @property
+    def faults(self) -> list[Finding]:
+        """The findings that are faults."""
+        return [finding for finding in self.findings if finding.is_fault]
+
+    @property
+    def notes(self) -> list[Finding]:
+        """The findings that are none."""
+        return [finding for finding in self.findings if not finding.is_fault]
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        """Add findings."""
+        self.findings += findings
+
+
+def note(text: str) -> Finding:
+    """A finding that is no fault."""
+    return Finding(text, is_fault=False)
+
+
+def listed(what: str, examples: Sequence[str], is_fault: bool = True) -> Iterator[Finding]:
+    """A finding about several things of a kind: `what`, their number, and the first few of them.
+
+    Args:
+        what: the things, in the plural.
+        examples: all of them; nothing is found where there are none.
+        is_fault: see `Finding`.
+    """
+    if examples:
+        shown = "; ".join(examples[:SHOWN_EXAMPLES])
+        more = f"; and {len(examples) - SHOWN_EXAMPLES:,} more" if len(examples) > SHOWN_EXAMPLES else ""
+        yield Finding(f"{what} ({len(examples):,}): {shown}{more}", is_fault)

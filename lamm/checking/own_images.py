@@ -1,0 +1,151 @@
+"""Someone's own images as a check sees them: read as far as they can be, with all that is wrong."""
+
+import json
+import os
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from lamm.checking.findings import Finding, listed, note
+from lamm.checking.image_tree import files_below
+from lamm.datasets.csv_list import in_order
+from lamm.datasets.image_table import JSONL_SUFFIXES, TableRow, _csv_records, _json_records, _row
+from lamm.datasets.listing import image_names, images_below, is_image_name
+from lamm.datasets.own_folder import ImageFolder
+from lamm.datasets.pretty_names import pretty_names
+from lamm.datasets.splits import PARTS
+from lamm.errors import DataError
+
+
+class OwnImage(NamedTuple):
+    """An image file, its class (folder or label), and its part ("" where nothing says)."""
+
+    file: str
+    label: str
+    part: str
+
+
+@dataclass
+class OwnImages:
+    """All images, the classes in the order of their labels, better names for some of them, and what is wrong."""
+
+    images: list[OwnImage] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def sizes(self) -> tuple[int, int, int] | None:
+        """Images in train, val and test; None where the first run will split them."""
+        if not any(image.part for image in self.images):
+            return None
+        train, val, test = (sum(image.part == part for image in self.images) for part in PARTS)
+        return train, val, test
+
+
+def images_of_folder(folder: Path) -> OwnImages:
+    """The images of a folder with a folder for each class, perhaps within train, val and test."""
+    found = OwnImages()
+    dataset = ImageFolder.__new__(ImageFolder)
+    dataset.locate(folder)
+    try:
+        places = dataset._part_folders()
+    except DataError as error:
+        found.findings.append(Finding(str(error)))
+        places = {"train": ""}
+    is_split = any(places.values())
+    empty, loose = [], []
+    for part, place in places.items():
+        loose += [f"{place}{name}" for name in image_names(folder / place)]
+        for name in dataset._folders_in(place):
+            below = images_below(folder / place / name)
+            empty += [] if below else [f"{place}{name}"]
+            found.images += [
+                OwnImage(str(folder / place / name / path), name, part if is_split else "") for path in below
+            ]
+    found.classes = sorted({image.label for image in found.images})
+    found.names = _names(folder, found)
+    found.findings += listed("folders without an image, which are no classes", empty, is_fault=False)
+    found.findings += listed("images outside of class folders, so nothing uses them", loose, is_fault=False)
+    tops = [f"{place}{name}" for place in places.values() for name in dataset._folders_in(place)]
+    others = [path for path in files_below(folder, tops) if not is_image_name(path)]
+    found.findings += listed("files in class folders that are no images", others, is_fault=False)
+    found.findings += _split_findings(found, folder / dataset.own_split_file)
+    return found
+
+
+def images_of_table(file: Path) -> OwnImages:
+    """The images of a CSV or JSONL file; rows that can't be read are findings."""
+    rows, broken = _rows(file)
+    found = OwnImages(findings=broken)
+    found.images = [OwnImage(os.path.normpath(file.parent / row.path), row.label, row.split) for row in rows]
+    found.classes = in_order({row.label for row in rows})
+    found.names = _names(file.parent, found)
+    lines: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        lines[row.path].append(str(row.line))
+    twice = [f"{path} (lines {', '.join(numbers)})" for path, numbers in lines.items() if len(numbers) > 1]
+    found.findings += listed(f"{file.name}: images listed more than once", twice)
+    missing = [f"{row.path} (line {row.line})" for row in rows if not (file.parent / row.path).is_file()]
+    found.findings += listed(f"{file.name}: images missing", missing)
+    without = [str(row.line) for row in rows if not row.split]
+    if len(without) < len(rows):
+        found.findings += listed(f"{file.name}: lines without a split, while others have one", without)
+    found.findings += _split_findings(found, file.parent / f"split_lamm_{file.stem}.json")
+    return found
+
+
+def _rows(file: Path) -> tuple[list[TableRow], list[Finding]]:
+    """The readable rows of a table."""
+    is_json = file.suffix.lower() in JSONL_SUFFIXES
+    rows: list[TableRow] = []
+    broken: list[str] = []
+    findings: list[Finding] = []
+    try:
+        for line, record in (_json_records if is_json else _csv_records)(file):
+            try:
+                rows.append(_row(record, line, file))
+            except DataError as error:
+                broken.append(str(error).removeprefix(f"{file}, "))
+    except DataError as error:  # from here on it can't be read
+        findings.append(Finding(str(error)))
+    findings += listed(f"{file.name}: broken rows", broken)
+    if not rows:
+        findings.append(Finding(f"{file.name} lists no image"))
+    return rows, findings
+
+
+def _names(folder: Path, found: OwnImages) -> dict[str, str]:
+    try:
+        names = pretty_names(folder, found.classes)
+    except DataError as error:
+        found.findings.append(Finding(str(error)))
+        return {}
+    same = [f'"{name}"' for name, count in Counter(names.values()).items() if count > 1]
+    found.findings += listed("class names that two classes share", same)
+    return names
+
+
+def _split_findings(found: OwnImages, kept: Path) -> list[Finding]:
+    """What there is to say of train, val and test."""
+    if found.sizes is None:
+        return [_note_of_kept_split(kept)]
+    labels = {part: {image.label for image in found.images if image.part == part} for part in PARTS}
+    strangers = sorted((labels["val"] | labels["test"]) - labels["train"])
+    findings = list(listed("classes without an image to train on", strangers))
+    if not labels["test"]:
+        other = "the validation images are the test images" if labels["val"] else "the first run splits them"
+        findings.append(note(f"there are no test images: {other}"))
+    return findings
+
+
+def _note_of_kept_split(kept: Path) -> Finding:
+    try:
+        content = json.loads(kept.read_bytes())
+        sizes = " / ".join(f"{len(content[part]):,}" for part in PARTS)
+    except FileNotFoundError:
+        return note("no split is given: the first run tests on a fifth of each class and trains on the rest")
+    except (OSError, ValueError, KeyError, TypeError):
+        return Finding(f"{kept.name}, which keeps the split, is damaged; remove it to split anew")
+    return note(f"{kept.name} keeps the split of an earlier run: {sizes} images in train / val / test")

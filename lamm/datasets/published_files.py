@@ -1,0 +1,134 @@
+"""What a data set's folder is made of, and the files that people publish it in.
+
+`lamm.datasets.sources` is the catalogue made of these. Nothing here reads or fetches anything.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+DRIVE_URL = "https://drive.google.com/file/d/{}/view"
+
+
+class Need(Enum):
+    """What a part of a data set's folder is for."""
+
+    REQUIRED = "required"
+    SPLIT = "published split"
+    LISTS = "for a split of our own where the published one is absent"
+    SORTING = "says which class each image is of, where a published archive has no class folders"
+    EXTRA = "comes along, nothing here reads it"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file or folder of a data set's folder.
+
+    Attributes:
+        target: where it goes, a POSIX path relative to the data set's folder.
+        need: what it is for.
+        inner: what it is called in archives: the end of a folder's or file's path there. Default: `target`.
+        holds: what a folder must hold to be this part, relative to it; tells data sets with equal folder names apart.
+        images: the least number of images in it and all folders below it; 0 for files and lists.
+        folders: the least number of folders below it that hold images; 0 where images lie in it directly.
+        size: of a file, in bytes; 0 is unknown.
+        sha256: of a file; "" is unknown.
+    """
+
+    target: str
+    need: Need = Need.REQUIRED
+    inner: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
+    images: int = 0
+    folders: int = 0
+    size: int = 0
+    sha256: str = ""
+
+    @property
+    def names_in_archives(self) -> tuple[str, ...]:
+        """`inner`, or the default."""
+        return self.inner or (self.target,)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder, with images or lists in it."""
+        return bool(self.images or self.holds)
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A file that someone publishes, with some of a data set's parts in it.
+
+    Attributes:
+        name: its file name.
+        gives: targets of the parts that it holds.
+        urls: direct links, the most reliable first; none where it takes a browser or an account.
+        md5: of the file; "" is unknown.
+        bytes_about: its size, to be shown and to plan with, never checked; 0 is unknown.
+        drive_id: its id on Google Drive.
+        trouble: what stands in the way of getting it, in one sentence.
+    """
+
+    name: str
+    gives: tuple[str, ...]
+    urls: tuple[str, ...] = ()
+    md5: str = ""
+    bytes_about: int = 0
+    drive_id: str = ""
+    trouble: str = ""
+
+    @property
+    def where(self) -> str:
+        """The link to open in a browser; "" where the data set's page is all there is."""
+        return self.urls[0] if self.urls else DRIVE_URL.format(self.drive_id) if self.drive_id else ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set: its page, the parts of its folder, and the published files.
+
+    Attributes:
+        name: on the command line.
+        title: as people call it.
+        folder: under the data root.
+        page: where it is described.
+        parts: what belongs in the folder, the images first.
+        files: what to get.
+        notes: what else one should know, a sentence each.
+        unused: patterns (as in `fnmatch`) of files in the image folders that come along and that no split names.
+    """
+
+    name: str
+    title: str
+    folder: str
+    page: str
+    parts: tuple[Part, ...]
+    files: tuple[PublishedFile, ...]
+    notes: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+
+    def part(self, target: str) -> Part:
+        """The part with this target.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return {part.target: part for part in self.parts}[target]
+
+    @property
+    def image_parts(self) -> list[Part]:
+        """The folders that hold images."""
+        return [part for part in self.parts if part.images]
+
+    def files_with(self, target: str) -> list[PublishedFile]:
+        """The published files that hold a part; any one of them will do."""
+        return [file for file in self.files if target in file.gives]
+
+
+def split_part(target: str, size: int = 0, sha256: str = "") -> Part:
+    """The published split file."""
+    return Part(target, Need.SPLIT, size=size, sha256=sha256)
+
+
+def split_on_drive(target: str, drive_id: str) -> PublishedFile:
+    """The published split file, as the benchmark's authors keep it on Google Drive."""
+    return PublishedFile(target, (target,), drive_id=drive_id)

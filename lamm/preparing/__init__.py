@@ -1,0 +1,1 @@
+"""Laying out a benchmark data set from its original archives: safe unpacking, downloads, nothing overwritten."""

@@ -1,0 +1,176 @@
+"""The files in an archive, one after another, whatever its format; a dangerous or damaged archive is an error.
+
+Tar archives (plain, gzip, bzip2, xz) are read once from front to back, so that those of 100 GB need no second copy,
+and to their very end, so that a check sum there is checked.
+"""
+
+import bz2
+import gzip
+import lzma
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from lamm.errors import DataError
+from lamm.preparing.safe_paths import clean_path
+
+BROKEN = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError, struct.error,
+    NotImplementedError, RuntimeError, ValueError, IndexError,
+)  # fmt: skip
+COMPRESSED: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (
+    (b"\x1f\x8b", lambda file: gzip.GzipFile(fileobj=file)),
+    (b"BZh", bz2.BZ2File),
+    (b"\xfd7zXZ\x00", lzma.LZMAFile),
+)
+_TAR_BLOCK = 512
+_AT_ONCE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file in an archive: its path there (POSIX, clean, relative), its size in bytes, and its content.
+
+    `content` may be read until the next entry is asked for.
+    """
+
+    path: str
+    size: int
+    content: IO[bytes]
+
+
+def entries(archive: Path, progress: Callable[[int], object] = lambda place: None) -> Iterator[Entry]:
+    """Every file of the archive, in the order that they are stored in.
+
+    Args:
+        archive: the file.
+        progress: told how many bytes of it have been passed, after each entry.
+
+    Raises:
+        DataError: it is no archive, is damaged or cut off, or holds an entry that could do harm: a path out of the
+            folder it is unpacked to, a link, a device.
+    """
+    with open(archive, "rb") as file:
+        for entry in entries_of_stream(file, archive.name):
+            yield entry
+            progress(file.tell())
+
+
+def entries_of_stream(file: Any, name: str) -> Iterator[Entry]:
+    """Like `entries`, of an open file or of an archive within an archive.
+
+    Args:
+        file: readable, with `peek`; a zip archive needs `seek` too.
+        name: for messages.
+    """
+    start = file.peek(_TAR_BLOCK)[:_TAR_BLOCK]
+    with damage_told(name):
+        if start.startswith(b"PK") and zipfile.is_zipfile(file):
+            yield from _zip_entries(file, name)
+        elif start.startswith(b"PK"):
+            raise DataError(f"{name} is cut off: a zip archive without its list of contents; fetch it again")
+        elif any(start.startswith(magic) for magic, _ in COMPRESSED):
+            opened = next(opener for magic, opener in COMPRESSED if start.startswith(magic))
+            yield from _tar_entries(opened(file), name)
+        elif _begins_like_tar(start):
+            yield from _tar_entries(file, name)
+        else:
+            raise DataError(f"{name} is no archive: {_what_it_is(start)}; fetch it again")
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file begins like an archive."""
+    with open(path, "rb") as file:
+        start = file.read(_TAR_BLOCK)
+    return start.startswith((b"PK", *(magic for magic, _ in COMPRESSED))) or _begins_like_tar(start)
+
+
+@contextmanager
+def damage_told(name: str) -> Iterator[None]:
+    """Turn whatever reading a damaged archive trips over into a DataError of one line.
+
+    It belongs around every read of an entry's content too.
+    """
+    try:
+        yield
+    except BROKEN as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{name} is damaged or cut off ({reason}); fetch it again") from None
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise DataError(f"{name} is damaged or cut off ({error}); fetch it again") from None
+
+
+def _tar_entries(file: Any, name: str) -> Iterator[Entry]:
+    if not hasattr(tarfile, "data_filter"):
+        raise DataError("this Python can't unpack tar archives safely; use Python 3.10.12, 3.11.4, 3.12 or later")
+    with tarfile.open(fileobj=file, mode="r|", bufsize=_AT_ONCE, tarinfo=_StrictMember) as tar:
+        while (member := tar.next()) is not None:
+            tar.members = []  # type: ignore[attr-defined]  # else it keeps a million of them
+            path = clean_path(member.name, name)
+            if member.isdir():
+                continue
+            if not member.isreg():
+                kind = "a link" if member.issym() or member.islnk() else "a device"
+                raise DataError(f"{name} holds {kind}, {member.name!r}; it is not unpacked")
+            try:
+                tarfile.data_filter(member, "/unpacked")
+            except tarfile.FilterError as error:
+                raise DataError(f"{name} is not unpacked: {error}") from None
+            content = tar.extractfile(member)
+            if content is None:
+                raise tarfile.ReadError(f"no content of {member.name!r}")
+            yield Entry(path, member.size, content)
+    while file.read(_AT_ONCE):
+        pass
+
+
+class _StrictMember(tarfile.TarInfo):
+    """`tarfile` takes a damaged header for the end of the archive; here it is an error."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> "_StrictMember":
+        try:
+            return super().fromtarfile(tarfile_)
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+            raise tarfile.ReadError(str(error)) from None
+
+
+def _zip_entries(file: Any, name: str) -> Iterator[Entry]:
+    with zipfile.ZipFile(file) as archive:
+        members = [(clean_path(info.orig_filename, name), info) for info in archive.infolist()]
+        for _, info in members:
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                what = "a link" if kind == stat.S_IFLNK else "a device"
+                raise DataError(f"{name} holds {what}, {info.filename!r}; it is not unpacked")
+            if info.flag_bits & 1:
+                raise DataError(f"{name} is encrypted; unpack it with its password, and give an archive without one")
+        for path, info in members:
+            if not info.is_dir():
+                with archive.open(info) as content:
+                    yield Entry(path, info.file_size, content)
+
+
+def _begins_like_tar(start: bytes) -> bool:
+    try:
+        tarfile.TarInfo.frombuf(start, tarfile.ENCODING, "surrogateescape")
+    except tarfile.TarError:
+        return False
+    return True
+
+
+def _what_it_is(start: bytes) -> str:
+    if not start:
+        return "the file is empty"
+    if start.lstrip()[:1] == b"<":
+        return "it is a web page, so the download led to a page instead of the file"
+    return "neither tar nor zip"

@@ -1,0 +1,147 @@
+"""Someone's own images: tiny classes, corrupt images, odd names, and what a run would stop at."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from checked_data import texts
+from PIL import Image
+
+from lamm.checking.findings import State
+from lamm.checking.own_data_check import check_own_data
+
+
+def photo(file: Path, shade: int = 0) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8), (shade, 0, 0)).save(file)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Three classes of five photos."""
+    for name in ("Äpfel & Birnen", "red car", "dog"):
+        for number in range(5):
+            photo(tmp_path / "photos" / name / f"{number}.jpg", number)
+    return tmp_path / "photos"
+
+
+def test_a_folder_of_classes_is_whole(photos: Path) -> None:
+    report = check_own_data("folder", photos)
+    assert (report.state, report.classes, report.decoded, report.faults) == (State.WHOLE, 3, 15, [])
+    assert texts(report) == [
+        "note: no split is given: the first run tests on a fifth of each class and trains on the rest",
+        "note: 15 images in 3 classes",
+    ]
+
+
+def test_nothing_is_written_into_the_folder(photos: Path) -> None:
+    before = sorted(photos.rglob("*"))
+    check_own_data("folder", photos)
+    assert sorted(photos.rglob("*")) == before
+
+
+def test_everything_odd_about_a_folder_is_told_at_once(photos: Path) -> None:
+    photo(photos / "tiny" / "1.jpg")
+    photo(photos / "loose.jpg")
+    photo(photos / "n01440764" / "1.jpg")
+    photo(photos / "42" / "1.jpg")
+    photo(photos / "BlueCar" / "1.jpg")
+    photo(photos / "red_car" / "1.jpg")
+    (photos / "empty").mkdir()
+    (photos / "dog" / "0.jpg").write_bytes((photos / "dog" / "0.jpg").read_bytes()[:-10])
+    (photos / "dog" / "notes.doc").write_text("x", encoding="utf-8")
+    report = check_own_data("folder", photos)
+    assert report.state is State.FAULTY
+    found = texts(report)
+    for expected in (
+        r"fault: images damaged or cut off \(1\): dog/0\.jpg",
+        r'note: classes with fewer than 3 images \(5\): "42" \(1\); ',
+        r"note: folders without an image, which are no classes \(1\): empty",
+        r"note: images outside of class folders, so nothing uses them \(1\): loose\.jpg",
+        r"note: files in class folders that are no images \(1\): dog/notes\.doc",
+        r'note: class names that are WordNet ids, .* \(1\): "n01440764"',
+        r'note: class names of digits only, .* \(1\): "42"',
+        r'note: class names of words run together \(CamelCase\) \(1\): "BlueCar"',
+        r'note: class names with underscores, .* \(1\): "red_car"',
+        r'note: pairs of class names that are the same to CLIP \(1\): "red car" and "red_car"',
+    ):
+        assert any(re.match(expected, text) for text in found), (expected, found)
+
+
+def test_folders_of_train_and_test(photos: Path, tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            for number in range(3):
+                photo(tmp_path / "split" / part / name / f"{number}.jpg")
+    photo(tmp_path / "split" / "test" / "stranger" / "1.jpg")
+    report = check_own_data("folder", tmp_path / "split")
+    assert report.sizes == (6, 0, 7)
+    assert "fault: classes without an image to train on (1): stranger" in texts(report)
+
+
+def test_one_class_is_a_fault(tmp_path: Path) -> None:
+    photo(tmp_path / "photos" / "dog" / "1.jpg")
+    assert "fault: a classifier needs two classes or more" in texts(check_own_data("folder", tmp_path / "photos"))
+
+
+def test_a_broken_classnames_file_is_a_fault(photos: Path) -> None:
+    (photos / "classnames.txt").write_text("cow\ta cow\n", encoding="utf-8")
+    assert any("expected a class, a tab and its name" in text for text in texts(check_own_data("folder", photos)))
+
+
+def test_the_kept_split_is_told(photos: Path) -> None:
+    kept = photos / "split_lamm_folder.json"
+    kept.write_text(json.dumps({"train": ["a"] * 10, "val": [], "test": ["b"] * 5}), encoding="utf-8")
+    note = "note: split_lamm_folder.json keeps the split of an earlier run: 10 / 0 / 5 images in train / val / test"
+    assert note in texts(check_own_data("folder", photos))
+    kept.write_text("{", encoding="utf-8")
+    assert any("is damaged; remove it to split anew" in text for text in texts(check_own_data("folder", photos)))
+
+
+def write_table(folder: Path, *rows: str) -> Path:
+    file = folder / "photos.csv"
+    file.write_text("\n".join(["path,label,split", *rows]), encoding="utf-8")
+    return file
+
+
+def test_a_table_is_whole(photos: Path) -> None:
+    rows = [
+        f"{name}/{number}.jpg,{name},{'test' if number == 4 else 'train'}"
+        for name in ("dog", "red car")
+        for number in range(5)
+    ]
+    report = check_own_data("csv", write_table(photos, *rows))
+    assert (report.state, report.sizes, report.classes, report.decoded) == (State.WHOLE, (8, 0, 2), 2, 10)
+
+
+def test_every_broken_row_of_a_table_is_told(photos: Path) -> None:
+    (photos / "dog" / "2.jpg").write_text("no image", encoding="utf-8")
+    file = write_table(
+        photos,
+        "dog/0.jpg,dog,train", "dog/1.jpg,,train", "dog/2.jpg,dog,train", "dog/3.jpg,dog,sometimes",
+        "gone.jpg,dog,train", "red car/0.jpg,red car,test", "red car/1.jpg,red car,", "dog/0.jpg,dog,test",
+    )  # fmt: skip
+    found = texts(check_own_data("csv", file))
+    for expected in (
+        r'fault: photos\.csv: broken rows \(2\): line 3: no label.*; line 5: the split "sometimes"',
+        r"fault: photos\.csv: images listed more than once \(1\): dog/0\.jpg \(lines 2, 9\)",
+        r"fault: photos\.csv: images missing \(1\): gone\.jpg \(line 6\)",
+        r"fault: photos\.csv: lines without a split, while others have one \(1\): 8",
+        r"fault: classes without an image to train on \(1\): red car",
+        r"fault: files that are called images and are none \(1\): dog/2\.jpg",
+    ):
+        assert any(re.match(expected, text) for text in found), (expected, found)
+
+
+def test_a_table_without_its_columns_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("a,b\n1,2\n", encoding="utf-8")
+    report = check_own_data("csv", file)
+    assert report.state is State.FAULTY
+    assert any("has no column path" in text for text in texts(report))
+
+
+def test_a_place_where_nothing_is(tmp_path: Path) -> None:
+    assert check_own_data("folder", tmp_path / "gone").state is State.ABSENT
+    assert check_own_data("csv", tmp_path / "gone.csv").state is State.ABSENT

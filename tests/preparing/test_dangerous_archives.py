@@ -1,0 +1,141 @@
+"""Archives that could do harm are refused in one line, and leave nothing behind."""
+
+import io
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from dataset_archives import classes_of_photos, jpeg, tar, zipped
+from small_sources import small_source
+
+from lamm.errors import DataError
+from lamm.preparing.preparation import Preparation
+from lamm.preparing.safe_paths import clean_path
+
+GOOD = classes_of_photos("2750/{name}/{name}_{}.jpg", ["AnnualCrop", "Forest"])
+EVIL_NAMES = {
+    "/2750/Forest/evil.jpg": "has an absolute path",
+    "2750/../../../evil.jpg": "leads out of the folder",
+    "2750/Forest/../../../../evil.jpg": "leads out of the folder",
+    "C:/2750/evil.jpg": "has an absolute path",
+    "2750\\..\\..\\evil.jpg": "holds a character",
+}
+
+
+def refused(archive: Path, tmp_path: Path, match: str) -> None:
+    """The archive is refused with one line, and nothing is on the disk that was not."""
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(DataError, match=match) as caught:
+        Preparation(small_source("eurosat"), tmp_path / "data").run([archive])
+    assert "\n" not in str(caught.value)
+    after = sorted(path for path in tmp_path.rglob("*") if path != tmp_path / "data")
+    assert after == before
+
+
+@pytest.mark.parametrize(("name", "reason"), EVIL_NAMES.items())
+@pytest.mark.parametrize("pack", [tar, zipped])
+def test_a_path_that_leaves_the_folder(
+    name: str, reason: str, pack: Callable[[dict[str, bytes]], bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "EuroSAT").write_bytes(pack({**GOOD, name: b"evil"}))
+    refused(tmp_path / "EuroSAT", tmp_path, reason)
+
+
+def tar_with(member: tarfile.TarInfo) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, content in GOOD.items():
+            good = tarfile.TarInfo(name)
+            good.size = len(content)
+            archive.addfile(good, io.BytesIO(content))
+        archive.addfile(member)
+    return out.getvalue()
+
+
+def member(kind: bytes, target: str = "") -> tarfile.TarInfo:
+    made = tarfile.TarInfo("2750/Forest/evil.jpg")
+    made.type, made.linkname = kind, target
+    return made
+
+
+@pytest.mark.parametrize(
+    ("made", "what"),
+    [
+        (member(tarfile.SYMTYPE, "/etc/passwd"), "a link"),
+        (member(tarfile.SYMTYPE, "Forest_1.jpg"), "a link"),
+        (member(tarfile.LNKTYPE, "../../../etc/passwd"), "a link"),
+        (member(tarfile.CHRTYPE), "a device"),
+        (member(tarfile.BLKTYPE), "a device"),
+        (member(tarfile.FIFOTYPE), "a device"),
+    ],
+)
+def test_links_and_devices_in_a_tar_archive(made: tarfile.TarInfo, what: str, tmp_path: Path) -> None:
+    (tmp_path / "EuroSAT.tar").write_bytes(tar_with(made))
+    refused(tmp_path / "EuroSAT.tar", tmp_path, f"EuroSAT.tar holds {what}, '2750/Forest/evil.jpg'")
+
+
+def test_a_link_in_a_zip_archive(tmp_path: Path) -> None:
+    link = zipfile.ZipInfo("2750/Forest/evil.jpg")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "EuroSAT.zip", "w") as archive:
+        for name, content in GOOD.items():
+            archive.writestr(name, content)
+        archive.writestr(link, "/etc/passwd")
+    refused(tmp_path / "EuroSAT.zip", tmp_path, r"EuroSAT\.zip holds a link")
+
+
+def test_an_evil_path_in_an_archive_within_an_archive(tmp_path: Path) -> None:
+    inner = tar({"101_ObjectCategories/accordion/image_0001.jpg": jpeg(), "../../evil.jpg": b"evil"}, "w:gz")
+    file = tmp_path / "caltech-101.zip"
+    file.write_bytes(zipped({"caltech-101/101_ObjectCategories.tar.gz": inner}))
+    with pytest.raises(DataError, match=r"101_ObjectCategories\.tar\.gz is refused: its entry '\.\./\.\./evil\.jpg'"):
+        Preparation(small_source("caltech101"), tmp_path / "data").run([file])
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["caltech-101.zip", "data"]
+
+
+def test_a_bomb_is_stopped_by_its_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lamm.preparing.unpacking._SMALL", 10**5)
+    file = tmp_path / "EuroSAT.zip"
+    file.write_bytes(zipped({**GOOD, "2750/Forest/bomb.jpg": bytes(10**7)}))
+    refused(file, tmp_path, "unpacks to more than 200 times its own size")
+
+
+def test_a_bomb_is_stopped_before_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lamm.preparing.unpacking.LEAST_FREE_BYTES", 10**18)
+    file = tmp_path / "EuroSAT.zip"
+    file.write_bytes(zipped(GOOD))
+    refused(file, tmp_path, r"no space for what EuroSAT\.zip holds: [\d,]+ bytes are free")
+
+
+def test_the_same_file_twice(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "EuroSAT.zip", "w") as archive:
+        archive.writestr("2750/Forest/Forest_1.jpg", jpeg(1))
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("2750/Forest/Forest_1.jpg", jpeg(2))
+    refused(tmp_path / "EuroSAT.zip", tmp_path, r"holds '2750/Forest/Forest_1\.jpg' twice")
+
+
+def test_an_encrypted_archive(tmp_path: Path) -> None:
+    content = bytearray(zipped({"2750/Forest/Forest_1.jpg": jpeg()}))
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    content[6] |= 1
+    (tmp_path / "EuroSAT.zip").write_bytes(content)
+    refused(tmp_path / "EuroSAT.zip", tmp_path, "is encrypted")
+
+
+def test_a_python_without_the_data_filter_says_which_one_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(tarfile, "data_filter")
+    (tmp_path / "EuroSAT.tar").write_bytes(tar(GOOD))
+    refused(tmp_path / "EuroSAT.tar", tmp_path, r"use Python 3\.10\.12, 3\.11\.4, 3\.12 or later")
+
+
+def test_clean_paths_lose_only_dots_and_doubled_slashes() -> None:
+    assert clean_path("./a//b/./c d.jpg", "x.tar") == "a/b/c d.jpg"
+    assert clean_path("a/..b/c..jpg", "x.tar") == "a/..b/c..jpg"
+    with pytest.raises(DataError, match="holds a character"):
+        clean_path("a\0b", "x.tar")

@@ -1,0 +1,79 @@
+"""The hidden folder that a data set is prepared in: one process at a time, and gone afterwards."""
+
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from dataset_archives import write_archives
+from small_sources import small_source
+
+from lamm.preparing.preparation import Preparation
+from lamm.preparing.work_folder import DOWNLOADS, NAME, UNPACKED, work_folder
+
+HOLDING = """
+import sys, time
+from pathlib import Path
+from lamm.preparing.work_folder import work_folder
+with work_folder(Path(sys.argv[1])) as work:
+    print("locked", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+def test_it_is_gone_afterwards_and_so_is_an_empty_data_set_folder(tmp_path: Path) -> None:
+    with work_folder(tmp_path / "data" / "toy") as work:
+        assert (work / UNPACKED).is_dir()
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_it_is_gone_after_an_error_too(tmp_path: Path) -> None:
+    def stopped() -> None:
+        with work_folder(tmp_path / "toy") as work:
+            (work / UNPACKED / "half").write_text("half", encoding="utf-8")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert not (tmp_path / "toy").exists()
+
+
+def test_half_a_download_is_kept(tmp_path: Path) -> None:
+    with work_folder(tmp_path / "toy") as work:
+        (work / DOWNLOADS / "a.zip.part").write_text("half", encoding="utf-8")
+    assert (tmp_path / "toy" / NAME / DOWNLOADS / "a.zip.part").exists()
+
+
+def test_a_second_process_waits_for_the_first(tmp_path: Path, log_lines: list[str]) -> None:
+    line = [sys.executable, "-c", HOLDING, str(tmp_path / "toy"), "1"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "locked\n"
+        started = time.monotonic()
+        with work_folder(tmp_path / "toy"):
+            assert time.monotonic() - started > 0.5
+    assert log_lines == [f"another run is preparing {tmp_path / 'toy'}: waiting until it has ended"]
+    assert not (tmp_path / "toy").exists()
+
+
+def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
+    line = [sys.executable, "-c", HOLDING, str(tmp_path / "toy"), "60"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        other.kill()
+    assert (tmp_path / "toy" / NAME).is_dir()
+    with work_folder(tmp_path / "toy"):
+        pass
+    assert not (tmp_path / "toy").exists()
+
+
+def test_runs_at_the_same_time_end_with_one_whole_data_set(tmp_path: Path) -> None:
+    archives = write_archives("eurosat", tmp_path / "archives")
+    preparations = [Preparation(small_source("eurosat"), tmp_path / "data") for _ in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(lambda preparation: preparation.run([archives]), preparations)) == [[]] * 6
+    assert sorted(path.name for path in (tmp_path / "data" / "eurosat").iterdir()) == ["2750"]
+    assert len(list((tmp_path / "data").rglob("*.jpg"))) == 8
