@@ -10,7 +10,7 @@ from typing import NamedTuple
 from lamm.checking.findings import Finding, listed, note
 from lamm.checking.image_tree import files_below
 from lamm.datasets.csv_list import in_order
-from lamm.datasets.image_table import JSONL_SUFFIXES, TableRow, _csv_records, _json_records, _row
+from lamm.datasets.image_table import JSONL_SUFFIXES, TableRow, csv_records, json_records, table_row
 from lamm.datasets.listing import image_names, images_below, is_image_name
 from lamm.datasets.own_folder import ImageFolder
 from lamm.datasets.pretty_names import pretty_names
@@ -50,7 +50,7 @@ def images_of_folder(folder: Path) -> OwnImages:
     dataset = ImageFolder.__new__(ImageFolder)
     dataset.locate(folder)
     try:
-        places = dataset._part_folders()
+        places = dataset.part_folders()
     except DataError as error:
         found.findings.append(Finding(str(error)))
         places = {"train": ""}
@@ -58,7 +58,7 @@ def images_of_folder(folder: Path) -> OwnImages:
     empty, loose = [], []
     for part, place in places.items():
         loose += [f"{place}{name}" for name in image_names(folder / place)]
-        for name in dataset._folders_in(place):
+        for name in dataset.folders_in(place):
             below = images_below(folder / place / name)
             empty += [] if below else [f"{place}{name}"]
             found.images += [
@@ -68,7 +68,7 @@ def images_of_folder(folder: Path) -> OwnImages:
     found.names = _names(folder, found)
     found.findings += listed("folders without an image, which are no classes", empty, is_fault=False)
     found.findings += listed("images outside of class folders, so nothing uses them", loose, is_fault=False)
-    tops = [f"{place}{name}" for place in places.values() for name in dataset._folders_in(place)]
+    tops = [f"{place}{name}" for place in places.values() for name in dataset.folders_in(place)]
     others = [path for path in files_below(folder, tops) if not is_image_name(path)]
     found.findings += listed("files in class folders that are no images", others, is_fault=False)
     found.findings += _split_findings(found, folder / dataset.own_split_file)
@@ -103,9 +103,9 @@ def _rows(file: Path) -> tuple[list[TableRow], list[Finding]]:
     broken: list[str] = []
     findings: list[Finding] = []
     try:
-        for line, record in (_json_records if is_json else _csv_records)(file):
+        for line, record in (json_records if is_json else csv_records)(file):
             try:
-                rows.append(_row(record, line, file))
+                rows.append(table_row(record, line, file))
             except DataError as error:
                 broken.append(str(error).removeprefix(f"{file}, "))
     except DataError as error:  # from here on it can't be read

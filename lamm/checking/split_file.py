@@ -7,7 +7,7 @@ from typing import Any
 
 from lamm.checking.findings import Finding, listed
 from lamm.datasets.published_files import Part
-from lamm.datasets.splits import PARTS, Split, SplitItem, _read_label, _read_name, _read_path
+from lamm.datasets.splits import PARTS, Split, SplitItem, checked_item
 from lamm.errors import DataError
 from lamm.files import sha256_of_file
 
@@ -36,7 +36,7 @@ def read_as_far_as_possible(file: Path) -> tuple[Split | None, list[Finding]]:
             continue
         for position, entry in enumerate(entries):
             try:
-                parts[part].append(_read_entry(entry, f"{part}[{position}]"))
+                parts[part].append(checked_item(entry, f"{part}[{position}]"))
             except DataError as error:
                 broken.append(str(error))
     return Split(**parts), findings + list(listed(f"{file.name}: broken entries", broken))
@@ -51,11 +51,3 @@ def differs_from_published(file: Path, published: Part) -> Iterator[Finding]:
         f"{file.name} is not the published file ({size:,} bytes instead of {published.size:,}, or other content): "
         "results with it can't be compared with papers; fetch it again"
     )
-
-
-def _read_entry(entry: Any, where: str) -> SplitItem:
-    """One entry; raises DataError where it is broken."""
-    if not isinstance(entry, list) or len(entry) != 3:
-        raise DataError(f"{where}: expected [path, label, class name], found {json.dumps(entry)[:80]}")
-    path, label, classname = entry
-    return SplitItem(_read_path(path, where), _read_label(label, where), _read_name(classname, where))

@@ -1,12 +1,10 @@
 """The split that a run would use, read as far as it can be, or made; nothing is written."""
 
-import random
 from pathlib import Path
 
 from lamm.checking.findings import Finding, note
 from lamm.checking.split_file import differs_from_published, read_as_far_as_possible
 from lamm.datasets.base import BenchmarkDataset
-from lamm.datasets.kept_split import SPLIT_SEED
 from lamm.datasets.published_files import Need, Source
 from lamm.datasets.splits import Split
 from lamm.errors import DataError
@@ -31,16 +29,7 @@ def split_of(source: Source, dataset: type[BenchmarkDataset], root: Path) -> tup
         split, findings = read_as_far_as_possible(made_by_us)
         return split, [note(f"{absent}runs use {made_by_us.name}, which was made here{incomparable}"), *findings]
     try:
-        split = _made(dataset, root)
+        split = dataset.split_on_disk(root)  # keeps nothing
     except DataError as error:
         return None, [Finding(f"{absent}none can be made: {error}" if absent else str(error))]
     return split, [note(f"{absent}the first run makes one of its own{incomparable}")] if absent else []
-
-
-def _made(dataset: type[BenchmarkDataset], root: Path) -> Split:
-    """The split from official lists, or by the rule for an absent one; it is not kept."""
-    if not dataset.split_file:
-        return dataset.split_on_disk(root)
-    found = dataset.__new__(dataset)
-    found.locate(root)
-    return found.fallback_split(random.Random(SPLIT_SEED))

@@ -11,7 +11,7 @@ from lamm.datasets import BENCHMARK
 from lamm.datasets.class_subsets import check_subset, select_classes
 from lamm.datasets.few_shot_cache import cached_few_shot_split
 from lamm.datasets.image_files import missing_images
-from lamm.datasets.kept_split import kept_split
+from lamm.datasets.kept_split import keep_split, kept_split
 from lamm.datasets.listed_images import ListedData
 from lamm.datasets.original_picks import original_picks as picks_of_the_original_code
 from lamm.datasets.splits import Split, SplitItem, check_labels, hash_of_split, read_split
@@ -96,6 +96,7 @@ class BenchmarkDataset(DatasetBase):
         split = self.whole_split()
         check_labels(split, self.split_source())
         self.check_images(split)
+        self.keep_split_made_here(split)
         self.split_hash = hash_of_split(split)
         if self.test_only:
             self._say_what_is_ignored(num_shots, subsample_classes)
@@ -159,6 +160,12 @@ class BenchmarkDataset(DatasetBase):
         if self.split_file:
             logger.info(f"{self.split_file} is absent: the split is one made here, published numbers are on another")
         return split
+
+    def keep_split_made_here(self, split: Split) -> None:
+        """Keep a split that was made here, once it has passed the checks, so that later runs have the very same one."""
+        files = (self.folder / self.split_file, self.folder / self.own_split_file)
+        if self.split_file and not any(file.is_file() for file in files):
+            keep_split(files[1], split)
 
     def fallback_split(self, rng: random.Random) -> Split:
         """Make a split where none is published, or the published one is absent.

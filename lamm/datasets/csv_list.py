@@ -6,7 +6,7 @@ from typing import Any
 
 from lamm.datasets.base import BenchmarkDataset
 from lamm.datasets.image_table import TableRow, read_table
-from lamm.datasets.own_split import complete_split
+from lamm.datasets.own_split import complete_split, keep_own_split
 from lamm.datasets.pretty_names import pretty_names
 from lamm.datasets.splits import PARTS, Split, SplitItem
 from lamm.errors import ConfigError, DataError
@@ -72,7 +72,13 @@ class Csv(BenchmarkDataset):
         for row in rows:
             parts[row.split or "train"].append(SplitItem(row.path, label_of[row.label], names[row.label]))
         self._check_classes(rows)
+        self._made_here = not (parts["val"] or parts["test"])
         return complete_split(Split(**parts), self.folder / self.own_split_file)
+
+    def keep_split_made_here(self, split: Split) -> None:
+        """Keep which image is in which part, where the table doesn't say it."""
+        if self._made_here:
+            keep_own_split(self.folder / self.own_split_file, split)
 
     def _check_classes(self, rows: list[TableRow]) -> None:
         trained = {row.label for row in rows if row.split in ("", "train")}
@@ -87,4 +93,4 @@ class Csv(BenchmarkDataset):
 
 def in_order(labels: set[str]) -> list[str]:
     """By code point; whole numbers by value."""
-    return sorted(labels, key=int) if all(label.isdecimal() for label in labels) else sorted(labels)
+    return sorted(labels, key=lambda label: (int(label), label)) if all(map(str.isdecimal, labels)) else sorted(labels)

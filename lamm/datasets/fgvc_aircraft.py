@@ -6,7 +6,7 @@ from pathlib import Path
 from lamm.datasets.base import BenchmarkDataset
 from lamm.datasets.splits import PARTS, Split, SplitItem
 from lamm.datasets.templates import TEMPLATES
-from lamm.datasets.text_lists import read_entries
+from lamm.datasets.text_lists import read_entries, read_items
 
 
 class FGVCAircraft(BenchmarkDataset):
@@ -31,4 +31,4 @@ def _listed(file: Path, label_of: Mapping[str, int]) -> list[SplitItem]:
         image, name = line.split(maxsplit=1)
         return SplitItem(f"{image}.jpg", label_of[name], name) if name in label_of else None
 
-    return read_entries(file, parsed, "image_id name, with a name of variants.txt")
+    return read_items(file, parsed, "image_id name, with a name of variants.txt")

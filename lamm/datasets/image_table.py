@@ -6,10 +6,11 @@ alone. Paths use forward or backward slashes.
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lamm.datasets.splits import is_text
 from lamm.datasets.text_lists import numbered_lines
 from lamm.errors import DataError
 
@@ -42,8 +43,8 @@ def read_table(file: Path) -> list[TableRow]:
     Raises:
         DataError: the file can't be read, lacks a column or a value, has an unknown part, or names an image twice.
     """
-    records = _json_records(file) if file.suffix.lower() in JSONL_SUFFIXES else _csv_records(file)
-    rows = [_row(record, line, file) for line, record in records]
+    records = json_records(file) if file.suffix.lower() in JSONL_SUFFIXES else csv_records(file)
+    rows = [table_row(record, line, file) for line, record in records]
     if not rows:
         raise DataError(f"{file} lists no image; expected rows of path,label[,split]")
     first_line: dict[str, int] = {}
@@ -57,21 +58,26 @@ def read_table(file: Path) -> list[TableRow]:
     return rows
 
 
-def _csv_records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def csv_records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of a CSV file by the line they end on, as {column in lower case: text}.
+
+    Raises:
+        DataError: the file can't be read, or has no such columns.
+    """
     try:
         with open(file, encoding="utf-8-sig", newline="") as opened:
             header = opened.readline()
             opened.seek(0)
             delimiter = max(",;\t", key=header.count)
             reader = csv.DictReader(opened, delimiter=delimiter, strict=True)
-            columns = [str(name).strip().lower() for name in reader.fieldnames or []]
-            for column in ("path", "label"):
-                if not set(columns) & set(COLUMNS[column]):
-                    raise DataError(
-                        f"{file} has no column {column}; its first line must be path,label or path,label,split"
-                    )
-            reader.fieldnames = columns
+            reader.fieldnames = _columns(reader.fieldnames or [], file)
             for record in reader:
+                if None in record:
+                    rest = delimiter.join(record[None])  # type: ignore[call-overload]
+                    raise DataError(
+                        f'{file}, line {reader.line_num}: more values than columns ("{rest[:80]}"); '
+                        f'a value with "{delimiter}" in it goes into quotation marks'
+                    )
                 yield reader.line_num, record
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
@@ -81,7 +87,24 @@ def _csv_records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise DataError(f"can't read {file}: {error.strerror}") from None
 
 
-def _json_records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _columns(header: Sequence[str], file: Path) -> list[str]:
+    """The columns' names in lower case, if they are what a table of images needs."""
+    columns = [str(name).strip().lower() for name in header]
+    for column in ("path", "label"):
+        if not set(columns) & set(COLUMNS[column]):
+            raise DataError(f"{file} has no column {column}; its first line must be path,label or path,label,split")
+    twice = next((name for name in columns if columns.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f'{file} has two columns "{twice}"; rename or remove one')
+    return columns
+
+
+def json_records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSONL file by their line, with keys in lower case.
+
+    Raises:
+        DataError: the file can't be read, or a line is no object.
+    """
     for number, line in numbered_lines(file):
         try:
             record = json.loads(line)
@@ -92,10 +115,15 @@ def _json_records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, {str(key).lower(): value for key, value in record.items()}
 
 
-def _row(record: Mapping[str, Any], line: int, file: Path) -> TableRow:
+def table_row(record: Mapping[str, Any], line: int, file: Path) -> TableRow:
+    """A record as a row.
+
+    Raises:
+        DataError: it lacks a path or label, or its part is unknown.
+    """
     values = {column: _value(record, names) for column, names in COLUMNS.items()}
     for column in ("path", "label"):
-        if not values[column] or "\0" in values[column]:
+        if not is_text(values[column]) or "\0" in values[column]:
             raise DataError(f"{file}, line {line}: no {column}; expected path,label[,split]")
     if values["split"] and values["split"].lower() not in SPLITS:
         raise DataError(f'{file}, line {line}: the split "{values["split"]}" is none of train, val, test')

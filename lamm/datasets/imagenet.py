@@ -1,10 +1,10 @@
 """ImageNet (ILSVRC 2012): 1,000 classes; the official validation images are the test set."""
 
 from lamm.datasets.base import BenchmarkDataset
-from lamm.datasets.imagenet_classes import read_classnames
+from lamm.datasets.imagenet_classes import known_folders, read_classnames
 from lamm.datasets.kept_listing import image_names_kept
 from lamm.datasets.listed_images import ListedFolder, ListedImages
-from lamm.datasets.listing import folder_names, image_names
+from lamm.datasets.listing import image_names
 from lamm.datasets.splits import Split
 from lamm.datasets.templates import TEMPLATES
 from lamm.errors import DataError
@@ -48,7 +48,7 @@ class ImageNet(BenchmarkDataset):
     def _classes(self, part: str, names: dict[str, str]) -> list[str]:
         """The class folders of a part that `classnames.txt` knows."""
         folder = self.image_folder / part
-        found = [wnid for wnid in folder_names(folder) if wnid in names]
+        found = known_folders(folder, names, self.folder)
         if not found:
             loose = (
                 f"its {len(image_names(folder)):,} images lie there loose" if image_names(folder) else "there is none"

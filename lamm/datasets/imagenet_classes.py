@@ -1,11 +1,15 @@
 """The class names of ImageNet: `classnames.txt`, a line `<WordNet id> <name>` for each class."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
+from lamm.datasets.listing import folder_names
 from lamm.datasets.text_lists import read_entries
 from lamm.errors import DataError
 
 FILE_NAME = "classnames.txt"
+WNID = re.compile("n[0-9]{8}")
 
 
 def read_classnames(folder: Path) -> dict[str, str]:
@@ -25,6 +29,26 @@ def read_classnames(folder: Path) -> dict[str, str]:
         twice = next(wnid for wnid, _ in pairs if wnid in seen or seen.add(wnid))  # type: ignore[func-returns-value]
         raise DataError(f"{file} has two lines for {twice}; each class has one")
     return dict(sorted(names.items()))
+
+
+def known_folders(folder: Path, names: Mapping[str, str], source: Path) -> list[str]:
+    """The class folders in `folder`, sorted; what is not called like a WordNet id is none.
+
+    Args:
+        folder: holds the class folders.
+        names: of `read_classnames`.
+        source: the data set's folder, for the message.
+
+    Raises:
+        DataError: a class folder that `classnames.txt` does not know: all later labels would be off.
+    """
+    found = [name for name in folder_names(folder) if WNID.fullmatch(name) or name in names]
+    unknown = next((name for name in found if name not in names), None)
+    if unknown is not None:
+        raise DataError(
+            f"{folder} has a class folder {unknown}, and {source / FILE_NAME} no name for it: add a line, or remove it"
+        )
+    return found
 
 
 def _parsed(line: str) -> tuple[str, str]:

@@ -1,11 +1,12 @@
 """Four test sets with ImageNet's classes: V2, Sketch, Adversarial and Rendition."""
 
 from lamm.datasets.base import BenchmarkDataset
-from lamm.datasets.imagenet_classes import read_classnames
+from lamm.datasets.imagenet_classes import known_folders, read_classnames
 from lamm.datasets.listing import folder_names, image_names
 from lamm.datasets.splits import Split, SplitItem
 from lamm.datasets.templates import TEMPLATES
 from lamm.errors import DataError
+from lamm.log import logger
 
 
 class _ImageNetVariant(BenchmarkDataset):
@@ -32,7 +33,13 @@ class _ImageNetVariant(BenchmarkDataset):
             DataError: no folder is called by an id of `classnames.txt`.
         """
         names = read_classnames(self.folder)
-        found = [wnid for wnid in folder_names(self.image_folder) if wnid in names]
+        found = known_folders(self.image_folder, names, self.folder)
+        absent = sorted(names.keys() - set(found))
+        if absent:
+            logger.info(
+                f"{len(absent):,} of the {len(names):,} classes in classnames.txt have no folder here "
+                f"({absent[0]}{', …' if len(absent) > 1 else ''}): labels count those that have"
+            )
         if not found:
             raise DataError(f"{type(self).__name__}: no folder in {self.image_folder} is a class of classnames.txt")
         return [(wnid, label, names[wnid]) for label, wnid in enumerate(found)]

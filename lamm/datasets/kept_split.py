@@ -11,7 +11,7 @@ SPLIT_SEED = 1
 
 
 def kept_split(file: Path, make: Callable[[random.Random], Split]) -> Split:
-    """The split in `file`; where there is none, a new one, which is kept there if the place can be written to.
+    """The split in `file`; where there is none, a new one.
 
     Args:
         file: `split_lamm_*.json`.
@@ -22,9 +22,7 @@ def kept_split(file: Path, make: Callable[[random.Random], Split]) -> Split:
     """
     if file.is_file():
         return read_split(file)
-    split = make(random.Random(SPLIT_SEED))
-    keep_split(file, split)
-    return split
+    return make(random.Random(SPLIT_SEED))
 
 
 def keep_split(file: Path, split: Split) -> None:

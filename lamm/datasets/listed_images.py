@@ -23,10 +23,14 @@ class ListedFolder:
     classname: str
     names: str
 
-    def items(self) -> list[SplitItem]:
-        """The images of this folder."""
-        names = self.names.split("\n") if self.names else []
-        return [SplitItem(f"{self.folder}/{name}", self.label, self.classname) for name in names]
+    def __iter__(self) -> Iterator[SplitItem]:
+        return map(self._item, self.names.split("\n") if self.names else [])
+
+    def __getitem__(self, place: int) -> SplitItem:
+        return self._item(self.names.split("\n")[place])
+
+    def _item(self, name: str) -> SplitItem:
+        return SplitItem(f"{self.folder}/{name}", self.label, self.classname)
 
 
 class ListedImages(Sequence[SplitItem]):
@@ -42,7 +46,7 @@ class ListedImages(Sequence[SplitItem]):
 
     def __iter__(self) -> Iterator[SplitItem]:
         for folder in self._folders:
-            yield from folder.items()
+            yield from folder
 
     @overload
     def __getitem__(self, index: int) -> SplitItem: ...
@@ -56,7 +60,7 @@ class ListedImages(Sequence[SplitItem]):
         if not 0 <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
         place = bisect.bisect_right(self._ends, index)
-        return self._folders[place].items()[index - (self._ends[place - 1] if place else 0)]
+        return self._folders[place][index - (self._ends[place - 1] if place else 0)]
 
 
 class ListedData(Sequence[Datum]):

@@ -48,11 +48,15 @@ def image_names(folder: Path) -> list[str]:
 def images_below(folder: Path) -> list[str]:
     """The image files in `folder` and all folders below it, as sorted POSIX paths relative to it.
 
+    Links to files are followed, links to folders are not: they may lead back.
+
     Raises:
         DataError: a folder can't be listed.
     """
     found = image_names(folder)
     for name in folder_names(folder):
+        if (folder / name).is_symlink():
+            continue
         found += [f"{name}/{path}" for path in images_below(folder / name)]
     return sorted(found)
 

@@ -45,6 +45,12 @@ def original_picks(folder: Path, split: Split, shots: int, seed: int) -> Split:
     content = _read(file)
     train = _found(content["train"], split.train, file)
     val = _found(content["val"], split.val, file) if "val" in content else split.val
+    without = {item.label for item in split.train} - {item.label for item in train}
+    if without:
+        raise DataError(
+            f"{file} has no pick of label {min(without)}: it was drawn from another split; "
+            "use the split file it belongs to, or remove DATASET.ORIGINAL_PICKS to draw here"
+        )
     return Split(train=train, val=val, test=split.test)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from lamm.datasets.base import BenchmarkDataset
 from lamm.datasets.few_shot_cache import CACHE_FOLDER
 from lamm.datasets.listing import folder_names, image_names, images_below
-from lamm.datasets.own_split import complete_split
+from lamm.datasets.own_split import complete_split, keep_own_split
 from lamm.datasets.pretty_names import pretty_names
 from lamm.datasets.splits import Split, SplitItem
 from lamm.errors import DataError
@@ -36,7 +36,14 @@ class ImageFolder(BenchmarkDataset):
 
     def whole_split(self) -> Split:
         """See the class."""
-        return complete_split(self._given(), self.folder / self.own_split_file)
+        given = self._given()
+        self._made_here = not (given.val or given.test)
+        return complete_split(given, self.folder / self.own_split_file)
+
+    def keep_split_made_here(self, split: Split) -> None:
+        """Keep which image is in which part, where the folders don't say it."""
+        if self._made_here:
+            keep_own_split(self.folder / self.own_split_file, split)
 
     def check_images(self, split: Split) -> None:
         """Nothing to do: the split is what the folder holds."""
@@ -47,15 +54,15 @@ class ImageFolder(BenchmarkDataset):
 
     def _given(self) -> Split:
         """The images by part, as the folders say; all are for training where they don't say."""
-        places = self._part_folders()
+        places = self.part_folders()
         classes = self._classes(places.get("train", ""))
         names = pretty_names(self.folder, classes)
         parts = {part: self._images(place, classes, names) for part, place in places.items()}
         return Split(*(parts.get(part, []) for part in PART_NAMES))
 
-    def _part_folders(self) -> dict[str, str]:
+    def part_folders(self) -> dict[str, str]:
         """Part → its folder, ending in a slash; the whole folder is for training where there is no such thing."""
-        top = self._folders_in("")
+        top = self.folders_in("")
         found = {part: f"{name}/" for part, names in PART_NAMES.items() for name in top if name.lower() in names}
         train = found.get("train")
         if train is None or image_names(self.folder / train) or not folder_names(self.folder / train):
@@ -70,7 +77,7 @@ class ImageFolder(BenchmarkDataset):
 
     def _classes(self, place: str) -> list[str]:
         """The class folders that have images; labels are their ranks."""
-        all_folders = self._folders_in(place)
+        all_folders = self.folders_in(place)
         classes = [name for name in all_folders if images_below(self.folder / place / name)]
         if len(classes) < len(all_folders):
             empty = sorted(set(all_folders) - set(classes))
@@ -83,7 +90,7 @@ class ImageFolder(BenchmarkDataset):
         return classes
 
     def _images(self, place: str, classes: list[str], names: dict[str, str]) -> list[SplitItem]:
-        unknown = sorted(set(self._folders_in(place)) - set(classes)) if place else []
+        unknown = sorted(set(self.folders_in(place)) - set(classes)) if place else []
         if unknown and images_below(self.folder / place / unknown[0]):
             raise DataError(f'{self.folder / place} has a class "{unknown[0]}" that has no training images')
         return [
@@ -93,5 +100,6 @@ class ImageFolder(BenchmarkDataset):
             for image in images_below(self.folder / place / name)
         ]
 
-    def _folders_in(self, place: str) -> list[str]:
+    def folders_in(self, place: str) -> list[str]:
+        """The visible folders in a folder of the data set ("": itself), but for our own."""
         return folder_names(Path(self.folder, place), ignored=(CACHE_FOLDER,))

@@ -18,7 +18,7 @@ from lamm.log import logger
 
 
 def complete_split(given: Split, file: Path) -> Split:
-    """A split with training and test images, from what someone brought.
+    """A split with training and test images, from what someone brought; nothing is written.
 
     Test images that are there stay; without them validation images are the test images; without both the training
     images are split, and the file keeps how.
@@ -35,11 +35,11 @@ def complete_split(given: Split, file: Path) -> Split:
 
 
 def own_split(images: Sequence[SplitItem], file: Path) -> Split:
-    """Split images, each class by itself; those that the file knows stay in their part.
+    """Split images, each class by itself; those that the file knows stay in their part. Nothing is written.
 
     Args:
         images: all of them; each path once.
-        file: keeps the parts; where it can't be written the parts are the same each time, as long as no image joins.
+        file: keeps the parts (`keep_own_split`); without it they are the same each time, as long as no image joins.
 
     Raises:
         DataError: the file is damaged, or every class has one image only.
@@ -56,8 +56,22 @@ def own_split(images: Sequence[SplitItem], file: Path) -> Split:
     split = Split(**parted)
     if not split.test:
         raise DataError(f"{file.parent} has one image a class: nothing is left to test on; add images")
-    _keep(file, split, kept)
     return split
+
+
+def keep_own_split(file: Path, split: Split) -> None:
+    """Write which image is in which part, if the file does not say so already and can be written."""
+    kept = _read(file)
+    now = {item.path for item in split.items()}
+    if now == kept.keys():
+        return
+    if kept:
+        logger.info(f"{len(now - kept.keys())} images are new since the last run, {len(kept.keys() - now)} are gone")
+    try:
+        write_json(file, {part: [item.path for item in getattr(split, part)] for part in PARTS})
+        logger.info(f"Which images are for training and which for testing is kept in {file}")
+    except OSError as error:
+        logger.info(f"the split is not kept: can't write to {file.parent} ({error.strerror or error})")
 
 
 def _parts_of(group: Sequence[SplitItem], kept: Mapping[str, str]) -> dict[str, str]:
@@ -66,7 +80,7 @@ def _parts_of(group: Sequence[SplitItem], kept: Mapping[str, str]) -> dict[str, 
     if "train" not in parts.values():
         parts = {}
     new = sorted(item.path for item in group if item.path not in parts)
-    random.Random(f"{SPLIT_SEED}/{group[0].classname}").shuffle(new)
+    random.Random(f"{SPLIT_SEED}/{min(group).path}").shuffle(new)
     in_test = max(1, round(0.2 * len(group))) if len(group) > 1 else 0
     for part, target in (("test", in_test), ("val", round(0.1 * len(group)))):
         lacking = max(0, target - list(parts.values()).count(part))
@@ -86,16 +100,3 @@ def _read(file: Path) -> dict[str, str]:
         raise DataError(
             f"{file}, which keeps the split, is damaged ({type(error).__name__}); remove it to split anew"
         ) from None
-
-
-def _keep(file: Path, split: Split, kept: Mapping[str, str]) -> None:
-    now = {item.path for item in split.items()}
-    if now == kept.keys():
-        return
-    if kept:
-        logger.info(f"{len(now - kept.keys())} images are new since the last run, {len(kept.keys() - now)} are gone")
-    try:
-        write_json(file, {part: [item.path for item in getattr(split, part)] for part in PARTS})
-        logger.info(f"Which images are for training and which for testing is kept in {file}")
-    except OSError as error:
-        logger.info(f"the split is not kept: can't write to {file.parent} ({error.strerror or error})")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lamm.datasets.base import BenchmarkDataset
 from lamm.datasets.matlab_files import read_matlab
-from lamm.datasets.splits import Split, SplitItem
+from lamm.datasets.splits import Split, SplitItem, is_text
 from lamm.datasets.splitters import Parts, add_50_20_30
 from lamm.datasets.templates import TEMPLATES
 from lamm.errors import DataError
@@ -46,6 +46,6 @@ def _names(file: Path) -> dict[str, str]:
         raise DataError(f"no file at {file}; it belongs to the data set, put it there") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{file} can't be read as JSON ({error}); fetch it again") from None
-    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+    if not isinstance(names, dict) or not all(map(is_text, names.values())):
         raise DataError(f'{file} holds no object of names such as {{"21": "fire lily"}}; fetch it again')
     return names

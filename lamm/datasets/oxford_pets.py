@@ -7,7 +7,7 @@ from lamm.datasets.base import BenchmarkDataset
 from lamm.datasets.splits import Split, SplitItem
 from lamm.datasets.splitters import split_80_20
 from lamm.datasets.templates import TEMPLATES
-from lamm.datasets.text_lists import read_entries
+from lamm.datasets.text_lists import read_items
 
 
 class OxfordPets(BenchmarkDataset):
@@ -27,7 +27,7 @@ class OxfordPets(BenchmarkDataset):
 
 
 def _listed(file: Path) -> list[SplitItem]:
-    return read_entries(file, _parsed, "image_name class_id species breed_id")
+    return read_items(file, _parsed, "image_name class_id species breed_id")
 
 
 def _parsed(line: str) -> SplitItem | None:

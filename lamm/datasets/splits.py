@@ -139,16 +139,28 @@ def _read_part(content: dict[str, Any], part: str, source: str | PathLike[str]) 
 
 def _read_entries(entries: list[Any], part: str, source: str | PathLike[str]) -> Iterable[SplitItem]:
     for position, entry in enumerate(entries):
-        where = f"{source}, {part}[{position}]"
-        if not isinstance(entry, list) or len(entry) != 3:
-            raise DataError(f"{where}: expected [path, label, class name], found {json.dumps(entry)[:80]}")
-        path, label, classname = entry
-        yield SplitItem(_read_path(path, where), _read_label(label, where), _read_name(classname, where))
+        yield checked_item(entry, f"{source}, {part}[{position}]")
+
+
+def checked_item(entry: Any, where: str) -> SplitItem:
+    """An entry of a split as an item.
+
+    Args:
+        entry: path, label, class name.
+        where: where it stands, for the message.
+
+    Raises:
+        DataError: it is no such thing, or the path could leave the image folder.
+    """
+    if not isinstance(entry, list | tuple) or len(entry) != 3:
+        raise DataError(f"{where}: expected [path, label, class name], found {json.dumps(entry)[:80]}")
+    path, label, classname = entry
+    return SplitItem(_read_path(path, where), _read_label(label, where), _read_name(classname, where))
 
 
 def _read_path(path: Any, where: str) -> str:
     """Forward slashes, no `.` and `..`; joined to the image folder it can't leave it."""
-    if not _is_text(path) or "\0" in path:
+    if not is_text(path) or "\0" in path:
         raise DataError(f"{where}: the path {json.dumps(path)[:80]} is not a file name")
     clean = posixpath.normpath(path.replace("\\", "/"))
     if clean.startswith("/") or PureWindowsPath(clean).drive:
@@ -169,12 +181,12 @@ def _read_label(label: Any, where: str) -> int:
 
 
 def _read_name(classname: Any, where: str) -> str:
-    if not _is_text(classname):
+    if not is_text(classname):
         raise DataError(f"{where}: the class name {json.dumps(classname)[:80]} is not a text with letters")
     return classname
 
 
-def _is_text(value: Any) -> bool:
+def is_text(value: Any) -> bool:
     """Whether `value` is a string that is not blank and can be written as UTF-8."""
     if not isinstance(value, str) or not value.strip():
         return False

@@ -71,7 +71,7 @@ def split_50_20_30(images: Sequence[Image], rng: random.Random) -> tuple[list[Im
     in_train, in_val = round(0.5 * len(shuffled)), round(0.2 * len(shuffled))
     cut = in_train + in_val
     if not (in_train > 0 and in_val > 0 and cut < len(shuffled)):
-        raise DataError(f"{len(shuffled)} images of a class are too few for a 50/20/30 % split; it needs at least 3")
+        raise DataError(f"{len(shuffled)} images of a class are too few for a 50/20/30 % split; it needs at least 4")
     return shuffled[:in_train], shuffled[in_train:cut], shuffled[cut:]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from lamm.datasets.base import BenchmarkDataset
 from lamm.datasets.matlab_files import read_matlab
-from lamm.datasets.splits import Split, SplitItem
+from lamm.datasets.splits import Split, SplitItem, checked_item
 from lamm.datasets.splitters import split_80_20
 from lamm.datasets.templates import TEMPLATES
 from lamm.errors import DataError
@@ -44,7 +44,7 @@ def _item(annotation: Any, images: str, names: list[str], file: Path) -> SplitIt
         raise DataError(f"{file} holds an annotation without a file name and a class; fetch the file again") from None
     if not 0 <= label < len(names):
         raise DataError(f"{file}: {image} has class {label + 1}, cars_meta.mat names 1 to {len(names)}")
-    return SplitItem(f"{images}/{image}", label, names[label])
+    return checked_item((f"{images}/{image}", label, names[label]), f"{file}, {image}")
 
 
 def _year_first(name: str) -> str:

@@ -8,7 +8,7 @@ from lamm.datasets.base import BenchmarkDataset
 from lamm.datasets.splits import Split, SplitItem
 from lamm.datasets.splitters import split_80_20
 from lamm.datasets.templates import TEMPLATES
-from lamm.datasets.text_lists import read_entries
+from lamm.datasets.text_lists import read_entries, read_items
 
 
 class SUN397(BenchmarkDataset):
@@ -35,7 +35,7 @@ def _listed(file: Path, label_of: Mapping[str, int]) -> list[SplitItem]:
         scene = path.rpartition("/")[0]
         return SplitItem(path, label_of[scene], display_name(scene)) if scene in label_of else None
 
-    return read_entries(file, parsed, "/a/abbey/sun_aaa.jpg, with a scene of ClassName.txt")
+    return read_items(file, parsed, "/a/abbey/sun_aaa.jpg, with a scene of ClassName.txt")
 
 
 def _without_slash(line: str) -> str:

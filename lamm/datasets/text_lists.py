@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from lamm.datasets.splits import SplitItem, checked_item
 from lamm.errors import DataError
 
 Entry = TypeVar("Entry")
@@ -41,6 +42,19 @@ def read_entries(file: Path, parse: Callable[[str], Entry | None], form: str) ->
     Raises:
         DataError: the file is missing, not text, empty, or a line has another form.
     """
+    return [entry for _, entry in _numbered_entries(file, parse, form)]
+
+
+def read_items(file: Path, parse: Callable[[str], SplitItem | None], form: str) -> list[SplitItem]:
+    """`read_entries` of lines that name an image.
+
+    Raises:
+        DataError: as there, or a path could leave the image folder.
+    """
+    return [checked_item(item, f"{file}, line {number}") for number, item in _numbered_entries(file, parse, form)]
+
+
+def _numbered_entries(file: Path, parse: Callable[[str], Entry | None], form: str) -> list[tuple[int, Entry]]:
     entries = []
     for number, line in numbered_lines(file):
         try:
@@ -49,7 +63,7 @@ def read_entries(file: Path, parse: Callable[[str], Entry | None], form: str) ->
             entry = None
         if entry is None:
             raise DataError(f'{file}, line {number}: expected "{form}", found "{line[:80]}"')
-        entries.append(entry)
+        entries.append((number, entry))
     if not entries:
         raise DataError(f'{file} is empty; expected lines "{form}"')
     return entries

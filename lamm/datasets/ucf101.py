@@ -9,7 +9,8 @@ from lamm.datasets.base import BenchmarkDataset
 from lamm.datasets.splits import Split, SplitItem
 from lamm.datasets.splitters import split_80_20
 from lamm.datasets.templates import TEMPLATES
-from lamm.datasets.text_lists import read_entries
+from lamm.datasets.text_lists import read_entries, read_items
+from lamm.errors import DataError
 
 
 class UCF101(BenchmarkDataset):
@@ -25,7 +26,10 @@ class UCF101(BenchmarkDataset):
     def fallback_split(self, rng: random.Random) -> Split:
         """The official lists, a fifth of each action's training videos for validation."""
         lists = self.folder / "ucfTrainTestlist"
-        label_of = dict(read_entries(lists / "classInd.txt", _action_and_label, "1 ApplyEyeMakeup"))
+        classes = read_entries(lists / "classInd.txt", _action_and_label, "1 ApplyEyeMakeup")
+        label_of = dict(classes)
+        if not len(classes) == len(label_of) == len(set(label_of.values())):
+            raise DataError(f"{lists / 'classInd.txt'} has an action or a number twice; fetch the file again")
         train, val = split_80_20(_listed(lists / "trainlist01.txt", label_of), rng)
         return Split(train, val, _listed(lists / "testlist01.txt", label_of))
 
@@ -44,7 +48,7 @@ def _listed(file: Path, label_of: Mapping[str, int]) -> list[SplitItem]:
         name = words_of(action)
         return SplitItem(f"{name}/{Path(video).stem}.jpg", label_of[action], name)
 
-    return read_entries(file, parsed, "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi, with an action of classInd.txt")
+    return read_items(file, parsed, "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi, with an action of classInd.txt")
 
 
 def words_of(action: str) -> str:

@@ -1,0 +1,80 @@
+"""What the papers' code calls each data set, where it lies, and how large it is."""
+
+import pytest
+
+from lamm.datasets import BENCHMARK, DATASETS, dataset_class
+from lamm.datasets.templates import IMAGENET_TEMPLATES, ensemble_of
+
+PLAIN = "a photo of a {}."
+
+# Name on the command line → registered name, folder, image prefix, split file, classes, (train, val, test), template.
+TABLE = {
+    "caltech101": ("Caltech101", "caltech-101", "101_ObjectCategories", 100, (4128, 1649, 2465), PLAIN),
+    "oxford_pets": ("OxfordPets", "oxford_pets", "images", 37, (2944, 736, 3669), "a photo of a {}, a type of pet."),
+    "stanford_cars": ("StanfordCars", "stanford_cars", "", 196, (6509, 1635, 8041), PLAIN),
+    "oxford_flowers": (
+        "OxfordFlowers", "oxford_flowers", "jpg", 102, (4093, 1633, 2463), "a photo of a {}, a type of flower.",
+    ),
+    "food101": ("Food101", "food-101", "images", 101, (50500, 20200, 30300), "a photo of {}, a type of food."),
+    "fgvc_aircraft": (
+        "FGVCAircraft", "fgvc_aircraft", "images", 100, (3334, 3333, 3333), "a photo of a {}, a type of aircraft.",
+    ),
+    "sun397": ("SUN397", "sun397", "SUN397", 397, (15880, 3970, 19850), PLAIN),
+    "dtd": ("DescribableTextures", "dtd", "images", 47, (2820, 1128, 1692), "{} texture."),
+    "eurosat": ("EuroSAT", "eurosat", "2750", 10, (13500, 5400, 8100), "a centered satellite photo of {}."),
+    "ucf101": ("UCF101", "ucf101", "UCF-101-midframes", 101, (7639, 1898, 3783), "a photo of a person doing {}."),
+    "imagenet": ("ImageNet", "imagenet", "images", 1000, (1281167, 0, 50000), PLAIN),
+    "imagenetv2": (
+        "ImageNetV2", "imagenetv2", "imagenetv2-matched-frequency-format-val", 1000, (10000, 0, 10000), PLAIN,
+    ),
+    "imagenet_sketch": ("ImageNetSketch", "imagenet-sketch", "images", 1000, (50889, 0, 50889), PLAIN),
+    "imagenet_a": ("ImageNetA", "imagenet-adversarial", "imagenet-a", 200, (7500, 0, 7500), PLAIN),
+    "imagenet_r": ("ImageNetR", "imagenet-rendition", "imagenet-r", 200, (30000, 0, 30000), PLAIN),
+}  # fmt: skip
+WITHOUT_SPLIT_FILE = ("fgvc_aircraft", "imagenet", "imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r")
+
+
+def test_the_table_has_the_whole_benchmark() -> None:
+    assert set(TABLE) == set(BENCHMARK)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_data_set_is_as_in_the_table(name: str) -> None:
+    found = dataset_class(name)
+    said = (
+        found.__name__,
+        found.dataset_dir,
+        found.image_prefix.rstrip("/"),
+        found.expected_classes,
+        found.expected_sizes,
+        found.template,
+    )
+    assert said == TABLE[name]
+    assert DATASETS[name] == found.__name__
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_split_file_is_published_under_the_registered_name(name: str) -> None:
+    published = "" if name in WITHOUT_SPLIT_FILE else f"split_zhou_{TABLE[name][0]}.json"
+    assert dataset_class(name).split_file == published
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_only_the_variants_of_imagenet_are_for_testing_alone(name: str) -> None:
+    assert dataset_class(name).test_only == (name in ("imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r"))
+
+
+def test_the_ensemble_is_seven_templates_and_the_own_one_except_for_imagenet() -> None:
+    assert list(IMAGENET_TEMPLATES) == [
+        "itap of a {}.",
+        "a bad photo of the {}.",
+        "a origami {}.",
+        "a photo of the large {}.",
+        "a {} in a video game.",
+        "art of the {}.",
+        "a photo of the small {}.",
+    ]
+    assert ensemble_of("ImageNet", PLAIN) == list(IMAGENET_TEMPLATES)
+    assert ensemble_of("ImageNetV2", PLAIN) == [*IMAGENET_TEMPLATES, PLAIN]
+    for _ in range(2):
+        assert ensemble_of("DescribableTextures", "{} texture.") == [*IMAGENET_TEMPLATES, "{} texture."]
