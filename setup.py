@@ -19,7 +19,9 @@ CORE = [
     "tensorboard>=2.14",
 ]
 PLOTS = ["matplotlib>=3.8"]
-TEST = ["pytest>=8", "pytest-xdist>=3.5", "clip-anytorch>=2.5", *PLOTS]
+ONNX = ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.1"]
+SWEEP = ["ray>=2.9", "submitit>=1.5,<2", "rich>=13"]  # Slurm scripts use a private function of submitit
+TEST = ["pytest>=8", "pytest-xdist>=3.5", "clip-anytorch>=2.5", *PLOTS, *ONNX, *SWEEP]
 
 setup(
     name="lamm-clip",
@@ -33,5 +35,12 @@ setup(
     package_dir={"lamm_trainers": "trainers"},
     package_data={"lamm.clip.tiny": ["*.safetensors", "*.json"], "lamm": ["py.typed"]},
     install_requires=CORE,
-    extras_require={"plots": PLOTS, "drive": ["gdown>=5"], "test": TEST, "dev": [*TEST, "ruff>=0.6", "mypy>=1.11"]},
+    extras_require={
+        "plots": PLOTS,
+        "drive": ["gdown>=5"],
+        "onnx": ONNX,
+        "sweep": SWEEP,
+        "test": TEST,
+        "dev": [*TEST, "ruff>=0.6", "mypy>=1.11"],
+    },
 )

@@ -9,7 +9,7 @@ import argparse
 
 from yacs.config import CfgNode
 
-from lamm.commands import run
+from lamm.parallel.command import run
 from lamm.run.arguments import train_parser
 
 

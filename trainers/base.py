@@ -16,30 +16,35 @@ from yacs.config import CfgNode
 from lamm.clip.loading import load_clip
 from lamm.clip.model import ClipModel
 from lamm.clip.precision import resolve_precision
-from lamm.engine import TrainerX, build_lr_scheduler, build_optimizer, compute_accuracy, load_checkpoint
-from lamm.errors import CheckpointError, ConfigError, LammError
+from lamm.engine import build_lr_scheduler, build_optimizer, compute_accuracy
+from lamm.errors import ConfigError, LammError
 from lamm.label_bank import FILE_NAME as LABEL_FILE
 from lamm.log import logger
+from lamm.parallel.gathering import gather_shares
+from lamm.parallel.loader import ImageShare
+from lamm.parallel.text_encoder import SharedOutTextEncoder
 from lamm.scores import scaled_scores
 
+from .checkpoint_files import checkpoint_file, read_checkpoint
 from .checkpoints import load_learned
 from .feature_cache import FeatureCache
 from .prompt_learner import PromptLearner
+from .scoring import Scoring
+from .several_processes import SeveralProcessesTrainer
 
-BEST_MODEL = "model-best.pth.tar"
 
-
-class PromptTrainer(TrainerX):
+class PromptTrainer(Scoring, SeveralProcessesTrainer):
     """A frozen CLIP with a prompt learner.
 
     A subclass names its learner class and its config node; that is usually all.
 
     Attributes:
-        learner_class: made by its `from_config`; None: nothing is learned.
+        learner_class: made by its `from_config`; None: nothing is learned, and `make_learner` is overridden.
         config_node: key below `cfg.TRAINER` where its `PREC` stands.
         default_config: file name (without `.yaml`) of the config that a run without `--config-file` takes.
         tiny_config: the same for the demo data sets, with the embedded model.
         registered_name: folder of its checkpoints.
+        templates: of a trainer whose prompts are hand-written, one or more with `{}` for the class name.
     """
 
     learner_class: type[PromptLearner] | None = None
@@ -47,8 +52,8 @@ class PromptTrainer(TrainerX):
     default_config = ""
     tiny_config = ""
     registered_name = "prompt_learner"
+    templates: Sequence[str] = ()
 
-    learner: Any
     scaler: Any = None
     _bar = tqdm(disable=True)
     _all_finite: Tensor | bool = True
@@ -64,11 +69,8 @@ class PromptTrainer(TrainerX):
     def build_model(self) -> None:
         """Load CLIP, build the learner, and register what it trains."""
         cfg = self.cfg
-        self.precision = resolve_precision(cfg.TRAINER[self.config_node].PREC, self.device)
-        dtype = torch.float16 if self.precision == "fp16" else torch.float32
-        self.clip = load_clip(cfg.MODEL.BACKBONE.NAME, cfg.MODEL.BACKBONE.PATH, dtype, self.device)
-        self.clip.precision = self.precision
-        self.clip.check_image_size(cfg.INPUT.SIZE)
+        self.clip = self.make_clip(cfg, self.device)
+        self.precision = self.clip.precision
         logger.info("CLIP %s, precision %s, on %s", self.clip.name, self.precision, self.device)
         self.learner = self.build_learner(self.clip, self.dm.dataset.classnames)
         self.model = self.learner
@@ -82,7 +84,7 @@ class PromptTrainer(TrainerX):
         self.shots = float(cfg.DATASET.NUM_SHOTS)
         if self.shots < 1:
             self.shots = len(self.dm.dataset.train_x) / self.num_classes
-        trained = [p for p in self.learner.parameters() if p.requires_grad] if self.learner is not None else []
+        trained = [p for p in self.learner.parameters() if p.requires_grad]
         logger.info("Trained parameters: %s", f"{sum(p.numel() for p in trained):,}")
         if not trained:
             self.max_epoch = 0
@@ -94,13 +96,39 @@ class PromptTrainer(TrainerX):
         self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
         self.register_model(self.registered_name, self.learner, self.optim, self.sched)
         if self.precision == "amp" and self.device.type == "cuda":
-            self.scaler = torch.amp.GradScaler("cuda")
+            # Each process's gradients are `size` times as large before they are averaged.
+            self.scaler = torch.amp.GradScaler("cuda", init_scale=2.0**16 / self.ranks.size)
 
-    def build_learner(self, clip: ClipModel, class_names: Sequence[str]) -> PromptLearner | None:
-        """The prompt learner, on the device."""
-        if self.learner_class is None:
-            return None
-        return self.learner_class.from_config(self.cfg, clip, class_names).to(self.device)
+    def build_learner(self, clip: ClipModel, class_names: Sequence[str]) -> Any:
+        """The prompts, on the device."""
+        learner = self.make_learner(self.cfg, clip, class_names, self.templates).to(self.device)
+        if self.ranks.many and self.learner_class is not None:
+            learner.encode_with(SharedOutTextEncoder(learner.text_encoder, self.ranks))
+        return learner
+
+    # What a config makes, without a run around it.
+
+    @classmethod
+    def make_clip(cls, cfg: CfgNode, device: torch.device) -> ClipModel:
+        """The CLIP that a config names, in its precision, which is resolved for the device.
+
+        Raises:
+            BackboneError: the model can't be loaded, or takes images of another size.
+        """
+        precision = resolve_precision(cfg.TRAINER[cls.config_node].PREC, device)
+        dtype = torch.float16 if precision == "fp16" else torch.float32
+        clip = load_clip(cfg.MODEL.BACKBONE.NAME, cfg.MODEL.BACKBONE.PATH, dtype, device)
+        clip.precision = precision
+        clip.check_image_size(cfg.INPUT.SIZE)
+        return clip
+
+    @classmethod
+    def make_learner(
+        cls, cfg: CfgNode, clip: ClipModel, class_names: Sequence[str], templates: Sequence[str] = ()
+    ) -> Any:
+        """The prompts that a config asks for, which are what `Scoring` needs."""
+        assert cls.learner_class is not None, f"{cls.__name__} has no learner_class and no make_learner of its own"
+        return cls.learner_class.from_config(cfg, clip, class_names)
 
     # One step.
 
@@ -108,20 +136,16 @@ class PromptTrainer(TrainerX):
         """Images (B, 3, H, W), or their cached features (B, E), and labels (B,), on the device."""
         return batch["img"].to(self.device, non_blocking=True), batch["label"].to(self.device, non_blocking=True)
 
-    def image_features(self, images: Tensor) -> Tensor:
+    def image_features(self, images: Tensor | ImageShare) -> Tensor:
         """Unit image features, fp32, of the frozen tower under the learner's vision prompts, if any. Shape: (B, E)
 
         Args:
-            images: (B, 3, H, W); or (B, E), cached features, which are returned as they are.
+            images: (B, 3, H, W); or a process's share of them; or (B, E), cached features, which are returned as they
+                are.
         """
-        if images.ndim == 2:
-            return images
-        prompts = self.learner.vision_prompts() if self.learner is not None else None
-        return self.clip.image_features(images, prompts)
-
-    def text_features(self, image: Tensor | None = None) -> Tensor:
-        """Unit text features of the current prompts, fp32; for `image` see `PromptLearner`. Shape: (G, N, E)"""
-        return self.learner.text_features(image)
+        if isinstance(images, ImageShare):
+            return gather_shares(self.image_features(images.images), images.whole, self.ranks)
+        return super().image_features(images)
 
     def loss_parts(self, images: Tensor, labels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """The parts whose sum is the loss, by the name they are printed under, and the logits (B, N)."""
@@ -147,9 +171,11 @@ class PromptTrainer(TrainerX):
         self.model_zero_grad()
         if self.scaler is None:
             loss.backward()
+            self.average_gradients()
             self.model_update()
             return
         self.scaler.scale(loss).backward()
+        self.average_gradients()
         self.scaler.step(self.optim)
         self.scaler.update()
 
@@ -177,6 +203,7 @@ class PromptTrainer(TrainerX):
         super().before_train()
         if self.cfg.INPUT.CACHE_VIEWS > 0:
             self.train_loader_x = self._feature_cache().training_loader(self.train_loader_x)
+        self.train_loader_x = self.share_of_batches(self.train_loader_x)
         steps = len(self.train_loader_x)
         done, total = self.start_epoch * steps, self.max_epoch * steps
         self._bar = tqdm(desc="training", unit="step", initial=done, total=total, leave=False, disable=None)
@@ -186,13 +213,8 @@ class PromptTrainer(TrainerX):
         self._bar.close()
         super().after_train()
         bank = self.learner.label_bank() if hasattr(self.learner, "label_bank") else None
-        if bank is not None:
+        if bank is not None and self.ranks.first:
             bank.save(os.path.join(self.output_dir, LABEL_FILE))
-
-    @property
-    def prompts_vision(self) -> bool:
-        """Whether the learner changes what the image tower computes."""
-        return self.learner is not None and self.learner.vision_prompts() is not None
 
     def _feature_cache(self) -> FeatureCache:
         if self._cache is None:
@@ -201,12 +223,11 @@ class PromptTrainer(TrainerX):
 
     def test(self, split: str | None = None) -> float:
         """Evaluate; image features of a tower without prompts are cached, text features encoded once if they can be."""
-        if not self.prompts_vision:
-            cache = self._feature_cache()
-            if (split or self.cfg.TEST.SPLIT) == "val" and self.val_loader is not None:
-                self.val_loader = cache.test_loader(self.val_loader)
-            else:
-                self.test_loader = cache.test_loader(self.test_loader)
+        prepared = self.share_of_batches if self.prompts_vision else self._feature_cache().test_loader
+        if (split or self.cfg.TEST.SPLIT) == "val" and self.val_loader is not None:
+            self.val_loader = prepared(self.val_loader)
+        else:
+            self.test_loader = prepared(self.test_loader)
         if not getattr(self.learner, "per_image", False):
             with torch.no_grad():
                 self._evaluated_text = self.text_features()
@@ -215,12 +236,9 @@ class PromptTrainer(TrainerX):
         finally:
             self._evaluated_text = None
 
-    @torch.no_grad()
     def model_inference(self, input: Tensor) -> Tensor:
         """Logits of images. Shape: (B, N)"""
-        image = self.image_features(input)
-        text = self.text_features(image) if self._evaluated_text is None else self._evaluated_text
-        return scaled_scores(image, text, self.clip.logit_scale)
+        return self.scores(input, self._evaluated_text)
 
     def load_model(self, directory: str, epoch: int | None = None) -> None:
         """Load learned tensors; labels go by class name where the class list is another one.
@@ -236,25 +254,7 @@ class PromptTrainer(TrainerX):
             logger.info("Note that load_model() is skipped as no pretrained model is given")
             return
         for name in self.get_model_names():
-            path = _checkpoint_file(os.path.join(directory, name), epoch)
-            checkpoint = load_checkpoint(path)
-            if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
-                raise CheckpointError(f"{path} is no checkpoint of a trainer: it has no state_dict")
+            path = checkpoint_file(os.path.join(directory, name), epoch)
+            checkpoint = read_checkpoint(path)
             logger.info('Loading weights to %s from "%s" (epoch = %s)', name, path, checkpoint.get("epoch"))
             load_learned(self.learner, checkpoint["state_dict"], path)
-
-
-def _checkpoint_file(folder: str, epoch: int | None) -> str:
-    """The file of an epoch; without one `model-best.pth.tar` if there, else the file that `checkpoint` names."""
-    path = os.path.join(folder, BEST_MODEL if epoch is None else f"model.pth.tar-{epoch}")
-    pointer = os.path.join(folder, "checkpoint")
-    if epoch is None and not os.path.exists(path) and os.path.exists(pointer):
-        with open(pointer, encoding="utf-8") as file:
-            path = os.path.join(folder, os.path.basename(file.readline().strip()))
-    if not os.path.exists(path):
-        raise MissingCheckpoint(f'Model not found at "{path}"; --model-dir must be the output folder of a training run')
-    return path
-
-
-class MissingCheckpoint(CheckpointError, FileNotFoundError):
-    """No checkpoint where one was expected."""

@@ -10,6 +10,7 @@ KEYS: dict[str, Any] = {
     "DATASET.CSV": "",  # file of data set csv, a CSV or JSONL of path,label[,split]
     "DATASET.ORIGINAL_PICKS": False,  # few-shot picks that the original code left beside the data, not ours
     "DATASET.TEMPLATE": "",  # ZeroshotCLIP's template, with {} for the class name; empty: the data set's own
+    "INPUT.DECODING": "exact",  # exact (Pillow's and torchvision's pixels, to the bit) | fast (docs/decoding.md)
     "INPUT.CACHE_VIEWS": 0,  # views of each training image that are encoded once and trained on; 0: a new one each step
     "INPUT.CACHE_DIR": "",  # folder of cached image features; empty: lamm/features in the user's cache folder
     "INPUT.CACHE_GB": 10.0,  # what the cached features may take on the disk, in GB; the longest unread go first

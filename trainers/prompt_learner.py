@@ -95,6 +95,11 @@ class PromptLearner(nn.Module):
             raise ConfigError(f"TRAINER.TEXT_CHUNK must be 0 or above, got {prompts}")
         self._frozen.text_encoder.chunk = prompts
 
+    @property
+    def text_encoder(self) -> TextEncoder:
+        """What encodes the prompts."""
+        return self._frozen.text_encoder
+
     def encode_with(self, encoder: TextEncoder) -> None:
         """Have another text encoder do the work, such as the plain one, to compare with."""
         encoder.chunk = self._frozen.text_encoder.chunk

@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from yacs.config import CfgNode
 
-from lamm.clip.text import encode_texts
+from lamm.clip.model import ClipModel
 from lamm.datasets.templates import ensemble_of, template_of
 from lamm.log import logger
-from lamm.prompts import fill_template, tokenize
 
 from .base import PromptTrainer
+from .template_prompts import TemplatePrompts
 
 
 class ZeroshotCLIP(PromptTrainer):
@@ -26,28 +24,17 @@ class ZeroshotCLIP(PromptTrainer):
     tiny_config = "tiny"
 
     def build_model(self) -> None:
-        """Load CLIP and encode the class names."""
-        super().build_model()
-        dataset = self.dm.dataset
-        own = getattr(dataset, "template", "") or template_of(self.cfg.DATASET.NAME)
-        templates = [self.cfg.DATASET.TEMPLATE or own]
+        """Choose the templates, load CLIP and encode the class names."""
+        own = getattr(self.dm.dataset, "template", "") or template_of(self.cfg.DATASET.NAME)
+        self.templates = [self.cfg.DATASET.TEMPLATE or own]
         if self.cfg.TRAINER.ZEROSHOTCLIP.ENSEMBLE:
-            templates = ensemble_of(self.cfg.DATASET.NAME, own, self.cfg.DATASET.TEMPLATE)
-        logger.info("Templates: %s", ", ".join(f'"{template}"' for template in templates))
-        features = torch.stack([self._encode(template, dataset.classnames) for template in templates])
-        self._text = F.normalize(features.mean(dim=0), dim=-1)[None]
+            self.templates = ensemble_of(self.cfg.DATASET.NAME, own, self.cfg.DATASET.TEMPLATE)
+        logger.info("Templates: %s", ", ".join(f'"{template}"' for template in self.templates))
+        super().build_model()
 
-    @torch.no_grad()
-    def _encode(self, template: str, class_names: Sequence[str]) -> Tensor:
-        """Unit text features of one template. Shape: (N, E)"""
-        text = self.clip.text
-        rows = tokenize(
-            self.clip.tokenizer, [fill_template(template, name) for name in class_names], text.context_length
-        )
-        with self.clip.autocast():
-            features = encode_texts(text, rows)
-        return F.normalize(features.float(), dim=-1)
-
-    def text_features(self, image: Tensor | None = None) -> Tensor:
-        """Unit text features of the templates' prompts. Shape: (1, N, E)"""
-        return self._text
+    @classmethod
+    def make_learner(
+        cls, cfg: CfgNode, clip: ClipModel, class_names: Sequence[str], templates: Sequence[str] = ()
+    ) -> TemplatePrompts:
+        """The templates' prompts; a run's folder keeps what its templates were."""
+        return TemplatePrompts(clip, class_names, templates)

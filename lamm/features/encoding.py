@@ -10,6 +10,8 @@ from tqdm import tqdm
 from lamm.features.store import FeatureStore
 from lamm.features.views import View, ViewDataset
 from lamm.log import logger
+from lamm.parallel.gathering import encoded_share, gather_shares
+from lamm.parallel.ranks import current_ranks
 
 # Features that are kept in one file: a run that is killed loses no more than these.
 VIEWS_A_FILE = 8192
@@ -25,6 +27,8 @@ def features_of(
 ) -> Tensor:
     """The features of views, in their order, from the store or encoded and kept. Shape: (len(views), E), fp32
 
+    Where several processes train together the first one reads and keeps, and each encodes a share of what is missing.
+
     Args:
         views: what to encode; a view that comes twice is encoded once.
         store: where features are kept.
@@ -36,17 +40,21 @@ def features_of(
     Raises:
         DataError: an image can't be read.
     """
-    found = store.read([view.key for view in views])
-    missing = list({view.key: view for view in views if view.key not in found}.values())
+    ranks = current_ranks()
+    found = store.read([view.key for view in views]) if ranks.first else {}
+    missing = ranks.from_first(list({view.key: view for view in views if view.key not in found}.values()))
     if missing:
         logger.info("Encoding %s of %s image views", f"{len(missing):,}", f"{len(views):,}")
-        with tqdm(desc="encoding", unit="img", total=len(missing), leave=False, disable=None) as bar:
+        with tqdm(desc="encoding", unit="img", total=len(ranks.share(len(missing))), leave=False, disable=None) as bar:
             for start in range(0, len(missing), VIEWS_A_FILE):
                 part = missing[start : start + VIEWS_A_FILE]
-                features = _encode(part, transform, encode, batch_size, workers, bar)
-                store.write([view.key for view in part], features)
-                found.update(zip((view.key for view in part), features, strict=True))
-    return torch.stack([found[view.key] for view in views])
+                own = encoded_share(ranks, len(part))
+                features = _encode(part[own.start : own.stop], transform, encode, batch_size, workers, bar)
+                features = gather_shares(features, len(part), ranks)
+                if ranks.first:
+                    store.write([view.key for view in part], features)
+                    found.update(zip((view.key for view in part), features, strict=True))
+    return ranks.tensor_from_first(torch.stack([found[view.key] for view in views]) if ranks.first else None)
 
 
 @torch.no_grad()

@@ -9,10 +9,14 @@ from yacs.config import CfgNode
 
 from lamm.engine import ENGINE, build_dataset, build_trainer, collect_env_info, set_random_seed, setup_logger
 from lamm.log import logger
+from lamm.parallel.device import take_device
+from lamm.parallel.ranks import current_ranks
+from lamm.run.class_file import RunClasses
 from lamm.run.earlier_run import earlier_run, keep_precision, require_same_split
 from lamm.run.fingerprint import store_config
 from lamm.run.plan import RunPlan
 from lamm.run.record import RunRecord
+from lamm.run.several_processes import check_processes, config_of, require_same_data, require_same_folder
 from lamm.run.trainer_checks import check_trainer
 
 
@@ -28,24 +32,38 @@ def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:
     """
     # One line a loader, about the machine; it would drown the line that says what is wrong.
     warnings.filterwarnings("ignore", message="This DataLoader will create")
+    ranks = current_ranks()
+    check_processes(plan, ranks)
+    devices = take_device(plan.cfg.USE_CUDA)
     earlier = earlier_run(plan)
     if arguments.eval_only:
         earlier = None
+    require_same_folder(earlier, ranks)
     _seed(plan.cfg)
     if earlier is not None and earlier.finished:
-        require_same_split(plan, earlier, build_dataset(plan.cfg))
+        with ranks.first_before_others():
+            require_same_split(plan, earlier, build_dataset(plan.cfg))
         logger.info("%s is finished already: %.1f%%; nothing to do", plan.output_dir, earlier.metrics["accuracy"])
         return
-    cfg = keep_precision(plan, earlier)
-    setup_logger(cfg.OUTPUT_DIR, append=True)
-    _log_arguments(arguments, cfg)
+    cfg = config_of(keep_precision(plan, earlier), ranks)
+    if ranks.first:
+        setup_logger(cfg.OUTPUT_DIR, append=True)
+        _log_arguments(arguments, cfg)
+    if devices:
+        logger.info("%s", devices)
     if torch.cuda.is_available() and cfg.USE_CUDA:
         torch.backends.cudnn.benchmark = True
 
-    trainer = build_trainer(cfg)
+    with ranks.first_before_others():
+        trainer = build_trainer(cfg)
     check_trainer(trainer, cfg)
     fingerprint = require_same_split(plan, earlier, trainer.dm.dataset)
+    require_same_data(trainer, ranks)
+    if not ranks.first:
+        _train_or_test(trainer, arguments)
+        return
     store_config(plan.cfg, plan.output_dir)
+    RunClasses.of_trainer(trainer).write(plan.output_dir)
     record = RunRecord(plan, trainer, fingerprint, "evaluation" if arguments.eval_only else "few-shot", earlier)
     try:
         _train_or_test(trainer, arguments)

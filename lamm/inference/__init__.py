@@ -1,0 +1,1 @@
+"""Using what a run has learned: its folder read back, new photos classified, the classifier exported."""

@@ -1,0 +1,97 @@
+"""Photos that a user names on a command line: files, folders, patterns."""
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from lamm.datasets.listing import IMAGE_SUFFIXES, LEFT_BEHIND
+
+# What cameras and phones write, readable or not: a photo of a folder that can't be read is told, not passed over.
+PHOTO_SUFFIXES = (*IMAGE_SUFFIXES, ".avif", ".heic", ".heif", ".jp2")
+
+
+class Unreadable(NamedTuple):
+    """A photo, folder or pattern that gave nothing, and why."""
+
+    path: str
+    reason: str
+
+    def line(self) -> str:
+        """Both on one line; reasons that name the path already stand alone."""
+        return printable(self.reason if self.path in self.reason else f"{self.path}: {self.reason}")
+
+
+class FoundPhotos(NamedTuple):
+    """Files to classify, each once, and what could not be found."""
+
+    files: list[str]
+    missing: list[Unreadable]
+
+
+def find_photos(given: Sequence[str]) -> FoundPhotos:
+    """The files that arguments mean, in their order.
+
+    A file counts whatever its ending. A folder stands for all photos in it and below it, sorted: files with a photo's
+    ending, nothing hidden. What exists under neither meaning is taken for a pattern (`*`, `?`, `[…]`, and `**` for any
+    number of folders), whose matches count as if they had been given, sorted.
+
+    Args:
+        given: paths and patterns; `~` is the home folder.
+    """
+    files: dict[str, str] = {}
+    missing: list[Unreadable] = []
+    for argument in given:
+        for path in _meant(argument, missing):
+            files.setdefault(os.path.abspath(path), path)
+    return FoundPhotos(list(files.values()), missing)
+
+
+def printable(text: str) -> str:
+    """Text that takes one line of a terminal: what can't be printed is written as in Python's source."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def is_photo_name(name: str) -> bool:
+    """Whether a file of a folder is taken for a photo."""
+    return not name.startswith(".") and name.lower().endswith(PHOTO_SUFFIXES)
+
+
+def _meant(argument: str, missing: list[Unreadable]) -> Iterator[str]:
+    path = os.path.expanduser(argument)
+    if os.path.isdir(path):
+        yield from _photos_below(path, missing)
+    elif os.path.lexists(path):
+        yield path
+    elif glob.has_magic(path):
+        matches = sorted(glob.glob(path, recursive=True))
+        if not matches:
+            missing.append(Unreadable(argument, "matches no file"))
+        for match in matches:
+            if os.path.isdir(match):
+                yield from _photos_below(match, missing)
+            else:
+                yield match
+    else:
+        missing.append(Unreadable(argument, "no such file or folder"))
+
+
+def _photos_below(folder: str, missing: list[Unreadable]) -> list[str]:
+    """The photos in a folder and below it; linked folders are followed, each once."""
+    found: list[str] = []
+    seen: set[str] = set()
+
+    def note(error: OSError) -> None:
+        missing.append(Unreadable(str(error.filename), f"can't be listed: {error.strerror}"))
+
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=note):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in LEFT_BEHIND]
+        found += [os.path.join(place, name) for name in names if is_photo_name(name)]
+    if not found:
+        missing.append(Unreadable(folder, "holds no photos"))
+    return sorted(found)

@@ -1,0 +1,97 @@
+"""How runs of several processes end early, and go on."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import lamm_trainers.base as base
+import pytest
+from noted_runs import Start, losses, metrics
+from train_command import ROOT
+
+CACHED = "INPUT.CACHE_VIEWS 1 INPUT.CACHE_DIR cache"
+TRAINING = f"--trainer LAMM --shots 1 TRAIN.CHECKPOINT_FREQ 1 OPTIM.MAX_EPOCH 4 {CACHED}"
+
+
+def in_epoch(epoch: int, act: Any) -> None:
+    """Have this process act on itself in the first step of an epoch."""
+    step = base.PromptTrainer.forward_backward
+
+    def acting(self: Any, batch: Any) -> Any:
+        if self.epoch == epoch:
+            act()
+        return step(self, batch)
+
+    base.PromptTrainer.forward_backward = acting  # type: ignore[method-assign]
+
+
+def kill_itself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_dies_ends_the_run_with_one_line_and_the_run_can_go_on(start: Start) -> None:
+    assert start("whole", 2, TRAINING)[0].code == 0
+    first, second = start("broken", 2, TRAINING, lambda rank: in_epoch(2, kill_itself) if rank == 1 else None)
+    assert (first.code, second.code) == (2, -signal.SIGKILL)
+    assert first.err.splitlines() == [first.err.strip()]
+    assert first.err.startswith("error: another process of this run died, or did not answer in time")
+    assert "the same command goes on from there" in first.err
+    assert not list(Path("broken").rglob("*.tmp"))
+    assert len(losses("broken")) == 2
+    again = start("broken", 2, TRAINING)
+    assert [done.code for done in again] == [0, 0]
+    assert "(will resume training)" in again[0].out
+    assert [step["loss"] for step in losses("broken")] == [step["loss"] for step in losses("whole")]
+    assert metrics("broken") == metrics("whole")
+
+
+def test_one_process_can_go_on_with_what_two_have_begun(start: Start) -> None:
+    assert start("whole", 1, TRAINING)[0].code == 0
+    start("broken", 2, TRAINING, lambda rank: in_epoch(2, kill_itself) if rank == 0 else None)
+    assert start("broken", 1, TRAINING)[0].code == 0
+    for step, reference in zip(losses("broken"), losses("whole"), strict=True):
+        assert step == pytest.approx(reference, rel=1e-5, abs=1e-5)
+    assert metrics("broken") == metrics("whole")
+
+
+def test_a_process_that_hangs_is_not_waited_for_for_ever(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAMM_PEER_TIMEOUT", "2")
+    first, _ = start("broken", 2, TRAINING, lambda rank: in_epoch(1, lambda: time.sleep(60)) if rank == 1 else None)
+    assert first.code == 2
+    assert "did not answer in time (LAMM_PEER_TIMEOUT" in first.err
+
+
+def test_sigterm_ends_a_process_with_one_line(start: Start) -> None:
+    def stop() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+
+    first, second = start("broken", 2, TRAINING, lambda rank: in_epoch(1, stop) if rank == 0 else None)
+    assert first.code == 128 + signal.SIGTERM
+    assert first.err.startswith("error: stopped by SIGTERM")
+    assert first.err.count("\n") == 1
+    assert (second.code, second.out, second.err) == (1, "", "")
+
+
+def test_a_mistake_that_all_processes_make_is_told_once(start: Start) -> None:
+    done = start("wrong", 2, "--trainer LAMB --shots 1")
+    assert sorted(outcome.code for outcome in done) == [1, 2]
+    told = "".join(outcome.err for outcome in done)
+    assert told.startswith('error: unknown trainer "LAMB"')
+    assert told.count("\n") == 1
+    assert not Path("wrong").exists()
+
+
+def test_an_unknown_flag_is_told_once(start: Start) -> None:
+    first, second = start("wrong", 2, "--trainer LAMM --shotz 1")
+    assert first.err.startswith("error: unrecognized arguments: --shotz")
+    assert (first.code, second.code, second.err) == (2, 2, "")
+
+
+def test_a_trainer_of_others_is_refused(start: Start) -> None:
+    toy = f"--import {ROOT}/tests/foreign/coop_style.py --trainer ToyCoOp"
+    done = start("wrong", 2, f"{toy} --config-file {ROOT}/configs/trainers/LAMM/tiny_ep50.yaml --shots 1")
+    told = "error: trainer ToyCoOp can't share its work out over 2 processes: start one (without torchrun)\n"
+    assert "".join(outcome.err for outcome in done) == told
