@@ -141,3 +141,12 @@ def test_labels_of_a_and_r_are_ranks_among_the_classes_present(name: str, prefix
     found = load(name, tmp_path)
     assert list(found.classnames) == [NAMES[wnid] for wnid in SOME_IDS[1:]]
     assert {item.label for item in found.test} == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("name", CLASS_FOLDERS)
+def test_images_come_class_by_class_in_label_order_and_by_name(name: str, tmp_path: Path) -> None:
+    build_miniature(name, tmp_path)
+    found = load(name, tmp_path)
+    for items in (found.train_x, found.test):
+        order = [(item.label, Path(item.impath).name) for item in items]
+        assert order == sorted(order)

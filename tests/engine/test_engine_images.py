@@ -1,7 +1,8 @@
 """Reading images; broken ones name their file in one line, from worker processes too."""
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from torch.utils.data import DataLoader
 
 from lamm.engine.embedded.images import ImageError, read_image
@@ -18,6 +19,32 @@ def picture(tmp_path):
 def test_image_is_read_as_rgb(picture):
     image = read_image(str(picture))
     assert (image.mode, image.size, image.getpixel((0, 0))) == ("RGB", (40, 30), (9, 9, 9))
+
+
+KINDS = [
+    *(("RGB", "JPEG"), ("L", "JPEG"), ("CMYK", "JPEG"), ("RGB", "PNG"), ("RGBA", "PNG"), ("LA", "PNG"), ("P", "PNG")),
+    *(("1", "PNG"), ("I;16", "PNG"), ("RGB", "BMP"), ("RGB", "TIFF"), ("P", "GIF"), ("RGB", "WEBP")),
+]
+
+
+@pytest.mark.parametrize(("mode", "kind"), KINDS)
+def test_pixels_are_those_of_pillows_conversion(tmp_path, mode, kind):
+    values = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # turned by 90 degrees: nobody turns it back
+    image = Image.fromarray(values).convert("L").convert("I") if mode == "I;16" else Image.fromarray(values)
+    options = {} if kind in ("GIF", "BMP") else {"exif": exif}
+    image.convert(mode).save(tmp_path / "a", format=kind, **options)
+    with Image.open(tmp_path / "a") as opened:
+        expected = opened.convert("RGB")
+    read = read_image(str(tmp_path / "a"))
+    assert (read.mode, read.size) == ("RGB", expected.size)
+    assert read.tobytes() == expected.tobytes()
+
+
+def test_a_transparent_colour_changes_no_pixel(tmp_path):
+    Image.new("RGB", (4, 4), (1, 2, 3)).save(tmp_path / "a.png", transparency=(1, 2, 3))
+    assert read_image(str(tmp_path / "a.png")).getpixel((0, 0)) == (1, 2, 3)
 
 
 def truncated(path):

@@ -11,6 +11,7 @@ from torchvision import transforms as T
 
 from lamm.engine.embedded.config import get_cfg_default
 from lamm.engine.embedded.image_noise import GaussianNoise, InstanceNormalization
+from lamm.engine.embedded.pixels_to_tensor import PixelsToTensor
 from lamm.engine.embedded.transforms import INTERPOLATION_MODES, TRANSFORM_NAMES, build_transform
 from lamm.errors import LammError
 
@@ -81,6 +82,51 @@ def test_training_pipeline_is_torchvisions_under_the_same_seed(cfg, image):
         out = ours(image)
         torch.manual_seed(seed)
         assert torch.equal(out, theirs(image))
+
+
+@pytest.mark.parametrize("kind", ["RGB", "L"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_conversion_and_normalisation_as_one_have_torchvisions_bits(kind, dtype):
+    pixels = np.random.default_rng(1).integers(0, 256, (33, 17, 3), dtype=np.uint8)
+    picture = Image.fromarray(pixels).convert(kind)
+    mean, std = (CLIP_MEAN, CLIP_STD) if kind == "RGB" else (CLIP_MEAN[:1], CLIP_STD[:1])
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        ours = PixelsToTensor(mean, std)(picture)
+        theirs = T.Normalize(mean, std)(T.ToTensor()(picture))
+    finally:
+        torch.set_default_dtype(before)
+    assert torch.equal(ours, theirs)
+    assert ours.dtype == dtype
+    assert ours.is_contiguous()
+
+
+def test_all_levels_of_all_channels_have_torchvisions_bits():
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    picture = Image.fromarray(np.stack([levels] * 3, axis=-1))
+    theirs = T.Normalize(CLIP_MEAN, CLIP_STD)(T.ToTensor()(picture))
+    assert torch.equal(PixelsToTensor(CLIP_MEAN, CLIP_STD)(picture), theirs)
+    tensor = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+    assert torch.equal(PixelsToTensor(CLIP_MEAN, CLIP_STD)(tensor), theirs)
+
+
+def test_a_deviation_of_zero_is_torchvisions_error(image):
+    with pytest.raises(ValueError, match="division by zero"):
+        PixelsToTensor(CLIP_MEAN, [0.0, 1.0, 1.0])(image)
+
+
+def test_test_pipeline_has_torchvisions_bits(cfg, image):
+    cfg.INPUT.INTERPOLATION = "bicubic"
+    theirs = T.Compose(
+        [
+            T.Resize(32, interpolation=T.InterpolationMode.BICUBIC),
+            T.CenterCrop((24, 32)),
+            T.ToTensor(),
+            T.Normalize(cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD),
+        ]
+    )
+    assert torch.equal(build_transform(cfg, is_train=False, choices=["normalize"])(image), theirs(image))
 
 
 def test_test_pipeline_ignores_augmentations(cfg, image):

@@ -86,7 +86,7 @@ cfg_default.DATASET.CIFAR_C_LEVEL = 1
 cfg_default.DATASET.ALL_AS_UNLABELED = False
 
 cfg_default.DATALOADER = CN()
-# Worker processes that load images; 0 loads in the main process.
+# Worker processes that load images; 0 loads in the main process, -1 sizes them to the machine (ours, not Dassl's).
 cfg_default.DATALOADER.NUM_WORKERS = 4
 # Augmented copies of each training image in a batch, 1 or above.
 cfg_default.DATALOADER.K_TRANSFORMS = 1

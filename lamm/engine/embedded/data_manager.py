@@ -11,9 +11,11 @@ from yacs.config import CfgNode as CN
 from lamm.engine.embedded.dataset_wrapper import DatasetWrapper
 from lamm.engine.embedded.datasets_registry import build_dataset
 from lamm.engine.embedded.datum import Datum
+from lamm.engine.embedded.epoch_loader import EpochLoader
 from lamm.engine.embedded.errors import InvalidDataError
 from lamm.engine.embedded.samplers import build_sampler
 from lamm.engine.embedded.transforms import build_transform
+from lamm.engine.embedded.worker_count import worker_count
 
 __all__ = ["DataManager", "DatasetWrapper", "build_data_loader"]
 
@@ -28,8 +30,9 @@ def build_data_loader(
     tfm: Any = None,
     is_train: bool = True,
     dataset_wrapper: Callable[..., Any] | None = None,
-) -> DataLoader[Any]:
-    """Build the loader of a split.
+    keeps_workers: bool | None = None,
+) -> EpochLoader:
+    """Build the loader of a split; its batches are the same for any number of worker processes.
 
     The last, smaller batch is dropped in training only, and not when it is the only one.
 
@@ -43,6 +46,7 @@ def build_data_loader(
         tfm: The transform, or several.
         is_train: Training images.
         dataset_wrapper: Takes the place of `DatasetWrapper`.
+        keeps_workers: Worker processes stay from pass to pass; None: those of training images do.
 
     Raises:
         InvalidDataError: (an AssertionError) there is nothing to load.
@@ -52,11 +56,12 @@ def build_data_loader(
     sampler = build_sampler(
         sampler_type, cfg=cfg, data_source=data_source, batch_size=batch_size, n_domain=n_domain, n_ins=n_ins
     )
-    loader: DataLoader[Any] = DataLoader(
+    loader = EpochLoader(
         (dataset_wrapper or DatasetWrapper)(cfg, data_source, transform=tfm, is_train=is_train),
+        keeps_workers=is_train if keeps_workers is None else keeps_workers,
         batch_size=batch_size,
         sampler=sampler,
-        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        num_workers=worker_count(cfg, data_source, batch_size),
         drop_last=is_train and len(data_source) >= batch_size,
         pin_memory=torch.cuda.is_available() and cfg.USE_CUDA,
     )
@@ -100,7 +105,8 @@ class DataManager:
         self.train_loader_u = None
         if self.dataset.train_u:
             self.train_loader_u = self._train_loader(train_x if train_u.SAME_AS_X else train_u, self.dataset.train_u)
-        self.val_loader = self._test_loader(self.dataset.val) if self.dataset.val else None
+        each_epoch = cfg.TEST.FINAL_MODEL == "best_val"
+        self.val_loader = self._test_loader(self.dataset.val, each_epoch) if self.dataset.val else None
         self.test_loader = self._test_loader(self.dataset.test)
 
         self._num_classes = self.dataset.num_classes
@@ -146,7 +152,7 @@ class DataManager:
         print(f"* Using custom transform for {'training' if is_train else 'testing'}")
         return custom
 
-    def _train_loader(self, options: CN, data_source: list[Datum]) -> DataLoader[Any]:
+    def _train_loader(self, options: CN, data_source: Sequence[Datum]) -> DataLoader[Any]:
         return build_data_loader(
             self._cfg,
             sampler_type=options.SAMPLER,
@@ -159,7 +165,7 @@ class DataManager:
             dataset_wrapper=self._wrapper,
         )
 
-    def _test_loader(self, data_source: list[Datum]) -> DataLoader[Any]:
+    def _test_loader(self, data_source: Sequence[Datum], each_epoch: bool = False) -> DataLoader[Any]:
         options = self._cfg.DATALOADER.TEST
         return build_data_loader(
             self._cfg,
@@ -169,4 +175,5 @@ class DataManager:
             tfm=self._tfm_test,
             is_train=False,
             dataset_wrapper=self._wrapper,
+            keeps_workers=each_epoch,
         )

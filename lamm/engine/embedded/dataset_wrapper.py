@@ -9,8 +9,8 @@ from yacs.config import CfgNode as CN
 
 from lamm.engine.embedded.datum import Datum
 from lamm.engine.embedded.errors import ChoiceError
-from lamm.engine.embedded.images import read_image
-from lamm.engine.embedded.transforms import check_size, interpolation_mode, normalization
+from lamm.engine.embedded.pipeline import ImageFile
+from lamm.engine.embedded.transforms import check_size, fused, interpolation_mode, normalization
 
 
 class DatasetWrapper(Dataset[dict[str, Any]]):
@@ -55,7 +55,7 @@ class DatasetWrapper(Dataset[dict[str, Any]]):
         steps: list[Any] = [resize, T.ToTensor()]
         if "normalize" in options.TRANSFORMS:
             steps.append(normalization(options)[1])
-        return T.Compose(steps)
+        return T.Compose(fused(steps))
 
     def __len__(self) -> int:
         return len(self.data_source)
@@ -63,18 +63,18 @@ class DatasetWrapper(Dataset[dict[str, Any]]):
     def __getitem__(self, idx: int) -> dict[str, Any]:
         datum = self.data_source[idx]
         item = {"label": datum.label, "domain": datum.domain, "impath": datum.impath, "index": idx}
-        image = read_image(datum.impath)
+        file = ImageFile(datum.impath)
         if self.transform is None:
-            item["img"] = image
+            item["img"] = file.image
         elif isinstance(self.transform, list | tuple):
             for number, transform in enumerate(self.transform, start=1):
-                item["img" if number == 1 else f"img{number}"] = self._apply(transform, image)
+                item["img" if number == 1 else f"img{number}"] = self._apply(transform, file)
         else:
-            item["img"] = self._apply(self.transform, image)
+            item["img"] = self._apply(self.transform, file)
         if self.to_tensor is not None:
-            item["img0"] = self.to_tensor(image)
+            item["img0"] = self.to_tensor(file.image)
         return item
 
-    def _apply(self, transform: Any, image: Any) -> Any:
-        views = [transform(image) for _ in range(self.k_tfm)]
+    def _apply(self, transform: Any, file: ImageFile) -> Any:
+        views = [transform(file.opened_for(transform)) for _ in range(self.k_tfm)]
         return views[0] if len(views) == 1 else views

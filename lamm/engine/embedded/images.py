@@ -1,6 +1,11 @@
 """Reading an image file."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 
 from lamm.errors import DataError
 
@@ -19,14 +24,36 @@ class ImageError(DataError):
 
 
 def read_image(path: str) -> Image.Image:
-    """Read an image file as RGB.
+    """Read an image file as RGB; the pixels are those of Pillow's `convert("RGB")`.
 
     Raises:
         ImageError: The file is missing, truncated or not an image; the message is one line with the path.
     """
+    with image_errors(path), Image.open(path) as image:
+        return as_rgb(image)
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """An opened image as RGB, loaded.
+
+    `convert` copies an image that is RGB already, which costs as much as decoding when it is a large one; of the
+    two formats that most photos have, the loaded image itself serves as well.
+    """
+    if image.mode == "RGB" and isinstance(image, JpegImageFile | PngImageFile):
+        image.load()
+        return image
+    return image.convert("RGB")
+
+
+@contextmanager
+def image_errors(path: str) -> Iterator[None]:
+    """Turn whatever a missing or broken image file makes Pillow raise into one line.
+
+    Raises:
+        ImageError: In place of the exception.
+    """
     try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
+        yield
     except FileNotFoundError:
         raise ImageError(f'image file "{path}" does not exist; check the data root') from None
     except UnidentifiedImageError:

@@ -1,7 +1,8 @@
 """From the names in `INPUT.TRANSFORMS` to the pipeline of training and test images.
 
 The order of the names means nothing: the pipeline has one fixed order, and test images only know resizing, the
-centre crop and the normalisations. The transforms are torchvision's.
+centre crop and the normalisations. The transforms are torchvision's; under `INPUT.DECODING fast`, decoding and the
+first geometric steps are ours (docs/decoding.md).
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,10 @@ from torchvision.transforms import AutoAugmentPolicy, InterpolationMode
 from yacs.config import CfgNode as CN
 
 from lamm.engine.embedded.errors import ChoiceError
+from lamm.engine.embedded.fast_geometry import decoding_first
 from lamm.engine.embedded.image_noise import GaussianNoise, InstanceNormalization
+from lamm.engine.embedded.pipeline import Pipeline
+from lamm.engine.embedded.pixels_to_tensor import PixelsToTensor
 from lamm.suggest import unknown_name
 
 INTERPOLATION_MODES = {
@@ -42,6 +46,8 @@ TRANSFORM_NAMES = (
     "instance_norm",
 )
 
+DECODINGS = ("exact", "fast")
+
 # A pipeline's step: the line that tells it, and what it does.
 Step = tuple[str, Callable[[Any], Any]]
 
@@ -60,9 +66,10 @@ def build_transform(
         The pipeline, or None under `INPUT.NO_TRANSFORM`.
 
     Raises:
-        ChoiceError: (an AssertionError and ValueError) an unknown transform or interpolation, or a size that
-            is not two positive numbers.
+        ChoiceError: (an AssertionError and ValueError) an unknown transform, interpolation or decoding, a size that
+            is not two positive numbers, or a choice that does not go with fast decoding.
     """
+    decoding = decoding_of(cfg.INPUT)
     if cfg.INPUT.NO_TRANSFORM:
         print("Note: no transform is applied!")
         return None
@@ -75,7 +82,23 @@ def build_transform(
     print("Building transform_train" if is_train else "Building transform_test")
     for line, _ in steps:
         print(f"+ {line}")
-    return T.Compose([transform for _, transform in steps])
+    transforms = fused([transform for _, transform in steps])
+    if decoding == "exact":
+        return Pipeline(transforms)
+    print("+ fast decoding")
+    return Pipeline(decoding_first(transforms), decodes=True)
+
+
+def decoding_of(options: CN) -> str:
+    """`INPUT.DECODING`, one of `DECODINGS`; `exact` in a config without the key.
+
+    Raises:
+        ChoiceError: It is anything else.
+    """
+    chosen = str(options.get("DECODING", DECODINGS[0]))
+    if chosen not in DECODINGS:
+        raise ChoiceError(unknown_name("INPUT.DECODING", chosen, DECODINGS))
+    return chosen
 
 
 def interpolation_mode(name: str) -> InterpolationMode:
@@ -112,6 +135,17 @@ def _train_steps(options: CN, names: set[str]) -> list[Step]:
     if "instance_norm" in names:
         steps.append(("instance normalization", InstanceNormalization()))
     return steps
+
+
+def fused(transforms: list[Any]) -> list[Any]:
+    """The same steps, a conversion to a tensor and the normalisation right behind it as one."""
+    made: list[Any] = []
+    for transform in transforms:
+        if isinstance(transform, T.Normalize) and made and isinstance(made[-1], T.ToTensor):
+            made[-1] = PixelsToTensor(transform.mean, transform.std)
+        else:
+            made.append(transform)
+    return made
 
 
 def _test_steps(options: CN, names: set[str]) -> list[Step]:
