@@ -1,0 +1,157 @@
+"""A grid: trainers × data sets × shots × seeds × variants, from a YAML file, from flags, or both."""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from lamm.errors import ConfigError
+from lamm.suggest import unknown_name
+
+LISTS = ("trainers", "datasets", "shots", "seeds")
+Settings = dict[str, str]
+
+
+class Point(NamedTuple):
+    """One run of a grid by its place in it."""
+
+    variant: str
+    dataset: str
+    trainer: str
+    shots: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What to run: every combination of the lists.
+
+    Attributes:
+        trainers: registered names, each with its default config, or `<Trainer>/<cfg>` for another one of its configs.
+        datasets: names of files in configs/datasets/.
+        shots: training images a class.
+        seeds: one run each.
+        variants: name → config overrides (KEY → VALUE as on a command line); each variant runs the whole grid, one
+            without overrides is the grid itself.
+        overrides: config overrides of every run; where a variant sets the same key, the variant's value counts.
+        last: overrides that count above all, those of the command line.
+    """
+
+    trainers: tuple[str, ...]
+    datasets: tuple[str, ...]
+    shots: tuple[int, ...]
+    seeds: tuple[int, ...]
+    variants: dict[str, Settings] = field(default_factory=lambda: {"": {}})
+    overrides: Settings = field(default_factory=dict)
+    last: Settings = field(default_factory=dict)
+
+    def with_lists(self, **lists: list[Any] | None) -> "Grid":
+        """The grid with other lists in place of its own; None leaves one as it is."""
+        given: dict[str, Any] = {name: tuple(values) for name, values in lists.items() if values is not None}
+        return replace(self, **given)
+
+    def with_variants(self, names: list[str]) -> "Grid":
+        """The grid with some of its variants.
+
+        Raises:
+            ConfigError: it has no variant of a name.
+        """
+        unknown = next((name for name in names if name not in self.variants), None)
+        if unknown is not None:
+            raise ConfigError(unknown_name("variant", unknown, [name for name in self.variants if name]))
+        return replace(self, variants={name: self.variants[name] for name in names})
+
+    def with_overrides(self, last: Settings) -> "Grid":
+        """The grid with overrides that count above its own."""
+        return replace(self, last=last)
+
+    def points(self) -> Iterator[Point]:
+        """Every combination, a variant after the other."""
+        axes = (self.variants, self.datasets, self.trainers, self.shots, self.seeds)
+        yield from itertools.starmap(Point, itertools.product(*axes))
+
+    def settings_of(self, variant: str) -> Settings:
+        """The overrides of a variant's runs."""
+        return {**self.overrides, **self.variants[variant], **self.last}
+
+
+def read_grid(file: str | Path) -> Grid:
+    """Read a grid file: a mapping of `trainers`, `datasets`, `shots`, `seeds` and, if wanted, `variants`, `overrides`.
+
+    Raises:
+        ConfigError: the file is missing or no YAML, lacks a list, or holds something else.
+    """
+    path = Path(file)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"can't read the grid file {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"grid file {path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"grid file {path} must hold {', '.join(LISTS)}, each with a list")
+    known = (*LISTS, "variants", "overrides")
+    for name in content:
+        if name not in known:
+            raise ConfigError(f"grid file {path}: {unknown_name('entry', str(name), known)}")
+    trainers, datasets = (_list_of(content, name, path, _is_name, "names") for name in ("trainers", "datasets"))
+    shots = _list_of(content, "shots", path, lambda value: _is_number(value, 1), "whole numbers from 1 up")
+    seeds = _list_of(content, "seeds", path, lambda value: _is_number(value, 0), "whole numbers from 0 up")
+    overrides = _settings(content.get("overrides"), f"{path}: overrides")
+    return Grid(trainers, datasets, shots, seeds, _variants(content.get("variants"), path), overrides)
+
+
+def override_pairs(words: list[str]) -> Settings:
+    """KEY VALUE KEY VALUE … of a command line.
+
+    Raises:
+        ConfigError: a key without a value, or one that is set twice.
+    """
+    if len(words) % 2:
+        raise ConfigError(f"KEY VALUE come in pairs, got {len(words)} words behind --: {' '.join(words)}")
+    settings: Settings = {}
+    for key, value in zip(words[::2], words[1::2], strict=True):
+        if key in settings:
+            raise ConfigError(f"{key} is set twice behind --: give it once")
+        settings[key] = value
+    return settings
+
+
+def _variants(value: Any, path: Path) -> dict[str, Settings]:
+    if value is None:
+        return {"": {}}
+    if not isinstance(value, Mapping) or not value or not all(map(_is_name, value)):
+        raise ConfigError(f"{path}: variants must be named mappings of KEY: VALUE, such as plain: {{}}")
+    return {name: _settings(content, f"{path}: variant {name}") for name, content in value.items()}
+
+
+def _settings(value: Any, where: str) -> Settings:
+    """A mapping of config keys to values, values as a command line has them."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(map(_is_name, value)):
+        raise ConfigError(f"{where} must be a mapping of KEY: VALUE, such as OPTIM.MAX_EPOCH: 1")
+    nested = next((key for key, content in value.items() if isinstance(content, Mapping)), None)
+    if nested is not None:
+        raise ConfigError(f"{where}: {nested} holds a mapping; write the whole key, such as OPTIM.MAX_EPOCH: 1")
+    return {key: str(content) for key, content in value.items()}
+
+
+def _list_of(
+    content: Mapping[str, Any], name: str, path: Path, check: Callable[[Any], bool], meaning: str
+) -> tuple[Any, ...]:
+    values = content.get(name)
+    if not isinstance(values, list) or not values or not all(map(check, values)):
+        raise ConfigError(f"grid file {path}: {name} must be a list of {meaning}, got {values!r}")
+    return tuple(values)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_number(value: Any, lowest: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= lowest

@@ -1,0 +1,91 @@
+"""`lamm.sweep.grid`: a grid from a file, from flags, or both."""
+
+from pathlib import Path
+
+import pytest
+from train_command import ROOT
+
+from lamm.errors import ConfigError
+from lamm.sweep.grid import Grid, Point, override_pairs, read_grid
+
+TEXT = "trainers: [LAMM, CoOp]\ndatasets: [digits]\nshots: [1, 2]\nseeds: [0, 3]\n"
+SWEEPS = ROOT / "configs" / "sweeps"
+
+
+def read(folder: Path, text: str) -> Grid:
+    file = folder / "grid.yaml"
+    file.write_text(text, encoding="utf-8")
+    return read_grid(file)
+
+
+def test_a_grid_is_every_combination_of_its_lists(tmp_path: Path) -> None:
+    points = list(read(tmp_path, TEXT).points())
+    assert len(points) == len(set(points)) == 8
+    assert Point("", "digits", "CoOp", 2, 3) in points
+
+
+def test_each_variant_runs_the_whole_grid_with_its_overrides(tmp_path: Path) -> None:
+    grid = read(
+        tmp_path,
+        TEXT + "variants: {plain: {}, short: {OPTIM.MAX_EPOCH: 1, OPTIM.LR: 0.5}}\noverrides: {OPTIM.MAX_EPOCH: 3}\n",
+    )
+    assert [point.variant for point in grid.points()] == ["plain"] * 8 + ["short"] * 8
+    assert grid.settings_of("plain") == {"OPTIM.MAX_EPOCH": "3"}
+    assert grid.settings_of("short") == {"OPTIM.MAX_EPOCH": "1", "OPTIM.LR": "0.5"}
+
+
+def test_the_command_line_counts_above_the_file(tmp_path: Path) -> None:
+    grid = read(tmp_path, TEXT + "variants: {plain: {}, short: {OPTIM.MAX_EPOCH: 1}}\n")
+    changed = grid.with_lists(seeds=[9], shots=None).with_variants(["short"])
+    changed = changed.with_overrides({"OPTIM.MAX_EPOCH": "7"})
+    assert (changed.seeds, changed.shots) == ((9,), (1, 2))
+    assert {point.variant for point in changed.points()} == {"short"}
+    assert changed.settings_of("short") == {"OPTIM.MAX_EPOCH": "7"}
+    with pytest.raises(ConfigError, match='unknown variant "shrt"; did you mean "short"'):
+        grid.with_variants(["shrt"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("trainers: [LAMM]\n", "datasets must be a list of names, got None"),
+        (TEXT + "sedes: [1]\n", 'unknown entry "sedes"; did you mean "seeds"'),
+        (TEXT.replace("[1, 2]", "[0]"), "shots must be a list of whole numbers from 1 up"),
+        (TEXT.replace("[0, 3]", "[one]"), "seeds must be a list of whole numbers from 0 up"),
+        (TEXT.replace("[0, 3]", "1"), "seeds must be a list"),
+        (TEXT + "variants: [a]\n", "variants must be named mappings"),
+        (TEXT + "variants: {a: {OPTIM: {LR: 1}}}\n", "variant a: OPTIM holds a mapping; write the whole key"),
+        (TEXT + "overrides: 3\n", "overrides must be a mapping"),
+        ("- LAMM\n", "must hold trainers, datasets, shots, seeds"),
+        ("trainers: [", "is no YAML"),
+    ],
+)
+def test_a_mistake_in_a_grid_file_is_one_line(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=said.replace("[", r"\[")) as mistake:
+        read(tmp_path, text)
+    assert "\n" not in str(mistake.value)
+    assert "grid.yaml" in str(mistake.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"can't read the grid file .*none\.yaml: No such file"):
+        read_grid(tmp_path / "none.yaml")
+
+
+def test_words_behind_the_dashes_are_pairs() -> None:
+    assert override_pairs(["OPTIM.LR", "0.1", "SEED", "2"]) == {"OPTIM.LR": "0.1", "SEED": "2"}
+    with pytest.raises(ConfigError, match="come in pairs, got 1 words"):
+        override_pairs(["OPTIM.LR"])
+    with pytest.raises(ConfigError, match=r"OPTIM\.LR is set twice"):
+        override_pairs(["OPTIM.LR", "1", "OPTIM.LR", "2"])
+
+
+@pytest.mark.parametrize(("name", "runs"), [("demo", 240), ("paper", 1155), ("paper_loss_parts", 264)])
+def test_the_grids_of_the_project_have_the_runs_that_their_headers_name(name: str, runs: int) -> None:
+    file = SWEEPS / f"{name}.yaml"
+    assert sum(1 for _ in read_grid(file).points()) == runs
+    assert f"{runs:,} runs" in file.read_text(encoding="utf-8")
+
+
+def test_no_grid_of_the_project_is_forgotten_here() -> None:
+    assert {file.stem for file in SWEEPS.iterdir()} == {"demo", "paper", "paper_loss_parts"}

@@ -1,0 +1,55 @@
+"""A run on the demo data, and commands as a user starts them, in the test's own process."""
+
+import shlex
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from train_command import Outcome, load_script, train
+
+from lamm.commands import run
+
+
+@pytest.fixture(scope="session")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the demo data has materialised itself."""
+    return tmp_path_factory.mktemp("tools") / "data"
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
+    """The folder of a short LAMM run on `digits`, with the data that it was trained on under another name."""
+    folder = tmp_path_factory.mktemp("tools") / "run"
+    line = f"--trainer LAMM --dataset digits --shots 2 --seed 1 --root {data_root} --output-dir {folder}"
+    done = train(f"{line} OPTIM.MAX_EPOCH 2 TEST.SPLIT val TRAINER.LAMM.PREC fp32")
+    assert done.code == 0, done.err
+    return folder
+
+
+@pytest.fixture(scope="session")
+def digits_photos(digits_run: Path, data_root: Path) -> Path:
+    """The scans, in folders of their class names; the run's data root is gone."""
+    photos = data_root.with_name("photos")
+    (data_root / "digits" / "images").rename(photos)
+    return photos
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """(tool, line) → its exit code and what it printed."""
+    scripts: dict[str, ModuleType] = {}
+
+    def start(tool: str, line: str) -> Outcome:
+        script = scripts.setdefault(tool, load_script(f"tools/{tool}.py"))
+        out, err, code = StringIO(), StringIO(), 0
+        with redirect_stdout(out), redirect_stderr(err):
+            try:
+                run(script.parser(), script.main, shlex.split(line))
+            except SystemExit as stop:
+                code = int(stop.code or 0)
+        return Outcome(code, out.getvalue(), err.getvalue())
+
+    return start
