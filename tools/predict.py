@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -35,7 +36,7 @@ def main(arguments: argparse.Namespace) -> int:
     found = find_photos(arguments.photos)
     if not found.files:
         raise DataError(f"there is no photo to classify: {'; '.join(one.line() for one in found.missing)}")
-    with csv_file(arguments.csv, found.files) as file:
+    with csv_file(arguments.csv, found.files, arguments.run_dir) as file:
         classifier = load(arguments)
         failed = [*found.missing, *classify(classifier, found.files, file, arguments)]
     for one in failed:
@@ -44,18 +45,25 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def csv_file(path: str, photos: Sequence[str]) -> Iterator[Any]:
+def csv_file(path: str, photos: Sequence[str], run_dir: str) -> Iterator[Any]:
     """The CSV file, begun beside its place at once: a place that can't be written to is told before the work."""
     if not path:
         yield None
         return
     if os.path.isdir(path):
         raise ConfigError(f"--csv {path} is a folder; give the name of a file")
-    if os.path.exists(path) and (is_photo_name(os.path.basename(path)) or path in photos):
+    there = os.path.realpath(path)
+    if os.path.exists(there) and (is_photo_name(os.path.basename(path)) or there in map(os.path.realpath, photos)):
         raise ConfigError(f"--csv {path} would replace a photo; give the name of the file to write")
+    if os.path.exists(there) and Path(there).is_relative_to(os.path.realpath(run_dir)):
+        raise ConfigError(f"--csv {path} would replace a file of the run; give another name")
     # A name that is no UTF-8 is written with backslashes, so that the file is UTF-8.
     text = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
-    with atomic_path(path) as temporary, temporary.open("w", **text) as file:
+    if os.path.exists(there) and not os.path.isfile(there):  # a pipe or a device: written to, never replaced
+        with open(there, "w", **text) as file:
+            yield file
+        return
+    with atomic_path(there) as temporary, temporary.open("w", **text) as file:
         yield file
 
 

@@ -9,11 +9,13 @@ broken ones resumed.
 import argparse
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 from lamm.commands import Parser, run
+from lamm.datasets import OWN
 from lamm.errors import ConfigError
 from lamm.run.arguments import train_parser
 from lamm.run.config_files import trainer_config, trainer_configs
@@ -41,6 +43,8 @@ def main(arguments: argparse.Namespace) -> int:
         if code != 0:
             print(f"stopped: seed {seed} ended with exit code {code}")
             return code
+    if arguments.dataset in OWN:
+        print(f"to classify photos: python tools/predict.py {shlex.quote(str(plans[0].output_dir))} PHOTOS", flush=True)
     return exit_code([str(TABLE), *(str(plan.output_dir) for plan in plans), "--seeds", *map(str, seeds)])
 
 

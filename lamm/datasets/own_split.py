@@ -66,7 +66,7 @@ def keep_own_split(file: Path, split: Split) -> None:
     if now == kept.keys():
         return
     if kept:
-        logger.info(f"{len(now - kept.keys())} images are new since the last run, {len(kept.keys() - now)} are gone")
+        logger.info(f"Images since the last run: {len(now - kept.keys())} new, {len(kept.keys() - now)} gone")
     try:
         write_json(file, {part: [item.path for item in getattr(split, part)] for part in PARTS})
         logger.info(f"Which images are for training and which for testing is kept in {file}")

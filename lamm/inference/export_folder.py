@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lamm.errors import ConfigError
@@ -25,14 +25,22 @@ def files_made_together(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file: give a folder to write to")
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".export.", suffix=".tmp", dir=folder) as made:
-        yield Path(made)
-        umask = os.umask(0)
-        os.umask(umask)
-        for name in names:
-            file = Path(made) / name
-            if file.exists():
-                file.chmod(0o666 & ~umask)
-                os.replace(file, folder / name)
-            else:
-                (folder / name).unlink(missing_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".export.", suffix=".tmp", dir=folder) as made:
+            yield Path(made)
+            _move(Path(made), folder, names)
+    finally:
+        with suppress(OSError):
+            folder.rmdir()  # where nothing came of it, and nothing was there
+
+
+def _move(made: Path, folder: Path, names: Sequence[str]) -> None:
+    umask = os.umask(0)
+    os.umask(umask)
+    for name in names:
+        file = made / name
+        if file.exists():
+            file.chmod(0o666 & ~umask)
+            os.replace(file, folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)

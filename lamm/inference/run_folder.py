@@ -20,7 +20,7 @@ from lamm.run.fingerprint import CONFIG_FILE
 
 EVALUATION = {"MODEL_DIR": "", "LOAD_EPOCH": -1}
 # Where runs are looked for below a folder that is none itself.
-LEVELS = ("*", "*/*", "*/*/*")
+LEVELS = ("*", "*/*", "*/*/*", "*/*/*/*", "*/*/*/*/*")
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ import torch
 from yacs.config import CfgNode
 
 from lamm.engine import ENGINE, build_dataset, build_trainer, collect_env_info, set_random_seed, setup_logger
+from lamm.errors import LammError
 from lamm.log import logger
 from lamm.parallel.device import take_device
 from lamm.parallel.ranks import current_ranks
 from lamm.run.class_file import RunClasses
 from lamm.run.earlier_run import earlier_run, keep_precision, require_same_split
 from lamm.run.fingerprint import store_config
+from lamm.run.mere_log import remove_mere_log
 from lamm.run.plan import RunPlan
 from lamm.run.record import RunRecord
 from lamm.run.several_processes import check_processes, config_of, require_same_data, require_same_folder
@@ -54,9 +56,14 @@ def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:
     if torch.cuda.is_available() and cfg.USE_CUDA:
         torch.backends.cudnn.benchmark = True
 
-    with ranks.first_before_others():
-        trainer = build_trainer(cfg)
-    check_trainer(trainer, cfg)
+    try:
+        with ranks.first_before_others():
+            trainer = build_trainer(cfg)
+        check_trainer(trainer, cfg)
+    except LammError:
+        if ranks.first:
+            remove_mere_log(plan.output_dir)
+        raise
     fingerprint = require_same_split(plan, earlier, trainer.dm.dataset)
     require_same_data(trainer, ranks)
     if not ranks.first:

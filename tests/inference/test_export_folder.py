@@ -39,6 +39,12 @@ def test_a_failure_leaves_everything_as_it_was(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"a": "before"}
 
 
+def test_a_failure_leaves_no_new_folder(tmp_path: Path) -> None:
+    with suppress(RuntimeError), files_made_together(tmp_path / "new", NAMES):
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_in_the_folders_place_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     together = files_made_together(tmp_path / "file", NAMES)
