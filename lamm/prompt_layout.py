@@ -170,7 +170,7 @@ class PromptLayout(nn.Module):
 
     def prefix(self, context: Tensor) -> Tensor:
         """What all classes share, from context vectors (G, C, D). Shape: (G, P, D)"""
-        fixed = self.fixed.to(context.dtype).expand(len(context), -1, -1)
+        fixed = self.fixed.to(context.dtype).expand(context.shape[0], -1, -1)
         return torch.cat([fixed, context], dim=1)[:, self.prefix_index]
 
     def labels(self, context: Tensor, label_vectors: Tensor) -> LabelSide:

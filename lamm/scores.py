@@ -19,5 +19,5 @@ def scaled_scores(image: Tensor, text: Tensor, logit_scale: Tensor) -> Tensor:
         (B, N)
     """
     image, text = image.float(), text.float()
-    cosines = image @ text[0].T if len(text) == 1 else torch.einsum("be,bne->bn", image, text)
+    cosines = image @ text[0].T if text.shape[0] == 1 else torch.einsum("be,bne->bn", image, text)
     return logit_scale.float().exp() * cosines

@@ -68,7 +68,7 @@ def test_a_run_leaves_log_config_checkpoints_labels_and_results(data_root):
     assert (done.code, done.err) == (0, "")
     folder = Path("output/digits/shots_1/LAMM/tiny_ep50+SPLIT=val+CHECKPOINT_FREQ=1+MAX_EPOCH=2/seed1")
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    expected = {"log.txt", "config.yaml", "labels.safetensors", "results.json"}
+    expected = {"log.txt", "config.yaml", "classes.json", "labels.safetensors", "results.json"}
     expected |= {"prompt_learner/checkpoint", "prompt_learner/model.pth.tar-1", "prompt_learner/model.pth.tar-2"}
     assert expected <= names
     assert {name.split("/")[0] for name in names - expected} == {"tensorboard"}

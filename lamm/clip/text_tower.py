@@ -137,7 +137,7 @@ class TextTower(nn.Module):
 
 def replace_context(x: Tensor, context: Tensor) -> Tensor:
     """[B, L, D] with a deep prompt [C, D] in the C positions behind the start token (MaPLe, arXiv:2210.03117)."""
-    context = context.to(x.dtype).expand(len(x), -1, -1)
+    context = context.to(x.dtype).expand(x.shape[0], -1, -1)
     return torch.cat([x[:, :1], context, x[:, 1 + context.shape[1] :]], dim=1)
 
 

@@ -105,7 +105,7 @@ def _append(x: Tensor, prompt: Tensor, batch_first: bool) -> Tensor:
     """(B, L, W), or (L, B, W), with (C, W) behind its positions."""
     prompt = prompt.to(x.dtype)
     if batch_first:
-        return torch.cat([x, prompt[None].expand(len(x), -1, -1)], dim=1)
+        return torch.cat([x, prompt[None].expand(x.shape[0], -1, -1)], dim=1)
     return torch.cat([x, prompt[:, None].expand(-1, x.shape[1], -1)])
 
 

@@ -2,7 +2,9 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from lamm import commands
@@ -24,12 +26,18 @@ def run(parser: commands.Parser, main: Main, arguments: Sequence[str] | None = N
         return main(parsed) if launch is None else _run_with_others(main, parsed, launch)
 
     place = _place()
-    if place is not None:
-        # Of torch, before it is imported: what it warns of, each process would.
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-        if place.rank > 0:
-            fall_silent()
-    commands.run(parser, launched, arguments)
+    if place is None:
+        commands.run(parser, launched, arguments)
+    # Of torch, before it is imported: what it warns of, each process would.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    if place.rank > 0:
+        fall_silent()
+    try:
+        commands.run(parser, launched, arguments)
+    except SystemExit as stop:
+        if stop.code in (None, 0):
+            _leave()
+        raise
 
 
 def _run_with_others(main: Main, arguments: argparse.Namespace, launch: Launch) -> int | None:
@@ -44,6 +52,14 @@ def _run_with_others(main: Main, arguments: argparse.Namespace, launch: Launch) 
         code = main(arguments)
         current_ranks().barrier()
     return code
+
+
+def _leave() -> NoReturn:
+    """End a run that is done at once: what torch's threads do while the interpreter is taken down can't fail it."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(0)
 
 
 def _place() -> Launch | None:

@@ -20,7 +20,7 @@ from lamm.engine.embedded.transforms import build_transform
 from lamm.errors import ConfigError
 
 CROP, PLAIN = ("random_resized_crop", "random_flip", "normalize"), ("random_flip", "normalize")
-SMALL, TALL, LARGE = (260, 190), (333, 500), (1501, 1002)
+SMALL, TALL, LARGE, EVEN = (260, 190), (333, 500), (1501, 1002), (1600, 1000)
 LEVEL = 1 / 255
 
 
@@ -28,7 +28,7 @@ LEVEL = 1 / 255
 def photos(tmp_path_factory) -> dict[tuple[int, int], str]:
     """A photo of each size."""
     folder = tmp_path_factory.mktemp("photos")
-    return {size: str(write_photos(folder, size, 1)[0]) for size in (SMALL, TALL, LARGE)}
+    return {size: str(write_photos(folder, size, 1)[0]) for size in (SMALL, TALL, LARGE, EVEN)}
 
 
 def config(decoding="fast", names=CROP, size=(64, 64), **options):
@@ -48,7 +48,7 @@ def both(path, **options):
     return result(path, "fast", **options), result(path, "exact", **options)
 
 
-@pytest.mark.parametrize("size", [SMALL, TALL, LARGE])
+@pytest.mark.parametrize("size", [SMALL, TALL, LARGE, EVEN])
 @pytest.mark.parametrize("names", [CROP, PLAIN])
 def test_training_images_are_the_exact_ones_within_a_level_on_average(photos, size, names):
     for seed in range(5):
@@ -57,7 +57,7 @@ def test_training_images_are_the_exact_ones_within_a_level_on_average(photos, si
         assert (fast - exact).abs().mean() < 0.5 * LEVEL
 
 
-@pytest.mark.parametrize("size", [SMALL, TALL, LARGE])
+@pytest.mark.parametrize("size", [SMALL, TALL, LARGE, EVEN])
 @pytest.mark.parametrize("wanted", [(64, 64), (48, 80), (224, 224)])
 def test_test_images_are_the_exact_ones_within_a_level_on_average(photos, size, wanted):
     fast, exact = both(photos[size], size=wanted, is_train=False)

@@ -17,7 +17,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from lamm.engine.embedded.errors import ChoiceError
-from lamm.engine.embedded.photo import LoadedPhoto, Photo
+from lamm.engine.embedded.photo import LoadedPhoto, Photo, pixels_of
 from lamm.engine.embedded.pixels_to_tensor import PixelsToTensor
 
 FAST_MODES = {
@@ -125,11 +125,12 @@ class FastCenterCrop(FastResize):
         resized = (edge, int(edge * long / short)) if height <= width else (int(edge * long / short), edge)
         top, left = round((resized[0] - wanted_height) / 2), round((resized[1] - wanted_width) / 2)
         shrink = photo.shrink_for((width, height), resized[::-1])
-        if shrink > 1:
+        if width % shrink or height % shrink:  # the last pixels of the smaller image stand for less than the others
             x, y = width / resized[1], height / resized[0]
             region = (left * x, top * y, (left + wanted_width) * x, (top + wanted_height) * y)
             return self._part(photo, shrink, region)
-        whole = F.resize(photo.pixels, list(resized), self._mode, antialias=True)
+        pixels = photo.pixels if shrink == 1 else pixels_of(photo.shrunk(shrink))
+        whole = F.resize(pixels, list(resized), self._mode, antialias=True)
         return whole[:, top : top + wanted_height, left : left + wanted_width]
 
 
