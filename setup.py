@@ -19,7 +19,7 @@ CORE = [
     "tensorboard>=2.14",
 ]
 PLOTS = ["matplotlib>=3.8"]
-ONNX = ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.1"]
+ONNX = ["torch>=2.6", "onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.1"]
 SWEEP = ["ray>=2.9", "submitit>=1.5,<2", "rich>=13"]  # Slurm scripts use a private function of submitit
 TEST = ["pytest>=8", "pytest-xdist>=3.5", "clip-anytorch>=2.5", *PLOTS, *ONNX, *SWEEP]
 
