@@ -14,6 +14,7 @@ CORE = [
     "yacs>=0.1.8",
     "tabulate>=0.9",
     "scikit-learn>=1.3",
+    "joblib>=1.2",  # scikit-learn needs it; it counts the cores that a container may use
     "safetensors>=0.4.3",
     "tqdm>=4.65",
     "tensorboard>=2.14",

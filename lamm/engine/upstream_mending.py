@@ -8,6 +8,8 @@
   the state nests the successor's state, and the old form is read as well
 - the log tee has no `isatty`, `encoding`, `fileno`, and closes the real stdout: it asks the console, and closes the
   file alone
+
+Its loaders also learn what `DATALOADER.NUM_WORKERS -1` means (`upstream_loaders`).
 """
 
 import importlib
@@ -21,6 +23,7 @@ import numpy as np
 from torch.optim.lr_scheduler import LRScheduler
 
 from lamm.engine.embedded.lr_scheduler import load_warmup_state, warmup_state
+from lamm.engine.upstream_loaders import mend_loaders
 from lamm.errors import DataError
 
 _WILDS = "dassl.data.datasets.dg.wilds"
@@ -43,6 +46,7 @@ def mend_after_import() -> None:
     """Put right the classes of the imported package; a second call changes nothing."""
     _mend_warmup(importlib.import_module("dassl.optim.lr_scheduler")._BaseWarmupScheduler)
     _mend_logger(importlib.import_module("dassl.utils.logger").Logger)
+    mend_loaders(importlib.import_module("dassl.data.data_manager"))
 
 
 def _no_gdown(url: str, *arguments: Any, **options: Any) -> NoReturn:
