@@ -16,6 +16,8 @@ from train_command import ROOT, Outcome, train
 import lamm.clip.tiny.weights as tiny_weights
 import lamm.run.execution as execution
 from lamm.label_bank import LabelBank
+from lamm.results.class_features import ClassFeatures
+from lamm.results.predictions import read_predictions
 from lamm.results.schema import RunResults
 
 # The validation images: no number of these short runs is a result.
@@ -69,6 +71,7 @@ def test_a_run_leaves_log_config_checkpoints_labels_and_results(data_root):
     folder = Path("output/digits/shots_1/LAMM/tiny_ep50+SPLIT=val+CHECKPOINT_FREQ=1+MAX_EPOCH=2/seed1")
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     expected = {"log.txt", "config.yaml", "classes.json", "labels.safetensors", "results.json"}
+    expected |= {"predictions.csv", "class_features.safetensors"}
     expected |= {"prompt_learner/checkpoint", "prompt_learner/model.pth.tar-1", "prompt_learner/model.pth.tar-2"}
     assert expected <= names
     assert {name.split("/")[0] for name in names - expected} == {"tensorboard"}
@@ -77,6 +80,12 @@ def test_a_run_leaves_log_config_checkpoints_labels_and_results(data_root):
     assert (made.protocol, made.split, made.precision, made.cfg) == ("few-shot", "val", "fp32", folder.parent.name)
     assert made.metrics["accuracy"] + made.metrics["error_rate"] == pytest.approx(100)
     assert accuracy_of_coop_parser(folder / "log.txt") == round(made.metrics["accuracy"], 1)
+    said = read_predictions(folder)
+    assert 100 * sum(one.right for one in said) / len(said) == pytest.approx(made.metrics["accuracy"])
+    assert all((data_root / one.image).is_file() for one in said)
+    features = ClassFeatures.load(folder)
+    assert features.class_names == json.loads((folder / "classes.json").read_text())["class_names"]
+    assert (features.moved() > 0).all()
     assert made.trainable_parameters == LabelBank.load(folder / "labels.safetensors").embeddings.numel()
     log = (folder / "log.txt").read_text()
     assert log.index("** Arguments **") < log.index("** Config **") < log.index("** System info **")

@@ -27,6 +27,7 @@ from lamm.scores import scaled_scores
 
 from .checkpoint_files import checkpoint_file, read_checkpoint
 from .checkpoints import load_learned
+from .class_features import class_features
 from .feature_cache import FeatureCache
 from .prompt_learner import PromptLearner
 from .scoring import Scoring
@@ -209,12 +210,15 @@ class PromptTrainer(Scoring, SeveralProcessesTrainer):
         self._bar = tqdm(desc="training", unit="step", initial=done, total=total, leave=False, disable=None)
 
     def after_train(self) -> None:
-        """Test the model that the config asks for, and write its labels."""
+        """Test the model that the config asks for, and write its labels and where its classes lie."""
         self._bar.close()
         super().after_train()
         bank = self.learner.label_bank() if hasattr(self.learner, "label_bank") else None
-        if bank is not None and self.ranks.first:
-            bank.save(os.path.join(self.output_dir, LABEL_FILE))
+        features = class_features(self, self.dm.dataset.classnames)
+        if self.ranks.first:
+            features.save(self.output_dir)
+            if bank is not None:
+                bank.save(os.path.join(self.output_dir, LABEL_FILE))
 
     def _feature_cache(self) -> FeatureCache:
         if self._cache is None:

@@ -17,6 +17,7 @@ from lamm.run.earlier_run import earlier_run, keep_precision, require_same_split
 from lamm.run.fingerprint import store_config
 from lamm.run.mere_log import remove_mere_log
 from lamm.run.plan import RunPlan
+from lamm.run.prediction_record import PredictionRecord
 from lamm.run.record import RunRecord
 from lamm.run.several_processes import check_processes, config_of, require_same_data, require_same_folder
 from lamm.run.trainer_checks import check_trainer
@@ -72,8 +73,10 @@ def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:
     store_config(plan.cfg, plan.output_dir)
     RunClasses.of_trainer(trainer).write(plan.output_dir)
     record = RunRecord(plan, trainer, fingerprint, "evaluation" if arguments.eval_only else "few-shot", earlier)
+    predictions = PredictionRecord(trainer)
     try:
         _train_or_test(trainer, arguments)
+        predictions.write(plan.output_dir, cfg.TEST.SPLIT, cfg.DATASET.ROOT)
     except BaseException:
         record.write_running()
         raise
