@@ -5,7 +5,8 @@ Letters: B images, G prefixes, N classes, E embedding size.
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -46,6 +47,7 @@ class PromptTrainer(Scoring, SeveralProcessesTrainer):
         tiny_config: the same for the demo data sets, with the embedded model.
         registered_name: folder of its checkpoints.
         templates: of a trainer whose prompts are hand-written, one or more with `{}` for the class name.
+        further_metrics: what a run records beside its evaluator's metrics, by name.
     """
 
     learner_class: type[PromptLearner] | None = None
@@ -56,6 +58,7 @@ class PromptTrainer(Scoring, SeveralProcessesTrainer):
     templates: Sequence[str] = ()
 
     scaler: Any = None
+    further_metrics: Mapping[str, float] = MappingProxyType({})
     _bar = tqdm(disable=True)
     _all_finite: Tensor | bool = True
 

@@ -72,7 +72,7 @@ def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:
         return
     store_config(plan.cfg, plan.output_dir)
     RunClasses.of_trainer(trainer).write(plan.output_dir)
-    record = RunRecord(plan, trainer, fingerprint, "evaluation" if arguments.eval_only else "few-shot", earlier)
+    record = RunRecord(plan, trainer, fingerprint, earlier)
     predictions = PredictionRecord(trainer)
     try:
         _train_or_test(trainer, arguments)

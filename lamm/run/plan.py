@@ -47,6 +47,11 @@ class RunPlan:
         """The run's folder."""
         return Path(self.cfg.OUTPUT_DIR)
 
+    @property
+    def protocol(self) -> str:
+        """Kind of experiment: few-shot, or evaluation of a model that is there."""
+        return "evaluation" if "EVALUATION" in self.cfg else "few-shot"
+
 
 def plan_run(arguments: argparse.Namespace, extend_cfg: Callable[[CfgNode], None]) -> RunPlan:
     """Work a run out.

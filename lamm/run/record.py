@@ -18,16 +18,14 @@ class RunRecord:
 
     Args:
         plan: the run.
-        trainer: the trainer object; its evaluator is listened to, its optimizers are counted.
+        trainer: the trainer object; its evaluator is listened to, its optimizers are counted. `further_metrics`, if it
+            has them, are recorded beside the evaluator's.
         config_hash: the run's fingerprint.
-        protocol: kind of experiment.
         earlier: the record of the part that ran before, when resuming.
     """
 
-    def __init__(
-        self, plan: RunPlan, trainer: Any, config_hash: str, protocol: str, earlier: RunResults | None = None
-    ) -> None:
-        self._plan, self._trainer, self._hash, self._protocol = plan, trainer, config_hash, protocol
+    def __init__(self, plan: RunPlan, trainer: Any, config_hash: str, earlier: RunResults | None = None) -> None:
+        self._plan, self._trainer, self._hash = plan, trainer, config_hash
         self._metrics: dict[str, float] = {}
         self._seconds_before = (earlier.seconds_train or 0.0) if earlier else 0.0
         self._began = time.monotonic()
@@ -42,7 +40,10 @@ class RunRecord:
     def finish(self) -> dict[str, float]:
         """Write the file for the last time, as finished if the run was tested; its metrics."""
         metrics = {name: float(self._metrics[name]) for name in METRICS if name in self._metrics}
-        self._write(FINISHED if len(metrics) == len(METRICS) else RUNNING, metrics)
+        if metrics:
+            metrics |= getattr(self._trainer, "further_metrics", {})
+        whole = all(name in metrics for name in METRICS)
+        self._write(FINISHED if whole else RUNNING, metrics)
         return metrics
 
     def _write(self, status: str, metrics: dict[str, float]) -> None:
@@ -53,7 +54,7 @@ class RunRecord:
             shots=cfg.DATASET.NUM_SHOTS,
             seed=cfg.SEED,
             cfg=plan.cfg_name,
-            protocol=self._protocol,
+            protocol=plan.protocol,
             split=cfg.TEST.SPLIT,
             metrics=metrics,
             trainable_parameters=trained_scalars(self._trainer),
