@@ -25,20 +25,26 @@ class Packing(NamedTuple):
         kept: their places, (G · S,).
         last: places of the end tokens among them, (G · N,).
         end: place of each class's end token on its label side, (G · N,).
+        padding: behind each class's end token, (G · N, T).
+        later: what a position may not hear of its own class, (T, T).
         length: T.
     """
 
     kept: Tensor
     last: Tensor
     end: Tensor
+    padding: Tensor
+    later: Tensor
     length: int
 
     @classmethod
     def of(cls, end: Tensor, length: int, groups: int) -> "Packing":
         """The packing of classes whose end tokens stand at `end` (N,), once for each group."""
         end = end.repeat(groups)
-        held = torch.arange(length, device=end.device) <= end[:, None]
-        return cls(held.flatten().nonzero().squeeze(1), (end + 1).cumsum(0) - 1, end, length)
+        padding = torch.arange(length, device=end.device) > end[:, None]
+        later = torch.ones(length, length, dtype=torch.bool, device=end.device).triu(1)
+        kept = (~padding).flatten().nonzero().squeeze(1)
+        return cls(kept, (end + 1).cumsum(0) - 1, end, padding, later, length)
 
     @property
     def whole(self) -> bool:
@@ -91,12 +97,10 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, shared: KeysValues, pack
 def _scores(query: Tensor, keys: Tensor, packing: Packing) -> Tensor:
     """Scores of all positions (G · S, H, C) with their own class's keys (G · N, H, T, C). Shape: (G · S, H, T)"""
     scores = packing.place(query).transpose(1, 2) @ keys.transpose(2, 3)
-    later = torch.ones(packing.length, packing.length, dtype=torch.bool, device=query.device).triu(1)
-    return packing.take(scores.masked_fill(later, float("-inf")).transpose(1, 2))
+    return packing.take(scores.masked_fill(packing.later, float("-inf")).transpose(1, 2))
 
 
 def _end_scores(query: Tensor, keys: Tensor, packing: Packing) -> Tensor:
     """Scores of the end tokens (G · N, H, C) with their own class's keys (G · N, H, T, C). Shape: (G · N, H, T)"""
     scores = (query[:, :, None] @ keys.transpose(2, 3))[:, :, 0]
-    padding = torch.arange(packing.length, device=query.device) > packing.end[:, None]
-    return scores.masked_fill(padding[:, None], float("-inf"))
+    return scores.masked_fill(packing.padding[:, None], float("-inf"))

@@ -25,13 +25,13 @@ LAYERS = 3
 
 
 class RowCounter:
-    """How many positions went through each block's MLP since the last look."""
+    """How many positions went through each block's second half since the last look."""
 
     def __init__(self, tower: TextTower) -> None:
         self.rows = [0] * len(tower.blocks)
         block: Any
         for number, block in enumerate(tower.blocks):
-            block.mlp.register_forward_hook(self._counting(number))
+            block.ln_2.register_forward_hook(self._counting(number))
 
     def _counting(self, number: int) -> Any:
         def count(_: nn.Module, given: Sequence[Tensor], __: Tensor) -> None:
@@ -87,6 +87,14 @@ def test_a_frozen_prefix_goes_through_the_tower_once(own_tower: TextTower, count
     for _ in range(2):
         encoder.encode(*again)
         assert counter.take() == LABEL_ROWS
+
+
+def test_a_frozen_prefix_that_cant_have_changed_is_not_read(tower: TextTower, monkeypatch: pytest.MonkeyPatch) -> None:
+    sides = frozen(random_sides(tower.width, LENGTHS, groups=GROUPS, deep=2))
+    encoder = SharedPrefixEncoder(tower)
+    first = encoder.encode(*sides)
+    monkeypatch.setattr(torch, "equal", lambda *_: pytest.fail("the prefix was compared"))
+    assert (encoder.encode(*sides) == first).all()
 
 
 def test_the_kept_prefix_gives_the_same_features_and_gradients(tower: TextTower) -> None:
