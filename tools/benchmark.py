@@ -1,46 +1,43 @@
 """Time and memory of a training step on our path and on the original code's, measured side by side in one run.
 
-    python tools/benchmark.py --trainers LAMM CoOp --classes 100 --backbone ViT-B/16 --precision fp32 --json rows.json
+    python tools/benchmark.py --trainers LAMM CoOp --classes 100 --precision fp32 bf16 --cached --json rows.json
+    python tools/benchmark.py --trainers LAMM --classes 10 100 1000 10000 --chunk 256 --plot cost.png
 
-Weights are random, so none are needed. The plain path is the original code's: open_clip's own transformer on [N, 77] in
-fp32, the teacher encoded at each step, with gradient where the original has it. The text side of a step is student,
-teacher, loss and backward, given image features; the step adds the image tower and the optimizer. A third of the class
-names each has 1, 2 and 3 sub-tokens.
+Weights are random, so none are needed. The plain path is the original code's: open_clip's own transformer on [N, 77]
+in fp32, the teacher encoded at each step, with gradient where the original has it. The text side of a step is student,
+teacher, loss and backward, given image features; the step adds the image tower and the optimizer, and with --cached
+ours has no image tower. A third of the class names each has 1, 2 and 3 sub-tokens.
 """
 
 import argparse
-import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import lamm_trainers
 import torch
+from lamm_trainers.random_steps import RandomSteps
 from tabulate import tabulate
 from torch import nn
-from yacs.config import CfgNode
 
-from lamm.benchmark.class_names import class_names
 from lamm.benchmark.comparison import Row, compare
-from lamm.benchmark.original_encoder import OriginalEncoder
-from lamm.benchmark.training_step import TrainingStep
-from lamm.clip.loading import wrap_clip
-from lamm.clip.untrained import TINY, untrained_clip
+from lamm.benchmark.cost_figure import draw_cost
+from lamm.benchmark.ranks import own_device, print_seconds, seconds_with_ranks
+from lamm.clip.untrained import untrained_clip
 from lamm.commands import Parser, run
-from lamm.engine import build_optimizer, get_cfg_default
-from lamm.engine.embedded.config_merge import merge_config
 from lamm.errors import ConfigError
-from lamm.files import atomic_path
+from lamm.files import write_json
 from lamm.log import logger
-from lamm.run.config_files import trainer_config
+from lamm.parallel.group import joined_group
+from lamm.parallel.launch import Launch, launch_of
 from lamm.run.whole_number import at_least
 from lamm.suggest import unknown_name
 
-NOISE = 0.01  # on the learned vectors: a few steps from the start, every part of the loss has a gradient
-SMALLEST_BATCH = 4  # the configs' batches, but for CoCoOp's, which is 1
 TRAINERS = {trainer.__name__: trainer for trainer in lamm_trainers.TRAINERS if trainer.learner_class is not None}
-COLUMNS = {
+SIDES = {
     "trainer": "trainer",
+    "classes": "classes",
+    "precision": "precision",
     "text_fast_s": "text fast s",
     "text_plain_s": "plain s",
     "text_ratio": "ratio",
@@ -50,103 +47,134 @@ COLUMNS = {
     "peak_fast_mb": "peak fast MB",
     "peak_plain_mb": "plain MB",
     "peak_ratio": "ratio",
-    "fast_gflops": "fast GFLOP/s",
-    "plain_gflops": "plain GFLOP/s",
     "gradient_cosine": "cosine to fp32",
+}
+STEP = {
+    "trainer": "trainer",
+    "classes": "classes",
+    "precision": "precision",
+    "image_s": "image s",
+    "forward_s": "text s",
+    "backward_s": "backward s",
+    "optimizer_s": "optimizer s",
+    "step_fast_s": "step s",
+    "step_gflop": "GFLOP",
+    "gemm_share": "gemm share",
+    "ranks_s": "with ranks s",
+    "ranks_ratio": "ratio",
 }
 
 
 def main(arguments: argparse.Namespace) -> None:
+    check(arguments)
+    logger.setLevel("WARNING")  # each learner would say which encoder it has
+    launch = launch_of()
+    if launch is not None:
+        as_one_of_several(arguments, launch)
+        return
+    device = own_device(0)
+    model = untrained_clip(arguments.backbone).to(device)
+    rows: list[Row] = []
+    table: list[dict[str, str | float]] = []
+    for trainer, classes, precision in combinations(arguments):
+        row = measure(trainer, classes, precision, model, arguments, device)
+        rows.append(row)
+        table.append({**asdict(row), **with_ranks(row, arguments)})
+        found = f"text side {row.text_ratio:.1f} x, step {row.step_ratio:.1f} x"
+        print(f"{trainer}, {classes} classes, {precision}: {found}, gemm share {row.gemm_share:.2f}", flush=True)
+        if arguments.json is not None:
+            write_json(arguments.json, table)
+    threads = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
+    cached = ", image features cached on our path" if arguments.cached else ""
+    print(f"\n{arguments.backbone}, against fp32{cached}, {threads}\n\n{readable_table(table, SIDES)}\n")
+    print(readable_table(table, STEP))
+    for row in rows:
+        if row.plain_classes < row.classes:
+            print(f"{row.trainer}, {row.classes} classes: the plain path ran with {row.plain_classes} and is scaled up")
+    if arguments.plot is not None:
+        draw_cost(rows, arguments.plot)
+        print(f"wrote {arguments.plot}")
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Refuse names that don't exist and places that can't be written to, before anything takes time."""
     unknown = [name for name in arguments.trainers if name not in TRAINERS]
     if unknown:
         raise ConfigError(unknown_name("trainer that learns", unknown[0], list(TRAINERS)))
-    if arguments.json is not None and not arguments.json.resolve().parent.is_dir():
-        raise ConfigError(f"{arguments.json.parent} is no folder: --json writes into one that is there")
-    logger.setLevel("WARNING")  # each learner would say which encoder it has
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = untrained_clip(arguments.backbone).to(device)
-    rows = []
-    for trainer in arguments.trainers:
-        rows.append(measure(trainer, model, arguments, device))
-        print(f"{trainer}: text side {rows[-1].text_ratio:.1f} x, step {rows[-1].step_ratio:.1f} x", flush=True)
-    threads = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
-    print(f"\n{arguments.backbone}, {arguments.classes} classes, {arguments.precision} against fp32, {threads}\n")
-    print(table(rows))
-    if arguments.json is not None:
-        with atomic_path(arguments.json) as temporary:
-            temporary.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
+    for flag in ("json", "plot"):
+        file = getattr(arguments, flag)
+        if file is not None and not file.resolve().parent.is_dir():
+            raise ConfigError(f"{file.parent} is no folder: --{flag} writes into one that is there")
 
 
-def measure(trainer: str, model: nn.Module, arguments: argparse.Namespace, device: torch.device) -> Row:
+def combinations(arguments: argparse.Namespace) -> list[tuple[str, int, str]]:
+    """Trainer, classes and precision of each measurement."""
+    lists = arguments.trainers, arguments.precision, arguments.classes
+    return [(trainer, classes, precision) for trainer in lists[0] for precision in lists[1] for classes in lists[2]]
+
+
+def measure(
+    trainer: str, classes: int, precision: str, model: nn.Module, arguments: argparse.Namespace, device: torch.device
+) -> Row:
     """One trainer's row."""
-    names = class_names(wrap_clip(model, arguments.backbone).tokenizer, arguments.classes)
-    fast_cfg = config_of(trainer, arguments.backbone, "TRAINER.TEXT_CHUNK", arguments.chunk)
-    plain_cfg = config_of(trainer, arguments.backbone, "TRAINER.LAMM.TEACHER", "prompt")
-
-    def plain_with(count: int) -> TrainingStep:
-        learner = learner_of(trainer, plain_cfg, model, names[:count])
-        learner.encode_with(OriginalEncoder(model))
-        return step_of(learner, plain_cfg, "fp32", teacher_each_step=True)
-
-    fast = step_of(learner_of(trainer, fast_cfg, model, names), fast_cfg, arguments.precision)
-    return compare(trainer, arguments.classes, fast, plain_with, device, arguments.rounds)
+    steps = RandomSteps(TRAINERS[trainer], model, arguments.backbone, classes, arguments.chunk)
+    fast = steps.fast(precision, arguments.cached)
+    return compare(trainer, classes, fast, steps.plain, device, arguments.rounds, arguments.plain_at_most)
 
 
-def config_of(trainer: str, backbone: str, *override: Any) -> CfgNode:
-    """A trainer's own config for the backbone, with one key set."""
-    cfg = get_cfg_default()
-    lamm_trainers.extend_cfg(cfg)
-    known = TRAINERS[trainer]
-    file = trainer_config(trainer, known.tiny_config if backbone == TINY else known.default_config)
-    merge_config(cfg, [str(file)], [str(word) for word in override])
-    return cfg
+def with_ranks(row: Row, arguments: argparse.Namespace) -> dict[str, float]:
+    """The same step with several processes; nothing where it was not asked for."""
+    if arguments.ranks < 2:
+        return {}
+    command = [__file__, "--trainers", row.trainer, "--classes", str(row.classes), "--precision", row.precision]
+    command += ["--backbone", arguments.backbone, "--chunk", str(arguments.chunk)]
+    command += ["--cached"] * arguments.cached
+    seconds = seconds_with_ranks(command, arguments.ranks, torch.get_num_threads())
+    return {"ranks": arguments.ranks, "ranks_s": seconds, "ranks_ratio": row.step_fast_s / seconds}
 
 
-def learner_of(trainer: str, cfg: CfgNode, model: nn.Module, names: list[str]) -> Any:
-    """A learner a few steps from its start, the same at every call."""
-    torch.manual_seed(0)
-    clip = wrap_clip(model, "random weights")
-    learner: Any = TRAINERS[trainer].learner_class
-    learner = learner.from_config(cfg, clip, names).to(clip.logit_scale.device)
-    with torch.no_grad():
-        for parameter in learner.parameters():
-            parameter.add_(NOISE * torch.randn(parameter.shape).to(parameter))
-    return learner
+def as_one_of_several(arguments: argparse.Namespace, launch: Launch) -> None:
+    """What a process of `torchrun` does: our path alone, shared out over all of them."""
+    model = untrained_clip(arguments.backbone).to(own_device(launch.local_rank))
+    with joined_group(launch):
+        for trainer, classes, precision in combinations(arguments):
+            steps = RandomSteps(TRAINERS[trainer], model, arguments.backbone, classes, arguments.chunk)
+            print_seconds(steps.fast(precision, arguments.cached))
+    sys.stdout.flush()
 
 
-def step_of(learner: Any, cfg: CfgNode, precision: str, teacher_each_step: bool = False) -> TrainingStep:
-    """Its training step."""
-    batch = max(SMALLEST_BATCH, cfg.DATALOADER.TRAIN_X.BATCH_SIZE)
-    return TrainingStep(learner, build_optimizer(learner, cfg.OPTIM), batch, precision, teacher_each_step)
-
-
-def table(rows: list[Row]) -> str:
-    """The rows to read, with a note on what was scaled up."""
-    cells = [[readable(getattr(row, name)) for name in COLUMNS] for row in rows]
-    notes = [
-        f"{row.trainer}: the plain path ran with {row.plain_classes} of {row.classes} classes, as many as fit into "
-        "memory, and is scaled up"
-        for row in rows
-        if row.plain_classes < row.classes
-    ]
-    return "\n".join([tabulate(cells, headers=list(COLUMNS.values()), disable_numparse=True), *notes])
+def readable_table(table: list[dict[str, str | float]], columns: dict[str, str]) -> str:
+    """Some columns of the rows, to read."""
+    known = {name: title for name, title in columns.items() if name in table[0]}
+    cells = [[readable(row[name]) for name in known] for row in table]
+    return tabulate(cells, headers=list(known.values()), disable_numparse=True)
 
 
 def readable(value: str | float) -> str:
-    if isinstance(value, str):
-        return value
+    if isinstance(value, str | int):
+        return str(value)
     return f"{value:.4f}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 
 def parser() -> Parser:
     made = Parser(description="our training step beside the original code's: time, memory, operations")
     made.add_argument("--trainers", nargs="+", default=list(TRAINERS), metavar="TRAINER", help="default: all")
-    made.add_argument("--classes", type=at_least(1), default=100, help="number of classes (default: 100)")
+    made.add_argument("--classes", nargs="+", type=at_least(1), default=[100], help="numbers of classes (default: 100)")
     made.add_argument("--backbone", default="ViT-B/16", help="an OpenAI name, or tiny (default: ViT-B/16)")
-    made.add_argument("--precision", choices=("fp32", "bf16", "amp"), default="fp32", help="of our path")
+    made.add_argument(
+        "--precision", nargs="+", choices=("fp32", "bf16", "amp"), default=["fp32"], help="of our path (default: fp32)"
+    )
+    made.add_argument("--cached", action="store_true", help="our path has cached image features (INPUT.CACHE_VIEWS)")
     made.add_argument("--chunk", type=at_least(0), default=0, help="TRAINER.TEXT_CHUNK of our path (default: 0)")
     made.add_argument("--rounds", type=at_least(1), default=1, help="runs of the plain path (default: 1)")
+    made.add_argument(
+        "--plain-at-most", type=at_least(1), metavar="N", help="classes of the plain path; more are scaled up"
+    )
+    made.add_argument(
+        "--ranks", type=at_least(1), default=1, metavar="N", help="also time our step shared out over N processes"
+    )
     made.add_argument("--json", type=Path, metavar="FILE", help="write the rows here as well")
+    made.add_argument("--plot", type=Path, metavar="FILE", help="draw cost against the number of classes")
     return made
 
 

@@ -1,19 +1,21 @@
 """Our path through a training step beside the original code's, in one run."""
 
 import statistics
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 
 from lamm.benchmark.free_memory import free_bytes
+from lamm.benchmark.matrix_products import needed_products, operations, seconds_by_themselves
 from lamm.benchmark.measuring import MEGABYTE, operations_of, seconds_of, watch
-from lamm.benchmark.training_step import TrainingStep
+from lamm.benchmark.training_step import STAGES, TrainingStep
 
 PROBE_CLASSES = 6
 FAST_RUNS = 5  # for each run of the plain path, half of them before it and half behind
+LONG_ENOUGH = 60.0  # seconds of our path that suffice, should one run take long
 MEMORY_SHARE = 0.7  # of what is free, for the plain path
 
 
@@ -25,9 +27,14 @@ class Row:
         trainer: its name.
         classes: N.
         precision: of our path; the plain one runs in fp32.
+        cached: our path was given image features; the plain one never is.
         text_fast_s, text_plain_s, text_ratio: seconds of the text side of a training step, plain / fast.
         step_fast_s, step_plain_s, step_ratio: seconds of the whole step.
+        image_s, forward_s, backward_s, optimizer_s: seconds of our step's stages: image tower; prompts and loss;
+            backward pass; update.
         peak_fast_mb, peak_plain_mb, peak_ratio: peak memory of the text side beyond weights and batch, MiB.
+        step_gflop: matrix products of our whole step that are needed, 1e9 operations.
+        gemm_share: time of these products by themselves, run plainly on this machine beside the step, over the step's.
         fast_gflops, plain_gflops: matrix-product speed of the text side, GFLOP/s.
         gradient_cosine: between our path's gradients at `precision` and at fp32.
         plain_classes: classes that the plain path ran with; if fewer than N, its numbers are scaled up.
@@ -36,24 +43,26 @@ class Row:
     trainer: str
     classes: int
     precision: str
+    cached: bool
     text_fast_s: float
     text_plain_s: float
     text_ratio: float
     step_fast_s: float
     step_plain_s: float
     step_ratio: float
+    image_s: float
+    forward_s: float
+    backward_s: float
+    optimizer_s: float
     peak_fast_mb: float
     peak_plain_mb: float
     peak_ratio: float
+    step_gflop: float
+    gemm_share: float
     fast_gflops: float
     plain_gflops: float
     gradient_cosine: float
     plain_classes: int
-
-
-class _Times(NamedTuple):
-    fast: float
-    plain: float
 
 
 def compare(
@@ -63,6 +72,7 @@ def compare(
     plain_with: Callable[[int], TrainingStep],
     device: torch.device,
     rounds: int,
+    most_plain: int | None = None,
 ) -> Row:
     """Measure both paths, taking turns.
 
@@ -73,19 +83,25 @@ def compare(
         plain_with: makes the original code's path with that many classes.
         device: where they run.
         rounds: plain runs; the median counts.
+        most_plain: classes that the plain path gets at most; None: as many as fit into memory.
     """
     probe = plain_with(PROBE_CLASSES)
     # The plain path's work grows with the classes alone; running the probe is a warm-up as well.
     plain_gflop = operations_of(probe.text_side) / PROBE_CLASSES
     fits = MEMORY_SHARE * free_bytes(device) / MEGABYTE / watch(probe.text_side, device).peak_mb * PROBE_CLASSES
-    plain_classes = max(1, int(min(classes, fits)))
+    plain_classes = max(1, int(min(classes, fits, most_plain or classes)))
     scale = classes / plain_classes
     plain = plain_with(plain_classes)
     fast.text_side()  # what is encoded once for the run is no part of a step
     fast_gflop = operations_of(fast.text_side)
+    products = needed_products(fast)
     fast_peak, plain_peak = watch(fast.text_side, device).peak_mb, watch(plain.text_side, device)
-    text = _in_turns(fast.text_side, plain.text_side, device, rounds - 1, [plain_peak.seconds])
-    step = _in_turns(fast.whole, plain.whole, device, rounds, [])
+    text = _Turns(lambda: {"text": seconds_of(fast.text_side, device)})
+    text.take(plain.text_side, device, rounds - 1, [plain_peak.seconds])
+    step = _Turns(lambda: {**fast.in_stages(), "gemm": seconds_by_themselves(products, device)})
+    step.take(plain.whole, device, rounds, [])
+    stages = {name: step.median(name) for name in (*STAGES, "gemm")}
+    step_fast, text_fast = sum(stages[name] for name in STAGES), text.median("text")
     cosine = F.cosine_similarity(fast.gradient(fast.precision), fast.gradient("fp32"), dim=0).item()
     # The image tower does not grow with the classes, so only the text side is scaled.
     step_plain = step.plain + (scale - 1) * text.plain
@@ -93,30 +109,60 @@ def compare(
         trainer=trainer,
         classes=classes,
         precision=fast.precision,
-        text_fast_s=text.fast,
+        cached=fast.cached,
+        text_fast_s=text_fast,
         text_plain_s=text.plain * scale,
-        text_ratio=text.plain * scale / text.fast,
-        step_fast_s=step.fast,
+        text_ratio=text.plain * scale / text_fast,
+        step_fast_s=step_fast,
         step_plain_s=step_plain,
-        step_ratio=step_plain / step.fast,
+        step_ratio=step_plain / step_fast,
+        image_s=stages["image"],
+        forward_s=stages["text"],
+        backward_s=stages["backward"],
+        optimizer_s=stages["optimizer"],
         peak_fast_mb=fast_peak,
         peak_plain_mb=plain_peak.peak_mb * scale,
         peak_ratio=plain_peak.peak_mb * scale / fast_peak,
-        fast_gflops=fast_gflop / text.fast,
+        step_gflop=operations(products),
+        gemm_share=stages["gemm"] / step_fast,
+        fast_gflops=fast_gflop / text_fast,
         plain_gflops=plain_gflop * plain_classes / text.plain,
         gradient_cosine=cosine,
         plain_classes=plain_classes,
     )
 
 
-def _in_turns(
-    fast: Callable[[], None], plain: Callable[[], None], device: torch.device, rounds: int, plain_known: list[float]
-) -> _Times:
-    """Median seconds of both; `plain_known` are runs of the plain one that were timed already."""
-    fast_seconds, plain_seconds = [], list(plain_known)
-    for _ in range(FAST_RUNS // 2 + 1):
-        fast_seconds.append(seconds_of(fast, device))
-    for _ in range(rounds):
-        plain_seconds.append(seconds_of(plain, device))
-        fast_seconds += [seconds_of(fast, device) for _ in range(FAST_RUNS)]
-    return _Times(statistics.median(fast_seconds), statistics.median(plain_seconds))
+class _Turns:
+    """Seconds of our path and of the plain one, measured in turns so that a busy machine slows both alike.
+
+    Args:
+        fast: runs our path once; seconds by name.
+
+    Attributes:
+        plain: median seconds of the plain path.
+    """
+
+    def __init__(self, fast: Callable[[], dict[str, float]]) -> None:
+        self._fast = fast
+        self._runs: list[dict[str, float]] = []
+        self.plain = 0.0
+
+    def take(self, plain: Callable[[], None], device: torch.device, rounds: int, known: list[float]) -> None:
+        """Run both; `known` are seconds of the plain path that were measured before."""
+        seconds = list(known)
+        self._run_fast(FAST_RUNS // 2 + 1)
+        for _ in range(rounds):
+            seconds.append(seconds_of(plain, device))
+            self._run_fast(FAST_RUNS)
+        self.plain = statistics.median(seconds)
+
+    def median(self, name: str) -> float:
+        """Median of one of our path's numbers."""
+        return statistics.median(run[name] for run in self._runs)
+
+    def _run_fast(self, most: int) -> None:
+        began = time.perf_counter()
+        for _ in range(most):
+            self._runs.append(self._fast())
+            if time.perf_counter() - began > LONG_ENOUGH:
+                return

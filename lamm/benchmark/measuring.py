@@ -26,10 +26,10 @@ class Watched(NamedTuple):
 
 def seconds_of(call: Callable[[], object], device: torch.device) -> float:
     """Wall-clock seconds of one call, a CUDA device's queued work included."""
-    _finish(device)
+    finish(device)
     start = time.perf_counter()
     call()
-    _finish(device)
+    finish(device)
     return time.perf_counter() - start
 
 
@@ -50,6 +50,7 @@ def operations_of(call: Callable[[], object]) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def _finish(device: torch.device) -> None:
+def finish(device: torch.device) -> None:
+    """Wait for what is queued on a CUDA device."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

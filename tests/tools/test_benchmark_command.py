@@ -10,7 +10,7 @@ import pytest
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "benchmark.py"
 FIELDS = {
     *("trainer", "classes", "precision", "text_fast_s", "text_plain_s", "text_ratio", "step_fast_s", "step_plain_s"),
-    *("step_ratio", "peak_fast_mb", "peak_plain_mb"),
+    *("step_ratio", "peak_fast_mb", "peak_plain_mb", "image_s", "forward_s", "backward_s", "optimizer_s", "gemm_share"),
 }
 
 
@@ -33,7 +33,26 @@ def test_both_paths_are_measured_and_written(tmp_path: Path) -> None:
         assert row["peak_plain_mb"] > 5 * row["peak_fast_mb"] > 0
         assert 0.99 < row["gradient_cosine"] < 1.0001
         assert min(row["text_fast_s"], row["step_fast_s"], row["fast_gflops"], row["plain_gflops"]) > 0
-    assert "GFLOP/s" in done.stdout
+        stages = sum(row[f"{stage}_s"] for stage in ("image", "forward", "backward", "optimizer"))
+        assert stages == pytest.approx(row["step_fast_s"])
+        assert 0 < row["gemm_share"] < 2
+        assert not row["cached"]
+    assert "gemm share" in done.stdout
+
+
+def test_cached_features_several_class_counts_and_two_ranks_are_measured(tmp_path: Path) -> None:
+    line = ["--backbone", "tiny", "--classes", 8, 24, "--cached", "--chunk", 8, "--ranks", 2, "--plain-at-most", 8]
+    done = benchmark("--trainers", "LAMM", *line, "--json", "rows.json", "--plot", "cost.png", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert [(row["classes"], row["plain_classes"], row["cached"]) for row in rows] == [(8, 8, True), (24, 8, True)]
+    for row in rows:
+        assert row["ranks"] == 2
+        assert row["ranks_ratio"] == pytest.approx(row["step_fast_s"] / row["ranks_s"])
+        assert row["image_s"] < 0.1 * row["step_fast_s"]
+    assert rows[1]["step_gflop"] > 2 * rows[0]["step_gflop"]
+    assert "24 classes: the plain path ran with 8 and is scaled up" in done.stdout
+    assert (tmp_path / "cost.png").stat().st_size > 1000
 
 
 @pytest.mark.parametrize(
@@ -46,6 +65,8 @@ def test_both_paths_are_measured_and_written(tmp_path: Path) -> None:
         (["--classes", "0"], "must be a whole number from 1 up, got 0"),
         (["--precision", "int8"], "--precision"),
         (["--backbone", "tiny", "--json", "nowhere/rows.json"], "nowhere is no folder"),
+        (["--backbone", "tiny", "--plot", "nowhere/cost.png"], "nowhere is no folder"),
+        (["--ranks", "0"], "must be a whole number from 1 up, got 0"),
     ],
 )
 def test_a_mistake_is_one_line(line: list[str], said: str, tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""The time of a training step that several processes share out, on one machine."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import torch
+
+from lamm.benchmark.measuring import seconds_of
+from lamm.benchmark.training_step import TrainingStep
+from lamm.errors import LammError
+
+RUNS = 7
+MARK = "seconds a step: "
+
+
+def print_seconds(step: TrainingStep) -> None:
+    """Measure in every process, and have the first one print its median; each process must call it."""
+    step.whole()
+    step.whole()
+    seconds = []
+    for _ in range(RUNS):
+        step.ranks.barrier()
+        seconds.append(seconds_of(step.whole, step.device))
+    if step.ranks.first:
+        print(MARK + json.dumps(statistics.median(seconds)), flush=True)
+
+
+def seconds_with_ranks(command: Sequence[str], processes: int, threads: int) -> float:
+    """Seconds that `print_seconds` prints in the first of several processes of a Python program.
+
+    Args:
+        command: the program and its arguments.
+        processes: how many.
+        threads: of all processes together.
+
+    Raises:
+        LammError: a process failed.
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, threads // processes))}
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    done = subprocess.run([*launcher, *command], env=environment, capture_output=True, text=True, check=False)
+    printed = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
+    if done.returncode or not printed:
+        said = next((line for line in done.stderr.splitlines() if line.startswith("error: ")), "see torchrun's output")
+        raise LammError(f"the measurement with {processes} processes failed: {said.removeprefix('error: ')}")
+    return float(json.loads(printed[-1].removeprefix(MARK)))
+
+
+def own_device(local_rank: int) -> torch.device:
+    """The GPU of a process on this machine, else the CPU."""
+    return torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
