@@ -10,7 +10,6 @@ ours has no image tower. A third of the class names each has 1, 2 and 3 sub-toke
 """
 
 import argparse
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from torch import nn
 
 from lamm.benchmark.comparison import Row, compare
 from lamm.benchmark.cost_figure import draw_cost
-from lamm.benchmark.ranks import own_device, print_seconds, seconds_with_ranks
+from lamm.benchmark.ranks import MARK, own_device, seconds_with_ranks, shared_out_seconds
 from lamm.clip.untrained import untrained_clip
 from lamm.commands import Parser, run
 from lamm.errors import ConfigError
@@ -139,8 +138,9 @@ def as_one_of_several(arguments: argparse.Namespace, launch: Launch) -> None:
     with joined_group(launch):
         for trainer, classes, precision in combinations(arguments):
             steps = RandomSteps(TRAINERS[trainer], model, arguments.backbone, classes, arguments.chunk)
-            print_seconds(steps.fast(precision, arguments.cached))
-    sys.stdout.flush()
+            seconds = shared_out_seconds(steps.fast(precision, arguments.cached))
+            if launch.rank == 0:
+                print(f"{MARK}{seconds!r}", flush=True)
 
 
 def readable_table(table: list[dict[str, str | float]], columns: dict[str, str]) -> str:

@@ -1,6 +1,5 @@
 """The time of a training step that several processes share out, on one machine."""
 
-import json
 import os
 import statistics
 import subprocess
@@ -17,20 +16,19 @@ RUNS = 7
 MARK = "seconds a step: "
 
 
-def print_seconds(step: TrainingStep) -> None:
-    """Measure in every process, and have the first one print its median; each process must call it."""
+def shared_out_seconds(step: TrainingStep) -> float:
+    """Median seconds of the step; every process must call it."""
     step.whole()
     step.whole()
     seconds = []
     for _ in range(RUNS):
         step.ranks.barrier()
         seconds.append(seconds_of(step.whole, step.device))
-    if step.ranks.first:
-        print(MARK + json.dumps(statistics.median(seconds)), flush=True)
+    return statistics.median(seconds)
 
 
 def seconds_with_ranks(command: Sequence[str], processes: int, threads: int) -> float:
-    """Seconds that `print_seconds` prints in the first of several processes of a Python program.
+    """Seconds that the first of several processes of a Python program prints, behind `MARK`.
 
     Args:
         command: the program and its arguments.
@@ -47,7 +45,7 @@ def seconds_with_ranks(command: Sequence[str], processes: int, threads: int) -> 
     if done.returncode or not printed:
         said = next((line for line in done.stderr.splitlines() if line.startswith("error: ")), "see torchrun's output")
         raise LammError(f"the measurement with {processes} processes failed: {said.removeprefix('error: ')}")
-    return float(json.loads(printed[-1].removeprefix(MARK)))
+    return float(printed[-1].removeprefix(MARK))
 
 
 def own_device(local_rank: int) -> torch.device:
