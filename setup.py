@@ -22,7 +22,9 @@ CORE = [
 PLOTS = ["matplotlib>=3.8"]
 ONNX = ["torch>=2.6", "onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.1"]
 SWEEP = ["ray>=2.9", "submitit>=1.5,<2", "rich>=13"]  # Slurm scripts use a private function of submitit
-TEST = ["pytest>=8", "pytest-xdist>=3.5", "clip-anytorch>=2.5", *PLOTS, *ONNX, *SWEEP]
+REPORT = ["jinja2>=3.1", *PLOTS]
+BROWSER = ["playwright>=1.40"]  # drives a Chromium that is there: no browser is downloaded
+TEST = ["pytest>=8", "pytest-xdist>=3.5", "clip-anytorch>=2.5", *PLOTS, *ONNX, *SWEEP, *REPORT, *BROWSER]
 
 setup(
     name="lamm-clip",
@@ -34,13 +36,19 @@ setup(
     python_requires=">=3.10",
     packages=[*find_packages(include=["lamm", "lamm.*"]), "lamm_trainers"],
     package_dir={"lamm_trainers": "trainers"},
-    package_data={"lamm.clip.tiny": ["*.safetensors", "*.json"], "lamm": ["py.typed"]},
+    package_data={
+        "lamm.clip.tiny": ["*.safetensors", "*.json"],
+        "lamm": ["py.typed"],
+        "lamm.results": ["*.yaml"],
+        "lamm.report": ["templates/*"],
+    },
     install_requires=CORE,
     extras_require={
         "plots": PLOTS,
         "drive": ["gdown>=5"],
         "onnx": ONNX,
         "sweep": SWEEP,
+        "report": REPORT,
         "test": TEST,
         "dev": [*TEST, "ruff>=0.6", "mypy>=1.11"],
     },

@@ -31,7 +31,7 @@ def started(monkeypatch):
         return subprocess.CompletedProcess(words, start.codes.pop(0) if start.codes else 0)
 
     start.codes, start.commands = [], commands
-    monkeypatch.setattr(run_seeds.subprocess, "run", start)
+    monkeypatch.setattr(subprocess, "run", start)
     return start
 
 

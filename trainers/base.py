@@ -30,6 +30,7 @@ from .checkpoint_files import checkpoint_file, read_checkpoint
 from .checkpoints import load_learned
 from .class_features import class_features
 from .feature_cache import FeatureCache
+from .incremental import IncrementalStep
 from .prompt_learner import PromptLearner
 from .scoring import Scoring
 from .several_processes import SeveralProcessesTrainer
@@ -47,6 +48,7 @@ class PromptTrainer(Scoring, SeveralProcessesTrainer):
         tiny_config: the same for the demo data sets, with the embedded model.
         registered_name: folder of its checkpoints.
         templates: of a trainer whose prompts are hand-written, one or more with `{}` for the class name.
+        learns_in_steps: says that such a trainer can learn a data set's classes set by set (`IncrementalStep`).
         further_metrics: what a run records beside its evaluator's metrics, by name.
     """
 
@@ -57,6 +59,8 @@ class PromptTrainer(Scoring, SeveralProcessesTrainer):
     registered_name = "prompt_learner"
     templates: Sequence[str] = ()
 
+    learns_in_steps = True
+    incremental: IncrementalStep | None = None
     scaler: Any = None
     further_metrics: Mapping[str, float] = MappingProxyType({})
     _bar = tqdm(disable=True)
@@ -78,6 +82,7 @@ class PromptTrainer(Scoring, SeveralProcessesTrainer):
         logger.info("CLIP %s, precision %s, on %s", self.clip.name, self.precision, self.device)
         self.learner = self.build_learner(self.clip, self.dm.dataset.classnames)
         self.model = self.learner
+        self.incremental = IncrementalStep.of(self)
         self._evaluated_text: Tensor | None = None
         self._cache: FeatureCache | None = None
         if cfg.INPUT.CACHE_VIEWS > 0 and self.prompts_vision:
@@ -156,7 +161,10 @@ class PromptTrainer(Scoring, SeveralProcessesTrainer):
         image = self.image_features(images)
         text = self.text_features(image)
         logits = scaled_scores(image, text, self.clip.logit_scale)
-        return self.learner.loss_parts(text, image, logits, labels, self.shots), logits
+        parts = self.learner.loss_parts(text, image, logits, labels, self.shots)
+        return (
+            (parts, logits) if self.incremental is None else self.incremental.among_seen(parts, image, logits, labels)
+        )
 
     def forward_backward(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One update; the numbers of the progress line."""
@@ -230,18 +238,24 @@ class PromptTrainer(Scoring, SeveralProcessesTrainer):
 
     def test(self, split: str | None = None) -> float:
         """Evaluate; image features of a tower without prompts are cached, text features encoded once if they can be."""
-        prepared = self.share_of_batches if self.prompts_vision else self._feature_cache().test_loader
         if (split or self.cfg.TEST.SPLIT) == "val" and self.val_loader is not None:
-            self.val_loader = prepared(self.val_loader)
+            self.val_loader = self.prepared_for_test(self.val_loader)
         else:
-            self.test_loader = prepared(self.test_loader)
+            self.test_loader = self.prepared_for_test(self.test_loader)
         if not getattr(self.learner, "per_image", False):
             with torch.no_grad():
                 self._evaluated_text = self.text_features()
         try:
-            return super().test(split)
+            result = super().test(split)
         finally:
             self._evaluated_text = None
+        if split is None and self.incremental is not None:
+            self.further_metrics = {**self.further_metrics, **self.incremental.metrics()}
+        return result
+
+    def prepared_for_test(self, loader: Any) -> Any:
+        """A loader of test images as this process tests them: of features, where the tower runs as it is."""
+        return self.share_of_batches(loader) if self.prompts_vision else self._feature_cache().test_loader(loader)
 
     def model_inference(self, input: Tensor) -> Tensor:
         """Logits of images. Shape: (B, N)"""
@@ -264,4 +278,7 @@ class PromptTrainer(Scoring, SeveralProcessesTrainer):
             path = checkpoint_file(os.path.join(directory, name), epoch)
             checkpoint = read_checkpoint(path)
             logger.info('Loading weights to %s from "%s" (epoch = %s)', name, path, checkpoint.get("epoch"))
-            load_learned(self.learner, checkpoint["state_dict"], path)
+            known = load_learned(self.learner, checkpoint["state_dict"], path)
+            if known is not None and directory != self.output_dir:
+                counts = {"labels_learned": known, "labels_from_clip": len(self.learner.class_names) - known}
+                self.further_metrics = {**self.further_metrics, **counts}

@@ -16,7 +16,7 @@ EXTRA = "_extra_state"
 DEEP = ("compound_prompts_text.", "compound_prompt_projections.")
 
 
-def load_learned(learner: PromptLearner, state: dict[str, Any], path: str) -> None:
+def load_learned(learner: PromptLearner, state: dict[str, Any], path: str) -> int | None:
     """Load a `state_dict` that a learner of the same method saved, ours or that of the original code.
 
     Where the class list is another one, labels go by class name: a known class gets its learned vectors, an unknown
@@ -26,6 +26,9 @@ def load_learned(learner: PromptLearner, state: dict[str, Any], path: str) -> No
         learner: what is loaded into.
         state: the checkpoint's `state_dict`.
         path: the file, for messages.
+
+    Returns:
+        How many classes have a label from the checkpoint; None: the learner has no labels.
 
     Raises:
         CheckpointError: the file is of another backbone, method or setting.
@@ -47,8 +50,9 @@ def load_learned(learner: PromptLearner, state: dict[str, Any], path: str) -> No
             f"{path} holds class-specific context ({', '.join(learner.per_class_tensors())}) of another class list: "
             "test it on the classes that it was trained on"
         )
+    known = len(learner.class_names) if LABELS in own else None
     if names != learner.class_names and LABELS in own:
-        state[LABELS] = _labels_by_name(learner, state[LABELS], names, extra, path)
+        state[LABELS], known = _labels_by_name(learner, state[LABELS], names, extra, path)
     for name, value in state.items():
         if value.shape != own[name].shape:
             raise CheckpointError(
@@ -61,6 +65,7 @@ def load_learned(learner: PromptLearner, state: dict[str, Any], path: str) -> No
             parameter.copy_(state[name])
     if original is not None:
         log_taken(original, learner, path)
+    return known
 
 
 def _require_same_backbone(learner: PromptLearner, extra: dict[str, Any], path: str) -> None:
@@ -137,7 +142,10 @@ def _require_same_label_tokens(learner: Any, extra: dict[str, Any], path: str) -
         )
 
 
-def _labels_by_name(learner: Any, vectors: Tensor, names: list[str], extra: dict[str, Any], path: str) -> Tensor:
+def _labels_by_name(
+    learner: Any, vectors: Tensor, names: list[str], extra: dict[str, Any], path: str
+) -> tuple[Tensor, int]:
+    """The label vectors of the learner's classes, and of how many classes they were learned."""
     counts = extra.get("label_counts", [1] * len(names))
     if vectors.ndim != 2 or vectors.shape[1] != learner.label_embeddings.shape[1]:
         raise CheckpointError(f"{path}: its labels are {tuple(vectors.shape)}; they belong to another backbone")
@@ -157,4 +165,4 @@ def _labels_by_name(learner: Any, vectors: Tensor, names: list[str], extra: dict
         len(matched),
         len(places) - len(matched),
     )
-    return torch.cat(places)
+    return torch.cat(places), len(matched)

@@ -192,16 +192,26 @@ class LabelAlignmentMixin:
         if not (knobs.enabled and knobs.hierarchical_loss):
             return {}
         teacher = self.teacher_features(image)
-        scores = scaled_scores(image, teacher, self.clip.logit_scale)
         learned, original = (text, teacher.detach()) if self.per_image else (text[0], teacher[0].detach())
         chosen = labels if knobs.cos_over == "batch" else None
         weight = 1.0 / shots if knobs.lambda_wc < 0 else knobs.lambda_wc
-        kd = logits_loss(logits, scores, knobs.kd_temperature, knobs.kd_direction)
         return {
             "loss_wc": weight * parameter_loss(self.label_embeddings, self.initial_embeddings),
             "loss_cos": knobs.lambda_cos * feature_loss(learned, original, chosen),
-            "loss_kd": knobs.lambda_kd * kd,
+            "loss_kd": self.distillation_loss(logits, image, teacher),
         }
+
+    def distillation_loss(self: Any, logits: Tensor, image: Tensor, teacher: Tensor) -> Tensor:
+        """λ3 · L_KD (Eq. 7).
+
+        Args:
+            logits: the learned scores, (B, N).
+            image: unit image features, (B, E).
+            teacher: the teacher's unit text features of the same classes, (G, N, E).
+        """
+        knobs = self.alignment
+        scores = scaled_scores(image, teacher, self.clip.logit_scale)
+        return knobs.lambda_kd * logits_loss(logits, scores, knobs.kd_temperature, knobs.kd_direction)
 
     def get_extra_state(self: Any) -> dict[str, Any]:
         """The base learner's, and how many vectors stand for each class."""

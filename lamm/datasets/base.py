@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from lamm.datasets import BENCHMARK
-from lamm.datasets.class_subsets import check_subset, select_classes
+from lamm.datasets.class_subsets import check_subset, class_names, class_sets, select_classes
 from lamm.datasets.few_shot_cache import cached_few_shot_split
 from lamm.datasets.image_files import missing_images
 from lamm.datasets.kept_split import keep_split, kept_split
 from lamm.datasets.listed_images import ListedData
 from lamm.datasets.original_picks import original_picks as picks_of_the_original_code
+from lamm.datasets.seen_classes import SeenSet
 from lamm.datasets.splits import Split, SplitItem, check_labels, hash_of_split, read_split
 from lamm.datasets.templates import DEFAULT_TEMPLATE
 from lamm.engine import DatasetBase, Datum
@@ -44,6 +45,8 @@ class BenchmarkDataset(DatasetBase):
         folder: the data set's folder.
         image_folder: what the split's paths are relative to.
         split_hash: SHA-256 of the whole split, before sampling; two runs with the same one saw the same data.
+        seen_sets: of one step of class-incremental learning, the sets of classes up to this step's, which is the
+            last; its classes and images are what the data set gives. Empty without steps.
     """
 
     dataset_dir: str = ""
@@ -57,6 +60,7 @@ class BenchmarkDataset(DatasetBase):
 
     folder: Path
     image_folder: Path
+    seen_sets: Sequence[SeenSet] = ()
 
     def __init__(
         self,
@@ -67,27 +71,36 @@ class BenchmarkDataset(DatasetBase):
         seed: int = -1,
         subsample_classes: str = "all",
         original_picks: bool = False,
+        steps: int = 0,
+        step: int = 0,
     ) -> None:
         """Read the split, check it and its images, draw the shots, keep the class subset.
 
         Args:
             cfg: the engine's config; DATASET.ROOT, DATASET.NUM_SHOTS, DATASET.SUBSAMPLE_CLASSES,
-                DATASET.ORIGINAL_PICKS (their defaults below where a key is absent) and SEED replace the arguments.
+                DATASET.ORIGINAL_PICKS, INCREMENTAL.STEPS, INCREMENTAL.STEP (their defaults below where a key is
+                absent) and SEED replace the arguments.
             root: data root; `~` is expanded.
             num_shots: training images a class; below 1 all of them.
             seed: of the few-shot draw; -1 is unseeded.
             subsample_classes: `all`, `base` or `new`.
             original_picks: take the few-shot picks that the original code left beside the data.
+            steps: sets that class-incremental learning cuts the classes into; 0: none.
+            step: which of them, from 1, this is.
 
         Raises:
-            ConfigError: a seed or class subset that does not exist.
+            ConfigError: a seed, class subset or step that does not exist.
             DataError: root, folder, split file or an image is missing, or the split is broken.
         """
         if cfg is not None:
             root, num_shots, seed = cfg.DATASET.ROOT, cfg.DATASET.NUM_SHOTS, cfg.SEED
             subsample_classes = getattr(cfg.DATASET, "SUBSAMPLE_CLASSES", subsample_classes)
             original_picks = getattr(cfg.DATASET, "ORIGINAL_PICKS", original_picks)
+            incremental = getattr(cfg, "INCREMENTAL", None)
+            steps, step = (incremental.STEPS, incremental.STEP) if incremental is not None else (steps, step)
         check_subset(subsample_classes)
+        if steps and self.test_only:
+            raise ConfigError(f"{type(self).__name__} is for testing only: nothing can be learned on it step by step")
         if seed < -1:
             raise ConfigError(f"SEED {seed}: a seed is 0 or more; -1 is unseeded")
         self.locate(self.place_of(cfg, root))
@@ -103,6 +116,7 @@ class BenchmarkDataset(DatasetBase):
         else:
             split = self._few_shot(split, num_shots, seed, original_picks)
             split = self._subset(split, subsample_classes)
+            split = self._set_of_step(split, steps, step) if steps else split
         train_x, val, test = (self._as_data(part) for part in (split.train, split.val, split.test))
         super().__init__(train_x=train_x, val=test if self.val_is_test else val or None, test=test)
 
@@ -219,6 +233,19 @@ class BenchmarkDataset(DatasetBase):
         if subset != "all":
             logger.info(f"SUBSAMPLE {subset.upper()} CLASSES!")
         return select_classes(split, subset)
+
+    def _set_of_step(self, split: Split, steps: int, step: int) -> Split:
+        """The classes of one step; sets `seen_sets`."""
+        if not 1 <= step <= steps:
+            raise ConfigError(f"INCREMENTAL.STEP is {step}: it must be from 1 to INCREMENTAL.STEPS, {steps}")
+        sets = class_sets(split, steps)
+        logger.info(f"Step {step} of {steps}: {len(class_names(sets[step - 1]))} classes")
+        self.seen_sets = [self._as_seen(seen) for seen in sets[:step]]
+        return sets[step - 1]
+
+    def _as_seen(self, split: Split) -> SeenSet:
+        test = self._as_data(split.test)
+        return SeenSet(class_names(split), test if self.val_is_test else self._as_data(split.val), test)
 
     def _say_what_is_ignored(self, num_shots: int, subset: str) -> None:
         ignored = [f"NUM_SHOTS {num_shots}"] * (num_shots >= 1) + [f"SUBSAMPLE_CLASSES {subset}"] * (subset != "all")

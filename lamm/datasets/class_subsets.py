@@ -1,7 +1,9 @@
-"""Base and new classes: the halves of a data set's labels in the benchmark's base-to-new protocol."""
+"""Parts of a data set's classes: base and new classes (the benchmark's base-to-new protocol), and the sets of classes
+that class-incremental learning takes one after the other.
+"""
 
-import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from lamm.datasets.splits import Split, SplitItem
 from lamm.errors import ConfigError, DataError
@@ -33,13 +35,51 @@ def select_classes(split: Split, subset: str) -> Split:
     check_subset(subset)
     if subset == "all":
         return split
-    labels = sorted({item.label for item in split.train})
-    half = math.ceil(len(labels) / 2)
-    chosen = labels[:half] if subset == "base" else labels[half:]
+    base, new = _consecutive(_labels(split), 2)
+    chosen = base if subset == "base" else new
     if not chosen:
-        raise DataError(
-            f'{len(labels)} class in all: the subset "{subset}" has none; use DATASET.SUBSAMPLE_CLASSES all'
+        raise DataError(f'{len(base)} class in all: the subset "{subset}" has none; use DATASET.SUBSAMPLE_CLASSES all')
+    return _with_classes(split, chosen)
+
+
+def class_sets(split: Split, sets: int) -> list[Split]:
+    """Cut a split into sets of classes, each with labels from 0.
+
+    The labels in `train`, in ascending order, are cut into consecutive parts whose sizes differ by one at most, the
+    larger ones first; two of them are `base` and `new` of `select_classes`.
+
+    Args:
+        split: the split, after few-shot sampling.
+        sets: how many.
+
+    Raises:
+        ConfigError: more sets than classes.
+    """
+    labels = _labels(split)
+    if sets > len(labels):
+        raise ConfigError(
+            f"INCREMENTAL.STEPS is {sets}, but there are {len(labels)} classes: at most one step for each"
         )
+    return [_with_classes(split, chosen) for chosen in _consecutive(labels, sets)]
+
+
+def class_names(split: Split) -> list[str]:
+    """The class names of a split's training images, in label order."""
+    name_of = {item.label: item.classname for item in split.train}
+    return [name_of[label] for label in sorted(name_of)]
+
+
+def _labels(split: Split) -> list[int]:
+    return sorted({item.label for item in split.train})
+
+
+def _consecutive(labels: list[int], parts: int) -> list[list[int]]:
+    size, larger = divmod(len(labels), parts)
+    ends = [size * number + min(number, larger) for number in range(parts + 1)]
+    return [labels[start:end] for start, end in pairwise(ends)]
+
+
+def _with_classes(split: Split, chosen: Sequence[int]) -> Split:
     new_label = {old: new for new, old in enumerate(chosen)}
     return Split(*(_relabelled(part, new_label) for part in (split.train, split.val, split.test)))
 

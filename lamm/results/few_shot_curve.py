@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from lamm.results.groups import Groups, Run, natural
@@ -21,11 +21,13 @@ class Curve:
         trainer: Name of the trainer.
         label: The trainer, and what sets this line apart from the trainer's others.
         points: Percent over seeds by number of shots, in ascending order; `ALL_SHOTS` comes last, 0 is zero-shot.
+        runs: The runs behind each point.
     """
 
     trainer: str
     label: str
     points: dict[int, Statistic]
+    runs: dict[int, list[Run]] = field(default_factory=dict)
 
     @property
     def zero_shot(self) -> bool:
@@ -86,7 +88,8 @@ def _labelled(lines: dict[_Line, dict[int, list[Run]]], metric: str) -> list[Cur
     for line, points in lines.items():
         statistics = {shots: metric_over(runs, metric) for shots, runs in points.items()}
         known = {shots: value for shots, value in statistics.items() if value is not None}
-        found.append(Curve(line.trainer, _label(line, lines), {shots: known[shots] for shots in ascending(known)}))
+        ordered = {shots: known[shots] for shots in ascending(known)}
+        found.append(Curve(line.trainer, _label(line, lines), ordered, {shots: points[shots] for shots in ordered}))
     return sorted(found, key=lambda curve: (not curve.zero_shot, natural(curve.label)))
 
 

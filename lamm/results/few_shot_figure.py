@@ -42,7 +42,14 @@ class _Style:
     dashes: Literal["-"] | tuple[float, tuple[float, ...]]
 
 
-def draw(panels: Mapping[str, Sequence[Curve]], file: str | os.PathLike[str], metric: str = "accuracy") -> None:
+def draw(
+    panels: Mapping[str, Sequence[Curve]],
+    file: str | os.PathLike[str],
+    metric: str = "accuracy",
+    published: Mapping[str, Sequence[Curve]] | None = None,
+    width: float = 0.0,
+    colours_among: Sequence[Curve] = (),
+) -> None:
     """Draw the curves of each data set into `file`.
 
     With one or two data sets each line carries its name at its end; with more there is one legend below.
@@ -51,6 +58,9 @@ def draw(panels: Mapping[str, Sequence[Curve]], file: str | os.PathLike[str], me
         panels: What `lamm.results.few_shot_curve.curves` gives; at least one curve.
         file: A PNG, SVG or PDF file, as its suffix says.
         metric: Name of the metric, for the axis.
+        published: By data set, what a paper reports for the methods of these labels: drawn dotted in their colours.
+        width: Of a panel in inches; 0: what suits a page of text.
+        colours_among: All curves of several pictures in which a method must have the same colour; empty: one's own.
 
     Raises:
         ResultsError: The suffix is another one, there is nothing to draw, or matplotlib is not installed.
@@ -71,17 +81,26 @@ def draw(panels: Mapping[str, Sequence[Curve]], file: str | os.PathLike[str], me
         direct = len(panels) <= _DIRECT_LABELS_UP_TO
         columns = min(len(panels), 4) if len(panels) != 5 else 3
         lines = math.ceil(len(panels) / columns)
-        size = (columns * (6.4 if direct else 4), lines * 3.9 + (0 if direct else 0.7))
+        size = (columns * (width or (6.4 if direct else 4)), lines * 3.9 + (0 if direct else 0.7))
         figure = Figure(figsize=size, layout="constrained", dpi=160)
         FigureCanvasAgg(figure)
-        _fill(figure, panels, lines, columns, metric)
+        _fill(figure, panels, lines, columns, metric, published or {}, colours_among)
         metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix)
         figure.savefig(temporary, format=suffix[1:], metadata=metadata)
 
 
-def _fill(figure: "Figure", panels: Mapping[str, Sequence[Curve]], lines: int, columns: int, metric: str) -> None:
+def _fill(
+    figure: "Figure",
+    panels: Mapping[str, Sequence[Curve]],
+    lines: int,
+    columns: int,
+    metric: str,
+    published: Mapping[str, Sequence[Curve]],
+    colours_among: Sequence[Curve],
+) -> None:
     everything = [curve for members in panels.values() for curve in members]
-    styles = _styles(everything)
+    all_styles = _styles([*everything, *colours_among])
+    styles = {label: all_styles[label] for label in all_styles if any(curve.label == label for curve in everything)}
     places = _places(everything)
     grid = figure.subplots(lines, columns, squeeze=False).flat
     for number, axes in enumerate(grid):
@@ -92,6 +111,8 @@ def _fill(figure: "Figure", panels: Mapping[str, Sequence[Curve]], lines: int, c
         axes.set_title(dataset, fontweight="bold")
         for curve in members:
             _draw_curve(axes, curve, styles[curve.label], places)
+        for curve in published.get(dataset, ()):
+            _draw_published(axes, curve, styles[curve.label], places)
         axes.set_xticks(list(places.values()), [_tick(shots) for shots in places])
         axes.set_xlim(min(places.values()) - 0.35, max(places.values()) + 0.35)
         axes.grid(axis="y", color="#DDDDDD", linewidth=0.8)
@@ -154,6 +175,21 @@ def _draw_curve(axes: "Axes", curve: Curve, style: _Style, places: Mapping[int, 
         elinewidth=1.1,
         capsize=2.5,
         zorder=3,
+    )
+
+
+def _draw_published(axes: "Axes", curve: Curve, style: _Style, places: Mapping[int, float]) -> None:
+    points = {places[shots]: value.mean for shots, value in curve.points.items() if shots in places}
+    axes.plot(
+        list(points),
+        list(points.values()),
+        color=style.colour,
+        linestyle=":",
+        linewidth=1.6,
+        marker="*" if curve.zero_shot else ".",
+        markersize=11 if curve.zero_shot else 4,
+        markerfacecolor="white" if curve.zero_shot else style.colour,
+        zorder=2.5,
     )
 
 

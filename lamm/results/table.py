@@ -74,7 +74,7 @@ def render(table: Sequence[Row], layout: str = "plain", ci95: bool = False) -> s
         return _csv(table, spread)
     lines = _without_constant([_readable_row(row, spread) for row in table])
     if layout == "latex":
-        lines = [{_latex(name): _latex(cell) for name, cell in line.items()} for line in lines]
+        lines = [{latex_text(name): latex_text(cell) for name, cell in line.items()} for line in lines]
     names = list(lines[0])
     align = ["left" if name in ("dataset", "trainer", "cfg", "protocol", "split") else "right" for name in names]
     cells = [list(line.values()) for line in lines]
@@ -132,5 +132,6 @@ def _without_constant(lines: list[dict[str, str]]) -> list[dict[str, str]]:
     return [{name: cell for name, cell in line.items() if name not in constant} for line in lines]
 
 
-def _latex(text: str) -> str:
+def latex_text(text: str) -> str:
+    """Text as LaTeX takes it, special characters escaped."""
     return "".join(_LATEX.get(character, character) for character in text)

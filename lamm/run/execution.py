@@ -15,6 +15,7 @@ from lamm.parallel.ranks import current_ranks
 from lamm.run.class_file import RunClasses
 from lamm.run.earlier_run import earlier_run, keep_precision, require_same_split
 from lamm.run.fingerprint import store_config
+from lamm.run.incremental_steps import require_earlier_steps, require_split_of_earlier_steps
 from lamm.run.mere_log import remove_mere_log
 from lamm.run.plan import RunPlan
 from lamm.run.prediction_record import PredictionRecord
@@ -48,6 +49,7 @@ def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:
             require_same_split(plan, earlier, build_dataset(plan.cfg))
         logger.info("%s is finished already: %.1f%%; nothing to do", plan.output_dir, earlier.metrics["accuracy"])
         return
+    require_earlier_steps(plan.cfg)
     cfg = config_of(keep_precision(plan, earlier), ranks)
     if ranks.first:
         setup_logger(cfg.OUTPUT_DIR, append=True)
@@ -61,6 +63,7 @@ def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:
         with ranks.first_before_others():
             trainer = build_trainer(cfg)
         check_trainer(trainer, cfg)
+        require_split_of_earlier_steps(plan.cfg, getattr(trainer.dm.dataset, "split_hash", ""))
     except LammError:
         if ranks.first:
             remove_mere_log(plan.output_dir)

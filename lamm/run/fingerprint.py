@@ -23,7 +23,15 @@ IGNORED = (
     "INPUT.CACHE_GB",
 )
 # Keys that came after runs had been stored without them → the value that says the same as their absence.
-ADDED = {"DATASET.CSV": "", "DATASET.ORIGINAL_PICKS": False, "INPUT.DECODING": "exact", "INPUT.CACHE_VIEWS": 0}
+ADDED = {
+    "DATASET.CSV": "",
+    "DATASET.ORIGINAL_PICKS": False,
+    "INPUT.DECODING": "exact",
+    "INPUT.CACHE_VIEWS": 0,
+    "INCREMENTAL.STEPS": 0,
+    "INCREMENTAL.STEP": 0,
+    "INCREMENTAL.SEEN_AS_NEGATIVES": False,
+}
 
 
 def config_hash(cfg: CfgNode, split_hash: str) -> str:

@@ -14,15 +14,24 @@ from lamm.run.settings import FLAGS
 TOLD_ELSEWHERE = {FLAGS[name] for name in ("trainer", "seed", "shots", "root", "csv", "output_dir", "resume")} | {
     "INPUT.CACHE_DIR",
     "INPUT.CACHE_GB",
+    "INCREMENTAL.STEP",
 }
 LONGEST = 120
 
 
-def output_folder(dataset: str, shots: int, trainer: str, cfg_name: str, seed: int, eval_only: bool = False) -> Path:
-    """The folder of a run; `evaluation` in front for runs that only test."""
+def output_folder(
+    dataset: str, shots: int, trainer: str, cfg_name: str, seed: int, eval_only: bool = False, step: int = 0
+) -> Path:
+    """The folder of a run; `evaluation` in front for runs that only test, `incremental` for steps, which end it."""
     shots_name = f"shots_{shots}" if shots >= 1 else "shots_all"
-    start = Path("output", "evaluation") if eval_only else Path("output")
-    return start / dataset / shots_name / trainer / cfg_name / f"seed{seed}"
+    start = Path("output", "evaluation") if eval_only else Path("output", "incremental") if step else Path("output")
+    folder = start / dataset / shots_name / trainer / cfg_name / f"seed{seed}"
+    return folder / step_folder(step) if step else folder
+
+
+def step_folder(step: int) -> str:
+    """Name of the folder of a step of class-incremental learning, below its seed."""
+    return f"step{step}"
 
 
 def override_suffix(pairs: Iterable[tuple[str, Any]], cfg: CfgNode) -> str:

@@ -13,8 +13,10 @@ from yacs.config import CfgNode
 from lamm.engine import TRAINER_REGISTRY, get_cfg_default
 from lamm.engine.embedded.config_merge import merge_config
 from lamm.errors import CheckpointError, ConfigError
+from lamm.results.incremental import PROTOCOL
 from lamm.run.config_files import dataset_config, trainer_config
 from lamm.run.folder_names import output_folder, override_suffix
+from lamm.run.incremental_steps import check_incremental, name_with_step, step_of
 from lamm.run.own_data import settle_own_data
 from lamm.run.settings import flag_settings, option_pairs, set_key
 from lamm.run.value_checks import check_values
@@ -32,7 +34,8 @@ class RunPlan:
         trainer_class: what is registered under it.
         dataset: name on the command line, or of the data set's config file; for someone's own images that of the place
             they are in.
-        cfg_name: name of the config file with overrides, as in the output path.
+        cfg_name: name of the config file with overrides, as in the output path; of a step of class-incremental
+            learning with `/step<t>` behind it.
         cfg: the frozen config; of a run that only tests, `EVALUATION` says which model.
     """
 
@@ -49,7 +52,9 @@ class RunPlan:
 
     @property
     def protocol(self) -> str:
-        """Kind of experiment: few-shot, or evaluation of a model that is there."""
+        """Kind of experiment: few-shot, one step of several, or evaluation of a model that is there."""
+        if step_of(self.cfg):
+            return PROTOCOL
         return "evaluation" if "EVALUATION" in self.cfg else "few-shot"
 
 
@@ -78,6 +83,7 @@ def plan_run(arguments: argparse.Namespace, extend_cfg: Callable[[CfgNode], None
         set_key(cfg, key, value)
     merge_config(cfg, [], arguments.opts)
     check_values(cfg)
+    check_incremental(cfg, trainer, trainer_class, arguments.eval_only)
     cfg.TRAINER.NAME = trainer
     cfg.DATASET.ROOT = _absolute(cfg.DATASET.ROOT or "data")
     dataset = settle_own_data(cfg) or dataset
@@ -87,10 +93,11 @@ def plan_run(arguments: argparse.Namespace, extend_cfg: Callable[[CfgNode], None
     cfg_name = config_file.stem + override_suffix(named, cfg)
     if usual_folder == cfg.OUTPUT_DIR:
         shots = cfg.DATASET.NUM_SHOTS
-        cfg.OUTPUT_DIR = str(output_folder(dataset, shots, trainer, cfg_name, cfg.SEED, arguments.eval_only))
+        step = step_of(cfg)
+        cfg.OUTPUT_DIR = str(output_folder(dataset, shots, trainer, cfg_name, cfg.SEED, arguments.eval_only, step))
     _settle_resume(cfg)
     cfg.freeze()
-    return RunPlan(trainer, trainer_class, dataset, cfg_name, cfg)
+    return RunPlan(trainer, trainer_class, dataset, name_with_step(cfg_name, cfg), cfg)
 
 
 def default_config(trainer: str, trainer_class: Any, dataset: str) -> Path:

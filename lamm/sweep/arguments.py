@@ -51,6 +51,10 @@ def grid_of(arguments: argparse.Namespace) -> Grid:
         ConfigError: no such file or variant, or a mistake in it.
     """
     grid = read_grid(_grid_file(arguments.grid)).with_lists(**{name: getattr(arguments, name) for name in LISTS})
+    if arguments.quick:
+        if arguments.seeds is not None:
+            raise ConfigError("--quick and --seeds both choose the seeds: give one of them")
+        grid = grid.with_lists(seeds=list(grid.seeds[:1]))
     if arguments.variants is not None:
         grid = grid.with_variants(arguments.variants)
     return grid.with_overrides(override_pairs(arguments.opts))
@@ -97,6 +101,7 @@ def _add_grid(group: Any) -> None:
     group.add_argument("--datasets", nargs="+", metavar="DATASET", help="names of files in configs/datasets")
     group.add_argument("--shots", nargs="+", type=at_least(1), metavar="N", help="training images a class")
     group.add_argument("--seeds", nargs="+", type=at_least(0), metavar="SEED", help="one run each")
+    group.add_argument("--quick", action="store_true", help="the first seed alone")
     group.add_argument("--variants", nargs="+", metavar="NAME", help="of the file's variants, those to run")
 
 

@@ -54,15 +54,19 @@ def facts_of_all(runs: Iterable[PlannedRun], make: bool) -> tuple[dict[str, Data
         key = data_key(run.plan)
         if key not in facts:
             try:
-                facts[key] = _expected(run.plan) if _to_be_made(run.plan) and not make else _built(run.plan)
+                facts[key] = _expected(run.plan) if _to_be_made(run.plan) and not make else facts_of(run.plan)
             except DataError as error:
                 facts[key] = _expected(run.plan)
                 problems.append(str(error))
     return facts, problems
 
 
-def _built(plan: RunPlan) -> DataFacts:
-    """Facts of the data set itself; it is built whole, so that no shots are drawn for it."""
+def facts_of(plan: RunPlan) -> DataFacts:
+    """Facts of the data set itself; it is built whole, so that no shots are drawn for it.
+
+    Raises:
+        DataError: it is missing or broken.
+    """
     cfg = plan.cfg.clone()
     cfg.defrost()
     cfg.DATASET.NUM_SHOTS = -1

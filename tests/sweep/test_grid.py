@@ -6,10 +6,23 @@ import pytest
 from train_command import ROOT
 
 from lamm.errors import ConfigError
+from lamm.sweep.arguments import grid_of, sweep_parser
 from lamm.sweep.grid import Grid, Point, override_pairs, read_grid
 
 TEXT = "trainers: [LAMM, CoOp]\ndatasets: [digits]\nshots: [1, 2]\nseeds: [0, 3]\n"
 SWEEPS = ROOT / "configs" / "sweeps"
+RUNS = {
+    "demo": 240,
+    "paper": 1155,
+    "paper_loss_parts": 264,
+    "paper_hierarchical_loss": 990,
+    "paper_label_init": 330,
+    "paper_backbones": 528,
+    "label_tokens": 297,
+    "teacher": 132,
+    "kd_direction": 198,
+    "cos_over": 198,
+}
 
 
 def read(folder: Path, text: str) -> Grid:
@@ -80,12 +93,27 @@ def test_words_behind_the_dashes_are_pairs() -> None:
         override_pairs(["OPTIM.LR", "1", "OPTIM.LR", "2"])
 
 
-@pytest.mark.parametrize(("name", "runs"), [("demo", 240), ("paper", 1155), ("paper_loss_parts", 264)])
+@pytest.mark.parametrize(("name", "runs"), RUNS.items())
 def test_the_grids_of_the_project_have_the_runs_that_their_headers_name(name: str, runs: int) -> None:
     file = SWEEPS / f"{name}.yaml"
     assert sum(1 for _ in read_grid(file).points()) == runs
     assert f"{runs:,} runs" in file.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", [name for name in RUNS if name not in ("demo", "paper")])
+def test_one_variant_of_an_ablation_is_the_default_and_no_two_are_the_same(name: str) -> None:
+    grid = read_grid(SWEEPS / f"{name}.yaml")
+    plain = [variant for variant, settings in grid.variants.items() if not settings]
+    assert len(plain) == 1
+    assert len({frozenset(settings.items()) for settings in grid.variants.values()}) == len(grid.variants)
+
+
+def test_quick_takes_the_first_seed_alone() -> None:
+    parser = sweep_parser()
+    assert grid_of(parser.parse_args(["paper", "--quick"])).seeds == (1,)
+    with pytest.raises(ConfigError, match="--quick and --seeds both choose the seeds"):
+        grid_of(parser.parse_args(["paper", "--quick", "--seeds", "2"]))
+
+
 def test_no_grid_of_the_project_is_forgotten_here() -> None:
-    assert {file.stem for file in SWEEPS.iterdir()} == {"demo", "paper", "paper_loss_parts"}
+    assert {file.stem for file in SWEEPS.iterdir()} == set(RUNS)

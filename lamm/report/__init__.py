@@ -1,0 +1,1 @@
+"""The HTML report of a folder of runs: one self-contained page."""

@@ -1,0 +1,123 @@
+"""Everything that a report is made of: the runs, what their folders say, and their place in the page's list."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from lamm.errors import ResultsError
+from lamm.report.run_facts import RunFacts
+from lamm.results.collect import collect
+from lamm.results.few_shot_curve import ZERO_SHOT_TRAINER, Curve, curves
+from lamm.results.groups import Groups, Run, RunGroups
+from lamm.results.layout import GroupKey
+from lamm.suggest import unknown_name
+
+FEW_SHOT = "few-shot"
+EVALUATION = "evaluation"
+
+
+@dataclass(frozen=True)
+class Material:
+    """The runs of a report.
+
+    Attributes:
+        folders: Where they were looked for.
+        groups: The runs.
+        facts: What each finished run's folder says besides, by folder.
+        base: The folder that shown paths are relative to.
+    """
+
+    folders: list[Path]
+    groups: RunGroups
+    facts: dict[Path, RunFacts]
+    base: Path
+
+    @cached_property
+    def anchors(self) -> dict[GroupKey, str]:
+        """The place of each group in the page's list of runs."""
+        return {key: f"runs-{number}" for number, key in enumerate(self.groups.all, 1)}
+
+    @cached_property
+    def few_shot(self) -> Groups:
+        """The finished runs of the few-shot experiment, on all classes."""
+        return {
+            key: runs
+            for key, runs in self.groups.finished.items()
+            if _is_few_shot(runs[0]) and self.facts[runs[0].folder].subset in ("", "all")
+        }
+
+    @cached_property
+    def on_some_classes(self) -> int:
+        """Number of finished few-shot runs that are left out there: on a part of the classes."""
+        found = [run for run in self.finished if _is_few_shot(run)]
+        return len(found) - sum(map(len, self.few_shot.values()))
+
+    @cached_property
+    def curves(self) -> dict[str, list[Curve]]:
+        """Accuracy over shots by data set, zero-shot first."""
+        return curves(self.few_shot)
+
+    @cached_property
+    def finished(self) -> list[Run]:
+        """All finished runs."""
+        return [run for runs in self.groups.finished.values() for run in runs]
+
+    def sources(self, runs: Iterable[Run]) -> tuple[str, ...]:
+        """The anchors of the groups that runs belong to."""
+        return tuple(dict.fromkeys(self.anchors[run.key] for run in runs))
+
+    def sources_of_files(self, files: Iterable[Path]) -> tuple[str, ...]:
+        """The anchors of the groups whose runs wrote these `results.json`."""
+        by_folder = {os.path.abspath(run.folder): run for runs in self.groups.all.values() for run in runs}
+        found = (by_folder.get(os.path.abspath(file.parent)) for file in files)
+        return self.sources(run for run in found if run is not None)
+
+    def shown(self, path: Path) -> str:
+        """A path below `base` without it."""
+        return Path(os.path.relpath(path, self.base)).as_posix()
+
+    def backbones(self, runs: Iterable[Run]) -> list[str]:
+        """The backbones of runs; "" stands for one that isn't known."""
+        return sorted({self.facts[run.folder].backbone for run in runs})
+
+    def detail(self, runs: Sequence[Run], metric: str = "accuracy") -> str:
+        """Each run with its number, on one line."""
+        parts = [f"{self.shown(run.folder)}: {run.metrics[metric]:.2f}" for run in runs[:12] if metric in run.metrics]
+        more = f"; and {len(runs) - 12} more" if len(runs) > 12 else ""
+        return "; ".join(parts) + more
+
+
+def gather(folders: Sequence[str | os.PathLike[str]], trainers: Sequence[str] = (), test_log: bool = False) -> Material:
+    """Find and read the runs in and below folders.
+
+    Args:
+        folders: Any folders above runs.
+        trainers: Those to show, and zero-shot CLIP beside them; empty: all.
+        test_log: Whether logs of evaluations alone count.
+
+    Raises:
+        ResultsError: A folder does not exist, there is no run, no finished one, or none of a trainer.
+    """
+    groups = collect(folders, test_log)
+    known = sorted({key.trainer for key in groups.all if key.trainer})
+    for trainer in trainers:
+        if trainer not in known:
+            raise ResultsError(unknown_name("trainer with runs", trainer, known))
+    if trainers:
+        kept = {*trainers, ZERO_SHOT_TRAINER}
+        groups = RunGroups(run for key, runs in groups.all.items() if key.trainer in kept for run in runs)
+    if not groups.finished:
+        found = sum(map(len, groups.all.values()))
+        raise ResultsError(f"none of the {found} runs in {', '.join(map(str, folders))} is finished: nothing to report")
+    facts = {run.folder: RunFacts.of(run) for runs in groups.finished.values() for run in runs}
+    paths = [Path(folder) for folder in folders]
+    return Material(paths, groups, facts, Path(os.path.commonpath([os.path.abspath(path) for path in paths])))
+
+
+def _is_few_shot(run: Run) -> bool:
+    protocol = run.key.protocol.replace("_", "-")
+    if run.key_from_path:
+        return EVALUATION not in protocol.split("/")
+    return protocol == FEW_SHOT

@@ -1,0 +1,128 @@
+"""The page: all sections put into one HTML file that needs nothing beside it."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from lamm.errors import ResultsError
+from lamm.files import write_text
+from lamm.report.material import Material
+from lamm.report.panels import Panel, Watch, dataset_panels
+from lamm.report.table_view import amount
+
+TEMPLATES = Path(__file__).parent / "templates"
+NEEDED = {"jinja2": "Jinja2", "matplotlib": "matplotlib", "PIL": "pillow", "sklearn": "scikit-learn"}
+FEW_SHOT_COMMAND = "python train.py --trainer LAMM --dataset digits --shots 16 --seed 1"
+
+
+@dataclass(frozen=True)
+class Written:
+    """A report that was written.
+
+    Attributes:
+        file: Where.
+        size: Bytes.
+        runs: Finished runs in it.
+        left_out: Panels there was no room for.
+    """
+
+    file: Path
+    size: int
+    runs: int
+    left_out: int
+
+
+def require_libraries() -> None:
+    """Check that what draws and fills the page is installed.
+
+    Raises:
+        ResultsError: a library is missing.
+    """
+    for module, name in NEEDED.items():
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise ResultsError(f'the report needs {name}; install it with: pip install -e ".[report]"') from error
+
+
+def write_report(
+    material: Material, file: str | os.PathLike[str], title: str = "", root: str = "", watch: Watch = iter
+) -> Written:
+    """Write the report of some runs.
+
+    Args:
+        material: The runs.
+        file: The page.
+        title: Its heading; empty: the names of the folders.
+        root: Where the data are now; empty: where each run says.
+        watch: Shows the progress of its longest part.
+
+    Raises:
+        ResultsError: a library of the extra `report` is missing.
+        OSError: the file can't be written.
+    """
+    require_libraries()
+    page = Path(file)
+    if page.is_dir():
+        raise ResultsError(f"{page} is a folder; give the report's file, such as {page / 'report.html'}")
+    content = _content(material, page, title)
+    environment = _environment()
+    panels = dataset_panels(material, root, _renderer(environment, material), watch)
+    text = environment.get_template("page.html.j2").render(**content, datasets=panels)
+    write_text(page, text)
+    return Written(page, len(text.encode()), len(material.finished), sum(one.left_out for one in panels))
+
+
+def _content(material: Material, page: Path, title: str) -> dict[str, Any]:
+    """What the template shows, but for the panels."""
+    from lamm.report.cost_table import cost_tables
+    from lamm.report.curve_drawings import curve_drawings
+    from lamm.report.incremental_tables import incremental_paper_table
+    from lamm.report.paper_tables import few_shot_paper_table
+    from lamm.report.run_list import run_list
+    from lamm.report.shots_tables import average_table, shots_tables
+    from lamm.report.summary import problems, summary
+    from lamm.report.transfer_tables import transfer_paper_table
+
+    shown, number = problems(material)
+    few_shot = [few_shot_paper_table(material, name) for name in ("few_shot", "loss_parts", "label_init")]
+    return {
+        "title": title or f"Results in {', '.join(str(folder) for folder in material.folders)}",
+        "made": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        "summary": summary(material),
+        "problems": shown,
+        "all_problems": number,
+        "average": average_table(material),
+        "by_dataset": shots_tables(material),
+        "on_some_classes": material.on_some_classes,
+        "drawings": curve_drawings(material),
+        "paper": [transfer_paper_table(material), incremental_paper_table(material), *few_shot],
+        "cost": cost_tables(material),
+        "runs": run_list(material, page),
+        "runs_base": material.base.name,
+        "few_shot_command": FEW_SHOT_COMMAND,
+    }
+
+
+def _environment() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["signed"] = lambda value: amount(value, 1, sign=True)
+    environment.filters["count"] = lambda value: f"{value:.1f}".removesuffix(".0")
+    return environment
+
+
+def _renderer(environment: Any, material: Material) -> Callable[[Panel], str]:
+    template = environment.get_template("panel.html.j2")
+    return lambda panel: template.render(panel=panel, material=material)

@@ -1,0 +1,69 @@
+"""What a run's folder says besides its metrics: backbone, data root, precision, memory."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lamm.errors import ResultsError
+from lamm.results.groups import Run
+from lamm.results.schema import FILE_NAME, RunResults
+
+CONFIG_FILE = "config.yaml"
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """Facts of one run; what isn't known is empty or None.
+
+    Attributes:
+        backbone: `MODEL.BACKBONE.NAME`.
+        subset: `DATASET.SUBSAMPLE_CLASSES`: `all`, or which part of the classes.
+        data_root: `DATASET.ROOT`, where the images were.
+        precision: Floating-point precision.
+        peak_memory_mb: Peak memory in MiB.
+        versions: Of the software, by package.
+        source: The file that the metrics come from.
+    """
+
+    backbone: str = ""
+    subset: str = ""
+    data_root: str = ""
+    precision: str = ""
+    peak_memory_mb: float | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    source: Path = Path()
+
+    @classmethod
+    def of(cls, run: Run) -> "RunFacts":
+        """Read a run's folder; a file that is missing or damaged tells nothing."""
+        config = _config(run.folder / CONFIG_FILE)
+        told = (
+            _text(config, "MODEL", "BACKBONE", "NAME"),
+            _text(config, "DATASET", "SUBSAMPLE_CLASSES"),
+            _text(config, "DATASET", "ROOT"),
+        )
+        file = run.folder / FILE_NAME
+        if not file.is_file():
+            return cls(*told, source=run.folder)
+        try:
+            results = RunResults.read(file)
+        except ResultsError:
+            return cls(*told, source=file)
+        return cls(*told, results.precision, results.peak_memory_mb, results.versions, file)
+
+
+def _config(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.load(file.read_text(encoding="utf-8"), _LOADER)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _text(config: Any, *keys: str) -> str:
+    for key in keys:
+        config = config.get(key) if isinstance(config, dict) else None
+    return config if isinstance(config, str) else ""

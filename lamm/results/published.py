@@ -1,0 +1,165 @@
+"""Numbers that papers report, beside which ours may be put: `published.yaml`, and whether they can be compared."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lamm.errors import ResultsError
+from lamm.suggest import unknown_name
+
+FILE = Path(__file__).with_name("published.yaml")
+DEMO_DATA = ("digits", "shapes", "shapes_sketch", "shapes_noisy", "shapes_inverted")
+DEMO = "not comparable: demo data with the embedded model"
+EACH = "each"
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """One method, or one variant of a method.
+
+    Attributes:
+        label: What the table calls it.
+        values: One a column; None where nothing is reported.
+        trainer: Registered name; empty for a method that is none of ours.
+        part: What sets the row apart from the trainer's other rows, such as `set1` or the name of a variant.
+        overrides: Config overrides (KEY → VALUE as on a command line) that make the variant.
+    """
+
+    label: str
+    values: tuple[float | None, ...]
+    trainer: str = ""
+    part: str = ""
+    overrides: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """A table of a paper.
+
+    Attributes:
+        name: What `published` is asked for.
+        title: What is measured.
+        table: Number of table or figure in the paper; empty when it is gathered from several.
+        source: The paper.
+        trained_on: Data sets of the runs; of more than one, a number is the mean over all. `(EACH,)`: the columns are
+            the data sets.
+        backbone: The CLIP model.
+        shots: Training images a class.
+        seeds: Number of runs that a number is the mean of.
+        unit: Of the numbers.
+        columns: Names of the columns, in order.
+        rows: In the paper's order.
+        notes: What has to be known to read it.
+    """
+
+    name: str
+    title: str
+    table: str
+    source: str
+    trained_on: tuple[str, ...]
+    backbone: str
+    shots: tuple[int, ...]
+    seeds: int
+    unit: str
+    columns: tuple[str, ...]
+    rows: tuple[PublishedRow, ...]
+    notes: tuple[str, ...]
+
+    def row(self, label: str) -> PublishedRow:
+        """The row of a label.
+
+        Raises:
+            ResultsError: there is none.
+        """
+        for row in self.rows:
+            if row.label == label:
+                return row
+        raise ResultsError(unknown_name(f"row of {self.name}", label, [row.label for row in self.rows]))
+
+    def row_of(self, trainer: str, part: str = "", overrides: dict[str, str] | None = None) -> PublishedRow | None:
+        """The row of a trainer (of its `part`, with just these overrides), None when the table has none."""
+        for row in self.rows:
+            if row.trainer == trainer and row.part == part and row.overrides == (overrides or {}):
+                return row
+        return None
+
+    def value(self, row: PublishedRow, column: str) -> float | None:
+        """The number in a column, None where nothing is reported.
+
+        Raises:
+            ResultsError: there is no such column.
+        """
+        if column not in self.columns:
+            raise ResultsError(unknown_name(f"column of {self.name}", column, self.columns))
+        return row.values[self.columns.index(column)]
+
+
+def published(name: str) -> PublishedTable:
+    """The table of a name, see `table_names`.
+
+    Raises:
+        ResultsError: there is none.
+    """
+    tables = _tables()
+    if name not in tables:
+        raise ResultsError(unknown_name("published table", name, tables))
+    return tables[name]
+
+
+def table_names() -> list[str]:
+    """Names of all tables."""
+    return list(_tables())
+
+
+def comparable(
+    datasets: str | Iterable[str],
+    backbone: str,
+    seeds: int | None = None,
+    overrides: Iterable[str] = (),
+    table: PublishedTable | None = None,
+) -> str:
+    """Why a result can't be compared with published ones; empty when it can.
+
+    Args:
+        datasets: The data set of the runs, or all those that a mean is taken over.
+        backbone: `MODEL.BACKBONE.NAME` of the runs.
+        seeds: Number of runs that the number is the mean of; None: it doesn't matter.
+        overrides: Settings that differ from the paper's, such as `MAX_EPOCH=2`.
+        table: With which one; None: all that counts is whether the runs are as the paper's (data, ViT-B/16, 3 seeds).
+    """
+    asked, table = table, table or published("few_shot")
+    own = [datasets] if isinstance(datasets, str) else list(datasets)
+    if any(name in DEMO_DATA for name in own):
+        return DEMO
+    known = (*published("few_shot").trained_on, *published("domain_generalization").columns[:-1])
+    if unknown := [name for name in own if name not in known]:
+        return f"not comparable: nothing is reported for {', '.join(unknown)}"
+    if backbone != table.backbone:
+        return f"not comparable: backbone {backbone}, reported with {table.backbone}"
+    if asked and EACH not in asked.trained_on and set(own) != set(asked.trained_on):
+        return f"not comparable: {', '.join(own)}, reported for {_named(asked.trained_on)}"
+    if differing := list(overrides):
+        return f"not comparable: other settings ({', '.join(differing)})"
+    if seeds is not None and seeds != table.seeds:
+        return f"not comparable: {seeds} seed{'' if seeds == 1 else 's'}, reported with {table.seeds}"
+    return ""
+
+
+def _named(datasets: tuple[str, ...]) -> str:
+    return datasets[0] if len(datasets) == 1 else f"the mean of {len(datasets)} data sets"
+
+
+@cache
+def _tables() -> dict[str, PublishedTable]:
+    content = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    return {name: _table(name, entry) for name, entry in content.items()}
+
+
+def _table(name: str, entry: dict[str, Any]) -> PublishedTable:
+    rows = tuple(PublishedRow(**{**row, "values": tuple(row["values"])}) for row in entry["rows"])
+    lists = {key: tuple(entry[key]) for key in ("trained_on", "shots", "columns", "notes")}
+    return PublishedTable(**{**entry, **lists, "rows": rows, "name": name})

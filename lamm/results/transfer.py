@@ -1,0 +1,192 @@
+"""Accuracy of trained models on other domains, new classes and other data sets, over seeds."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from lamm.results.few_shot_curve import ZERO_SHOT_TRAINER
+from lamm.results.groups import natural
+from lamm.results.published import published
+from lamm.results.statistic import Statistic
+from lamm.results.transfer_runs import (
+    BASE_TO_NEW,
+    DOMAIN_GENERALIZATION,
+    NEW,
+    PROTOCOLS,
+    Transfer,
+    find_transfers,
+)
+
+LEARNED, FROM_CLIP = "labels_learned", "labels_from_clip"
+VARIANTS = {
+    "imagenet": ("imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r"),
+    "shapes": ("shapes_sketch", "shapes_noisy", "shapes_inverted"),
+}
+"""Data sets with the same classes under domain shift, in the order of the tables."""
+
+
+@dataclass(frozen=True)
+class TransferResult:
+    """A model trained on one source, over its seeds.
+
+    Attributes:
+        protocol: `domain_generalization`, `base_to_new` or `cross_dataset`.
+        source: Data set that it was trained on; in `base_to_new` on its base classes.
+        shots: Training images a class.
+        trainer: Registered name.
+        cfg: Name of the config file with overrides.
+        split: The part of the data that was measured on.
+        backbone: The CLIP model.
+        seeds: Of the runs that were evaluated.
+        source_accuracy: Percent on the source itself.
+        targets: Percent by target; `new` is the target of `base_to_new`.
+        labels_from_clip: Of a trainer that learns labels: target → classes whose label is CLIP's own, the most of any
+            seed. A trainer without labels has none here.
+        classes: Of the same targets the number of classes.
+        harmonic_means: Of `base_to_new`, for each seed.
+        files: The results.json of all these runs.
+        problems: One line for each evaluation that is missing or there twice.
+    """
+
+    protocol: str
+    source: str
+    shots: int
+    trainer: str
+    cfg: str
+    split: str
+    backbone: str
+    seeds: tuple[int, ...]
+    source_accuracy: Statistic
+    targets: dict[str, Statistic]
+    labels_from_clip: dict[str, int]
+    classes: dict[str, int]
+    harmonic_means: tuple[float, ...]
+    files: tuple[Path, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def average(self) -> float | None:
+        """The mean that the protocol's tables show; None for `base_to_new`, which has `harmonic_mean`.
+
+        Domain generalisation: over source and targets (LAMM, Table 1). Cross-data-set: over the targets (CoCoOp).
+        """
+        means = [target.mean for target in self.targets.values()]
+        if self.protocol == BASE_TO_NEW:
+            return None
+        return fmean([self.source_accuracy.mean, *means] if self.protocol == DOMAIN_GENERALIZATION else means)
+
+    @property
+    def harmonic_mean(self) -> float | None:
+        """Of the mean over seeds on base and on new classes, as papers give it; None for the other protocols."""
+        if self.protocol != BASE_TO_NEW:
+            return None
+        return harmonic(self.source_accuracy.mean, self.targets[NEW].mean)
+
+
+def harmonic(base: float, new: float) -> float:
+    """The harmonic mean of two accuracies, 0 when both are."""
+    return 2 * base * new / (base + new) if base + new else 0.0
+
+
+def transfer_results(folders: Iterable[str | os.PathLike[str]]) -> list[TransferResult]:
+    """The results of all evaluations of trained models in and below folders, protocol after protocol.
+
+    Raises:
+        ResultsError: A folder does not exist, or a file is damaged.
+    """
+    return results_of(find_transfers(folders).found)
+
+
+def results_of(found: Iterable[Transfer]) -> list[TransferResult]:
+    """Put together what differs only in seed and target."""
+    groups: dict[tuple[str, ...], list[Transfer]] = {}
+    for pair in found:
+        groups.setdefault(_key(pair), []).append(pair)
+    made = [_result(pairs) for pairs in groups.values()]
+    return sorted(made, key=_order)
+
+
+def _key(pair: Transfer) -> tuple[str, ...]:
+    source = pair.source
+    return pair.protocol, source.dataset, str(source.shots), source.trainer, _cfg(pair), source.split, pair.backbone
+
+
+def _cfg(pair: Transfer) -> str:
+    cfg = pair.source.cfg
+    return cfg.replace("+SUBSAMPLE_CLASSES=base", "") if pair.protocol == BASE_TO_NEW else cfg
+
+
+def _order(result: TransferResult) -> tuple[object, ...]:
+    names = (natural(result.trainer), natural(result.cfg), result.split)
+    return (
+        PROTOCOLS.index(result.protocol),
+        natural(result.source),
+        result.shots,
+        result.trainer != ZERO_SHOT_TRAINER,
+        *names,
+    )
+
+
+def _result(pairs: Sequence[Transfer]) -> TransferResult:
+    """The result of pairs that differ in seed and target alone."""
+    evaluated, problems = _by_target(pairs)
+    sources = dict(sorted({pair.source.seed: pair for pair in pairs}.items()))
+    one, cfg = pairs[0], _cfg(pairs[0])
+    what = f"{one.source.trainer}, {one.source.dataset}, {one.source.shots} shots, {cfg}"
+    problems += [
+        f"missing: seed {seed} of {what} on {target}"
+        for target, runs in evaluated.items()
+        for seed in sources
+        if seed not in runs
+    ]
+    metrics = {target: [pair.results.metrics for pair in runs.values()] for target, runs in evaluated.items()}
+    labelled = {target: found for target, found in metrics.items() if all(FROM_CLIP in each for each in found)}
+    files = [pair.source_file for pair in sources.values()]
+    files += [pair.file for runs in evaluated.values() for pair in runs.values()]
+    return TransferResult(
+        protocol=one.protocol,
+        source=one.source.dataset,
+        shots=one.source.shots,
+        trainer=one.source.trainer,
+        cfg=cfg,
+        split=one.source.split,
+        backbone=one.backbone,
+        seeds=tuple(sources),
+        source_accuracy=_accuracy([pair.source.metrics for pair in sources.values()]),
+        targets={target: _accuracy(found) for target, found in metrics.items()},
+        labels_from_clip={name: max(int(each[FROM_CLIP]) for each in found) for name, found in labelled.items()},
+        classes={name: max(int(each[LEARNED] + each[FROM_CLIP]) for each in found) for name, found in labelled.items()},
+        harmonic_means=_harmonic_means(evaluated),
+        files=tuple(files),
+        problems=tuple(problems),
+    )
+
+
+def _by_target(pairs: Sequence[Transfer]) -> tuple[dict[str, dict[int, Transfer]], list[str]]:
+    """Target → seed → evaluation, in the tables' order, and one line for each that is there twice."""
+    found: dict[str, dict[int, Transfer]] = {}
+    problems = []
+    for pair in pairs:
+        taken = found.setdefault(pair.target, {})
+        first = taken.setdefault(pair.source.seed, pair)
+        if first is not pair:
+            where = f"{first.file.parent} and {pair.file.parent}"
+            problems.append(f"there twice, the first counts: seed {pair.source.seed} on {pair.target} in {where}")
+    return {target: dict(sorted(found[target].items())) for target in sorted(found, key=place_in_tables)}, problems
+
+
+def place_in_tables(dataset: str) -> tuple[object, ...]:
+    """A sorting key: data sets as the papers' tables have them, then by name."""
+    order = (*VARIANTS["imagenet"], *published("few_shot").trained_on, *VARIANTS["shapes"])
+    return order.index(dataset) if dataset in order else len(order), natural(dataset)
+
+
+def _harmonic_means(evaluated: dict[str, dict[int, Transfer]]) -> tuple[float, ...]:
+    pairs = evaluated.get(NEW, {}).values()
+    return tuple(harmonic(pair.source.metrics["accuracy"], pair.results.metrics["accuracy"]) for pair in pairs)
+
+
+def _accuracy(metrics: Sequence[dict[str, float]]) -> Statistic:
+    return Statistic(tuple(each["accuracy"] for each in metrics))

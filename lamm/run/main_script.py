@@ -1,0 +1,46 @@
+"""What the commands behind `scripts/<method>/` share: the words of `train.py`, and starting programs."""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from lamm.errors import ConfigError
+from lamm.run.config_files import trainer_config, trainer_configs
+from lamm.run.settings import KEY
+from lamm.suggest import unknown_name
+
+
+def config_and_pairs(trainer: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """`[CFG] [KEY VALUE ...]` as train.py takes it: the flag for the config file, and the rest.
+
+    Raises:
+        ConfigError: the first word is neither a config of the trainer nor a config key.
+    """
+    if words and words[0] in trainer_configs(trainer):
+        return ["--config-file", str(trainer_config(trainer, words[0]))], list(words[1:])
+    if words and not KEY.fullmatch(words[0]):
+        raise ConfigError(unknown_name(f"config of {trainer}", words[0], trainer_configs(trainer)))
+    return [], list(words)
+
+
+def train_words(arguments: argparse.Namespace, seed: int, config: Sequence[str], pairs: Sequence[str]) -> list[str]:
+    """The command line of train.py for one seed; the data root is $DATA (default "data").
+
+    Args:
+        arguments: with `trainer`, `dataset`, `shots` and `debug`.
+        seed: the seed.
+        config: the flag for the config file, or nothing.
+        pairs: KEY VALUE.
+    """
+    words = ["--trainer", arguments.trainer, "--dataset", arguments.dataset, "--shots", str(arguments.shots)]
+    root = os.environ.get("DATA") or "data"
+    debug = ["--debug"] if arguments.debug else []
+    return [*words, "--seed", str(seed), "--root", root, *config, *debug, *pairs]
+
+
+def exit_code(words: list[str]) -> int:
+    """Run a Python program; its exit code, of one that was killed 128 + the signal, as a shell has it."""
+    code = subprocess.run([sys.executable, *words], check=False).returncode
+    return code if code >= 0 else 128 - code

@@ -1,0 +1,239 @@
+"""The paper's tables beside ours: the right rows, a difference only where it means something."""
+
+import pytest
+from report_runs import RunTree
+
+from lamm.report.curve_drawings import curve_drawings
+from lamm.report.incremental_tables import incremental_paper_table
+from lamm.report.paper_rows import further_overrides, is_key, same_value
+from lamm.report.paper_tables import PaperTable, few_shot_paper_table
+from lamm.report.transfer_tables import transfer_paper_table
+from lamm.results.published import published
+
+ELEVEN = published("few_shot").trained_on
+CFG = "vit_b16_ep50_ctxv1"
+
+
+def lines_of(paper: PaperTable) -> dict[tuple[str, str], list[str]]:
+    """(row, ours | paper | difference) → its cells."""
+    assert paper.table is not None
+    found, label = {}, ""
+    for row in paper.table.rows:
+        label = row[0].text or label
+        found[label, row[1].text] = [cell.text for cell in row[2:]]
+    return found
+
+
+def write_eleven(tree: RunTree, accuracy: float, seeds: tuple[int, ...] = (1, 2, 3), **changes: object) -> None:
+    """A run on each of the paper's data sets and seeds: `accuracy` on average."""
+    for place, dataset in enumerate(ELEVEN):
+        for seed in seeds:
+            values = {"cfg": CFG, "backbone": "ViT-B/16"} | changes
+            tree.run(accuracy + place - 5, seed, dataset=dataset, **values)
+
+
+def test_the_mean_of_eleven_has_its_difference(tree: RunTree) -> None:
+    write_eleven(tree, 80.5)
+    paper = few_shot_paper_table(tree.material(), "few_shot")
+    lines = lines_of(paper)
+    assert lines["LAMM", "ours"] == ["–", "–", "–", "–", "80.50 ± 0.00"]
+    assert lines["LAMM", "paper"][-1] == "81.13"
+    assert lines["LAMM", "difference"][-1] == "−0.63"  # 80.50 − 81.13
+    assert ("CoOp", "ours") not in lines
+    assert paper.reason == ""
+    assert paper.command.startswith("python tools/sweep.py paper\n")
+
+
+def test_demo_data_have_no_difference_but_a_reason(demo: RunTree) -> None:
+    paper = few_shot_paper_table(demo.material(), "few_shot")
+    assert {kind for _, kind in lines_of(paper)} == {"ours", "paper"}
+    assert "demo data" in paper.reason
+    assert "--datasets digits shapes" in paper.command
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"backbone": "RN50"}, "backbone RN50"),
+        ({"backbone": ""}, "don't say their backbone"),
+        ({"seeds": (1, 2)}, "2 seeds, reported with 3"),
+        ({"cfg": f"{CFG}+MAX_EPOCH=2"}, "MAX_EPOCH=2"),
+    ],
+)
+def test_other_settings_have_no_difference_but_a_reason(tree: RunTree, changes: dict, reason: str) -> None:
+    write_eleven(tree, 80.5, **changes)
+    paper = few_shot_paper_table(tree.material(), "few_shot")
+    assert ("LAMM", "ours") in lines_of(paper)
+    assert ("LAMM", "difference") not in lines_of(paper)
+    assert reason in paper.reason
+
+
+def test_a_column_of_fewer_seeds_alone_has_no_difference(tree: RunTree) -> None:
+    write_eleven(tree, 80.5)
+    write_eleven(tree, 70.0, seeds=(1, 2), shots=1)
+    tree.run(65.0, 3, dataset=ELEVEN[0], cfg=CFG, backbone="ViT-B/16", shots=1)
+    paper = few_shot_paper_table(tree.material(), "few_shot")
+    lines = lines_of(paper)
+    assert lines["LAMM", "ours"][0] == "70.00"
+    assert lines["LAMM", "difference"] == ["–", "–", "–", "–", "−0.63"]
+    assert paper.reason == "2 seeds, reported with 3"
+
+
+def test_a_mean_that_lacks_a_data_set_has_no_difference(tree: RunTree) -> None:
+    for dataset in ("dtd", "eurosat"):
+        for seed in (1, 2, 3):
+            tree.run(70.0, seed, dataset=dataset, cfg=CFG, backbone="ViT-B/16")
+    paper = few_shot_paper_table(tree.material(), "few_shot")
+    assert ("LAMM", "difference") not in lines_of(paper)
+    assert "dtd" in paper.reason
+
+
+def test_demo_runs_beside_the_eleven_are_left_out_of_the_mean(tree: RunTree) -> None:
+    write_eleven(tree, 80.5)
+    tree.run(10.0, dataset="digits")
+    assert lines_of(few_shot_paper_table(tree.material(), "few_shot"))["LAMM", "difference"][-1] == "−0.63"
+
+
+def test_each_variant_of_the_loss_stands_beside_its_own_row(tree: RunTree) -> None:
+    variants = {
+        "all": "",
+        "CE only": "+HIERARCHICAL_LOSS=False",
+        "without WC": "+LAMBDA_WC=0.0",
+        "CE + KD": "+LAMBDA_WC=0+LAMBDA_COS=0.0",
+    }
+    for number, overrides in enumerate(variants.values()):
+        tree.run(60.0 + number, cfg=f"tiny_ep50{overrides}")
+    lines = lines_of(few_shot_paper_table(tree.material(), "loss_parts"))
+    ours = {label: cells for (label, kind), cells in lines.items() if kind == "ours"}
+    assert ours == {label: [f"{60 + number}.00"] for number, label in enumerate(variants)}
+
+
+def test_label_initialisation_has_its_rows(tree: RunTree) -> None:
+    tree.run(61.0, shots=1)
+    tree.run(52.0, shots=1, cfg="tiny_ep50+LABEL_INIT=random")
+    lines = lines_of(few_shot_paper_table(tree.material(), "label_init"))
+    assert (lines["words", "ours"][0], lines["random", "ours"][0]) == ("61.00", "52.00")
+
+
+def test_without_runs_there_is_the_command_alone(tree: RunTree) -> None:
+    tree.run(trainer="MyMethod")
+    paper = few_shot_paper_table(tree.material(), "loss_parts")
+    assert paper.table is None
+    assert paper.command == "python tools/sweep.py paper_loss_parts --datasets digits"
+
+
+def test_overrides_beside_the_rows_are_told() -> None:
+    table = published("few_shot")
+    row, without = table.row("LAMM"), table.row("LAMM without HL")
+    assert further_overrides(table, row, "tiny") == []
+    assert further_overrides(table, row, "tiny+MAX_EPOCH=2") == ["MAX_EPOCH=2"]
+    assert further_overrides(table, row, "tiny+HIERARCHICAL_LOSS=False") is None
+    assert further_overrides(table, without, "tiny") is None
+    assert further_overrides(table, without, "tiny+LAMM.HIERARCHICAL_LOSS=False") == []
+
+
+def test_keys_and_values_are_compared_by_meaning() -> None:
+    assert is_key("LAMBDA_WC", "TRAINER.LAMM.LAMBDA_WC")
+    assert not is_key("WC", "TRAINER.LAMM.LAMBDA_WC")
+    assert same_value("0", "0.0")
+    assert same_value("false", "False")
+    assert not same_value("0.1", "0")
+
+
+def test_the_papers_curve_is_dotted_for_the_mean_of_eleven_alone(tree: RunTree) -> None:
+    write_eleven(tree, 80.5)
+    mean, *others = curve_drawings(tree.material())
+    assert mean.notes == ["Dotted: LAMM, AAAI 2024 (arXiv:2312.08212), Table 3 and Figure 3."]
+    assert len(others) == 11
+    assert not any(other.notes for other in others)
+
+
+def test_the_papers_curve_is_not_drawn_on_demo_data(demo: RunTree) -> None:
+    mean = curve_drawings(demo.material())[0]
+    assert len(mean.notes) == 1
+    assert "not drawn: demo data" in mean.notes[0]
+
+
+def write_steps(tree: RunTree, trainer: str, before: float, after: float, second: float, **changes: object) -> None:
+    """A class-incremental result of two steps with 3 seeds."""
+    config = {"INCREMENTAL": {"STEPS": 2, "SEEN_AS_NEGATIVES": False}}
+    for seed in (1, 2, 3):
+        for step, own in ((1, (before,)), (2, (after, second))):
+            metrics = {f"set{place}_accuracy": value for place, value in enumerate(own, 1)}
+            metrics |= {f"set{place}_accuracy_seen": value - 7 for place, value in enumerate(own, 1)}
+            cfg = f"{changes.get('cfg', CFG)}+STEPS=2/step{step}"
+            values = {"backbone": "ViT-B/16"} | changes | {"cfg": cfg, "trainer": trainer}
+            tree.run(own[0], seed, protocol="incremental", metrics=metrics, config=config, **values)
+
+
+def test_class_incremental_results_stand_beside_table_2(tree: RunTree) -> None:
+    for dataset in ELEVEN:
+        write_steps(tree, "LAMM", 84.0, 84.0, 88.0, dataset=dataset)
+    paper = incremental_paper_table(tree.material())
+    lines = lines_of(paper)
+    assert [cell.split(" ")[0] for cell in lines["LAMM", "ours"]] == ["84.00", "84.00", "88.00", "0.00"]
+    assert lines["LAMM", "difference"] == ["−0.14", "−0.14", "+0.97", "+0.00"]  # Table 2: 84.14, 84.14, 87.03, 0
+    each, everything = paper.further
+    assert everything.rows[0][-2].text.startswith("79.0")  # among all classes: 7 below (84 + 88) / 2
+    label, rows = "", {}
+    for row in each.rows:
+        label = row[0].text or label
+        rows[label, row[1].text] = dict(zip(each.headings[2:], (cell.text for cell in row[2:]), strict=True))
+    assert rows["LAMM, Set 2", "ours"]["dtd"].startswith("88.00")
+    assert rows["LAMM, Set 2", "difference"]["dtd"] == "+8.53"  # 88.00 − 79.47
+    assert rows["LAMM, Set 1", "difference"]["eurosat"] == "−6.60"  # 84.00 − 90.60
+    assert ("CoOp, Set 1", "ours") not in rows
+
+
+def test_a_fall_on_demo_data_has_no_difference(tree: RunTree) -> None:
+    write_steps(tree, "CoOp", 80.0, 70.0, 60.0, dataset="digits", backbone="tiny", cfg="tiny_ep50")
+    paper = incremental_paper_table(tree.material())
+    lines = lines_of(paper)
+    assert lines["CoOp", "ours"][3].startswith("−10.00")
+    assert ("CoOp", "difference") not in lines
+    assert "demo data" in paper.reason
+
+
+def write_transfer(tree: RunTree, source: str, targets: dict[str, float], **changes: object) -> None:
+    """A model trained on `source`, evaluated on the targets, all of the same classes; 3 seeds."""
+    from lamm.run.class_file import RunClasses
+
+    for seed in (1, 2, 3):
+        trained = tree.run(72.0, seed, dataset=source, **changes)
+        RunClasses(["a", "b"], []).write(trained)
+        for target, accuracy in targets.items():
+            named = {"EVALUATION": {"MODEL_DIR": str(trained), "LOAD_EPOCH": -1}}
+            values = {"cfg": "tiny_ep50"} | changes
+            values["cfg"] = f"{values['cfg']}+MODEL_DIR=x"
+            folder = tree.run(accuracy, seed, dataset=target, protocol="evaluation", config=named, **values)
+            RunClasses(["a", "b"], []).write(folder)
+
+
+def test_domain_generalisation_stands_beside_table_1(tree: RunTree) -> None:
+    write_transfer(tree, "imagenet", {"imagenetv2": 65.0, "imagenet_sketch": 49.0}, cfg=CFG, backbone="ViT-B/16")
+    paper = transfer_paper_table(tree.material())
+    lines = lines_of(paper)
+    assert [cell.split(" ")[0] for cell in lines["LAMM", "ours"]] == ["72.00", "65.00", "49.00", "62.00"]
+    assert lines["LAMM", "difference"] == ["−0.73", "−0.13", "+0.89", "+0.01"]  # 72.73, 65.13, 48.11, 61.99
+
+
+def test_domain_generalisation_on_demo_data_says_why_it_stands_alone(tree: RunTree) -> None:
+    write_transfer(tree, "shapes", {"shapes_sketch": 40.0})
+    paper = transfer_paper_table(tree.material())
+    assert paper.table is None
+    assert "demo data" in paper.reason
+    (table,) = paper.further
+    cells = dict(zip(table.headings, table.rows[0], strict=True))
+    assert cells["on shapes"].text.startswith("72.0")
+    assert cells["shapes_sketch"].text.startswith("40.0")
+    assert cells["mean"].text == "56.0"
+
+
+def test_cells_of_a_target_lead_to_its_evaluations(tree: RunTree) -> None:
+    write_transfer(tree, "shapes", {"shapes_sketch": 40.0, "shapes_noisy": 30.0})
+    material = tree.material()
+    (table,) = transfer_paper_table(material).further
+    keys = {anchor: key for key, anchor in material.anchors.items()}
+    cells = dict(zip(table.headings, table.rows[0], strict=True))
+    found = {name: [keys[anchor].dataset for anchor in cells[name].sources] for name in ("on shapes", "shapes_noisy")}
+    assert found == {"on shapes": ["shapes"], "shapes_noisy": ["shapes_noisy"]}

@@ -1,0 +1,132 @@
+"""The published numbers: as the papers print them, and whether a run may stand beside them."""
+
+from statistics import fmean
+
+import pytest
+
+from lamm.errors import ResultsError
+from lamm.results.published import DEMO, DEMO_DATA, comparable, published, table_names
+from lamm.run.plan import DEMO_DATASETS
+
+ELEVEN = published("few_shot").trained_on
+VIT = "ViT-B/16"
+
+# (table, row, column) → the number in the paper.
+CELLS = {
+    ("domain_generalization", "zero-shot CLIP", "imagenet"): 66.73,
+    ("domain_generalization", "CoOp", "imagenetv2"): 64.20,
+    ("domain_generalization", "CoCoOp", "imagenet_sketch"): 48.75,
+    ("domain_generalization", "MaPLe", "average"): 61.08,
+    ("domain_generalization", "LAMM", "average"): 61.99,
+    ("class_incremental", "CoOp", "set1_before"): 82.69,
+    ("class_incremental", "MaPLe", "set1"): 76.36,
+    ("class_incremental", "LAMM", "set2"): 87.03,
+    ("class_incremental", "zero-shot CLIP", "set2"): 74.22,
+    ("class_incremental_datasets", "LAMM, Set 1", "oxford_flowers"): 97.80,
+    ("class_incremental_datasets", "CoOp, Set 1", "fgvc_aircraft"): 23.40,
+    ("class_incremental_datasets", "MaPLe, Set 2", "eurosat"): 92.60,
+    ("class_incremental_datasets", "zero-shot CLIP, Set 2", "sun397"): 75.35,
+    ("few_shot", "LAMM", "1"): 68.99,
+    ("few_shot", "LAMM without HL", "16"): 79.93,
+    ("few_shot", "CoOp+LAMM", "16"): 81.71,
+    ("few_shot", "MaPLe+LAMM", "4"): 74.69,
+    ("few_shot", "MaPLe+LAMM without HL", "2"): 67.70,
+    ("few_shot", "zero-shot CLIP", "8"): 65.27,
+    ("loss_parts", "CE only", "16"): 79.93,
+    ("loss_parts", "without COS", "16"): 80.86,
+    ("loss_parts", "CE + WC", "16"): 80.63,
+    ("label_init", "random", "2"): 62.71,
+    ("label_init", "words", "16"): 81.13,
+    ("field", "PromptSRC", "4"): 78.35,
+    ("field", "AWT", "16"): 84.62,
+    ("field", "MaPLe (re-run)", "16"): 81.79,
+}
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_a_table_has_a_number_for_each_column_of_each_row(name: str) -> None:
+    table = published(name)
+    assert table.rows
+    assert {len(row.values) for row in table.rows} == {len(table.columns)}
+    assert len({row.label for row in table.rows}) == len(table.rows)
+
+
+@pytest.mark.parametrize(("cell", "expected"), CELLS.items())
+def test_a_number_is_that_of_the_paper(cell: tuple[str, str, str], expected: float) -> None:
+    name, row, column = cell
+    assert published(name).value(published(name).row(row), column) == expected
+
+
+def test_the_averages_of_table_1_are_those_of_source_v2_and_sketch() -> None:
+    for row in published("domain_generalization").rows:
+        *accuracies, average = row.values
+        assert average == pytest.approx(fmean(accuracies), abs=0.006)
+
+
+@pytest.mark.parametrize("part", ["set1", "set2"])
+@pytest.mark.parametrize("trainer", ["ZeroshotCLIP", "CoOp", "MaPLe", "LAMM"])
+def test_the_averages_of_table_2_are_those_of_its_eleven_data_sets(trainer: str, part: str) -> None:
+    datasets, averages = published("class_incremental_datasets"), published("class_incremental")
+    row, summary = datasets.row_of(trainer, part), averages.row_of(trainer)
+    assert row is not None
+    assert summary is not None
+    assert averages.value(summary, part) == pytest.approx(fmean(row.values), abs=0.007)
+
+
+def test_the_falls_of_table_2_are_after_minus_before() -> None:
+    for row in published("class_incremental").rows:
+        before, after, _, fall = row.values
+        assert fall == pytest.approx(after - before, abs=0.006)
+
+
+def test_tables_that_repeat_a_row_agree() -> None:
+    few_shot = published("few_shot")
+    assert published("label_init").row("words").values == few_shot.row("LAMM").values
+    assert published("loss_parts").row("all").values == few_shot.row("LAMM").values[-1:]
+    assert published("loss_parts").row("CE only").values == few_shot.row("LAMM without HL").values[-1:]
+
+
+def test_a_row_is_found_by_trainer_and_settings() -> None:
+    without = published("few_shot").row_of("LAMM", overrides={"TRAINER.LAMM.HIERARCHICAL_LOSS": "False"})
+    assert without is not None
+    assert without.label == "LAMM without HL"
+    assert published("few_shot").row_of("CoCoOp") is None
+
+
+def test_names_that_do_not_exist_are_one_line() -> None:
+    with pytest.raises(ResultsError, match='unknown published table "few_shots"; did you mean "few_shot"'):
+        published("few_shots")
+    with pytest.raises(ResultsError, match='unknown row of few_shot "LAM"; did you mean "LAMM"'):
+        published("few_shot").row("LAM")
+    with pytest.raises(ResultsError, match='unknown column of few_shot "3"'):
+        published("few_shot").value(published("few_shot").row("LAMM"), "3")
+
+
+def test_demo_data_are_those_of_the_runs() -> None:
+    assert set(DEMO_DATA) == set(DEMO_DATASETS)
+    for name in DEMO_DATA:
+        assert comparable(name, "tiny") == DEMO
+        assert comparable([*ELEVEN, name], VIT, 3) == DEMO
+
+
+def test_runs_as_the_papers_are_comparable() -> None:
+    assert comparable("caltech101", VIT, 3) == ""
+    assert comparable("imagenetv2", VIT) == ""
+    assert comparable(ELEVEN, VIT, 3, table=published("few_shot")) == ""
+    assert comparable("imagenet", VIT, 3, table=published("domain_generalization")) == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("caltech101", "ViT-B/32"), "backbone ViT-B/32, reported with ViT-B/16"),
+        (("caltech101", VIT, 1), "1 seed, reported with 3"),
+        (("caltech101", VIT, 3, ["MAX_EPOCH=2"]), "other settings (MAX_EPOCH=2)"),
+        (("my_photos", VIT, 3), "nothing is reported for my_photos"),
+        (("average", VIT, 3), "nothing is reported for average"),
+        ((["caltech101"], VIT, 3, (), published("few_shot")), "caltech101, reported for the mean of 11 data sets"),
+        (("caltech101", VIT, 3, (), published("domain_generalization")), "caltech101, reported for imagenet"),
+    ],
+)
+def test_what_differs_from_the_papers_runs_is_said(arguments: tuple, reason: str) -> None:
+    assert comparable(*arguments) == f"not comparable: {reason}"

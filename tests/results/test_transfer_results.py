@@ -1,0 +1,149 @@
+"""Evaluations of trained models put together: which protocol, which numbers, what is missing."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from transferred_runs import TransferredRuns
+
+from lamm.errors import ResultsError
+from lamm.results.transfer import harmonic, transfer_results
+from lamm.results.transfer_runs import find_transfers
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> TransferredRuns:
+    return TransferredRuns(tmp_path / "output")
+
+
+def test_a_model_on_the_same_classes_is_domain_generalisation(runs: TransferredRuns) -> None:
+    for seed, (source, noisy, sketch) in {1: (90.0, 60.0, 30.0), 2: (94.0, 70.0, 40.0)}.items():
+        model = runs.train("shapes", source, seed)
+        runs.evaluate(model, "shapes_noisy", noisy, seed, labels=(2, 0))
+        runs.evaluate(model, "shapes_sketch", sketch, seed, labels=(2, 0))
+    (result,) = transfer_results([runs.output])
+    assert (result.protocol, result.source, result.trainer) == ("domain_generalization", "shapes", "LAMM")
+    assert (result.shots, result.cfg, result.seeds, result.backbone) == (16, "tiny_ep50", (1, 2), "tiny")
+    assert result.source_accuracy.values == (90.0, 94.0)
+    assert {name: value.values for name, value in result.targets.items()} == {
+        "shapes_sketch": (30.0, 40.0),
+        "shapes_noisy": (60.0, 70.0),
+    }
+    assert result.average == pytest.approx((92 + 65 + 35) / 3)
+    assert result.harmonic_mean is None
+    assert result.labels_from_clip == {"shapes_sketch": 0, "shapes_noisy": 0}
+    assert len(result.files) == 6
+    assert result.problems == ()
+
+
+def test_a_subset_of_the_classes_is_domain_generalisation_too(runs: TransferredRuns) -> None:
+    runs.evaluate(runs.train("imagenet", 70.0), "imagenet_a", 50.0, labels=(2, 0))
+    (result,) = transfer_results([runs.output])
+    assert result.protocol == "domain_generalization"
+
+
+def test_a_model_on_other_classes_is_cross_data_set_transfer(runs: TransferredRuns) -> None:
+    model = runs.train("shapes", 90.0)
+    runs.evaluate(model, "digits", 60.0, labels=(0, 4))
+    runs.evaluate(model, "imagenet", 50.0, labels=(0, 3))
+    (result,) = transfer_results([runs.output])
+    assert result.protocol == "cross_dataset"
+    assert result.average == pytest.approx(55.0)
+    assert result.labels_from_clip == {"imagenet": 3, "digits": 4}
+    assert result.classes == {"imagenet": 3, "digits": 4}
+
+
+def test_base_to_new_has_the_harmonic_mean_of_the_means_and_of_each_seed(runs: TransferredRuns) -> None:
+    for seed, (base, new) in {1: (80.0, 40.0), 2: (60.0, 60.0)}.items():
+        model = runs.train("digits", base, seed, "base")
+        runs.evaluate(model, "digits", new, seed, "new", labels=(0, 2))
+    (result,) = transfer_results([runs.output])
+    assert (result.protocol, result.source, result.cfg) == ("base_to_new", "digits", "tiny_ep50")
+    assert result.harmonic_means == pytest.approx((2 * 80 * 40 / 120, 60.0))
+    assert result.harmonic_mean == pytest.approx(2 * 70 * 50 / 120)
+    assert result.average is None
+    assert result.labels_from_clip == {"new": 2}
+
+
+@pytest.mark.parametrize(
+    ("base", "new", "expected"), [(50, 50, 50), (100, 0, 0), (0, 0, 0), (60, 30, 40), (30, 60, 40)]
+)
+def test_the_harmonic_mean(base: float, new: float, expected: float) -> None:
+    assert harmonic(base, new) == pytest.approx(expected)
+
+
+def test_a_trainer_without_labels_has_no_counts(runs: TransferredRuns) -> None:
+    runs.evaluate(runs.train("shapes", 90.0, trainer="CoOp"), "digits", 60.0, trainer="CoOp")
+    (result,) = transfer_results([runs.output])
+    assert result.labels_from_clip == result.classes == {}
+
+
+def test_zero_shot_evaluations_go_with_its_ordinary_run(runs: TransferredRuns) -> None:
+    runs.train("shapes", 40.0, trainer="ZeroshotCLIP")
+    runs.evaluate(None, "shapes_noisy", 30.0, trainer="ZeroshotCLIP")
+    runs.evaluate(None, "shapes_sketch", 20.0, seed=2, trainer="ZeroshotCLIP")
+    (result,) = transfer_results([runs.output])
+    assert (result.trainer, list(result.targets), result.seeds) == ("ZeroshotCLIP", ["shapes_noisy"], (1,))
+
+
+def test_zero_shot_stands_only_where_a_trained_model_does(runs: TransferredRuns) -> None:
+    for source in ("shapes", "digits"):
+        runs.train(source, 40.0, trainer="ZeroshotCLIP")
+    runs.evaluate(None, "shapes_noisy", 30.0, trainer="ZeroshotCLIP")
+    assert {result.source for result in transfer_results([runs.output])} == {"shapes", "digits"}
+    runs.evaluate(runs.train("shapes", 90.0), "shapes_noisy", 80.0)
+    assert [(result.trainer, result.source) for result in transfer_results([runs.output])] == [
+        ("ZeroshotCLIP", "shapes"),
+        ("LAMM", "shapes"),
+    ]
+
+
+def test_what_is_no_transfer_is_left_out(runs: TransferredRuns) -> None:
+    runs.evaluate(runs.train("digits", 80.0), "digits", 80.0)
+    runs.evaluate(runs.train("digits", 80.0, subset="base"), "digits", 70.0, subset="base")
+    assert transfer_results([runs.output]) == []
+
+
+def test_other_settings_are_another_result(runs: TransferredRuns) -> None:
+    for cfg in ("tiny_ep50", "tiny_ep50+LR=0.5"):
+        runs.evaluate(runs.train("shapes", 90.0, cfg=cfg), "shapes_noisy", 80.0, cfg=cfg)
+    assert [result.cfg for result in transfer_results([runs.output])] == ["tiny_ep50", "tiny_ep50+LR=0.5"]
+
+
+def test_a_missing_seed_and_one_that_is_there_twice_are_said(runs: TransferredRuns) -> None:
+    for seed in (1, 2):
+        runs.evaluate(runs.train("shapes", 90.0, seed), "shapes_noisy", 80.0, seed)
+    runs.evaluate(runs.output / "shapes/shots_16/LAMM/tiny_ep50/seed1", "shapes_sketch", 50.0)
+    runs.evaluate(runs.output / "shapes/shots_16/LAMM/tiny_ep50/seed1", "shapes_sketch", 51.0, cfg="zz")
+    (result,) = transfer_results([runs.output])
+    twice, missing = result.problems
+    assert twice.startswith("there twice, the first counts: seed 1 on shapes_sketch in ")
+    assert missing == "missing: seed 2 of LAMM, shapes, 16 shots, tiny_ep50 on shapes_sketch"
+    assert result.targets["shapes_sketch"].values == (50.0,)
+
+
+def test_an_unfinished_evaluation_or_training_run_is_a_problem(runs: TransferredRuns) -> None:
+    runs.evaluate(runs.train("shapes", 90.0), "shapes_noisy", 80.0, status="running", metrics={})
+    runs.evaluate(runs.train("shapes", 90.0, 2, status="running", metrics={}), "shapes_noisy", 80.0, 2)
+    runs.evaluate(runs.output / "nowhere/a/b/c/d", "shapes_noisy", 80.0, 3)
+    found = find_transfers([runs.output])
+    assert found.found == []
+    assert [problem.split(" ")[0] for problem in found.problems] == ["unfinished:", "the", "the"]
+    assert found.problems[1].endswith("is unfinished")
+    assert found.problems[2].endswith("is missing")
+
+
+def test_a_moved_output_folder_is_read_all_the_same(runs: TransferredRuns, tmp_path: Path) -> None:
+    runs.evaluate(runs.train("shapes", 90.0), "shapes_noisy", 80.0)
+    shutil.move(runs.output, tmp_path / "elsewhere")
+    (result,) = transfer_results([tmp_path / "elsewhere"])
+    assert result.source_accuracy.values == (90.0,)
+
+
+def test_a_folder_that_is_not_there_and_a_damaged_file_are_errors(runs: TransferredRuns, tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="nowhere is not a folder"):
+        transfer_results([tmp_path / "nowhere"])
+    folder = runs.evaluate(runs.train("shapes", 90.0), "shapes_noisy", 80.0)
+    (folder / "config.yaml").write_text("a: [")
+    with pytest.raises(ResultsError, match="config.yaml can't be read"):
+        transfer_results([runs.output])

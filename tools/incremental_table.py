@@ -1,0 +1,47 @@
+"""Print class-incremental results: accuracy on every set of classes after every step, mean and spread over seeds.
+
+    python tools/incremental_table.py output/incremental --overview
+
+Exit code 0: all seeds are through all steps. 1: some are not (listed on stderr; the table leaves them out). 2: a folder
+does not exist, or holds no seed with all its steps.
+"""
+
+import argparse
+import sys
+
+from lamm.commands import Parser, run
+from lamm.errors import ConfigError, ResultsError
+from lamm.results.incremental import incremental_results
+from lamm.results.incremental_table import render_matrices, render_overview
+from lamm.results.table import FORMATS, TABULATE_FORMATS
+
+
+def parser() -> Parser:
+    """The command's arguments."""
+    made = Parser(
+        description="Print accuracy on every set of classes after every step, for the runs below the folders."
+    )
+    made.add_argument("folders", nargs="+", metavar="DIR", help="any folder above runs, such as output/incremental")
+    made.add_argument("--ci95", action="store_true", help="95%% confidence interval in place of the standard deviation")
+    made.add_argument("--format", choices=FORMATS, default="plain", help="layout of the table (default: %(default)s)")
+    made.add_argument("--overview", action="store_true", help="one line a method: averages after the last step")
+    return made
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Print the table, and the seeds that are left out on stderr."""
+    if arguments.overview and arguments.format not in TABULATE_FORMATS:
+        raise ConfigError(f"--overview has no {arguments.format} layout: use {', '.join(TABULATE_FORMATS)}")
+    results = incremental_results(arguments.folders)
+    if not results:
+        raise ResultsError(f"no seed with all its steps in or below {', '.join(arguments.folders)}")
+    render = render_overview if arguments.overview else render_matrices
+    print(render(results, arguments.format, arguments.ci95), flush=True)
+    left_out = [(result, seed) for result in results for seed in result.unfinished]
+    for result, seed in left_out:
+        print(f"left out: seed {seed} in {result.folder} is not through its {result.steps} steps", file=sys.stderr)
+    return 1 if left_out else 0
+
+
+if __name__ == "__main__":
+    run(parser(), main)

@@ -1,0 +1,102 @@
+"""Class-incremental learning of one data set, with several seeds: what `scripts/*/incremental.sh` call.
+
+    python tools/run_incremental.py --trainer LAMM digits 16 [STEPS] [CFG] [KEY VALUE ...]
+
+The classes are cut into STEPS sets (default 2), learned one after the other. Seeds come from $SEEDS (default "1 2 3"),
+the data root from $DATA (default "data"). Finished steps are skipped and broken ones resumed. At the end the table is
+printed, and `incremental.json` and `incremental.png` are written above the seeds.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from lamm.commands import Parser, run
+from lamm.errors import ConfigError, ResultsError
+from lamm.files import write_json
+from lamm.results.incremental import incremental_results
+from lamm.results.incremental_figure import draw_incremental
+from lamm.results.incremental_table import as_json
+from lamm.run.arguments import train_parser
+from lamm.run.main_script import config_and_pairs, exit_code, train_words
+from lamm.run.seeds import seed_list
+from lamm.run.whole_number import at_least
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLE = ROOT / "tools" / "incremental_table.py"
+USUAL_STEPS = 2
+TAKEN = {
+    "INCREMENTAL.STEPS": "it is the word behind SHOTS",
+    "INCREMENTAL.STEP": "all steps are run",
+    "OUTPUT_DIR": "every step has a folder of its own",
+}
+
+
+def main(arguments: argparse.Namespace) -> int:
+    # Imported here, so that an engine that can't run is one line like any mistake.
+    import lamm_trainers
+
+    from lamm.run.plan import plan_run
+
+    steps, rest = steps_and_rest(arguments.rest)
+    places = [(seed, step) for seed in seed_list(os.environ.get("SEEDS", "1 2 3")) for step in range(1, steps + 1)]
+    config, pairs = config_and_pairs(arguments.trainer, rest)
+    taken = next((key for key in pairs[::2] if key in TAKEN), None)
+    if taken is not None:
+        raise ConfigError(f"{taken} can't be set here: {TAKEN[taken]}")
+    runs = [train_words(arguments, seed, config, [*step_pairs(steps, step), *pairs]) for seed, step in places]
+    # All runs are planned before the first one starts: a mistake shows at once.
+    folders = [plan_run(train_parser().parse_args(words), lamm_trainers.extend_cfg).output_dir for words in runs]
+    for (seed, step), words in zip(places, runs, strict=True):
+        print(f"seed {seed}, step {step} of {steps}", flush=True)
+        code = exit_code([str(ROOT / "train.py"), *words])
+        if code != 0:
+            print(f"stopped: step {step} of seed {seed} ended with exit code {code}")
+            return code
+    above_seeds = folders[0].parents[1]
+    write_results(above_seeds)
+    return exit_code([str(TABLE), str(above_seeds)])
+
+
+def steps_and_rest(words: list[str]) -> tuple[int, list[str]]:
+    """The number of steps, and what stands behind it."""
+    if not words or not words[0].isdecimal():
+        return USUAL_STEPS, words
+    try:
+        return at_least(1)(words[0]), words[1:]
+    except argparse.ArgumentTypeError as error:
+        raise ConfigError(f"STEPS {error}") from error
+
+
+def step_pairs(steps: int, step: int) -> list[str]:
+    """KEY VALUE of one step."""
+    return ["INCREMENTAL.STEPS", str(steps), "INCREMENTAL.STEP", str(step)]
+
+
+def write_results(folder: Path) -> None:
+    """Write what came out of all seeds below a folder into it, as JSON and as a heat map."""
+    for result in incremental_results([folder]):
+        write_json(folder / "incremental.json", as_json(result))
+        try:
+            draw_incremental(result, folder / "incremental.png")
+        except ResultsError as error:
+            print(f"no heat map: {error}", file=sys.stderr)
+
+
+def parser() -> Parser:
+    made = Parser(prog="incremental.sh", description="learn a data set's classes set by set, with several seeds")
+    made.add_argument("--trainer", required=True, help=argparse.SUPPRESS)
+    made.add_argument("dataset", metavar="DATASET", help="name of a file in configs/datasets/, such as caltech101")
+    made.add_argument("shots", metavar="SHOTS", type=at_least(1), help="training images a class: 1, 2, 4, 8, 16")
+    made.add_argument(
+        "rest",
+        nargs=argparse.REMAINDER,
+        metavar="[STEPS] [CFG] [KEY VALUE ...]",
+        help="number of sets that the classes are cut into (default 2), config name, config overrides",
+    )
+    return made
+
+
+if __name__ == "__main__":
+    run(parser(), main)
