@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lamm.engine.embedded.images import read_image
+from lamm.engine.embedded.pipeline import ImageFile
 
 
 class View(NamedTuple):
@@ -24,7 +24,8 @@ class ViewDataset(Dataset[Tensor]):
 
     Args:
         views: what to make.
-        transform: from a PIL image to a tensor; what it draws at random depends on the view's key alone.
+        transform: from an image, read the way it asks for, to a tensor; what it draws at random depends on the view's key
+            alone.
     """
 
     def __init__(self, views: Sequence[View], transform: Callable[[Any], Tensor]) -> None:
@@ -35,7 +36,7 @@ class ViewDataset(Dataset[Tensor]):
 
     def __getitem__(self, index: int) -> Tensor:
         path, key = self._views[index]
-        image = read_image(path)
+        image = ImageFile(path).opened_for(self._transform)
         states = random.getstate(), np.random.get_state(), torch.get_rng_state()
         try:
             random.seed(key)

@@ -4,12 +4,11 @@ All processes draw the same batches, from generators in the same state, and each
 for what is random about it, so it is the same whoever decodes it. The labels are those of the whole batch.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from lamm.engine.embedded.epoch_loader import EpochLoader
 from lamm.engine.embedded.item_seeds import SeededIndex, SeededItems
@@ -55,16 +54,8 @@ class ShareLoader(EpochLoader):
         )
         self._ranks = ranks
 
-    def _plain_loader(self, batches: Iterable[Any], **options: Any) -> DataLoader[Any]:
-        return DataLoader(
-            BatchShares(self.dataset, self._ranks),
-            batch_sampler=batches,  # type: ignore[arg-type]
-            num_workers=self.num_workers,
-            collate_fn=self.collate_fn,
-            pin_memory=self.pin_memory,
-            generator=torch.Generator(),
-            **options,
-        )
+    def _items(self) -> SeededItems:
+        return BatchShares(self.dataset, self._ranks)
 
 
 class BatchShares(SeededItems):

@@ -42,7 +42,7 @@ class EpochLoader(DataLoader[Any]):
 
     def _plain_loader(self, batches: Iterable[Any], **options: Any) -> DataLoader[Any]:
         return DataLoader(
-            SeededItems(self.dataset),
+            self._items(),
             batch_sampler=batches,  # type: ignore[arg-type]
             num_workers=self.num_workers,
             collate_fn=self.collate_fn,
@@ -54,3 +54,7 @@ class EpochLoader(DataLoader[Any]):
             generator=torch.Generator(),  # of its own: what torch draws for the workers is not drawn from this process
             **options,
         )
+
+    def _items(self) -> SeededItems:
+        """What the workers take their batches from."""
+        return SeededItems(self.dataset)
