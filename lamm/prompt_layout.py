@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lamm.errors import PromptError
 from lamm.prompts import PromptTokens
-from lamm.tensor_state import TensorState, state_of
+from lamm.tensor_state import Remembered, lasting
 
 POSITIONS = ("end", "middle", "front")
 LABEL_TOKENS = ("name", "single", "released")
@@ -168,21 +168,19 @@ class PromptLayout(nn.Module):
         self.register_buffer("prefix_index", torch.tensor([index(s) for s in plan.rows[0][:cut]]), persistent=False)
         self.register_buffer("label_index", torch.tensor(padded), persistent=False)
         self.register_buffer("end", torch.tensor([len(row) - cut - 1 for row in plan.rows]), persistent=False)
-        self._fixed_prefix: tuple[Tensor, TensorState, Tensor] | None = None
+        self._fixed_prefix: tuple[Remembered, Tensor] | None = None
 
     def prefix(self, context: Tensor) -> Tensor:
         """What all classes share, from context vectors (G, C, D). Shape: (G, P, D)
 
         For a context that wants no gradient and has not changed it is the same tensor again.
         """
-        state = None if context.requires_grad else state_of(context)
-        if state is None:
+        if context.requires_grad:
             return self._prefix(context)
-        if self._fixed_prefix is None or self._fixed_prefix[1] != state:
-            # No inference tensors are kept: a later training step could not save them for its backward pass.
-            with torch.inference_mode(False):
-                self._fixed_prefix = (context, state, self._prefix(context))
-        return self._fixed_prefix[2]
+        if self._fixed_prefix is None or not self._fixed_prefix[0].is_still(context):
+            with lasting():
+                self._fixed_prefix = (Remembered(context), self._prefix(context))
+        return self._fixed_prefix[1]
 
     def _prefix(self, context: Tensor) -> Tensor:
         fixed = self.fixed.to(context.dtype).expand(context.shape[0], -1, -1)

@@ -1,26 +1,45 @@
 """Whether a tensor still holds what it held, told without reading it: on a GPU reading would make the program wait."""
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 
-class TensorState(NamedTuple):
-    """Where a tensor lies, how it is laid out, and how often it was written to.
+class Remembered:
+    """A tensor as it is now, to be recognised later.
 
-    Two equal states mean equal content only while the tensor of the first one is alive, so whoever keeps a state keeps
-    the tensor as well.
+    It goes by place and version. What is written past autograd (`.data`, optimizers with `fused=True`) is not noticed.
+
+    Args:
+        tensor: its memory is kept alive, so that no other tensor can take its place.
     """
 
-    pointer: int
-    layout: tuple[torch.Size, tuple[int, ...], torch.dtype, torch.device]
-    version: int
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor = tensor.detach()
+        self._version = _version(tensor)
+
+    def is_still(self, tensor: Tensor) -> bool:
+        """Whether a tensor is certain to be that one, or a view of the same memory, with nothing written since."""
+        kept = self._tensor
+        return (
+            self._version is not None
+            and self._version == _version(tensor)
+            and tensor.data_ptr() == kept.data_ptr()
+            and (tensor.shape, tensor.stride()) == (kept.shape, kept.stride())
+            and (tensor.dtype, tensor.device) == (kept.dtype, kept.device)
+        )
 
 
-def state_of(tensor: Tensor) -> TensorState | None:
-    """The state of a tensor; None where it can't be told (inference tensors, tracing)."""
-    if type(tensor) not in (Tensor, nn.Parameter) or tensor.is_inference():
-        return None
-    layout = (tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
-    return TensorState(tensor.data_ptr(), layout, tensor._version)
+@contextmanager
+def lasting() -> Iterator[None]:
+    """Tensors made within can be kept and used in training, whatever mode surrounds it; no gradient is recorded."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
+
+
+def _version(tensor: Tensor) -> int | None:
+    """How often a tensor was written to; None where that can't be told (inference tensors, tracing)."""
+    told = type(tensor) in (Tensor, nn.Parameter) and not tensor.is_inference()
+    return tensor._version if told else None

@@ -17,11 +17,11 @@ import lamm_trainers
 import torch
 from lamm_trainers.random_steps import RandomSteps
 from tabulate import tabulate
-from torch import nn
 
 from lamm.benchmark.comparison import Row, compare
 from lamm.benchmark.cost_figure import draw_cost
 from lamm.benchmark.ranks import MARK, own_device, seconds_with_ranks, shared_out_seconds
+from lamm.benchmark.training_step import TrainingStep
 from lamm.clip.untrained import untrained_clip
 from lamm.commands import Parser, run
 from lamm.errors import ConfigError
@@ -53,13 +53,14 @@ STEP = {
     "classes": "classes",
     "precision": "precision",
     "image_s": "image s",
-    "forward_s": "text s",
+    "forward_s": "forward s",
     "backward_s": "backward s",
     "optimizer_s": "optimizer s",
     "step_fast_s": "step s",
     "step_gflop": "GFLOP",
     "gemm_share": "gemm share",
-    "ranks_s": "with ranks s",
+    "alone_s": "1 rank s",
+    "ranks_s": "ranks s",
     "ranks_ratio": "ratio",
 }
 
@@ -76,9 +77,11 @@ def main(arguments: argparse.Namespace) -> None:
     rows: list[Row] = []
     table: list[dict[str, str | float]] = []
     for trainer, classes, precision in combinations(arguments):
-        row = measure(trainer, classes, precision, model, arguments, device)
+        steps = RandomSteps(TRAINERS[trainer], model, arguments.backbone, classes, arguments.chunk)
+        fast = steps.fast(precision, arguments.cached)
+        row = compare(trainer, classes, fast, steps.plain, device, arguments.rounds, arguments.plain_at_most)
         rows.append(row)
-        table.append({**asdict(row), **with_ranks(row, arguments)})
+        table.append({**asdict(row), **with_ranks(row, fast, arguments)})
         found = f"text side {row.text_ratio:.1f} x, step {row.step_ratio:.1f} x"
         print(f"{trainer}, {classes} classes, {precision}: {found}, gemm share {row.gemm_share:.2f}", flush=True)
         if arguments.json is not None:
@@ -112,24 +115,16 @@ def combinations(arguments: argparse.Namespace) -> list[tuple[str, int, str]]:
     return [(trainer, classes, precision) for trainer in lists[0] for precision in lists[1] for classes in lists[2]]
 
 
-def measure(
-    trainer: str, classes: int, precision: str, model: nn.Module, arguments: argparse.Namespace, device: torch.device
-) -> Row:
-    """One trainer's row."""
-    steps = RandomSteps(TRAINERS[trainer], model, arguments.backbone, classes, arguments.chunk)
-    fast = steps.fast(precision, arguments.cached)
-    return compare(trainer, classes, fast, steps.plain, device, arguments.rounds, arguments.plain_at_most)
-
-
-def with_ranks(row: Row, arguments: argparse.Namespace) -> dict[str, float]:
-    """The same step with several processes; nothing where it was not asked for."""
+def with_ranks(row: Row, step: TrainingStep, arguments: argparse.Namespace) -> dict[str, float]:
+    """The same step with one process and with several; nothing where it was not asked for."""
     if arguments.ranks < 2:
         return {}
+    alone = shared_out_seconds(step)
     command = [__file__, "--trainers", row.trainer, "--classes", str(row.classes), "--precision", row.precision]
     command += ["--backbone", arguments.backbone, "--chunk", str(arguments.chunk)]
     command += ["--cached"] * arguments.cached
     seconds = seconds_with_ranks(command, arguments.ranks, torch.get_num_threads())
-    return {"ranks": arguments.ranks, "ranks_s": seconds, "ranks_ratio": row.step_fast_s / seconds}
+    return {"ranks": arguments.ranks, "alone_s": alone, "ranks_s": seconds, "ranks_ratio": alone / seconds}
 
 
 def as_one_of_several(arguments: argparse.Namespace, launch: Launch) -> None:

@@ -32,7 +32,8 @@ class Row:
         step_fast_s, step_plain_s, step_ratio: seconds of the whole step.
         image_s, forward_s, backward_s, optimizer_s: seconds of our step's stages: image tower; prompts and loss;
             backward pass; update.
-        peak_fast_mb, peak_plain_mb, peak_ratio: peak memory of the text side beyond weights and batch, MiB.
+        peak_fast_mb, peak_plain_mb, peak_ratio: peak memory of the text side beyond weights and batch, MiB; casts of
+            weights that our path keeps are among the weights.
         step_gflop: matrix products of our whole step that are needed, 1e9 operations.
         gemm_share: time of these products by themselves, run plainly on this machine beside the step, over the step's.
         fast_gflops, plain_gflops: matrix-product speed of the text side, GFLOP/s.
@@ -85,26 +86,19 @@ def compare(
         rounds: plain runs; the median counts.
         most_plain: classes that the plain path gets at most; None: as many as fit into memory.
     """
-    probe = plain_with(PROBE_CLASSES)
-    # The plain path's work grows with the classes alone; running the probe is a warm-up as well.
-    plain_gflop = operations_of(probe.text_side) / PROBE_CLASSES
-    fits = MEMORY_SHARE * free_bytes(device) / MEGABYTE / watch(probe.text_side, device).peak_mb * PROBE_CLASSES
-    plain_classes = max(1, int(min(classes, fits, most_plain or classes)))
+    plain_gflop, plain_classes = _probe(plain_with(PROBE_CLASSES), device, min(classes, most_plain or classes))
     scale = classes / plain_classes
     plain = plain_with(plain_classes)
     fast.text_side()  # what is encoded once for the run is no part of a step
-    fast_gflop = operations_of(fast.text_side)
-    products = needed_products(fast)
-    fast_peak, plain_peak = watch(fast.text_side, device).peak_mb, watch(plain.text_side, device)
-    text = _Turns(lambda: {"text": seconds_of(fast.text_side, device)})
-    text.take(plain.text_side, device, rounds - 1, [plain_peak.seconds])
-    step = _Turns(lambda: {**fast.in_stages(), "gemm": seconds_by_themselves(products, device)})
-    step.take(plain.whole, device, rounds, [])
-    stages = {name: step.median(name) for name in (*STAGES, "gemm")}
-    step_fast, text_fast = sum(stages[name] for name in STAGES), text.median("text")
-    cosine = F.cosine_similarity(fast.gradient(fast.precision), fast.gradient("fp32"), dim=0).item()
+    fast_gflop, products = operations_of(fast.text_side), needed_products(fast)
+    fast_peak, plain_peak = (watch(path.text_side, device).peak_mb for path in (fast, plain))
+    text = _Turns(lambda: {"text": seconds_of(fast.text_side, device)}, plain.text_side, device, rounds)
+    stages = _Turns(
+        lambda: {**fast.in_stages(), "gemm": seconds_by_themselves(products, device)}, plain.whole, device, rounds
+    )
+    text_fast, step_fast = text.median("text"), sum(stages.median(name) for name in STAGES)
     # The image tower does not grow with the classes, so only the text side is scaled.
-    step_plain = step.plain + (scale - 1) * text.plain
+    step_plain = stages.plain + (scale - 1) * text.plain
     return Row(
         trainer=trainer,
         classes=classes,
@@ -116,20 +110,28 @@ def compare(
         step_fast_s=step_fast,
         step_plain_s=step_plain,
         step_ratio=step_plain / step_fast,
-        image_s=stages["image"],
-        forward_s=stages["text"],
-        backward_s=stages["backward"],
-        optimizer_s=stages["optimizer"],
+        image_s=stages.median("image"),
+        forward_s=stages.median("forward"),
+        backward_s=stages.median("backward"),
+        optimizer_s=stages.median("optimizer"),
         peak_fast_mb=fast_peak,
-        peak_plain_mb=plain_peak.peak_mb * scale,
-        peak_ratio=plain_peak.peak_mb * scale / fast_peak,
+        peak_plain_mb=plain_peak * scale,
+        peak_ratio=plain_peak * scale / fast_peak,
         step_gflop=operations(products),
-        gemm_share=stages["gemm"] / step_fast,
+        gemm_share=stages.median("gemm") / step_fast,
         fast_gflops=fast_gflop / text_fast,
         plain_gflops=plain_gflop * plain_classes / text.plain,
-        gradient_cosine=cosine,
+        gradient_cosine=F.cosine_similarity(fast.gradient(fast.precision), fast.gradient("fp32"), dim=0).item(),
         plain_classes=plain_classes,
     )
+
+
+def _probe(probe: TrainingStep, device: torch.device, wanted: int) -> tuple[float, int]:
+    """The plain path's GFLOP a class, and how many of the wanted classes fit into memory; it is a warm-up as well."""
+    gflop = operations_of(probe.text_side) / PROBE_CLASSES
+    free = MEMORY_SHARE * free_bytes(device) / MEGABYTE
+    fits = free / watch(probe.text_side, device).peak_mb * PROBE_CLASSES
+    return gflop, max(1, int(min(wanted, fits)))
 
 
 class _Turns:
@@ -137,19 +139,20 @@ class _Turns:
 
     Args:
         fast: runs our path once; seconds by name.
+        plain: runs the plain one once.
+        device: where they run.
+        rounds: plain runs.
 
     Attributes:
         plain: median seconds of the plain path.
     """
 
-    def __init__(self, fast: Callable[[], dict[str, float]]) -> None:
+    def __init__(
+        self, fast: Callable[[], dict[str, float]], plain: Callable[[], None], device: torch.device, rounds: int
+    ) -> None:
         self._fast = fast
         self._runs: list[dict[str, float]] = []
-        self.plain = 0.0
-
-    def take(self, plain: Callable[[], None], device: torch.device, rounds: int, known: list[float]) -> None:
-        """Run both; `known` are seconds of the plain path that were measured before."""
-        seconds = list(known)
+        seconds = []
         self._run_fast(FAST_RUNS // 2 + 1)
         for _ in range(rounds):
             seconds.append(seconds_of(plain, device))

@@ -11,6 +11,7 @@ CGROUP = Path("/sys/fs/cgroup")
 def free_bytes(device: torch.device) -> float:
     """Bytes that can still be allocated on a device; infinite where the system doesn't say."""
     if device.type == "cuda":
+        torch.cuda.empty_cache()  # what torch keeps for itself can be allocated
         return torch.cuda.mem_get_info(device)[0]
     limits = [float("inf")]
     if MEMINFO.exists():

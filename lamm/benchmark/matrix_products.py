@@ -4,7 +4,7 @@ Their time over the step's is `gemm_share`: how near the step comes to doing not
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +15,9 @@ from lamm.benchmark.training_step import TrainingStep
 
 # Operator → places of the two factors among its arguments.
 FACTORS = {"mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2)}
+FUSED_ATTENTION = "_native_multi_head_attention"  # what torch runs in a tower that records no gradients
 TRIES = 3
+AT_ONCE = 10  # repetitions of a product that are timed together, as a step queues them
 
 
 class Product(NamedTuple):
@@ -37,7 +39,9 @@ Products = Counter[Product]
 
 
 class MatrixProducts(TorchDispatchMode):
-    """Counts the products of matrices that run within the context; fused attention and convolutions are not seen.
+    """Counts the products of matrices that run within the context.
+
+    Of fused attention the projections are seen, not the products of queries, keys and values; convolutions are not.
 
     Args:
         backward: the context holds a backward pass, whose products are those that record no gradients; others are of
@@ -53,12 +57,20 @@ class MatrixProducts(TorchDispatchMode):
         self.products: Products = Counter()
 
     def __torch_dispatch__(self, op: Any, types: Any, given: Any = (), named: Any = None) -> Any:
-        places = FACTORS.get(op.overloadpacket._qualified_op_name.partition("::")[2])
-        if places is not None and not (self._backward and torch.is_grad_enabled()):
-            one, other = (given[place] for place in places)
-            *batch, m, k = one.shape
-            self.products[Product(batch[0] if batch else 0, m, k, other.shape[-1], one.dtype)] += 1
+        if not (self._backward and torch.is_grad_enabled()):
+            self.products.update(_products_of(op.overloadpacket._qualified_op_name.partition("::")[2], given))
         return op(*given, **(named or {}))
+
+
+def _products_of(name: str, given: Any) -> Iterator[Product]:
+    if name in FACTORS:
+        one, other = (given[place] for place in FACTORS[name])
+        *batch, m, k = one.shape
+        yield Product(batch[0] if batch else 0, m, k, other.shape[-1], one.dtype)
+    if name == FUSED_ATTENTION:
+        query, width = given[0], given[3]
+        for factor in (3 * width, width):
+            yield Product(0, query.numel() // width, width, factor, query.dtype)
 
 
 def needed_products(step: TrainingStep) -> Products:
@@ -77,13 +89,18 @@ def operations(products: Products) -> float:
 
 def seconds_by_themselves(products: Products, device: torch.device) -> float:
     """Seconds of plain products of the same shapes and dtypes, the best of some tries each."""
-    return sum(times * min(_tries(product, device)) for product, times in products.items())
+    return sum(times * _seconds(product, min(times, AT_ONCE), device) for product, times in products.items())
 
 
-def _tries(product: Product, device: torch.device) -> Iterable[float]:
+def _seconds(product: Product, repetitions: int, device: torch.device) -> float:
+    """Of one product, run some times in a row."""
     batch = (product.batch,) if product.batch else ()
     one = torch.randn(*batch, product.m, product.k, device=device).to(product.dtype)
     other = torch.randn(*batch, product.k, product.n, device=device).to(product.dtype)
     out = torch.matmul(one, other)
-    for _ in range(TRIES):
-        yield seconds_of(lambda: torch.matmul(one, other, out=out), device)
+
+    def run() -> None:
+        for _ in range(repetitions):
+            torch.matmul(one, other, out=out)
+
+    return min(seconds_of(run, device) for _ in range(TRIES)) / repetitions

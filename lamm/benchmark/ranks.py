@@ -43,7 +43,8 @@ def seconds_with_ranks(command: Sequence[str], processes: int, threads: int) -> 
     done = subprocess.run([*launcher, *command], env=environment, capture_output=True, text=True, check=False)
     printed = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
     if done.returncode or not printed:
-        said = next((line for line in done.stderr.splitlines() if line.startswith("error: ")), "see torchrun's output")
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        said = next((line for line in lines if line.startswith("error: ")), lines[-1])
         raise LammError(f"the measurement with {processes} processes failed: {said.removeprefix('error: ')}")
     return float(printed[-1].removeprefix(MARK))
 

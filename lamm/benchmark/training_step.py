@@ -1,4 +1,4 @@
-"""One training step of a prompt learner on random images, as a trainer takes it.
+"""One training step of a prompt learner on random images, as a trainer takes it (amp's loss scaling left out).
 
 Letters: B images, E embedding size.
 """
@@ -19,7 +19,7 @@ from lamm.parallel.ranks import Ranks
 from lamm.scores import scaled_scores
 
 SHOTS = 16.0
-STAGES = ("image", "text", "backward", "optimizer")
+STAGES = ("image", "forward", "backward", "optimizer")
 
 
 class TrainingStep:
@@ -68,7 +68,7 @@ class TrainingStep:
         self.update()
 
     def in_stages(self) -> dict[str, float]:
-        """Seconds of each of `STAGES` in one step; the text's are those of student, teacher and loss."""
+        """Seconds of each of `STAGES` in one step; `forward` is that of student, teacher and loss."""
         seconds: dict[str, float] = {}
 
         @contextmanager
@@ -81,7 +81,7 @@ class TrainingStep:
 
         with timed("image"):
             image = self.image_features()
-        with timed("text"):
+        with timed("forward"):
             loss = self.forward(image)
         with timed("backward"):
             loss.backward()

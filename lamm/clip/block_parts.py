@@ -21,7 +21,7 @@ def unknown_parts(block: Any) -> str | None:
     attention = getattr(block, "attn", None)
     if not {"ln_1", "attn", "ln_2", "mlp"} <= parts or not parts <= KNOWN_PARTS:
         return f"its blocks have other parts ({', '.join(sorted(parts))})"
-    if not isinstance(attention, nn.MultiheadAttention) or attention.in_proj_weight is None:
+    if type(attention) is not nn.MultiheadAttention or attention.in_proj_weight is None:
         return f"its attention is a {type(attention).__name__}"
     if attention.in_proj_bias is None:
         return "its attention has no biases"
@@ -42,7 +42,9 @@ class BlockParts:
         self._block = block
         self._cast = cast
         self.heads: int = block.attn.num_heads
-        self._plain_mlp = [name for name, _ in block.mlp.named_children()] == ["c_fc", "gelu", "c_proj"]
+        layers = dict(block.mlp.named_children())
+        linear = [name for name, layer in layers.items() if type(layer) is nn.Linear]
+        self._plain_mlp = list(layers) == ["c_fc", "gelu", "c_proj"] and linear == ["c_fc", "c_proj"]
 
     def normed(self, x: Tensor) -> Tensor:
         """What the attention reads, (A, D)."""

@@ -20,7 +20,7 @@ from lamm.clip.class_chunks import encode_in_chunks
 from lamm.clip.packing_cache import PackingCache
 from lamm.clip.prefix_attention import KeysValues, Packing, attend
 from lamm.clip.text_tower import TextTower, replace_context
-from lamm.tensor_state import state_of
+from lamm.tensor_state import Remembered, lasting
 
 
 def unsupported_reason(tower: TextTower) -> str | None:
@@ -44,6 +44,7 @@ class SharedPrefixEncoder:
         cast = CastOnce()
         self._blocks = [BlockParts(block, cast) for block in tower.blocks]
         self._packings = PackingCache()
+        self._weights = list(tower.parameters())
         self._frozen: _FrozenPrefix | None = None
 
     def encode(self, prefix: Tensor, labels: Tensor, end: Tensor, deep: Sequence[Tensor] = ()) -> Tensor:
@@ -79,10 +80,10 @@ class SharedPrefixEncoder:
         given = [prefix, *deep]
         if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given):
             return self._run_prefix(prefix, deep)
-        if self._frozen is None or self._frozen.dtype != dtype or not self._frozen.made_of(given):
-            # No inference tensors are kept: a later training step could not save them for its backward pass.
-            with torch.inference_mode(False), torch.no_grad():
-                self._frozen = _FrozenPrefix(given, dtype, self._run_prefix(prefix, deep))
+        tower = (dtype, self._weights[0].data_ptr(), sum(weight._version for weight in self._weights))
+        if self._frozen is None or self._frozen.tower != tower or not self._frozen.made_of(given):
+            with lasting():
+                self._frozen = _FrozenPrefix(given, tower, self._run_prefix(prefix, deep))
         return self._frozen.keys_values
 
     def _run_prefix(self, prefix: Tensor, deep: Sequence[Tensor]) -> list[KeysValues]:
@@ -108,33 +109,33 @@ def _autocast_on(tensor: Tensor) -> bool:
 
 
 class _FrozenPrefix:
-    """Keys and values of a prefix, and what it was."""
+    """Keys and values of a prefix, and what they were made of.
 
-    def __init__(self, given: Sequence[Tensor], dtype: torch.dtype, keys_values: list[KeysValues]) -> None:
-        self.dtype = dtype
+    Args:
+        given: prefix and deep prompts.
+        tower: tells the tower's weights and arithmetic.
+        keys_values: of each block.
+    """
+
+    def __init__(self, given: Sequence[Tensor], tower: tuple[object, ...], keys_values: list[KeysValues]) -> None:
+        self.tower = tower
         self.keys_values = keys_values
         self._content = [tensor.detach().clone() for tensor in given]
-        self._remember(given)
+        self._seen = [Remembered(tensor) for tensor in given]
 
     def made_of(self, given: Sequence[Tensor]) -> bool:
         """Whether prefix and deep prompts hold what they held; tensors that can't have changed are not read."""
         if len(given) != len(self._content):
             return False
-        if all(
-            state is not None and state == state_of(tensor) for state, tensor in zip(self._states, given, strict=True)
-        ):
+        if all(seen.is_still(tensor) for seen, tensor in zip(self._seen, given, strict=True)):
             return True
         same = all(
             one.shape == other.shape and one.device == other.device and torch.equal(one, other)
             for one, other in zip(self._content, given, strict=True)
         )
         if same:
-            self._remember(given)
+            self._seen = [Remembered(tensor) for tensor in given]
         return same
-
-    def _remember(self, given: Sequence[Tensor]) -> None:
-        self._tensors = list(given)
-        self._states = [state_of(tensor) for tensor in given]
 
 
 def _last_block(block: BlockParts, x: Tensor, shared: KeysValues, packing: Packing) -> Tensor:

@@ -83,11 +83,12 @@ def _remove_beyond(root: Path, limit: int, newest: Path) -> None:
             status = file.stat()
             if file.name.endswith(".tmp") and time.time() - status.st_mtime > _LEFT_BEHIND_SECONDS:
                 file.unlink()
-            elif file.suffix == SUFFIX and file != newest:
-                files.append((status.st_mtime, status.st_size, file))
-    total = newest.stat().st_size + sum(size for _, size, _ in files)
-    for _, size, file in sorted(files):
-        if total <= limit:
+            elif file.suffix == SUFFIX:
+                # Another run may have removed `newest` by now; while it is there it comes last.
+                files.append((file == newest, status.st_mtime, status.st_size, file))
+    total = sum(size for _, _, size, _ in files)
+    for is_newest, _, size, file in sorted(files):
+        if total <= limit or is_newest:
             return
         with suppress(OSError):
             file.unlink()

@@ -24,8 +24,8 @@ class ViewDataset(Dataset[Tensor]):
 
     Args:
         views: what to make.
-        transform: from an image, read the way it asks for, to a tensor; what it draws at random depends on the view's key
-            alone.
+        transform: from an image, read the way it asks for, to a tensor; what it draws at random depends on the view's
+            key alone.
     """
 
     def __init__(self, views: Sequence[View], transform: Callable[[Any], Tensor]) -> None:

@@ -145,6 +145,44 @@ def test_another_precision_computes_the_prefix_again(own_tower: TextTower, count
     assert counter.take() == ALL_ROWS
 
 
+def test_other_weights_compute_the_frozen_prefix_again(own_tower: TextTower) -> None:
+    sides = frozen(random_sides(own_tower.width, LENGTHS, deep=2))
+    encoder = SharedPrefixEncoder(own_tower)
+    encoder.encode(*sides)
+    with torch.no_grad():
+        for weight in own_tower.parameters():
+            weight.mul_(1.5)
+    assert torch.equal(encoder.encode(*sides), SharedPrefixEncoder(own_tower).encode(*sides))
+
+
+def test_a_copied_encoder_does_not_take_new_tensors_for_old_ones(own_tower: TextTower) -> None:
+    encoder = SharedPrefixEncoder(own_tower)
+    for seed in range(5):
+        torch.manual_seed(seed)
+        sides = frozen(random_sides(own_tower.width, LENGTHS, deep=2))
+        assert torch.equal(encoder.encode(*sides), SharedPrefixEncoder(own_tower).encode(*sides))
+        encoder = copy.deepcopy(encoder)
+        own_tower = encoder.tower
+        del sides
+
+
+class Doubled(nn.Linear):
+    """A layer that computes something else than a linear one does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+def test_a_replaced_layer_of_the_mlp_is_used(own_tower: TextTower) -> None:
+    block: Any = own_tower.blocks[0]
+    layer = block.mlp.c_fc
+    doubled = Doubled(layer.in_features, layer.out_features).to(layer.weight)
+    doubled.load_state_dict(layer.state_dict())
+    block.mlp.c_fc = doubled.requires_grad_(False)
+    sides = random_sides(own_tower.width, LENGTHS)
+    assert_agree(run(SharedPrefixEncoder(own_tower), sides), run(PlainTextEncoder(own_tower), sides))
+
+
 def test_a_tower_with_other_blocks_is_named(own_tower: TextTower) -> None:
     assert unsupported_reason(own_tower) is None
     own_tower.blocks[0].add_module("adapter", nn.Identity())
