@@ -27,7 +27,7 @@ class PredictionRecord:
         self._listen()
 
     def write(self, folder: Path, split: str, root: str) -> None:
-        """Write `predictions.csv`, if there is a prediction for every image of the split that was tested.
+        """Write `predictions.csv`, if there is a prediction for every image of the split that was tested, in its order.
 
         Args:
             folder: of the run.
@@ -36,7 +36,8 @@ class PredictionRecord:
         """
         dataset = self._trainer.dm.dataset
         items = (getattr(dataset, split, None) or dataset.test) if split == "val" else dataset.test
-        if self._said and len(items) == len(self._said):
+        in_order = self._trainer.cfg.DATALOADER.TEST.SAMPLER == "SequentialSampler"
+        if in_order and self._said and [item.label for item in items] == [label for label, _, _ in self._said]:
             images = [_shown(item.impath, os.path.abspath(root)) for item in items]
             write_predictions(
                 folder, [Prediction(image, *said) for image, said in zip(images, self._said, strict=True)]
