@@ -45,13 +45,19 @@ class FeatureLoader:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for index in self._batches:
-            there = index.to(self._features.device)
+            there = self._there(index)
             views = self._features.shape[1]
             view = torch.randint(views, (len(index),)) if views > 1 else torch.zeros_like(index)
             yield {
-                "img": self._features[there, view.to(there.device)],
+                "img": self._features[there, self._there(view)],
                 "label": self._labels[there],
                 "domain": self._domains[index],
                 "index": index,
                 "impath": [self._paths[place] for place in index.tolist()],
             }
+
+    def _there(self, places: Tensor) -> Tensor:
+        """Places where the features are; a GPU gets them without the program waiting for it."""
+        if self._features.device.type != "cuda":
+            return places
+        return places.pin_memory().to(self._features.device, non_blocking=True)

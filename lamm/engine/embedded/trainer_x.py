@@ -20,7 +20,7 @@ class TrainerX(SimpleTrainer):
     def run_epoch(self) -> None:
         """Train on every batch; print and write the running means.
 
-        Values are fetched from the device only when they are printed, so it never waits in between.
+        Values are fetched from the device only when they are printed, so printing makes nothing wait in between.
         """
         self.set_model_mode("train")
         losses, batch_time, data_time = MetricMeter(), AverageMeter(), AverageMeter()
