@@ -2,8 +2,9 @@
 
     python tools/parse_results.py output/digits output/shapes --ci95 --format github
 
-Exit code 0: all runs are there. 1: some are unfinished, missing or there twice (listed on stderr; the table shows what
-is finished). 2: a folder does not exist or holds no run.
+Tables with a column a number of shots are of few-shot runs on all classes; evaluations, incremental steps and runs on a
+part of the classes are counted on stderr. Exit code 0: all runs are there. 1: some are unfinished, missing or there
+twice (listed on stderr; the table shows what is finished). 2: a folder does not exist or holds no run.
 """
 
 import argparse
@@ -12,17 +13,16 @@ from collections.abc import Sequence
 
 from lamm.commands import Parser, run
 from lamm.errors import ConfigError, ResultsError
-from lamm.results.averages import average_curves
+from lamm.results.averages import average_curves, without_average
 from lamm.results.collect import collect
 from lamm.results.few_shot_curve import curves
-from lamm.results.incremental import PROTOCOL
+from lamm.results.few_shot_runs import require_few_shot_runs
+from lamm.results.groups import RunGroups
+from lamm.results.schema import KEYWORDS
 from lamm.results.shots_table import render_by_shots
 from lamm.results.table import FORMATS, METRICS, TABULATE_FORMATS, render, rows
-from lamm.results.transfer import place_in_tables, results_of
-from lamm.results.transfer_runs import EVALUATION, find_transfers
+from lamm.results.transfer import place_in_tables, transfer_findings
 from lamm.results.transfer_table import render_transfer
-
-KEYWORDS = {"accuracy": "accuracy", "error": "error_rate", "macro_f1": "macro_f1"}
 
 
 def build_parser() -> Parser:
@@ -52,14 +52,22 @@ def main(arguments: argparse.Namespace) -> int:
         return transfer(arguments)
     if arguments.mean:
         return mean(arguments)
+    if arguments.by_shots:
+        return by_shots(arguments)
     found = collect(arguments.folders, test_log=arguments.test_log)
     metrics = [KEYWORDS[arguments.keyword]] if arguments.keyword else METRICS
-    if arguments.by_shots:
-        layout = layout_of_shots(arguments, "--by-shots")
-        if found.finished:
-            print(render_by_shots(curves(found.finished, metrics[0]), layout, arguments.ci95), flush=True)
-    elif found.finished:
+    if found.finished:
         print(render(rows(found.finished, metrics), arguments.format, arguments.ci95), flush=True)
+    return report(found.problems(arguments.seeds))
+
+
+def by_shots(arguments: argparse.Namespace) -> int:
+    """Print the table of `--by-shots`, and the problems on stderr."""
+    layout = layout_of_shots(arguments, "--by-shots")
+    found = few_shot(arguments)
+    if found.finished:
+        by_dataset = curves(found.finished, KEYWORDS[arguments.keyword or "accuracy"])
+        print(render_by_shots(by_dataset, layout, arguments.ci95), flush=True)
     return report(found.problems(arguments.seeds))
 
 
@@ -67,32 +75,37 @@ def mean(arguments: argparse.Namespace) -> int:
     """Print the table of `--mean`; on stderr the problems, and the methods that lack one of the data sets."""
     refuse("--mean", arguments, ("transfer", "test_log", "keyword"))
     layout = layout_of_shots(arguments, "--mean")
-    found = collect(arguments.folders)
-    trained = {key: runs for key, runs in found.finished.items() if key.protocol not in (EVALUATION, PROTOCOL)}
-    by_dataset = curves(trained)
+    found = few_shot(arguments)
+    by_dataset = curves(found.finished)
     names = sorted(by_dataset, key=place_in_tables)
     means = average_curves(by_dataset, names)
     if means:
         title = f"mean of {len(names)} data sets: {', '.join(names)}" if len(names) > 1 else names[0]
         print(render_by_shots({title: means}, layout, arguments.ci95), flush=True)
-    labels = dict.fromkeys(curve.label for dataset in names for curve in by_dataset[dataset])
-    shown = {curve.label for curve in means}
-    lacking = [f"left out, not on all {len(names)} data sets: {label}" for label in labels if label not in shown]
+    lacking = [f"left out, not on all {len(names)} data sets: {name}" for name in without_average(by_dataset, names)]
     return report([*found.problems(arguments.seeds), *lacking])
 
 
+def few_shot(arguments: argparse.Namespace) -> RunGroups:
+    """The runs of a few-shot table; a line on stderr counts those that are none of it."""
+    found = require_few_shot_runs(collect(arguments.folders, test_log=arguments.test_log))
+    if found.left_out:
+        print(found.left_out_line, file=sys.stderr)
+    return found.groups
+
+
 def transfer(arguments: argparse.Namespace) -> int:
-    """Print the tables of `--transfer`, and the problems on stderr."""
+    """Print the tables of `--transfer`; on stderr the problems, and the evaluations that have no place in them."""
     refuse("--transfer", arguments, ("by_shots", "mean", "test_log", "keyword", "seeds"))
-    transfers = find_transfers(arguments.folders)
-    results = results_of(transfers.found)
-    problems = [*transfers.problems, *(problem for result in results for problem in result.problems)]
-    if not results and not problems:
+    found = transfer_findings(arguments.folders)
+    if not (found.results or found.problems or found.left_out):
         folders = ", ".join(arguments.folders)
         raise ResultsError(f"no evaluation of a trained model on other classes or data in or below {folders}")
-    if results:
-        print(render_transfer(results, arguments.format, arguments.ci95), flush=True)
-    return report(problems)
+    if found.results:
+        print(render_transfer(found.results, arguments.format, arguments.ci95), flush=True)
+    for line in found.left_out:
+        print(line, file=sys.stderr)
+    return report(found.problems)
 
 
 def refuse(flag: str, arguments: argparse.Namespace, others: Sequence[str]) -> None:

@@ -2,8 +2,9 @@
 
     python tools/plot_few_shot.py output/digits output/shapes -o few_shot.png
 
-Exit code 0: all runs are there. 1: some are unfinished, missing or without a place in the picture (listed on stderr;
-the picture shows what is finished). 2: there is nothing to draw.
+Evaluations, incremental steps and runs on a part of the classes are no part of it: a line on stderr counts them. Exit
+code 0: all runs are there. 1: some are unfinished, missing or without a place in the picture (listed on stderr; the
+picture shows what is finished). 2: there is nothing to draw.
 """
 
 import argparse
@@ -13,9 +14,9 @@ from lamm.commands import Parser, run
 from lamm.results.collect import collect
 from lamm.results.few_shot_curve import curves, without_point
 from lamm.results.few_shot_figure import draw
+from lamm.results.few_shot_runs import require_few_shot_runs
 from lamm.results.groups import describe
-
-KEYWORDS = {"accuracy": "accuracy", "error": "error_rate", "macro_f1": "macro_f1"}
+from lamm.results.schema import KEYWORDS
 
 
 def build_parser() -> Parser:
@@ -30,8 +31,10 @@ def build_parser() -> Parser:
 
 def main(arguments: argparse.Namespace) -> int:
     """Draw the picture, and list the problems on stderr."""
-    found = collect(arguments.folders, test_log=arguments.test_log)
-    metric = KEYWORDS[arguments.keyword]
+    few_shot = require_few_shot_runs(collect(arguments.folders, test_log=arguments.test_log))
+    found, metric = few_shot.groups, KEYWORDS[arguments.keyword]
+    if few_shot.left_out:
+        print(few_shot.left_out_line, file=sys.stderr)
     draw(curves(found.finished, metric), arguments.output, metric)
     print(f"wrote {arguments.output}")
     left_out = [f"not in the picture: {describe(key)}" for key in without_point(found.finished, metric)]

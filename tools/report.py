@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from lamm.commands import Parser, run
 from lamm.report.material import gather
-from lamm.report.page import require_libraries, write_report
+from lamm.report.page import require_libraries, require_place, write_report
 from lamm.report.panels import Place
 
 
@@ -35,6 +35,7 @@ def build_parser() -> Parser:
 def main(arguments: argparse.Namespace) -> int:
     """Write the page, and say where it is."""
     require_libraries()
+    require_place(arguments.output)
     material = gather(arguments.folders, arguments.trainer, arguments.test_log)
     print(f"{_runs(len(material.finished))}, finished", file=sys.stderr)
     written = write_report(material, arguments.output, arguments.title, arguments.root, watched)

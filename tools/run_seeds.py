@@ -14,7 +14,7 @@ from pathlib import Path
 from lamm.commands import Parser, run
 from lamm.datasets import OWN
 from lamm.run.arguments import train_parser
-from lamm.run.main_script import config_and_pairs, exit_code, train_words
+from lamm.run.main_script import add_rest, config_and_pairs, exit_code, train_words
 from lamm.run.seeds import seed_list
 from lamm.run.whole_number import at_least
 
@@ -49,9 +49,7 @@ def parser() -> Parser:
     made.add_argument("--trainer", required=True, help=argparse.SUPPRESS)
     made.add_argument("dataset", metavar="DATASET", help="name of a file in configs/datasets/, such as caltech101")
     made.add_argument("shots", metavar="SHOTS", type=at_least(1), help="training images a class: 1, 2, 4, 8, 16")
-    made.add_argument(
-        "rest", nargs=argparse.REMAINDER, metavar="[CFG] [KEY VALUE ...]", help="config name, then config overrides"
-    )
+    add_rest(made, "[CFG] [KEY VALUE ...]", "config name, then config overrides")
     return made
 
 

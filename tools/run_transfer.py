@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lamm.commands import Parser, run
 from lamm.results.transfer_runs import BASE_TO_NEW, PROTOCOLS
-from lamm.run.main_script import exit_code
+from lamm.run.main_script import add_rest, exit_code
 from lamm.run.seeds import seed_list
 from lamm.run.whole_number import at_least
 
@@ -65,12 +65,7 @@ def parser(protocol: str = "") -> Parser:
     made.add_argument("--trainer", required=True, help=argparse.SUPPRESS)
     made.add_argument("source", metavar=source, help="data set to train on, a name in configs/datasets/")
     made.add_argument("shots", metavar="SHOTS", type=at_least(1), help="training images a class: 1, 2, 4, 8, 16")
-    made.add_argument(
-        "rest",
-        nargs=argparse.REMAINDER,
-        metavar=f"{targets}[CFG] [KEY VALUE ...]",
-        help=f"{words}config name, config overrides",
-    )
+    add_rest(made, f"{targets}[CFG] [KEY VALUE ...]", f"{words}config name, config overrides")
     return made
 
 

@@ -97,7 +97,7 @@ class Comparer:
                 "There is no zero-shot run with predictions on the same images and backbone: "
                 f"python train.py --trainer ZeroshotCLIP --dataset {dataset} --shots {max(shots, 1)} --seed 1"
             )
-        return Comparison(_enough(names, after), after, before, missing)
+        return Comparison(_enough(names, [*after, *([before] if before else [])]), after, before, missing)
 
     def _zero_shot(self, dataset: str, after: Said, names: Sequence[str]) -> Said | None:
         backbone = self._material.facts[after.run.folder].backbone
@@ -150,9 +150,9 @@ def class_names(folder: str | os.PathLike[str]) -> list[str]:
     return features.class_names if features else []
 
 
-def _enough(names: Sequence[str], after: Sequence[Said]) -> list[str]:
+def _enough(names: Sequence[str], everyone: Sequence[Said]) -> list[str]:
     """The names, continued by numbers where a prediction has a class beyond them."""
-    highest = max((max(one.label, one.predicted) for said in after for one in said.predictions), default=-1)
+    highest = max((max(one.label, one.predicted) for said in everyone for one in said.predictions), default=-1)
     return [*names, *(f"class {number}" for number in range(len(names), highest + 1))]
 
 

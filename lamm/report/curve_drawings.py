@@ -1,15 +1,15 @@
 """Few-shot curves of the report: a drawing a data set and one of the mean, where it may be the paper's curve dotted."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lamm.report.inline_svg import inline, page_style
 from lamm.report.label_movement import shortened
 from lamm.report.material import Material
+from lamm.report.means import Mean
 from lamm.report.paper_rows import reason_not_comparable, row_of_line
-from lamm.results.averages import average_curves
 from lamm.results.few_shot_curve import Curve
 from lamm.results.few_shot_figure import draw
 from lamm.results.published import published
@@ -37,12 +37,11 @@ class Drawing:
     notes: list[str]
 
 
-def curve_drawings(material: Material) -> list[Drawing]:
-    """The mean over data sets first, if there are several, then each data set; a method has one colour in all."""
-    datasets = list(material.curves)
-    given: list[tuple[str, Sequence[Curve], list[Curve], list[str]]] = []
-    if len(datasets) > 1 and (means := average_curves(material.curves, datasets)):
-        given.append((f"mean of {_listed(datasets)}", means, *_dotted(material, means, datasets)))
+def curve_drawings(material: Material, averages: Iterable[Mean]) -> list[Drawing]:
+    """The means over data sets first, then each data set; a method has one colour in all."""
+    given: list[tuple[str, Sequence[Curve], list[Curve], list[str]]] = [
+        (f"mean of {mean.name}", mean.curves, *_dotted(material, mean)) for mean in averages if mean.curves
+    ]
     given += [(dataset, members, [], []) for dataset, members in material.curves.items()]
     chosen = [_most_telling(members) for _, members, _, _ in given]
     everything = list({curve.label: curve for members in chosen for curve in members}.values())
@@ -74,16 +73,16 @@ def _named(curves: Sequence[Curve], names: Mapping[str, str]) -> list[Curve]:
     return [replace(curve, label=names[curve.label]) for curve in curves if curve.label in names]
 
 
-def _dotted(material: Material, means: Sequence[Curve], datasets: Sequence[str]) -> tuple[list[Curve], list[str]]:
+def _dotted(material: Material, mean: Mean) -> tuple[list[Curve], list[str]]:
     """The paper's curves of the methods whose mean can be compared, and a line that says what is dotted."""
     table = published(TABLE)
     found, reasons = [], []
-    for curve in means:
+    for curve in mean.curves:
         row = row_of_line(table, curve)
         if row is None:
             continue
         runs = [run for members in curve.runs.values() for run in members]
-        if reason := reason_not_comparable(material, table, row, runs, datasets):
+        if reason := reason_not_comparable(material, table, row, runs, mean.datasets):
             reasons.append(reason)
             continue
         values = {
@@ -120,7 +119,3 @@ def fitting_names(labels: Sequence[str], remark: str = "") -> dict[str, str]:
             name, number = f"{short} {number}", number + 1
         names[label] = name
     return names
-
-
-def _listed(datasets: Sequence[str]) -> str:
-    return ", ".join(datasets) if len(datasets) <= 3 else f"{len(datasets)} data sets"

@@ -8,19 +8,23 @@ from lamm.report.shots_tables import shots_text
 from lamm.results.few_shot_curve import ZERO_SHOT_TRAINER
 from lamm.results.groups import natural
 from lamm.results.incremental import IncrementalResult
-from lamm.results.published import PublishedRow, PublishedTable
+from lamm.results.published import PublishedRow, PublishedTable, has_other_config
 
 
 def counterparts(
     theirs: PublishedTable, row: PublishedRow, results: Sequence[IncrementalResult]
 ) -> dict[str, IncrementalResult]:
-    """By data set, the result of a row's trainer in two steps; the paper's shots and the fewest overrides first."""
+    """By data set, the result of a row's trainer in two steps.
+
+    The paper's shots come first, then the fewest overrides, then its config.
+    """
     best: dict[str, tuple[tuple[object, ...], IncrementalResult]] = {}
     for result in results:
         if result.trainer != row.trainer or result.steps != 2:
             continue
         further = len(_further(theirs, row, result))
-        rank = (result.shots not in theirs.shots, further, "released" in result.cfg, -result.shots, natural(result.cfg))
+        other = has_other_config(row.trainer, result.cfg), "released" in result.cfg
+        rank = (result.shots not in theirs.shots, further, *other, -result.shots, natural(result.cfg))
         if result.dataset not in best or rank < best[result.dataset][0]:
             best[result.dataset] = (rank, result)
     return {dataset: result for dataset, (_, result) in best.items()}

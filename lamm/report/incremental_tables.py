@@ -1,11 +1,12 @@
-"""Table 2 of the paper beside ours: classes learned in two steps, and how far the first ones fall."""
+"""Table 2 of the paper beside ours: classes learned in two steps, and the change of the first ones by the second."""
 
 from collections.abc import Sequence
 
 from lamm.errors import ResultsError
 from lamm.report.incremental_rows import counterparts, incremental_reason
 from lamm.report.material import Material
-from lamm.report.paper_tables import PaperTable, beside, joined, over, shared_datasets
+from lamm.report.paper_cells import all_datasets, beside, incomplete_cell, incomplete_note, joined, over
+from lamm.report.paper_tables import PaperTable
 from lamm.report.shots_tables import shots_text
 from lamm.report.table_view import Cell, Table, name_cell, nothing_cell, statistic_cell
 from lamm.results.incremental import PROTOCOL, IncrementalResult, incremental_results, mean_over
@@ -13,7 +14,10 @@ from lamm.results.published import PublishedTable, published
 from lamm.results.statistic import Statistic
 
 COMMAND = "bash scripts/lamm/incremental.sh digits 16      # each of the 11 data sets: the paper's"
-HEADINGS = {"set1_before": "Set 1 before", "set1": "Set 1 after Set 2", "set2": "Set 2", "fall": "change of Set 1"}
+CHANGE = "change of Set 1"
+HEADINGS = {"set1_before": "Set 1 before Set 2", "set1": "Set 1 after Set 2", "set2": "Set 2", "fall": CHANGE}
+OWN_CLASSES = "Each set is scored among its own classes only."
+MEANING = "Change of Set 1: its accuracy after learning the other sets minus that before; below 0: forgotten."
 
 
 def incremental_paper_table(material: Material) -> PaperTable:
@@ -35,7 +39,8 @@ def incremental_paper_table(material: Material) -> PaperTable:
     if not found:
         return PaperTable(theirs.table, theirs.title, command=COMMAND, further=[everything])
     table, reasons = _means(material, theirs, found)
-    command = COMMAND if len(found) < len(theirs.rows) else ""
+    full = len(found) == len(theirs.rows) and not incomplete_note(table.rows)
+    command = "" if full else COMMAND
     further = [*([_each_data_set(material, papers)] if papers else []), everything]
     return PaperTable(theirs.table, theirs.title, table, joined(reasons), command, further)
 
@@ -43,32 +48,44 @@ def incremental_paper_table(material: Material) -> PaperTable:
 def _means(
     material: Material, theirs: PublishedTable, found: dict[str, dict[str, IncrementalResult]]
 ) -> tuple[Table, list[str]]:
-    datasets = shared_datasets(list(found.values()))
+    datasets = all_datasets(theirs, found.values())
     rows: list[list[Cell]] = []
     reasons: list[str] = []
     for row in theirs.rows:
-        members = [found[row.label][name] for name in datasets if name in found.get(row.label, {})]
-        whole = members if len(members) == len(datasets) else []
+        members = found.get(row.label, {})
+        whole = list(members.values()) if len(members) == len(datasets) else []
         why = incremental_reason(material, theirs, row, whole, datasets) if whole else ""
         reasons += [why] if why else []
-        ours = _ours(material, theirs, whole) if whole else None
-        rows += beside(row.label, ours, row.values, [why] * len(row.values))
+        ours = _ours(material, theirs, whole) if whole else _incomplete(material, theirs, members, datasets)
+        rows += beside(row.label, ours if members else None, row.values, [why] * len(row.values))
     caption = f"Class-incremental learning: accuracy in percent, {over(datasets)}"
     headings = ["", "", *(HEADINGS[name] for name in theirs.columns)]
-    return Table(caption, headings, rows, theirs.notes, grouped=True), reasons
+    notes = [OWN_CLASSES, MEANING, *incomplete_note(rows)]
+    return Table(caption, headings, rows, notes, grouped=True), reasons
+
+
+def _incomplete(
+    material: Material, theirs: PublishedTable, members: dict[str, IncrementalResult], datasets: Sequence[str]
+) -> list[Cell]:
+    sources = material.sources_of_files(file for member in members.values() for file in member.files)
+    return [incomplete_cell(members, datasets, sources)] * len(theirs.columns)
 
 
 def _ours(material: Material, theirs: PublishedTable, members: Sequence[IncrementalResult]) -> list[Cell]:
     sources = material.sources_of_files(file for member in members for file in member.files)
-    falls = [Statistic(tuple(-value for value in member.fall[0].values)) for member in members]
     numbers = {
         "set1_before": [member.own[0][0] for member in members],
         "set1": [member.own[1][0] for member in members],
         "set2": [member.own[1][1] for member in members],
-        "fall": falls,
+        "fall": [_change(member) for member in members],
     }
     same = len({tuple(member.seeds) for member in members}) == 1
     return [statistic_cell(_mean(numbers[name], same), sources, digits=2) for name in theirs.columns]
+
+
+def _change(result: IncrementalResult) -> Statistic:
+    """After minus before, as the paper has it; a result's `fall` is before minus after."""
+    return Statistic(tuple(-value + 0.0 for value in result.fall[0].values))
 
 
 def _mean(numbers: Sequence[Statistic], same_seeds: bool) -> Statistic:
@@ -95,21 +112,22 @@ def _each_data_set(material: Material, results: Sequence[IncrementalResult]) -> 
         ]
         rows += beside(row.label, ours if found else None, row.values, why)
     caption = f"{theirs.title}: accuracy in percent after Set 2"
-    return Table(caption, ["", "", *theirs.columns], rows, theirs.notes, grouped=True)
+    return Table(caption, ["", "", *theirs.columns], rows, [OWN_CLASSES, "Set 1: after learning Set 2."], grouped=True)
 
 
 def _everything(material: Material, results: Sequence[IncrementalResult]) -> Table:
-    headings = ["method", "data set", "shots", "steps", "Set 1 at first", "Set 1 at the end", "last set"]
+    headings = ["method", "data set", "shots", "steps", "Set 1 at first", "Set 1 at the end", CHANGE, "last set"]
     headings += ["mean at the end", "mean among all classes", "config"]
     rows = []
     for result in results:
         sources = material.sources_of_files(result.files)
         names = [name_cell(text) for text in (result.trainer, result.dataset)]
         counts = [Cell(shots_text(result.shots), result.shots), Cell(str(result.steps), result.steps)]
-        numbers = [result.own[0][0], result.own[-1][0], result.own[-1][-1], result.own_average[-1]]
-        numbers.append(result.seen_average[-1])
+        numbers = [result.own[0][0], result.own[-1][0], _change(result), result.own[-1][-1]]
+        numbers += [result.own_average[-1], result.seen_average[-1]]
         cells = [statistic_cell(number, sources) for number in numbers]
         rows.append([*names, *counts, *cells, name_cell(result.cfg)])
     notes = ["Each set is scored among its own classes; under “among all classes”, among all classes seen so far."]
+    notes.append(MEANING)
     notes += [f"{result.title}: seeds {result.unfinished} unfinished" for result in results if result.unfinished]
     return Table("All class-incremental results, accuracy in percent", headings, rows, notes)

@@ -42,18 +42,22 @@ def inline(svg: str, prefix: str, label: str, tooltips: Mapping[str, str] | None
     """The text of an SVG file as an `<svg>` element that takes the width it is given; see `figure_svg`."""
     svg = svg[svg.index("<svg") :].strip()
     svg = re.sub(r"<(metadata|style)\b.*?</\1>\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(?<=\s)(?:d|x|y|transform)="[^"]*"', _rounded, svg)
     for gid, said in (tooltips or {}).items():
         svg = svg.replace(f'<g id="{gid}">', f'<g id="{gid}"><title>{escape(said)}</title>', 1)
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', svg)
-    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", svg)
-    svg = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', svg)
-    svg = re.sub(r"'DejaVu Sans'(?:, '[^']+')*, sans-serif", FONTS, svg)
+    svg = re.sub(r"<[^>]*>", lambda tag: _of_this_drawing(tag.group(), prefix), svg)
     opening, rest = svg.split(">", 1)
     opening = re.sub(r'\s(?:width|height|version|xmlns:xlink|xmlns)="[^"]*"', "", opening)
     opening = opening.replace("xlink:", "")
-    rest = rest.replace("xlink:href", "href")
     return f'{opening} role="img" aria-label="{escape(label)}">{rest}'
+
+
+def _of_this_drawing(tag: str, prefix: str) -> str:
+    """A tag with ids, and what refers to them, of its own; text between tags may look like either."""
+    tag = re.sub(r'(?<=\s)(?:d|x|y|transform)="[^"]*"', _rounded, tag)
+    tag = re.sub(r'(?<=\s)id="([^"]+)"', rf'id="{prefix}-\1"', tag)
+    tag = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", tag)
+    tag = re.sub(r'\bhref="#([^"]+)"', rf'href="#{prefix}-\1"', tag.replace(" xlink:href=", " href="))
+    return re.sub(r"'DejaVu Sans'(?:, '[^']+')*, sans-serif", FONTS, tag)
 
 
 def _rounded(attribute: re.Match[str]) -> str:

@@ -49,6 +49,22 @@ def require_libraries() -> None:
             raise ResultsError(f'the report needs {name}; install it with: pip install -e ".[report]"') from error
 
 
+def require_place(file: str | os.PathLike[str]) -> None:
+    """Check that a page can be written to a file, whose folder need not be there yet.
+
+    Raises:
+        ResultsError: it can't.
+    """
+    page = Path(file)
+    if page.is_dir():
+        raise ResultsError(f"{page} is a folder; give the report's file, such as {page / 'report.html'}")
+    above = next(folder for folder in page.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise ResultsError(f"can't write {page}: {above} is a file, not a folder")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise ResultsError(f"can't write {page}: {above} may not be written to")
+
+
 def write_report(
     material: Material, file: str | os.PathLike[str], title: str = "", root: str = "", watch: Watch = iter
 ) -> Written:
@@ -62,13 +78,12 @@ def write_report(
         watch: Shows the progress of its longest part.
 
     Raises:
-        ResultsError: a library of the extra `report` is missing.
+        ResultsError: a library of the extra `report` is missing, or there can't be such a file.
         OSError: the file can't be written.
     """
     require_libraries()
+    require_place(file)
     page = Path(file)
-    if page.is_dir():
-        raise ResultsError(f"{page} is a folder; give the report's file, such as {page / 'report.html'}")
     content = _content(material, page, title)
     environment = _environment()
     panels = dataset_panels(material, root, _renderer(environment, material), watch)
@@ -82,13 +97,15 @@ def _content(material: Material, page: Path, title: str) -> dict[str, Any]:
     from lamm.report.cost_table import cost_tables
     from lamm.report.curve_drawings import curve_drawings
     from lamm.report.incremental_tables import incremental_paper_table
+    from lamm.report.means import means
     from lamm.report.paper_tables import few_shot_paper_table
     from lamm.report.run_list import run_list
-    from lamm.report.shots_tables import average_table, shots_tables
+    from lamm.report.shots_tables import average_tables, shots_tables
     from lamm.report.summary import problems, summary
     from lamm.report.transfer_tables import transfer_paper_table
 
     shown, number = problems(material)
+    averages = means(material)
     few_shot = [few_shot_paper_table(material, name) for name in ("few_shot", "loss_parts", "label_init")]
     return {
         "title": title or f"Results in {', '.join(str(folder) for folder in material.folders)}",
@@ -96,10 +113,10 @@ def _content(material: Material, page: Path, title: str) -> dict[str, Any]:
         "summary": summary(material),
         "problems": shown,
         "all_problems": number,
-        "average": average_table(material),
+        "averages": average_tables(material, averages),
         "by_dataset": shots_tables(material),
         "on_some_classes": material.on_some_classes,
-        "drawings": curve_drawings(material),
+        "drawings": curve_drawings(material, averages),
         "paper": [transfer_paper_table(material), incremental_paper_table(material), *few_shot],
         "cost": cost_tables(material),
         "runs": run_list(material, page),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lamm.report.material import Material
 from lamm.results.few_shot_curve import ZERO_SHOT_TRAINER, Curve
 from lamm.results.groups import Run, natural
-from lamm.results.published import PublishedRow, PublishedTable, comparable
+from lamm.results.published import PublishedRow, PublishedTable, comparable, has_other_config
 
 NO_BACKBONE = "the runs don't say their backbone"
 
@@ -28,7 +28,7 @@ class Line:
 def line_of_row(table: PublishedTable, row: PublishedRow, curves: Mapping[str, Sequence[Curve]]) -> Line | None:
     """The line of the row's trainer and overrides with the fewest others; None when there is none.
 
-    Of several configs the one on most data sets counts, those of the authors' code last.
+    Of several configs the paper's counts, then the one on most data sets, those of the authors' code last.
     """
     found: dict[str, dict[str, Curve]] = {}
     for dataset, members in curves.items():
@@ -40,7 +40,8 @@ def line_of_row(table: PublishedTable, row: PublishedRow, curves: Mapping[str, S
 
     def rank(cfg: str) -> tuple[object, ...]:
         further = further_overrides(table, row, cfg) or []
-        return (len(further), "released" in cfg, -len(found[cfg]), len(cfg), natural(cfg))
+        other = has_other_config(row.trainer, cfg)
+        return (len(further), other, "released" in cfg, -len(found[cfg]), len(cfg), natural(cfg))
 
     best = min(found, key=rank)
     return Line(best, found[best])
@@ -118,7 +119,8 @@ def reason(
     backbones = material.backbones(runs)
     if seeds == 0:
         seeds = fewest_seeds(runs)
-    said = comparable(datasets, backbones[0], seeds, overrides, table)
+    telling = next((run.key for run in runs if has_other_config(run.key.trainer, run.key.cfg)), runs[0].key)
+    said = comparable(datasets, backbones[0], seeds, overrides, table, telling.trainer, telling.cfg)
     if said and not backbones[0] and "backbone" in said and "demo" not in said:
         return NO_BACKBONE
     if not said and len(backbones) > 1:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from lamm.report.material import Material
+from lamm.report.means import Mean
 from lamm.report.table_view import Cell, Table, name_cell, nothing_cell, statistic_cell
-from lamm.results.averages import average_curves
 from lamm.results.few_shot_curve import ALL_SHOTS, Curve, ascending
 
 
@@ -21,28 +21,19 @@ def shots_tables(material: Material) -> dict[str, Table]:
     }
 
 
-def average_table(material: Material) -> Table | None:
-    """The table of the mean over all data sets; None with a single one."""
-    datasets = list(material.curves)
-    if len(datasets) < 2:
-        return None
-    means = {curve.label: curve for curve in average_curves(material.curves, datasets)}
-    members = [
-        means.get(label) or Curve(trainer, label, {})
-        for label, trainer in {
-            curve.label: curve.trainer for all_ in material.curves.values() for curve in all_
-        }.items()
-    ]
-    lacking = [curve.label for curve in members if not curve.points]
-    members = [curve for curve in members if curve.points]
-    if not members:
-        return None
-    zero_shot_first = sorted(members, key=lambda curve: not curve.zero_shot)
-    caption = f"Mean of {len(datasets)} data sets: accuracy in percent by number of shots"
-    notes = [f"Mean of {', '.join(datasets)}. A cell is empty where a data set has no finished run yet."]
-    notes += [f"Without a mean, since no number of shots is finished on all: {', '.join(lacking)}."] if lacking else []
-    shots = _shots(curve for members in material.curves.values() for curve in members)
-    return _table(material, caption, zero_shot_first, shots, notes)
+def average_tables(material: Material, averages: Iterable[Mean]) -> list[Table]:
+    """The table of each mean over data sets; one of which no method is a part is left out."""
+    return [_average_table(material, mean) for mean in averages if mean.curves]
+
+
+def _average_table(material: Material, mean: Mean) -> Table:
+    backbone = f", {mean.backbone}" if mean.backbone else ""
+    caption = f"Mean of {len(mean.datasets)} data sets{backbone}: accuracy in percent by number of shots"
+    notes = [f"Mean of {', '.join(mean.datasets)}. A cell is empty where a data set has no finished run yet."]
+    if mean.lacking:
+        notes.append(f"Without a mean, since no number of shots is finished on all: {', '.join(mean.lacking)}.")
+    zero_shot_first = sorted(mean.curves, key=lambda curve: not curve.zero_shot)
+    return _table(material, caption, zero_shot_first, ascending(mean.shots - {0}) or [0], notes)
 
 
 def _shots(members: Iterable[Curve]) -> list[int]:

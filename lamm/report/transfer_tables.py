@@ -5,16 +5,18 @@ from statistics import fmean
 
 from lamm.errors import ResultsError
 from lamm.report.material import Material
+from lamm.report.paper_cells import beside, joined
 from lamm.report.paper_rows import NO_BACKBONE, further_overrides
-from lamm.report.paper_tables import PaperTable, beside, joined
+from lamm.report.paper_tables import PaperTable
 from lamm.report.shots_tables import shots_text
 from lamm.report.table_view import Cell, Table, name_cell, nothing_cell, statistic_cell
 from lamm.results.few_shot_curve import ZERO_SHOT_TRAINER
 from lamm.results.groups import natural
-from lamm.results.published import PublishedRow, PublishedTable, comparable, published
+from lamm.results.protocols import EVALUATION
+from lamm.results.published import PublishedRow, PublishedTable, comparable, has_other_config, published
 from lamm.results.statistic import Statistic
-from lamm.results.transfer import TransferResult, place_in_tables, transfer_results
-from lamm.results.transfer_runs import BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION, EVALUATION
+from lamm.results.transfer import TransferFindings, TransferResult, place_in_tables, transfer_findings
+from lamm.results.transfer_runs import BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION
 
 COMMAND = "bash scripts/lamm/domain_generalization.sh shapes 16      # imagenet 16: the paper's"
 TITLES = {
@@ -30,17 +32,21 @@ def transfer_paper_table(material: Material) -> PaperTable:
     if not any(key.protocol == EVALUATION for key in material.groups.finished):
         return PaperTable(theirs.table, theirs.title, command=COMMAND)
     try:
-        results = transfer_results(material.folders)
+        findings = transfer_findings(material.folders)
     except ResultsError as error:
         return PaperTable(theirs.table, theirs.title, command=COMMAND, error=str(error))
     shown = {key.trainer for key in material.groups.all}
-    results = [result for result in results if result.trainer in shown]
+    results = [result for result in findings.results if result.trainer in shown]
+    problems = _problems(material, findings)
     kinds = dict.fromkeys((result.protocol, result.source) for result in results)
     further = [_everything(material, [one for one in results if (one.protocol, one.source) == kind]) for kind in kinds]
     domains = [result for result in results if result.protocol == DOMAIN_GENERALIZATION]
     counterparts = {row.label: found for row in theirs.rows if (found := _counterpart(theirs, row, domains))}
     if not counterparts:
-        return PaperTable(theirs.table, theirs.title, reason=_other_sources(domains), command=COMMAND, further=further)
+        reason = _other_sources(domains)
+        return PaperTable(
+            theirs.table, theirs.title, reason=reason, command=COMMAND, further=further, problems=problems
+        )
     rows: list[list[Cell]] = []
     reasons: list[str] = []
     for row in theirs.rows:
@@ -52,11 +58,21 @@ def transfer_paper_table(material: Material) -> PaperTable:
     caption = f"Domain generalisation from {theirs.trained_on[0]}: accuracy in percent"
     table = Table(caption, ["", "", *theirs.columns], rows, theirs.notes, grouped=True)
     command = COMMAND if len(counterparts) < len(theirs.rows) else ""
-    return PaperTable(theirs.table, theirs.title, table, joined(reasons), command, further)
+    return PaperTable(theirs.table, theirs.title, table, joined(reasons), command, further, problems=problems)
+
+
+def _problems(material: Material, findings: TransferFindings) -> list[str]:
+    """What no table shows: evaluations without a training run, unfinished ones, and those that have no place here."""
+    beside_tables = {problem for result in findings.results for problem in result.problems}
+    told = [problem for problem in findings.problems if problem not in beside_tables]
+    return [line.replace(f"{material.base}/", "") for line in (*told, *findings.left_out)]
 
 
 def _counterpart(theirs: PublishedTable, row: PublishedRow, results: Iterable[TransferResult]) -> TransferResult | None:
-    """The result of a row's trainer on the table's source with its targets, the one with the fewest overrides."""
+    """The result of a row's trainer on the table's source with its targets.
+
+    Of several the one with the table's shots counts, then with the fewest overrides, then with the paper's config.
+    """
     wanted = [name for name in theirs.columns if name != "average" and name not in theirs.trained_on]
     found = [
         result
@@ -67,7 +83,12 @@ def _counterpart(theirs: PublishedTable, row: PublishedRow, results: Iterable[Tr
     ]
     if not found:
         return None
-    return min(found, key=lambda one: (len(_further(theirs, row, one)), "released" in one.cfg, natural(one.cfg)))
+
+    def rank(one: TransferResult) -> tuple[object, ...]:
+        other = has_other_config(row.trainer, one.cfg), "released" in one.cfg
+        return (one.shots not in theirs.shots, len(_further(theirs, row, one)), *other, -one.shots, natural(one.cfg))
+
+    return min(found, key=rank)
 
 
 def _further(theirs: PublishedTable, row: PublishedRow, result: TransferResult) -> list[str]:
@@ -78,8 +99,9 @@ def _reason(theirs: PublishedTable, row: PublishedRow, result: TransferResult) -
     if not result.backbone:
         return NO_BACKBONE
     zero_shot = row.trainer == ZERO_SHOT_TRAINER
-    seeds = None if zero_shot else len(result.seeds)
-    said = comparable(result.source, result.backbone, seeds, _further(theirs, row, result), theirs)
+    further, said = _further(theirs, row, result), ""
+    for seeds in (None,) if zero_shot else (result.fewest_seeds, len(result.seeds)):
+        said = said or comparable(result.source, result.backbone, seeds, further, theirs, row.trainer, result.cfg)
     if said or zero_shot or result.shots in theirs.shots:
         return said.removeprefix("not comparable: ")
     return f"{shots_text(result.shots)} shots, reported with {theirs.shots[0]}"

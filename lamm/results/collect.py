@@ -9,6 +9,7 @@ from lamm.errors import ResultsError
 from lamm.results.dassl_log import log_files, newest_result
 from lamm.results.groups import Run, RunGroups, natural
 from lamm.results.layout import GroupKey, key_from_path, seed_of
+from lamm.results.protocols import INCREMENTAL
 from lamm.results.schema import FILE_NAME, RunResults
 
 
@@ -93,14 +94,17 @@ def _run_of(folder: Path, results: RunResults) -> Run:
 
 
 def _with_keys_of_siblings(runs: list[Run]) -> Iterator[Run]:
-    """Give a run whose group only its path tells the group that the results.json beside it name, if they name one."""
+    """Give a run whose group only its path tells the group that the results.json beside it name, if they name one.
+
+    Steps of class-incremental learning lie beside each other too, but each is a group of its own.
+    """
     told: dict[str, set[GroupKey]] = {}
     for run in runs:
-        if not run.key_from_path:
+        if not run.key_from_path and run.key.protocol != INCREMENTAL:
             told.setdefault(_parent(run), set()).add(run.key)
     for run in runs:
         keys = told.get(_parent(run), set()) if run.key_from_path else set()
-        yield replace(run, key=next(iter(keys))) if len(keys) == 1 else run
+        yield replace(run, key=next(iter(keys)), key_from_path=False) if len(keys) == 1 else run
 
 
 def _parent(run: Run) -> str:

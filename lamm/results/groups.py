@@ -16,7 +16,7 @@ class Run:
         folder: Where it lies.
         key: The group it belongs to.
         seed: Its seed, None when neither a file nor the folder's name says it.
-        key_from_path: Whether `key` was read off the path, for want of a results.json that says it.
+        key_from_path: Whether `key` was read off the path, for want of a results.json there or beside it that says it.
         unfinished: Why it has no result; empty for a finished run.
         metrics: Percent by name, see `lamm.results.schema`; a log may have fewer.
         trainable_parameters: Number of trained scalars, None when not known.

@@ -18,10 +18,11 @@ from lamm.errors import ResultsError
 from lamm.results.collect import collect
 from lamm.results.groups import Run, natural
 from lamm.results.layout import GroupKey
+from lamm.results.protocols import INCREMENTAL
 from lamm.results.schema import FILE_NAME
 from lamm.results.statistic import Statistic
 
-PROTOCOL = "incremental"
+PROTOCOL = INCREMENTAL
 CONFIG_FILE = "config.yaml"
 Matrix = list[list[Statistic]]
 _STEP = re.compile(r"(.*)/step(\d+)")

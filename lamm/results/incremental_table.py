@@ -45,10 +45,7 @@ def render_matrices(results: Sequence[IncrementalResult], layout: str = "plain",
         return _csv(results, spread)
     texts = []
     for result in results:
-        cells = [
-            [line.classes, line.after, *(shown(cell, spread) for cell in (*line.sets, line.average))]
-            for line in _lines(result)
-        ]
+        cells = [_cells(line, spread) for line in _lines(result)]
         headers = ["classes", "after", *(f"set {number}" for number in range(1, result.steps + 1)), "average"]
         texts.append(f"{_title(result, layout)}\n\n{_tabulated(headers, cells, layout, words=2)}")
     return "\n\n".join(texts)
@@ -67,8 +64,7 @@ def render_overview(results: Sequence[IncrementalResult], layout: str = "plain",
     cells = [
         [
             *(result.dataset, str(result.shots), result.trainer, result.cfg, " ".join(map(str, result.seeds))),
-            *(shown(value, spread) for value in (result.own_average[-1], result.average_fall)),
-            shown(result.seen_average[-1], spread),
+            *(value.text(spread) for value in (result.own_average[-1], result.average_fall, result.seen_average[-1])),
         ]
         for result in results
     ]
@@ -94,13 +90,6 @@ def as_json(result: IncrementalResult, spread: str = "std") -> dict[str, Any]:
     }
 
 
-def shown(value: Statistic | None, spread: str = "std") -> str:
-    """`91.88 ± 0.40`; without the spread where there is one value, empty for None."""
-    if value is None:
-        return ""
-    return f"{value.mean:.2f}" if len(value.values) == 1 else f"{value.mean:.2f} ± {getattr(value, spread):.2f}"
-
-
 def _lines(result: IncrementalResult) -> list[_Line]:
     lines = []
     for classes, matrix, average in ((OWN, result.own, result.own_average), (SEEN, result.seen, result.seen_average)):
@@ -110,6 +99,11 @@ def _lines(result: IncrementalResult) -> list[_Line]:
         if classes == OWN:
             lines.append(_Line(classes, "fall", list(result.fall), result.average_fall))
     return lines
+
+
+def _cells(line: _Line, spread: str) -> list[str]:
+    numbers = (*line.sets, line.average)
+    return [line.classes, line.after, *("" if value is None else value.text(spread) for value in numbers)]
 
 
 def _csv(results: Sequence[IncrementalResult], spread: str) -> str:

@@ -15,6 +15,17 @@ FILE = Path(__file__).with_name("published.yaml")
 DEMO_DATA = ("digits", "shapes", "shapes_sketch", "shapes_noisy", "shapes_inverted")
 DEMO = "not comparable: demo data with the embedded model"
 EACH = "each"
+CONFIGS = {
+    "ZeroshotCLIP": "vit_b16",
+    "CoOp": "vit_b16_ep50_ctxv1",
+    "CoCoOp": "vit_b16_c4_ep10_batch1_ctxv1",
+    "MaPLe": "vit_b16_c2_ep5_batch4_2ctx",
+    "LAMM": "vit_b16_ep50_ctxv1",
+    "CoOp_LAMM": "vit_b16_ep50_ctxv1",
+    "CoCoOp_LAMM": "vit_b16_c4_ep10_batch1_ctxv1",
+    "MaPLe_LAMM": "vit_b16_c2_ep5_batch4_2ctx",
+}
+"""By trainer, the config file with the settings of the papers."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,8 @@ def comparable(
     seeds: int | None = None,
     overrides: Iterable[str] = (),
     table: PublishedTable | None = None,
+    trainer: str = "",
+    cfg: str = "",
 ) -> str:
     """Why a result can't be compared with published ones; empty when it can.
 
@@ -130,6 +143,8 @@ def comparable(
         seeds: Number of runs that the number is the mean of; None: it doesn't matter.
         overrides: Settings that differ from the paper's, such as `MAX_EPOCH=2`.
         table: With which one; None: all that counts is whether the runs are as the paper's (data, ViT-B/16, 3 seeds).
+        trainer: Registered name; empty: the config doesn't matter.
+        cfg: Name of the config file; overrides at its end, such as `+MAX_EPOCH=2`, are left to `overrides`.
     """
     asked, table = table, table or published("few_shot")
     own = [datasets] if isinstance(datasets, str) else list(datasets)
@@ -142,11 +157,23 @@ def comparable(
         return f"not comparable: backbone {backbone}, reported with {table.backbone}"
     if asked and EACH not in asked.trained_on and set(own) != set(asked.trained_on):
         return f"not comparable: {', '.join(own)}, reported for {_named(asked.trained_on)}"
+    if has_other_config(trainer, cfg):
+        return f"not comparable: config {config_of(cfg)}, reported with {CONFIGS[trainer]}"
     if differing := list(overrides):
         return f"not comparable: other settings ({', '.join(differing)})"
     if seeds is not None and seeds != table.seeds:
         return f"not comparable: {seeds} seed{'' if seeds == 1 else 's'}, reported with {table.seeds}"
     return ""
+
+
+def config_of(cfg: str) -> str:
+    """The name of the config file in a run's `cfg`, without overrides and the step of a class-incremental run."""
+    return cfg.partition("+")[0].partition("/step")[0]
+
+
+def has_other_config(trainer: str, cfg: str) -> bool:
+    """Whether a run's config file is not the one with the paper's settings; of trainers of others nothing is known."""
+    return trainer in CONFIGS and config_of(cfg) != CONFIGS[trainer]
 
 
 def _named(datasets: tuple[str, ...]) -> str:

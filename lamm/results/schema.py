@@ -17,6 +17,8 @@ RUNNING = "running"
 FINISHED = "finished"
 STATUSES = (RUNNING, FINISHED)
 METRICS = ("accuracy", "error_rate", "macro_f1")
+KEYWORDS = {"accuracy": "accuracy", "error": "error_rate", "macro_f1": "macro_f1"}
+"""What the CoOp family's commands call a metric → the metric."""
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,4 @@ def _table(curves: Sequence[Curve], layout: str, ci95: bool) -> str:
 
 def _cell(curve: Curve, shots: int, ci95: bool) -> str:
     value: Statistic | None = curve.points.get(0 if curve.zero_shot else shots)
-    if value is None:
-        return ""
-    alone = len(value.values) == 1
-    return f"{value.mean:.1f}" if alone else f"{value.mean:.1f} ± {value.ci95 if ci95 else value.std:.1f}"
+    return "" if value is None else value.text("ci95" if ci95 else "std", digits=1)

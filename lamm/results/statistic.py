@@ -32,6 +32,16 @@ class Statistic:
         """Half the width of the 95% confidence interval of the mean as the CoOp family computes it: 1.96·std/√n."""
         return 1.96 * self.std / math.sqrt(len(self.values))
 
+    def text(self, spread: str = "std", digits: int = 2) -> str:
+        """`91.88 ± 0.40`; without the spread where there is one value.
+
+        Args:
+            spread: "std" or "ci95".
+            digits: Places after the point.
+        """
+        mean = f"{self.mean:.{digits}f}"
+        return mean if len(self.values) == 1 else f"{mean} ± {getattr(self, spread):.{digits}f}"
+
 
 def metric_over(runs: Sequence[Run], metric: str) -> Statistic | None:
     """The statistic of `metric` (such as "accuracy") over `runs`, None when a run lacks it or there is none."""

@@ -121,8 +121,7 @@ def _cell(value: Any, spread: str) -> str:
     if value is None:
         return "-"
     if isinstance(value, Statistic):
-        alone = len(value.values) == 1
-        return f"{value.mean:.2f}" if alone else f"{value.mean:.2f} ± {getattr(value, spread):.2f}"
+        return value.text(spread)
     return f"{value:.1f}" if isinstance(value, float) else str(value)
 
 

@@ -11,6 +11,7 @@ from lamm.results.groups import natural
 from lamm.results.published import published
 from lamm.results.statistic import Statistic
 from lamm.results.transfer_runs import (
+    BASE,
     BASE_TO_NEW,
     DOMAIN_GENERALIZATION,
     NEW,
@@ -39,7 +40,8 @@ class TransferResult:
         cfg: Name of the config file with overrides.
         split: The part of the data that was measured on.
         backbone: The CLIP model.
-        seeds: Of the runs that were evaluated.
+        seeds: Of the runs that were evaluated on any target.
+        seeds_of_targets: Of the evaluations, by target: all `seeds`, but for those that are missing.
         source_accuracy: Percent on the source itself.
         targets: Percent by target; `new` is the target of `base_to_new`.
         labels_from_clip: Of a trainer that learns labels: target → classes whose label is CLIP's own, the most of any
@@ -58,6 +60,7 @@ class TransferResult:
     split: str
     backbone: str
     seeds: tuple[int, ...]
+    seeds_of_targets: dict[str, tuple[int, ...]]
     source_accuracy: Statistic
     targets: dict[str, Statistic]
     labels_from_clip: dict[str, int]
@@ -65,6 +68,11 @@ class TransferResult:
     harmonic_means: tuple[float, ...]
     files: tuple[Path, ...]
     problems: tuple[str, ...]
+
+    @property
+    def fewest_seeds(self) -> int:
+        """The smallest number of seeds of the source and any target, which is what the average stands on."""
+        return min(len(seeds) for seeds in (self.seeds, *self.seeds_of_targets.values()))
 
     @property
     def average(self) -> float | None:
@@ -90,13 +98,41 @@ def harmonic(base: float, new: float) -> float:
     return 2 * base * new / (base + new) if base + new else 0.0
 
 
-def transfer_results(folders: Iterable[str | os.PathLike[str]]) -> list[TransferResult]:
-    """The results of all evaluations of trained models in and below folders, protocol after protocol.
+@dataclass(frozen=True)
+class TransferFindings:
+    """The results in folders, and what is not among them.
+
+    Attributes:
+        results: Protocol after protocol.
+        problems: One line for each evaluation that is unfinished, missing or there twice, or whose training run is
+            missing or unfinished.
+        left_out: One line for each evaluation that has no place in the tables, such as one with `--load-epoch`.
+    """
+
+    results: list[TransferResult]
+    problems: list[str]
+    left_out: list[str]
+
+
+def transfer_findings(folders: Iterable[str | os.PathLike[str]]) -> TransferFindings:
+    """The results of all evaluations of trained models in and below folders, and what is wrong with them.
 
     Raises:
         ResultsError: A folder does not exist, or a file is damaged.
     """
-    return results_of(find_transfers(folders).found)
+    transfers = find_transfers(folders)
+    results = results_of(transfers.found)
+    problems = [*transfers.problems, *(problem for result in results for problem in result.problems)]
+    return TransferFindings(results, problems, transfers.left_out)
+
+
+def transfer_results(folders: Iterable[str | os.PathLike[str]]) -> list[TransferResult]:
+    """The results of `transfer_findings` alone.
+
+    Raises:
+        ResultsError: A folder does not exist, or a file is damaged.
+    """
+    return transfer_findings(folders).results
 
 
 def results_of(found: Iterable[Transfer]) -> list[TransferResult]:
@@ -115,7 +151,7 @@ def _key(pair: Transfer) -> tuple[str, ...]:
 
 def _cfg(pair: Transfer) -> str:
     cfg = pair.source.cfg
-    return cfg.replace("+SUBSAMPLE_CLASSES=base", "") if pair.protocol == BASE_TO_NEW else cfg
+    return cfg.replace(f"+SUBSAMPLE_CLASSES={BASE}", "") if pair.protocol == BASE_TO_NEW else cfg
 
 
 def _order(result: TransferResult) -> tuple[object, ...]:
@@ -154,6 +190,7 @@ def _result(pairs: Sequence[Transfer]) -> TransferResult:
         split=one.source.split,
         backbone=one.backbone,
         seeds=tuple(sources),
+        seeds_of_targets={target: tuple(runs) for target, runs in evaluated.items()},
         source_accuracy=_accuracy([pair.source.metrics for pair in sources.values()]),
         targets={target: _accuracy(found) for target, found in metrics.items()},
         labels_from_clip={name: max(int(each[FROM_CLIP]) for each in found) for name, found in labelled.items()},

@@ -8,19 +8,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lamm.errors import ResultsError
 from lamm.results.few_shot_curve import ZERO_SHOT_TRAINER
+from lamm.results.protocols import EVALUATION, FEW_SHOT
 from lamm.results.schema import FILE_NAME, RunResults
+from lamm.results.stored_config import ALL_CLASSES, class_subset, stored_config
 
 DOMAIN_GENERALIZATION = "domain_generalization"
 BASE_TO_NEW = "base_to_new"
 CROSS_DATASET = "cross_dataset"
 PROTOCOLS = (DOMAIN_GENERALIZATION, BASE_TO_NEW, CROSS_DATASET)
-EVALUATION, FEW_SHOT = "evaluation", "few-shot"
-NEW = "new"
-_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+BASE, NEW = "base", "new"
 
 
 @dataclass(frozen=True)
@@ -53,10 +51,13 @@ class Transfers:
     Attributes:
         found: Finished evaluations of finished runs.
         problems: One line for each evaluation that is unfinished, or whose training run is.
+        left_out: One line for each that has no place in the tables: of a model before its last epoch, or of a model on
+            another data set where one of the two has only a part of its classes.
     """
 
     found: list[Transfer] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class _Run:
 
     @property
     def subset(self) -> str:
-        return str(self.config.get("DATASET", {}).get("SUBSAMPLE_CLASSES", "all"))
+        return class_subset(self.config)
 
     @property
     def plain_cfg(self) -> str:
@@ -84,9 +85,10 @@ def find_transfers(folders: Iterable[str | os.PathLike[str]]) -> Transfers:
     """Find evaluations in and below folders (`train.py --eval-only`) and the runs that they are evaluations of.
 
     Which protocol an evaluation belongs to, its classes say: `new` of the run's `base` classes; a data set all of whose
-    classes the run had; any other data set. A model tested on what it was trained on is none of these. `ZeroshotCLIP`
-    loads nothing, so its evaluations go with its ordinary runs of the same config, shots and seed; only with those from
-    which another trainer was evaluated on that target, if any was.
+    classes the run had; any other data set. Two data sets count whole only, not `base` or `new` of either. A model
+    tested on what it was trained on is none of these. `ZeroshotCLIP` loads nothing, so its evaluations go with its
+    ordinary runs of the same config, shots and seed; only with those from which another trainer was evaluated on that
+    target, if any was.
 
     Raises:
         ResultsError: A folder does not exist, or a file is damaged.
@@ -101,7 +103,9 @@ def find_transfers(folders: Iterable[str | os.PathLike[str]]) -> Transfers:
             made.problems.append(f"unfinished: {run.folder} (its results.json says {run.results.status})")
         elif not node.get("MODEL_DIR"):
             zero_shot += [pair for source in runs if (pair := _zero_shot_pair(source, run))]
-        elif node.get("LOAD_EPOCH", -1) == -1:
+        elif (epoch := node.get("LOAD_EPOCH", -1)) != -1:
+            made.left_out.append(f"left out, an evaluation with --load-epoch {epoch}: {run.folder}")
+        else:
             _add(made, _source_of(run, node["MODEL_DIR"]), run, node["MODEL_DIR"])
     learned = {_place(pair) for pair in made.found}
     made.found.extend(pair for pair in zero_shot if not learned or _place(pair) in learned)
@@ -114,15 +118,25 @@ def _add(made: Transfers, source: _Run | None, run: _Run, named: str) -> None:
         made.problems.append(f"the training run {named} of {run.folder} {state}")
     elif pair := _pair(source, run):
         made.found.append(pair)
+    elif source.results.dataset != run.results.dataset:
+        parts = [f"{one.subset} of {one.results.dataset}" for one in (source, run) if one.subset != ALL_CLASSES]
+        made.left_out.append(f"left out, a part of the classes ({', '.join(parts)}): {run.folder}")
 
 
 def _source_of(run: _Run, named: str) -> _Run | None:
     """The training run: where the config says, or, once `output` has moved, at the same place beside the evaluation."""
-    moved = run.folder.absolute().parents[5].joinpath(*Path(named).parts[-5:])
-    for folder in (Path(named), moved):
+    for folder in _places(run.folder, Path(named)):
         if (folder / FILE_NAME).is_file():
             return _Run(folder, RunResults.read(folder / FILE_NAME))
     return None
+
+
+def _places(folder: Path, named: Path) -> Iterator[Path]:
+    yield named
+    # evaluation/<dataset>/shots_<n>/<Trainer>/<cfg>/seed<k>
+    above = folder.absolute().parents
+    if len(above) > 5:
+        yield above[5].joinpath(*named.parts[-5:])
 
 
 def _zero_shot_pair(source: _Run, run: _Run) -> Transfer | None:
@@ -135,12 +149,14 @@ def _zero_shot_pair(source: _Run, run: _Run) -> Transfer | None:
 
 
 def _pair(source: _Run, run: _Run) -> Transfer | None:
-    """The two by protocol; None where the model is tested on what it was trained on, or on another part of it."""
+    """The two by protocol; None where a model is tested on its own classes, or on a part that no protocol has."""
     target = run.results.dataset
     if target == source.results.dataset:
-        if (source.subset, run.subset) != ("base", NEW):
+        if (source.subset, run.subset) != (BASE, NEW):
             return None
         protocol, target = BASE_TO_NEW, NEW
+    elif (source.subset, run.subset) != (ALL_CLASSES, ALL_CLASSES):
+        return None
     else:
         held, asked = _class_names(source.folder), _class_names(run.folder)
         protocol = DOMAIN_GENERALIZATION if asked and asked <= held else CROSS_DATASET
@@ -169,19 +185,7 @@ def _files(folders: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
 
 @cache
 def _config(folder: Path) -> dict[str, Any]:
-    """The stored config, empty where there is none.
-
-    Raises:
-        ResultsError: it is damaged.
-    """
-    file = folder / "config.yaml"
-    try:
-        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_YAML)
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ResultsError(f"{file} can't be read ({type(error).__name__}); run that seed again") from error
-    return content if isinstance(content, dict) else {}
+    return stored_config(folder)
 
 
 def _class_names(folder: Path) -> set[str]:

@@ -12,7 +12,7 @@ from lamm.results.published import PublishedTable, comparable, published
 from lamm.results.statistic import Statistic
 from lamm.results.table import TABULATE_FORMATS, latex_text
 from lamm.results.transfer import TransferResult, place_in_tables
-from lamm.results.transfer_runs import BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION
+from lamm.results.transfer_runs import BASE, BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION
 
 TITLES = {
     DOMAIN_GENERALIZATION: "Domain generalisation: trained on {source}, {shots}; average of source and targets",
@@ -26,8 +26,8 @@ _TEXT_COLUMNS = ("trainer", "cfg")
 def render_transfer(results: Sequence[TransferResult], layout: str = "plain", ci95: bool = False) -> str:
     """The tables as text, without a line break at the end.
 
-    Below each stand the classes that CLIP's own labels were taken for, and the published numbers or why ours can't be
-    compared with them. An accuracy with such classes is marked.
+    Below each stand the classes that CLIP's own labels were taken for, the targets that lack seeds, and the published
+    numbers or why ours can't be compared with them. An accuracy with such classes is marked.
 
     Args:
         results: At least one.
@@ -48,8 +48,11 @@ def render_transfer(results: Sequence[TransferResult], layout: str = "plain", ci
 def why_not_comparable(result: TransferResult) -> str:
     """Why published numbers can't stand beside a result; empty when they can."""
     table = published("domain_generalization")
-    overrides = result.cfg.split("+")[1:]
-    reason = comparable(result.source, result.backbone, len(result.seeds), overrides)
+    overrides, reason = result.cfg.split("+")[1:], ""
+    for seeds in (result.fewest_seeds, len(result.seeds)):
+        reason = reason or comparable(
+            result.source, result.backbone, seeds, overrides, trainer=result.trainer, cfg=result.cfg
+        )
     if not reason and result.protocol != DOMAIN_GENERALIZATION:
         return "not comparable: the LAMM paper reports no numbers for this protocol"
     reason = reason or comparable(result.source, result.backbone, table=table)
@@ -64,7 +67,7 @@ def _table(group: Sequence[TransferResult], layout: str, spread: str) -> str:
     title = TITLES[first.protocol].format(source=first.source, shots=_shots(first))
     title += "" if first.split == "test" else f"; {first.split} split"
     lines = [_line(result, targets, spread) for result in group] + _reported(group, targets)
-    notes = [*_own_labels(group), *_comparison(group)]
+    notes = [*_own_labels(group), *_lacking_seeds(group), *_comparison(group)]
     if layout == "latex":
         lines = [{latex_text(name): latex_text(cell) for name, cell in line.items()} for line in lines]
         title, notes = f"% {title}", [f"% {note}" for note in notes]
@@ -77,19 +80,24 @@ def _table(group: Sequence[TransferResult], layout: str, spread: str) -> str:
 
 
 def _line(result: TransferResult, targets: Iterable[str], spread: str) -> dict[str, str]:
-    line = {"trainer": result.trainer, "cfg": result.cfg, "seeds": " ".join(map(str, result.seeds))}
-    line["base" if result.protocol == BASE_TO_NEW else result.source] = _cell(result.source_accuracy, spread)
+    line = {"trainer": result.trainer, "cfg": result.cfg, "seeds": _seeds(result.seeds)}
+    line[_own(result)] = result.source_accuracy.text(spread)
     for target in targets:
         mark = f" {MARK}" if result.labels_from_clip.get(target) else ""
-        line[target] = _cell(result.targets[target], spread) + mark if target in result.targets else ""
+        line[target] = result.targets[target].text(spread) + mark if target in result.targets else ""
     summary = result.harmonic_mean if result.average is None else result.average
     whole = set(targets) == set(result.targets)
     line["H" if result.protocol == BASE_TO_NEW else "average"] = f"{summary:.2f}" if whole else ""
     return line
 
 
-def _cell(value: Statistic, spread: str) -> str:
-    return f"{value.mean:.2f}" if len(value.values) == 1 else f"{value.mean:.2f} ± {getattr(value, spread):.2f}"
+def _own(result: TransferResult) -> str:
+    """What the source's own accuracy is called."""
+    return BASE if result.protocol == BASE_TO_NEW else result.source
+
+
+def _seeds(seeds: Iterable[int]) -> str:
+    return " ".join(map(str, seeds))
 
 
 def _reported(group: Sequence[TransferResult], targets: Sequence[str]) -> list[dict[str, str]]:
@@ -119,6 +127,17 @@ def _own_labels(group: Iterable[TransferResult]) -> list[str]:
             shown = ", ".join(f"{name} {count} of {result.classes[name]}" for name, count in marked.items())
             lines.append(f"{MARK} {result.trainer}: CLIP's own labels, for classes it never saw: {shown}")
     return list(dict.fromkeys(lines))
+
+
+def _lacking_seeds(group: Iterable[TransferResult]) -> list[str]:
+    """One line a model: the targets that it was not evaluated on with all of its seeds."""
+    lines = []
+    for result in group:
+        fewer = {name: seeds for name, seeds in result.seeds_of_targets.items() if seeds != result.seeds}
+        if fewer:
+            shown = ", ".join(f"{name} {_seeds(seeds)}" for name, seeds in fewer.items())
+            lines.append(f"{result.trainer}, {result.cfg}: not with all seeds ({_seeds(result.seeds)}): {shown}")
+    return lines
 
 
 def _comparison(group: Sequence[TransferResult]) -> list[str]:
@@ -153,6 +172,7 @@ def _json(result: TransferResult, spread: str) -> dict[str, Any]:
     return {
         **_names(result),
         "seeds": list(result.seeds),
+        "seeds_of_targets": {name: list(seeds) for name, seeds in result.seeds_of_targets.items()},
         "source_accuracy": numbers(result.source_accuracy),
         "targets": {name: numbers(value) for name, value in result.targets.items()},
         "labels_from_clip": result.labels_from_clip,
@@ -169,9 +189,8 @@ def _json(result: TransferResult, spread: str) -> dict[str, Any]:
 def _csv(results: Sequence[TransferResult], spread: str) -> str:
     lines = []
     for result in results:
-        start = {**_names(result), "seeds": " ".join(map(str, result.seeds))}
-        own = "base" if result.protocol == BASE_TO_NEW else result.source
-        for target, value in {own: result.source_accuracy, **result.targets}.items():
+        for target, value in {_own(result): result.source_accuracy, **result.targets}.items():
+            start = {**_names(result), "seeds": _seeds(result.seeds_of_targets.get(target, result.seeds))}
             numbers = {"accuracy_mean": value.mean, f"accuracy_{spread}": getattr(value, spread)}
             labels = {"labels_from_clip": result.labels_from_clip.get(target), "classes": result.classes.get(target)}
             summary = {"average": result.average, "harmonic_mean": result.harmonic_mean}

@@ -12,6 +12,19 @@ from lamm.run.settings import KEY
 from lamm.suggest import unknown_name
 
 
+def add_rest(parser: argparse.ArgumentParser, words: str, meaning: str) -> None:
+    """Add the optional words at the end of a script's line, which are read by hand.
+
+    Args:
+        parser: of the script; they come out as `rest`.
+        words: what the help calls them, such as `[CFG] [KEY VALUE ...]`.
+        meaning: what the help says of them.
+    """
+    rest = parser.add_argument("rest", nargs=argparse.REMAINDER, metavar=words, help=meaning)
+    # argparse counts them among what is missing when the words before them are.
+    rest.required = False
+
+
 def config_and_pairs(trainer: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
     """`[CFG] [KEY VALUE ...]` as train.py takes it: the flag for the config file, and the rest.
 

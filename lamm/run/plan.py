@@ -10,10 +10,11 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from lamm.datasets import DEMO
 from lamm.engine import TRAINER_REGISTRY, get_cfg_default
 from lamm.engine.embedded.config_merge import merge_config
 from lamm.errors import CheckpointError, ConfigError
-from lamm.results.incremental import PROTOCOL
+from lamm.results.protocols import EVALUATION, FEW_SHOT, INCREMENTAL
 from lamm.run.config_files import dataset_config, trainer_config
 from lamm.run.folder_names import output_folder, override_suffix
 from lamm.run.incremental_steps import check_incremental, name_with_step, step_of
@@ -21,8 +22,6 @@ from lamm.run.own_data import settle_own_data
 from lamm.run.settings import flag_settings, option_pairs, set_key
 from lamm.run.value_checks import check_values
 from lamm.suggest import unknown_name
-
-DEMO_DATASETS = ("digits", "shapes", "shapes_sketch", "shapes_noisy", "shapes_inverted")
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,8 @@ class RunPlan:
     def protocol(self) -> str:
         """Kind of experiment: few-shot, one step of several, or evaluation of a model that is there."""
         if step_of(self.cfg):
-            return PROTOCOL
-        return "evaluation" if "EVALUATION" in self.cfg else "few-shot"
+            return INCREMENTAL
+        return EVALUATION if "EVALUATION" in self.cfg else FEW_SHOT
 
 
 def plan_run(arguments: argparse.Namespace, extend_cfg: Callable[[CfgNode], None]) -> RunPlan:
@@ -106,7 +105,7 @@ def default_config(trainer: str, trainer_class: Any, dataset: str) -> Path:
     Raises:
         ConfigError: the trainer has no default.
     """
-    name = getattr(trainer_class, "tiny_config" if dataset in DEMO_DATASETS else "default_config", "")
+    name = getattr(trainer_class, "tiny_config" if dataset in DEMO else "default_config", "")
     if not name:
         raise ConfigError(f"trainer {trainer} has no default config: give --config-file")
     return trainer_config(trainer, name)

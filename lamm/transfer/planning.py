@@ -7,7 +7,7 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from lamm.errors import ConfigError
-from lamm.results.transfer_runs import BASE_TO_NEW, DOMAIN_GENERALIZATION
+from lamm.results.transfer_runs import BASE, BASE_TO_NEW, DOMAIN_GENERALIZATION
 from lamm.run.arguments import train_parser
 from lamm.run.earlier_run import earlier_run
 from lamm.run.plan import RunPlan, default_config, plan_run
@@ -79,7 +79,7 @@ class _Planner:
 
     def plan(self, seeds: Sequence[int]) -> list[SeedRuns]:
         """All runs."""
-        found = self._plan(self._words(self._request.source, seeds[0], "base"))
+        found = self._plan(self._words(self._request.source, seeds[0], BASE))
         _check_context(self._request.protocol, found)
         # Targets take the source's config, whatever their own default is.
         if not self._config:
@@ -96,7 +96,7 @@ class _Planner:
         return self._request.targets
 
     def _of_seed(self, seed: int) -> SeedRuns:
-        words = self._words(self._request.source, seed, "base")
+        words = self._words(self._request.source, seed, BASE)
         plan = self._plan(words)
         earlier_run(plan)
         learns = getattr(plan.trainer_class, "learner_class", plan.trainer_class) is not None

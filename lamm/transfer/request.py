@@ -58,9 +58,10 @@ def read_request(protocol: str, trainer: str, source: str, shots: int, rest: Seq
         kind = f"config of {trainer}" if protocol == BASE_TO_NEW else f"target, or config of {trainer},"
         raise ConfigError(unknown_name(kind, words[0], known))
     _check_source(protocol, source)
+    if SUBSET in words[::2]:
+        reason = f"is what {protocol} sets itself" if protocol == BASE_TO_NEW else f"has no place in {protocol}"
+        raise ConfigError(f"{SUBSET} {reason}: leave it out")
     if protocol == BASE_TO_NEW:
-        if SUBSET in words[::2]:
-            raise ConfigError(f"{SUBSET} is what {protocol} sets itself: leave it out")
         return TransferRequest(protocol, trainer, source, shots, (NEW,), config, tuple(words))
     chosen = tuple(targets) or usual_targets(protocol, source)
     _check_targets(source, chosen)

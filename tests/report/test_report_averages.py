@@ -4,10 +4,23 @@ import numpy as np
 import pytest
 from report_runs import RunTree
 
-from lamm.report.shots_tables import average_table, shots_tables
+from lamm.report.material import Material
+from lamm.report.means import means
+from lamm.report.shots_tables import average_tables, shots_tables
+from lamm.report.table_view import Table
 from lamm.results.averages import average_curves
+from lamm.results.published import published
 
+ELEVEN = published("few_shot").trained_on
 ACCURACY = {("digits", 1): 60.0, ("digits", 2): 64.0, ("shapes", 1): 80.0, ("shapes", 2): 70.0}
+
+
+def tables_of(material: Material) -> list[Table]:
+    return average_tables(material, means(material))
+
+
+def texts_of(table: Table) -> list[list[str]]:
+    return [[cell.text for cell in row] for row in table.rows]
 
 
 def test_the_mean_is_taken_seed_by_seed(tree: RunTree) -> None:
@@ -38,16 +51,71 @@ def test_what_a_data_set_lacks_is_an_empty_cell_of_the_mean(tree: RunTree) -> No
         tree.run(60.0, dataset=dataset)
     tree.run(50.0, dataset="digits", shots=1)
     tree.run(55.0, dataset="digits", trainer="CoOp")
-    table = average_table(tree.material())
-    assert table is not None
+    (table,) = tables_of(tree.material())
     assert list(table.headings) == ["method", "1", "16"]
-    assert [[cell.text for cell in row] for row in table.rows] == [["LAMM", "–", "60.0"]]
+    assert texts_of(table) == [["LAMM", "–", "60.0"]]
     assert table.notes[1] == "Without a mean, since no number of shots is finished on all: CoOp."
 
 
 def test_a_single_data_set_has_no_mean(tree: RunTree) -> None:
     tree.run()
-    assert average_table(tree.material()) is None
+    assert tables_of(tree.material()) == []
+
+
+def write_paper_runs(tree: RunTree) -> None:
+    """LAMM (60 on average) and CoOp (50) with ViT-B/16 on the paper's data sets."""
+    for place, dataset in enumerate(ELEVEN):
+        for trainer, accuracy in (("LAMM", 60.0), ("CoOp", 50.0)):
+            changes = {"cfg": "vit_b16_ep50_ctxv1", "backbone": "ViT-B/16", "trainer": trainer}
+            tree.run(accuracy + place - 5, dataset=dataset, **changes)
+
+
+def test_a_run_with_another_backbone_is_no_part_of_the_mean(tree: RunTree) -> None:
+    write_paper_runs(tree)
+    tree.run(10.0, dataset="digits")
+    (table,) = tables_of(tree.material())
+    assert table.caption == "Mean of 11 data sets, ViT-B/16: accuracy in percent by number of shots"
+    assert texts_of(table) == [["CoOp", "50.0"], ["LAMM", "60.0"]]
+
+
+def test_the_papers_data_sets_have_a_mean_of_their_own(tree: RunTree) -> None:
+    write_paper_runs(tree)
+    for dataset, accuracy in (("my_birds", 20.0), ("my_cars", 30.0)):
+        tree.run(accuracy, dataset=dataset, cfg="vit_b16_ep50_ctxv1", backbone="ViT-B/16")
+    papers, others = tables_of(tree.material())
+    assert texts_of(papers) == [["CoOp", "50.0"], ["LAMM", "60.0"]]
+    assert papers.notes[0].startswith(f"Mean of {', '.join(ELEVEN)}.")
+    assert texts_of(others) == [["LAMM", "25.0"]]
+    assert others.notes[0].startswith("Mean of my_birds, my_cars.")
+
+
+def test_each_backbone_has_its_mean(tree: RunTree) -> None:
+    for dataset, accuracy in (("digits", 40.0), ("shapes", 60.0)):
+        tree.run(accuracy, dataset=dataset)
+        tree.run(accuracy + 20, dataset=dataset, cfg="vit_b16_ep50_ctxv1", backbone="ViT-B/16")
+    found = {table.caption.partition(":")[0]: texts_of(table) for table in tables_of(tree.material())}
+    assert found == {
+        "Mean of 2 data sets, tiny": [["LAMM", "50.0"]],
+        "Mean of 2 data sets, ViT-B/16": [["LAMM", "70.0"]],
+    }
+
+
+def test_configs_of_a_trainer_are_not_averaged_together(tree: RunTree) -> None:
+    tree.run(40.0)
+    tree.run(90.0, dataset="shapes", cfg="tiny_ep50_released")
+    for dataset in ("digits", "shapes"):
+        tree.run(55.0, dataset=dataset, trainer="CoOp")
+    (table,) = tables_of(tree.material())
+    assert texts_of(table) == [["CoOp", "55.0"]]
+    assert table.notes[1].endswith("is finished on all: LAMM (tiny_ep50), LAMM (tiny_ep50_released).")
+
+
+def test_a_config_is_averaged_though_one_data_set_has_another_beside_it(tree: RunTree) -> None:
+    tree.run(40.0)
+    tree.run(60.0, dataset="shapes")
+    tree.run(90.0, dataset="shapes", cfg="tiny_ep50_released")
+    (table,) = tables_of(tree.material())
+    assert texts_of(table) == [["LAMM (tiny_ep50)", "50.0"]]
 
 
 def test_the_highest_of_a_column_is_marked(demo: RunTree) -> None:
@@ -59,8 +127,7 @@ def test_the_highest_of_a_column_is_marked(demo: RunTree) -> None:
 
 def test_cells_name_the_groups_that_they_come_from(demo: RunTree) -> None:
     material = demo.material()
-    table = average_table(material)
-    assert table is not None
+    (table,) = tables_of(material)
     row = next(row for row in table.rows if row[0].text == "LAMM")
     keys = {anchor: key for key, anchor in material.anchors.items()}
     assert [(keys[anchor].dataset, keys[anchor].shots) for anchor in row[2].sources] == [("digits", 16), ("shapes", 16)]

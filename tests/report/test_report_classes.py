@@ -84,6 +84,18 @@ def test_no_zero_shot_run_is_said_with_the_command_that_makes_one(tree: RunTree)
     assert found.mistakes_before is None
 
 
+def test_a_class_that_zero_shot_alone_says_has_a_name(tree: RunTree) -> None:
+    for folder in (
+        tree.full_run([0, 0, 1, 1], [0, 0, 1, 1]),
+        tree.full_run([0, 0, 1, 1], [0, 7, 1, 1], trainer="ZeroshotCLIP", cfg="tiny"),
+    ):
+        for name in ("classes.json", "class_features.safetensors"):
+            (folder / name).unlink()
+    found = confusions(compare(tree))
+    assert found is not None
+    assert [(one.name, one.said, one.before) for one in found.before] == [("class 0", "class 7", 1)]
+
+
 @pytest.mark.parametrize("changes", [{"backbone": "RN50"}, {"names": ["other", "classes", "here"]}])
 def test_zero_shot_of_another_kind_is_not_compared_with(tree: RunTree, changes: dict) -> None:
     tree.full_run(LABELS, LEARNED[1])

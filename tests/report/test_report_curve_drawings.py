@@ -5,8 +5,14 @@ import re
 import pytest
 from report_runs import RunTree
 
-from lamm.report.curve_drawings import LONGEST_NAME, curve_drawings, fitting_names, shared_remark
+from lamm.report.curve_drawings import LONGEST_NAME, Drawing, curve_drawings, fitting_names, shared_remark
 from lamm.report.inline_svg import inline
+from lamm.report.means import means
+
+
+def drawings_of(tree: RunTree) -> list[Drawing]:
+    material = tree.material()
+    return curve_drawings(material, means(material))
 
 
 def test_a_remark_that_all_share_is_said_once() -> None:
@@ -26,7 +32,7 @@ def test_long_names_are_shortened_and_stay_different() -> None:
 @pytest.mark.filterwarnings("error")
 def test_drawings_share_no_id(demo: RunTree) -> None:
     demo.run(cfg="tiny_ep50+" + "LAMBDA_WC=0.123456+" * 6)
-    drawings = curve_drawings(demo.material())
+    drawings = drawings_of(demo)
     assert [drawing.title for drawing in drawings] == ["mean of digits, shapes", "digits", "shapes"]
     ids = [found for drawing in drawings for found in re.findall(r'\bid="([^"]+)"', drawing.svg)]
     assert len(ids) == len(set(ids)) > 20
@@ -35,7 +41,7 @@ def test_drawings_share_no_id(demo: RunTree) -> None:
 
 
 def test_text_in_a_drawing_is_text(demo: RunTree) -> None:
-    drawing = curve_drawings(demo.material())[0]
+    drawing = drawings_of(demo)[0]
     texts = re.findall(r"<text[^>]*>([^<]+)</text>", drawing.svg)
     assert {"CoOp", "LAMM", "ZeroshotCLIP", "mean of digits, shapes"} <= set(texts)
     assert 'role="img"' in drawing.svg
@@ -51,6 +57,12 @@ def test_places_are_rounded_and_names_are_not() -> None:
     )
 
 
+def test_text_that_looks_like_an_attribute_stays_as_it_is() -> None:
+    said = 'id="q" url(#q) href="#q" x="1.23456" xlink:href="q"'
+    svg = f'<svg><g id="q"><text x="1">{said}</text></g></svg>'
+    assert inline(svg, "p", "l") == (f'<svg role="img" aria-label="l"><g id="p-q"><text x="1">{said}</text></g></svg>')
+
+
 def test_tooltips_go_to_their_artist() -> None:
     svg = (
         '<?xml version="1.0"?><svg width="3pt" viewBox="0 0 1 1"><g id="a"><use xlink:href="#b"/></g><g id="b"/></svg>'
@@ -64,8 +76,7 @@ def test_tooltips_go_to_their_artist() -> None:
 def test_a_method_has_one_colour_in_all_drawings(demo: RunTree) -> None:
     demo.run(trainer="Another", dataset="shapes")
     colours = [
-        re.search(r'fill: (#\w+)[^<>]*>LAMM<|fill="(#\w+)"[^<>]*>LAMM<', drawing.svg)
-        for drawing in curve_drawings(demo.material())
+        re.search(r'fill: (#\w+)[^<>]*>LAMM<|fill="(#\w+)"[^<>]*>LAMM<', drawing.svg) for drawing in drawings_of(demo)
     ]
     assert all(colours)
     assert len({found[0].partition(">")[0] for found in colours if found}) == 1

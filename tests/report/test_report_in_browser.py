@@ -70,6 +70,7 @@ def overflow(page: Any) -> int:
 
 
 def test_a_heading_sorts_its_column_and_a_second_click_turns_it(opened: Any) -> None:
+    opened.locator("#headline summary").first.click()
     table = "#headline table >> nth=1"
     rows = lambda: opened.locator(table).evaluate(  # noqa: E731
         "table => [...table.tBodies[0].rows].map(row => Number(row.cells[1].dataset.value ?? -1))"
@@ -125,7 +126,7 @@ def test_method_and_shots_choose_a_panel_lamm_at_the_most_shots_first(opened: An
 
 
 def test_a_number_leads_to_its_runs(opened: Any) -> None:
-    link = opened.locator("#headline a.trace").last
+    link = opened.locator("#headline a.trace:visible").last
     anchors = (link.get_attribute("data-sources") or link.get_attribute("href")[1:]).split()
     link.click()
     marked = opened.eval_on_selector_all("tbody.traced", "all => all.map(one => one.id)")
@@ -169,6 +170,7 @@ def test_paper_shows_every_section_and_each_data_set(opened: Any) -> None:
     assert [one.is_visible() for one in opened.locator("section.dataset").all()] == [True, True]
     assert opened.locator(".panel:visible").count() == 2
     assert opened.locator(".tabs").is_hidden()
+    assert "only the panel that is chosen" in opened.locator("#classes .chosen").inner_text()
     opened.set_viewport_size({"width": 760, "height": 1000})
     assert overflow(opened) == 0
     assert opened.locator("#runs .scroll").evaluate("box => box.scrollHeight - box.clientHeight") == 0
@@ -181,6 +183,7 @@ def test_without_javascript_all_panels_are_there(browser: Any, report: Path) -> 
     page = context.new_page()
     page.goto(report.as_uri())
     assert page.locator("section.dataset .panel:visible").count() == page.locator("section.dataset .panel").count() > 4
+    assert page.locator("#classes .chosen").is_hidden()
     context.close()
 
 

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 from report_runs import LABELS, LEARNED, ZERO_SHOT, RunTree
+from train_command import load_script
 
+from lamm.commands import run
 from lamm.errors import ResultsError
 from lamm.report.page import write_report
 from lamm.report.panels import dataset_panels
 from lamm.results.schema import RunResults
 
+command = load_script("tools/report.py")
 VOID = {"meta", "link", "img", "br", "input", "hr"}
 
 
@@ -211,6 +214,35 @@ def test_a_page_that_fails_leaves_the_old_one(demo: RunTree, monkeypatch: pytest
     monkeypatch.undo()
     assert file.read_text() == "old"
     assert sorted(path.name for path in file.parent.iterdir()) == ["data", "output", "report.html"]
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("output", "is a folder; give the report's file"),
+        ("file/report.html", "is a file, not a folder"),
+        ("file/below/report.html", "is a file, not a folder"),
+    ],
+)
+def test_a_place_that_can_not_be_is_said_before_runs_are_read(
+    tree: RunTree, capsys: pytest.CaptureFixture[str], place: str, said: str
+) -> None:
+    tree.run()
+    folder = tree.output.parent
+    (folder / "file").write_text("")
+    with pytest.raises(SystemExit) as stop:
+        run(command.build_parser(), command.main, [str(tree.output), "-o", str(folder / place)])
+    assert stop.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert said in line
+
+
+def test_the_folders_of_a_page_are_made(tree: RunTree) -> None:
+    tree.run()
+    file = tree.output.parent / "new/folder/report.html"
+    assert write_report(tree.material(), file).file.is_file()
 
 
 def test_a_folder_is_no_page(demo: RunTree) -> None:

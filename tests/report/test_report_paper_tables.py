@@ -1,10 +1,13 @@
 """The paper's tables beside ours: the right rows, a difference only where it means something."""
 
+import shutil
+
 import pytest
 from report_runs import RunTree
 
 from lamm.report.curve_drawings import curve_drawings
 from lamm.report.incremental_tables import incremental_paper_table
+from lamm.report.means import means
 from lamm.report.paper_rows import further_overrides, is_key, same_value
 from lamm.report.paper_tables import PaperTable, few_shot_paper_table
 from lamm.report.transfer_tables import transfer_paper_table
@@ -58,6 +61,8 @@ def test_demo_data_have_no_difference_but_a_reason(demo: RunTree) -> None:
         ({"backbone": ""}, "don't say their backbone"),
         ({"seeds": (1, 2)}, "2 seeds, reported with 3"),
         ({"cfg": f"{CFG}+MAX_EPOCH=2"}, "MAX_EPOCH=2"),
+        ({"cfg": "my_own_ep2"}, f"config my_own_ep2, reported with {CFG}"),
+        ({"cfg": f"{CFG}_released"}, f"config {CFG}_released, reported with {CFG}"),
     ],
 )
 def test_other_settings_have_no_difference_but_a_reason(tree: RunTree, changes: dict, reason: str) -> None:
@@ -66,6 +71,37 @@ def test_other_settings_have_no_difference_but_a_reason(tree: RunTree, changes: 
     assert ("LAMM", "ours") in lines_of(paper)
     assert ("LAMM", "difference") not in lines_of(paper)
     assert reason in paper.reason
+
+
+def test_zero_shot_with_several_templates_has_no_difference_but_a_reason(tree: RunTree) -> None:
+    write_eleven(tree, 65.0, (1,), trainer="ZeroshotCLIP", cfg="vit_b16_ensemble")
+    paper = few_shot_paper_table(tree.material(), "few_shot")
+    assert ("zero-shot CLIP", "difference") not in lines_of(paper)
+    assert paper.reason == "config vit_b16_ensemble, reported with vit_b16"
+
+
+def test_the_papers_config_comes_before_others(tree: RunTree) -> None:
+    write_eleven(tree, 80.5)
+    write_eleven(tree, 90.0, cfg="ep2")
+    assert lines_of(few_shot_paper_table(tree.material(), "few_shot"))["LAMM", "difference"][-1] == "−0.63"
+
+
+def test_an_incomplete_method_takes_no_other_method_s_difference(tree: RunTree) -> None:
+    write_eleven(tree, 80.5)
+    tree.run(50.0, dataset="caltech101", cfg=CFG, backbone="ViT-B/16", trainer="CoOp")
+    paper = few_shot_paper_table(tree.material(), "few_shot")
+    lines = lines_of(paper)
+    assert lines["LAMM", "difference"][-1] == "−0.63"
+    assert lines["CoOp", "ours"] == ["–", "–", "–", "–", "1 of 11"]
+    assert ("CoOp", "difference") not in lines
+    assert paper.table is not None
+    assert "of 11 data sets" in paper.table.caption
+    assert any("finished on k of n data sets" in note for note in paper.table.notes)
+    cell = next(row[-1] for row in paper.table.rows if row[-1].text == "1 of 11")
+    assert len(cell.sources) == 1
+    assert "imagenet" in cell.detail
+    assert "caltech101" not in cell.detail
+    assert paper.command.startswith("python tools/sweep.py paper\n")
 
 
 def test_a_column_of_fewer_seeds_alone_has_no_difference(tree: RunTree) -> None:
@@ -142,14 +178,26 @@ def test_keys_and_values_are_compared_by_meaning() -> None:
 
 def test_the_papers_curve_is_dotted_for_the_mean_of_eleven_alone(tree: RunTree) -> None:
     write_eleven(tree, 80.5)
-    mean, *others = curve_drawings(tree.material())
+    material = tree.material()
+    mean, *others = curve_drawings(material, means(material))
     assert mean.notes == ["Dotted: LAMM, AAAI 2024 (arXiv:2312.08212), Table 3 and Figure 3."]
     assert len(others) == 11
     assert not any(other.notes for other in others)
 
 
+def test_a_demo_run_beside_the_eleven_leaves_the_papers_curve(tree: RunTree) -> None:
+    write_eleven(tree, 80.5)
+    tree.run(10.0, dataset="digits")
+    material = tree.material()
+    mean, *others = curve_drawings(material, means(material))
+    assert mean.title == "mean of 11 data sets, ViT-B/16"
+    assert mean.notes == ["Dotted: LAMM, AAAI 2024 (arXiv:2312.08212), Table 3 and Figure 3."]
+    assert len(others) == 12
+
+
 def test_the_papers_curve_is_not_drawn_on_demo_data(demo: RunTree) -> None:
-    mean = curve_drawings(demo.material())[0]
+    material = demo.material()
+    mean = curve_drawings(material, means(material))[0]
     assert len(mean.notes) == 1
     assert "not drawn: demo data" in mean.notes[0]
 
@@ -185,6 +233,39 @@ def test_class_incremental_results_stand_beside_table_2(tree: RunTree) -> None:
     assert ("CoOp, Set 1", "ours") not in rows
 
 
+def test_an_incomplete_method_of_table_2_takes_no_other_method_s_difference(tree: RunTree) -> None:
+    for dataset in ELEVEN:
+        write_steps(tree, "LAMM", 84.0, 84.0, 88.0, dataset=dataset)
+    write_steps(tree, "CoOp", 80.0, 70.0, 60.0, dataset="dtd")
+    lines = lines_of(incremental_paper_table(tree.material()))
+    assert lines["LAMM", "difference"] == ["−0.14", "−0.14", "+0.97", "+0.00"]
+    assert lines["CoOp", "ours"] == ["1 of 11"] * 4
+    assert ("CoOp", "difference") not in lines
+
+
+def test_class_incremental_runs_of_another_config_have_no_difference(tree: RunTree) -> None:
+    for dataset in ELEVEN:
+        write_steps(tree, "LAMM", 84.0, 84.0, 88.0, dataset=dataset, cfg="mine")
+    paper = incremental_paper_table(tree.material())
+    assert ("LAMM", "difference") not in lines_of(paper)
+    assert paper.reason == f"config mine, reported with {CFG}"
+
+
+def test_what_set_1_loses_has_one_name_and_sign_in_all_tables(tree: RunTree) -> None:
+    write_steps(tree, "CoOp", 80.0, 70.0, 60.0, dataset="digits", backbone="tiny", cfg="tiny_ep50")
+    paper = incremental_paper_table(tree.material())
+    (everything,) = paper.further
+    assert paper.table is not None
+    for table in (paper.table, everything):
+        place = list(table.headings).index("change of Set 1")
+        row = next(row for row in table.rows if row[0].text == "CoOp")
+        assert row[place].text.startswith("−10.0")
+        said = " ".join([*table.headings, *table.notes])
+        assert "minus that before; below 0: forgotten" in said
+        assert "fall" not in said
+        assert "set1" not in said
+
+
 def test_a_fall_on_demo_data_has_no_difference(tree: RunTree) -> None:
     write_steps(tree, "CoOp", 80.0, 70.0, 60.0, dataset="digits", backbone="tiny", cfg="tiny_ep50")
     paper = incremental_paper_table(tree.material())
@@ -215,6 +296,51 @@ def test_domain_generalisation_stands_beside_table_1(tree: RunTree) -> None:
     lines = lines_of(paper)
     assert [cell.split(" ")[0] for cell in lines["LAMM", "ours"]] == ["72.00", "65.00", "49.00", "62.00"]
     assert lines["LAMM", "difference"] == ["−0.73", "−0.13", "+0.89", "+0.01"]  # 72.73, 65.13, 48.11, 61.99
+
+
+def test_the_papers_shots_come_first_in_table_1(tree: RunTree) -> None:
+    for shots, target in ((4, 50.0), (16, 65.0), (32, 70.0)):
+        targets = {"imagenetv2": target, "imagenet_sketch": 49.0}
+        write_transfer(tree, "imagenet", targets, cfg=CFG, backbone="ViT-B/16", shots=shots)
+    paper = transfer_paper_table(tree.material())
+    lines = lines_of(paper)
+    assert lines["LAMM", "ours"][1].startswith("65.00")
+    assert lines["LAMM", "difference"][1] == "−0.13"
+    assert paper.reason == ""
+
+
+def test_other_shots_alone_have_no_difference_in_table_1(tree: RunTree) -> None:
+    write_transfer(
+        tree, "imagenet", {"imagenetv2": 65.0, "imagenet_sketch": 49.0}, cfg=CFG, backbone="ViT-B/16", shots=4
+    )
+    paper = transfer_paper_table(tree.material())
+    assert ("LAMM", "difference") not in lines_of(paper)
+    assert paper.reason == "4 shots, reported with 16"
+
+
+def test_a_target_that_lacks_a_seed_has_no_difference(tree: RunTree) -> None:
+    write_transfer(tree, "imagenet", {"imagenetv2": 65.0, "imagenet_sketch": 49.0}, cfg=CFG, backbone="ViT-B/16")
+    shutil.rmtree(next(tree.output.rglob("imagenet_sketch/shots_16/LAMM/*/seed3")))
+    paper = transfer_paper_table(tree.material())
+    assert ("LAMM", "difference") not in lines_of(paper)
+    assert paper.reason == "2 seeds, reported with 3"
+
+
+def test_another_config_has_no_difference_in_table_1(tree: RunTree) -> None:
+    write_transfer(tree, "imagenet", {"imagenetv2": 65.0, "imagenet_sketch": 49.0}, cfg="mine", backbone="ViT-B/16")
+    paper = transfer_paper_table(tree.material())
+    assert ("LAMM", "difference") not in lines_of(paper)
+    assert paper.reason == f"config mine, reported with {CFG}"
+
+
+def test_an_evaluation_whose_training_run_is_gone_is_listed(tree: RunTree) -> None:
+    write_transfer(tree, "shapes", {"shapes_sketch": 40.0})
+    gone = tree.output / "shapes/shots_16/LAMM/tiny_ep50/seed2"
+    shutil.rmtree(gone)
+    (problem,) = transfer_paper_table(tree.material()).problems
+    assert "LAMM/tiny_ep50/seed2 of " in problem
+    assert problem.endswith("is missing")
+    assert problem.replace("&", "&amp;") in tree.page()
 
 
 def test_domain_generalisation_on_demo_data_says_why_it_stands_alone(tree: RunTree) -> None:

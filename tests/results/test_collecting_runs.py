@@ -116,6 +116,27 @@ def test_results_win_over_the_log_beside_them(
     assert collect([tmp_path]).finished[LAMM_16][0].metrics["accuracy"] == 60.0
 
 
+def test_a_step_without_results_is_not_put_with_another_step(
+    tmp_path: Path, write_run: RunWriter, training_log: Callable[..., str]
+) -> None:
+    seed = tmp_path / "output/incremental/digits/shots_16/LAMM/tiny_ep50+STEPS=2/seed1"
+    (seed / "step2").mkdir(parents=True)
+    (seed / "step2" / "log.txt").write_text(training_log(60.0, 40.0, 59.0))
+    written = write_run(cfg="tiny_ep50+STEPS=2/step1", protocol="incremental", accuracy=90.0)
+    written.rename(seed / "step1")
+    groups = collect([tmp_path]).finished
+    assert sorted([run.metrics["accuracy"] for run in runs] for runs in groups.values()) == [[60.0], [90.0]]
+
+
+def test_a_log_beside_results_is_put_with_them(
+    tmp_path: Path, write_run: RunWriter, training_log: Callable[..., str]
+) -> None:
+    folder = write_run(seed=1).with_name("seed2")
+    folder.mkdir()
+    (folder / "log.txt").write_text(training_log(64.0, 36.0, 63.0))
+    assert [run.metrics["accuracy"] for run in collect([tmp_path]).finished[LAMM_16]] == [60.0, 64.0]
+
+
 def test_logs_of_the_original_layout_are_grouped(tmp_path: Path, training_log: Callable[..., str]) -> None:
     folder = tmp_path / "output" / "caltech101" / "CoOp" / "rn50_ep50_16shots" / "nctx16_cscFalse_ctpend"
     for seed, accuracy in ((1, 90.0), (2, 91.0), (3, None)):

@@ -64,6 +64,57 @@ def test_evaluations_are_no_part_of_the_mean(write_run: RunWriter, tmp_path: Pat
     assert printed()[0][0] == "digits"
 
 
+OTHERS = "left out, no few-shot runs on all classes: evaluation (1), incremental step (1), on a part of the classes (2)"
+
+
+def write_others(write_run: RunWriter) -> None:
+    """One run of each kind that is no few-shot run on all classes, all of them far off the others."""
+    write_run(1, 10.0, cfg="tiny_ep50+MODEL_DIR=x", protocol="evaluation")
+    write_run(1, 10.0, cfg="tiny_ep50+STEPS=2/step1", protocol="incremental")
+    for part in ("base", "new"):
+        write_run(1, 99.0, cfg=f"tiny_ep50+SUBSAMPLE_CLASSES={part}")
+
+
+@pytest.mark.parametrize("flag", ["--by-shots", "--mean"])
+def test_few_shot_tables_are_of_few_shot_runs_on_all_classes(
+    write_run: RunWriter, tmp_path: Path, printed: Callable, flag: str
+) -> None:
+    for seed in (1, 2):
+        write_run(seed, 50.0)
+    write_others(write_run)
+    assert command(f"{tmp_path}/output {flag}") == 0
+    out, err = printed()
+    assert [line.split() for line in out if line.startswith("LAMM")] == [["LAMM", "50.0", "±", "0.0"]]
+    assert err == [OTHERS]
+
+
+def test_the_plain_table_has_all_of_them(write_run: RunWriter, tmp_path: Path, printed: Callable) -> None:
+    write_run(1, 50.0)
+    write_others(write_run)
+    assert command(f"{tmp_path}/output --format csv") == 0
+    out, err = printed()
+    assert len(out) == 1 + 5
+    assert err == []
+
+
+def test_few_shot_tables_without_a_few_shot_run_are_one_line(
+    write_run: RunWriter, tmp_path: Path, printed: Callable
+) -> None:
+    write_others(write_run)
+    assert command(f"{tmp_path}/output --by-shots") == 2
+    out, (error,) = printed()
+    assert (out, error) == ([], f"error: no few-shot run on all classes to show; {OTHERS}")
+
+
+def test_transfer_names_what_it_leaves_out_without_an_exit_code(tmp_path: Path, printed: Callable) -> None:
+    runs = TransferredRuns(tmp_path)
+    model = runs.train("shapes", 90.0)
+    runs.evaluate(model, "shapes_noisy", 80.0)
+    folder = runs.evaluate(model, "shapes_noisy", 70.0, cfg="tiny_ep50+LOAD_EPOCH=2", load_epoch=2)
+    assert command(f"{tmp_path} --transfer") == 0
+    assert printed()[1] == [f"left out, an evaluation with --load-epoch 2: {folder}"]
+
+
 def test_transfer_prints_the_tables_and_exits_with_1_where_an_evaluation_is_missing(
     tmp_path: Path, printed: Callable
 ) -> None:

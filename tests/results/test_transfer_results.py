@@ -1,13 +1,14 @@
 """Evaluations of trained models put together: which protocol, which numbers, what is missing."""
 
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 from transferred_runs import TransferredRuns
 
 from lamm.errors import ResultsError
-from lamm.results.transfer import harmonic, transfer_results
+from lamm.results.transfer import harmonic, transfer_findings, transfer_results
 from lamm.results.transfer_runs import find_transfers
 
 
@@ -104,6 +105,71 @@ def test_what_is_no_transfer_is_left_out(runs: TransferredRuns) -> None:
     assert transfer_results([runs.output]) == []
 
 
+@pytest.mark.parametrize(("trained", "tested"), [("all", "new"), ("all", "base"), ("base", "all"), ("base", "new")])
+@pytest.mark.parametrize(("source", "target"), [("shapes", "digits"), ("shapes", "shapes_noisy")])
+def test_between_two_data_sets_a_part_of_the_classes_does_not_count_and_is_named(
+    runs: TransferredRuns, source: str, target: str, trained: str, tested: str
+) -> None:
+    model = runs.train(source, 90.0, subset=trained)
+    folder = runs.evaluate(model, target, 84.76, subset=tested)
+    found = transfer_findings([runs.output])
+    assert (found.results, found.problems) == ([], [])
+    parts = [f"{part} of {name}" for part, name in ((trained, source), (tested, target)) if part != "all"]
+    assert found.left_out == [f"left out, a part of the classes ({', '.join(parts)}): {folder}"]
+
+
+def test_a_part_of_the_target_is_not_mixed_with_the_whole(runs: TransferredRuns) -> None:
+    model = runs.train("shapes", 90.0)
+    runs.evaluate(model, "digits", 84.76, subset="new")
+    runs.evaluate(model, "digits", 76.1)
+    (result,) = transfer_results([runs.output])
+    assert result.targets["digits"].values == (76.1,)
+    assert result.problems == ()
+
+
+def test_zero_shot_runs_on_a_part_of_the_classes_are_no_source_of_other_data_sets(runs: TransferredRuns) -> None:
+    for subset in ("all", "base"):
+        runs.train("digits", 40.0, subset=subset, trainer="ZeroshotCLIP")
+    runs.evaluate(None, "digits", 50.0, subset="new", trainer="ZeroshotCLIP")
+    runs.evaluate(None, "shapes_noisy", 30.0, trainer="ZeroshotCLIP")
+    results = transfer_results([runs.output])
+    assert [(one.protocol, one.cfg, list(one.targets)) for one in results] == [
+        ("base_to_new", "tiny_ep50", ["new"]),
+        ("cross_dataset", "tiny_ep50", ["shapes_noisy"]),
+    ]
+
+
+def test_an_evaluation_of_an_earlier_epoch_is_left_out_and_named(runs: TransferredRuns) -> None:
+    model = runs.train("shapes", 90.0)
+    runs.evaluate(model, "shapes_noisy", 80.0)
+    folder = runs.evaluate(model, "shapes_noisy", 10.0, cfg="tiny_ep50+LOAD_EPOCH=2", load_epoch=2)
+    found = transfer_findings([runs.output])
+    (result,) = found.results
+    assert result.targets["shapes_noisy"].values == (80.0,)
+    assert found.left_out == [f"left out, an evaluation with --load-epoch 2: {folder}"]
+    assert found.problems == []
+
+
+def test_the_findings_have_the_problems_of_runs_and_of_results(runs: TransferredRuns) -> None:
+    for seed in (1, 2):
+        runs.evaluate(runs.train("shapes", 90.0, seed), "shapes_noisy", 80.0, seed)
+    runs.evaluate(runs.output / "shapes/shots_16/LAMM/tiny_ep50/seed1", "shapes_sketch", 50.0)
+    runs.evaluate(runs.output / "nowhere/a/b/c/d", "shapes_noisy", 80.0, 3)
+    found = transfer_findings([runs.output])
+    assert [problem.split(" ")[0] for problem in found.problems] == ["the", "missing:"]
+    assert found.results == transfer_results([runs.output])
+
+
+def test_the_fewest_seeds_are_those_of_the_target_with_the_fewest(runs: TransferredRuns) -> None:
+    for seed in (1, 2, 3):
+        runs.evaluate(runs.train("shapes", 90.0, seed), "shapes_noisy", 80.0, seed)
+    assert transfer_results([runs.output])[0].fewest_seeds == 3
+    runs.evaluate(runs.output / "shapes/shots_16/LAMM/tiny_ep50/seed2", "shapes_sketch", 50.0, 2)
+    (result,) = transfer_results([runs.output])
+    assert result.seeds_of_targets == {"shapes_sketch": (2,), "shapes_noisy": (1, 2, 3)}
+    assert (result.seeds, result.fewest_seeds) == ((1, 2, 3), 1)
+
+
 def test_other_settings_are_another_result(runs: TransferredRuns) -> None:
     for cfg in ("tiny_ep50", "tiny_ep50+LR=0.5"):
         runs.evaluate(runs.train("shapes", 90.0, cfg=cfg), "shapes_noisy", 80.0, cfg=cfg)
@@ -138,6 +204,17 @@ def test_a_moved_output_folder_is_read_all_the_same(runs: TransferredRuns, tmp_p
     shutil.move(runs.output, tmp_path / "elsewhere")
     (result,) = transfer_results([tmp_path / "elsewhere"])
     assert result.source_accuracy.values == (90.0,)
+
+
+def test_a_copied_evaluation_with_few_folders_above_it_is_read(runs: TransferredRuns) -> None:
+    evaluation = runs.evaluate(runs.train("shapes", 90.0), "shapes_noisy", 80.0)
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(evaluation, folder, dirs_exist_ok=True)
+        (result,) = transfer_results([folder])
+        assert result.source_accuracy.values == (90.0,)
+        shutil.rmtree(runs.output)
+        (problem,) = transfer_findings([folder]).problems
+    assert problem.endswith("is missing")
 
 
 def test_a_folder_that_is_not_there_and_a_damaged_file_are_errors(runs: TransferredRuns, tmp_path: Path) -> None:

@@ -75,12 +75,47 @@ def test_with_further_targets_the_papers_average_is_not_shown(tmp_path: Path) ->
     [
         ({"seeds": 1}, "not comparable: 1 seed, reported with 3"),
         ({"cfg": f"{PAPER_CFG}+MAX_EPOCH=2"}, "not comparable: other settings (MAX_EPOCH=2)"),
+        ({"cfg": f"{PAPER_CFG}_released"}, f"not comparable: config {PAPER_CFG}_released, reported with {PAPER_CFG}"),
     ],
 )
 def test_runs_unlike_the_papers_get_the_reason_in_place_of_numbers(tmp_path: Path, changes: dict, reason: str) -> None:
     text = shown(from_imagenet(tmp_path, ("imagenetv2",), **changes))
     assert f"Published numbers: {reason}" in text
     assert "65.13" not in text
+
+
+@pytest.mark.parametrize(("seeds", "reason"), [(3, "1 seed, reported with 3"), (4, "1 seed, reported with 3")])
+def test_a_target_with_fewer_seeds_is_named_and_nothing_is_compared(tmp_path: Path, seeds: int, reason: str) -> None:
+    runs = from_imagenet(tmp_path, ("imagenetv2",), seeds)
+    model = runs.output / f"imagenet/shots_16/LAMM/{PAPER_CFG}/seed1"
+    runs.evaluate(model, "imagenet_sketch", 48.0, 1, labels=(3, 0), cfg=PAPER_CFG)
+    text = shown(runs)
+    assert "(reported)" not in text
+    assert f"Published numbers: not comparable: {reason}" in text
+    every = " ".join(map(str, range(1, seeds + 1)))
+    assert f"LAMM, {PAPER_CFG}: not with all seeds ({every}): imagenet_sketch 1" in text
+    (result,) = json.loads(shown(runs, "json"))
+    assert (result["published"], result["seeds_of_targets"]["imagenet_sketch"]) == (None, [1])
+    lines = csv.DictReader(io.StringIO(shown(runs, "csv")))
+    assert {line["target"]: line["seeds"] for line in lines} == {
+        "imagenet": every,
+        "imagenetv2": every,
+        "imagenet_sketch": "1",
+    }
+
+
+def test_three_seeds_of_four_are_not_comparable_either(tmp_path: Path) -> None:
+    runs = from_imagenet(tmp_path, ("imagenetv2",), 4)
+    for file in tmp_path.glob("evaluation/**/seed4/results.json"):
+        file.unlink()
+    for seed in (1, 2, 3, 4):
+        model = runs.output / f"imagenet/shots_16/LAMM/{PAPER_CFG}/seed{seed}"
+        runs.evaluate(model, "imagenet_a", 48.0, seed, labels=(2, 0), cfg=PAPER_CFG)
+    assert "not comparable: 4 seeds, reported with 3" in shown(runs)
+
+
+def test_with_all_seeds_on_each_target_nothing_is_said_of_seeds(tmp_path: Path) -> None:
+    assert "seeds (" not in shown(from_imagenet(tmp_path, ("imagenetv2", "imagenet_sketch")))
 
 
 def test_the_average_of_a_model_that_lacks_a_target_of_another_is_left_out(tmp_path: Path) -> None:

@@ -44,7 +44,10 @@ class TransferredRuns:
         labels: tuple[int, int] | tuple[()] = (),
         **changes: object,
     ) -> Path:
-        """An evaluation of the model in a training run's folder, `labels` learned and CLIP's own; its folder."""
+        """An evaluation of the model in a training run's folder, `labels` learned and CLIP's own; its folder.
+
+        `changes` may have `load_epoch` beside fields of the results.
+        """
         return self._write("evaluation", dataset, accuracy, seed, subset, str(model or ""), labels, changes)
 
     def _write(
@@ -59,6 +62,7 @@ class TransferredRuns:
         changes: dict[str, object],
     ) -> Path:
         own = "" if subset == "all" else f"+SUBSAMPLE_CLASSES={subset}"
+        epoch = changes.pop("load_epoch", -1)
         name = f"{changes.pop('cfg', 'tiny_ep50')}{own}"
         values: dict = {"dataset": dataset, "shots": 16, "trainer": "LAMM", "split": "test", "precision": "fp32"}
         values |= {"protocol": "evaluation" if start else "few-shot", "config_hash": "c0ffee", "status": "finished"}
@@ -72,7 +76,7 @@ class TransferredRuns:
         results.write(folder / "results.json")
         config: dict = {"DATASET": {"SUBSAMPLE_CLASSES": subset}, "MODEL": {"BACKBONE": {"NAME": self.backbone}}}
         if model is not None:
-            config["EVALUATION"] = {"MODEL_DIR": model, "LOAD_EPOCH": -1}
+            config["EVALUATION"] = {"MODEL_DIR": model, "LOAD_EPOCH": epoch}
         write_text(folder / "config.yaml", yaml.safe_dump(config))
         half = (len(CLASSES[dataset]) + 1) // 2
         names = {"all": CLASSES[dataset], "base": CLASSES[dataset][:half], "new": CLASSES[dataset][half:]}[subset]

@@ -22,10 +22,10 @@ run_incremental = load_script("tools/run_incremental.py")
 
 
 @pytest.fixture(autouse=True)
-def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data_root: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SEEDS", raising=False)
-    monkeypatch.delenv("DATA", raising=False)
+    monkeypatch.setenv("DATA", str(data_root))
 
 
 @pytest.fixture
@@ -116,6 +116,13 @@ def test_without_matplotlib_all_but_the_picture_is_there(
     ("line", "said"),
     [
         ("digits 16 0", "STEPS must be a whole number from 1 up, got 0"),
+        ("digits 16 -1", "STEPS must be a whole number from 1 up, got -1"),
+        ("digits 16 2.5", "STEPS must be a whole number from 1 up, got 2.5"),
+        ("digits 16 .5 tiny_ep50", "STEPS must be a whole number from 1 up, got .5"),
+        ("digits 16 11", "INCREMENTAL.STEPS is 11, but there are 10 classes"),
+        ("digits 16 100000000", "INCREMENTAL.STEPS is 100000000, but there are 10 classes"),
+        ("shapes_noisy 16", "ShapesNoisy is for testing only: nothing can be learned on it step by step"),
+        ("caltech101 16", 'Caltech101: no folder "caltech-101"'),
         ("digits 16 2 tiny_ep05", 'unknown config of LAMM "tiny_ep05"; did you mean "tiny_ep50"'),
         ("digits 16 two", 'unknown config of LAMM "two"'),
         ("digits 16 INCREMENTAL.STEPS 3", "INCREMENTAL.STEPS can't be set here: it is the word behind SHOTS"),
@@ -124,7 +131,7 @@ def test_without_matplotlib_all_but_the_picture_is_there(
         ("digits 16 DATASET.SUBSAMPLE_CLASSES new", "leave DATASET.SUBSAMPLE_CLASSES new out"),
         ("digits 16 OPTIM.LRR 0.1", 'did you mean "OPTIM.LR"'),
         ("digts 16", 'unknown data set "digts"; did you mean "digits"'),
-        ("digits", "SHOTS"),
+        ("digits", "the following arguments are required: SHOTS; see incremental.sh --help"),
     ],
 )
 def test_a_mistake_is_one_line_before_anything_runs(started: Any, capsys: Any, line: str, said: str) -> None:

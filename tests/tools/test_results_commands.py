@@ -15,21 +15,28 @@ def command(tool: str, *arguments: object, cwd: Path) -> subprocess.CompletedPro
     return subprocess.run(line, cwd=cwd, capture_output=True, text=True, encoding="utf-8", check=False)
 
 
-def write_runs(output: Path, seeds: tuple[int, ...] = (1, 2, 3), shots: int = 16, status: str = "finished") -> None:
+def write_runs(
+    output: Path,
+    seeds: tuple[int, ...] = (1, 2, 3),
+    shots: int = 16,
+    status: str = "finished",
+    protocol: str = "few_shot",
+    cfg: str = "tiny_ep50",
+) -> None:
     for seed in seeds:
         RunResults(
             trainer="LAMM",
             dataset="digits",
             shots=shots,
             seed=seed,
-            cfg="tiny_ep50",
-            protocol="few_shot",
+            cfg=cfg,
+            protocol=protocol,
             split="test",
             precision="fp32",
             config_hash="c0ffee",
             status=status,
             metrics={"accuracy": 60.0 + seed, "error_rate": 40.0 - seed, "macro_f1": 59.0 + seed},
-        ).write(output / "digits" / f"shots_{shots}" / "LAMM" / "tiny_ep50" / f"seed{seed}" / "results.json")
+        ).write(output / "digits" / f"shots_{shots}" / "LAMM" / cfg / f"seed{seed}" / "results.json")
 
 
 def test_the_table_is_printed_from_any_folder(tmp_path: Path) -> None:
@@ -95,6 +102,19 @@ def test_the_curves_are_drawn(tmp_path: Path) -> None:
     done = command("plot_few_shot.py", "output", "-o", "pictures/curves.svg", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "pictures" / "curves.svg").read_text().startswith("<?xml")
+
+
+def test_the_curves_are_of_few_shot_runs_on_all_classes(tmp_path: Path) -> None:
+    write_runs(tmp_path)
+    write_runs(tmp_path, seeds=(4,), cfg="tiny_ep50+SUBSAMPLE_CLASSES=base")
+    write_runs(tmp_path, seeds=(1, 2), cfg="tiny_ep50+MODEL_DIR=x", protocol="evaluation")
+    write_runs(tmp_path, seeds=(1,), cfg="tiny_ep50+STEPS=2/step1", protocol="incremental")
+    done = command("plot_few_shot.py", tmp_path, "-o", "curves.svg", cwd=tmp_path)
+    assert done.returncode == 0
+    left_out = "evaluation (2), incremental step (1), on a part of the classes (1)"
+    assert done.stderr == f"left out, no few-shot runs on all classes: {left_out}\n"
+    # One line: a single LAMM, with nothing that would set it apart from others.
+    assert "LAMM (" not in (tmp_path / "curves.svg").read_text()
 
 
 def test_unfinished_runs_are_listed_beside_the_picture(tmp_path: Path) -> None:

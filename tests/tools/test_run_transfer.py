@@ -100,7 +100,7 @@ def test_a_run_that_fails_stops_the_rest_with_its_exit_code(started: Callable) -
 @pytest.mark.parametrize(
     ("line", "protocol", "said"),
     [
-        ("shapes", "domain_generalization", "SHOTS"),
+        ("shapes", "domain_generalization", "arguments are required: SHOTS; see domain_generalization.sh --help"),
         ("shapes shapes_noisy", "domain_generalization", "must be a whole number from 1 up, got shapes_noisy"),
         ("shapes 1 shapes_nois", "domain_generalization", 'did you mean "shapes_noisy"'),
         ("shapes 1 shapes", "domain_generalization", "shapes is the source"),

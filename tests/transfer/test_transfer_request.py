@@ -63,6 +63,8 @@ def test_from_imagenet_the_ten_other_data_sets_are_the_usual_targets() -> None:
         (CROSS, "shapes 1 folder", "your own images .data set folder. can't be a target"),
         (CROSS, "folder 1 digits", "your own images .data set folder. can't be a source here"),
         (NEW, "digits 1 shapes", 'unknown config of LAMM "shapes"'),
+        (CROSS, "shapes 1 digits DATASET.SUBSAMPLE_CLASSES new", "SUBSAMPLE_CLASSES has no place in cross_dataset"),
+        (DOMAINS, "shapes 1 OPTIM.LR 0.1 DATASET.SUBSAMPLE_CLASSES base", "has no place in domain_generalization"),
         (NEW, "digits 1 DATASET.SUBSAMPLE_CLASSES all", "DATASET.SUBSAMPLE_CLASSES is what base_to_new sets itself"),
     ],
 )
