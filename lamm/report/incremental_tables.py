@@ -9,7 +9,8 @@ from lamm.report.paper_cells import all_datasets, beside, incomplete_cell, incom
 from lamm.report.paper_tables import PaperTable
 from lamm.report.shots_tables import shots_text
 from lamm.report.table_view import Cell, Table, name_cell, nothing_cell, statistic_cell
-from lamm.results.incremental import PROTOCOL, IncrementalResult, incremental_results, mean_over
+from lamm.results.incremental import IncrementalResult, incremental_results, mean_over
+from lamm.results.protocols import INCREMENTAL
 from lamm.results.published import PublishedTable, published
 from lamm.results.statistic import Statistic
 
@@ -24,7 +25,7 @@ def incremental_paper_table(material: Material) -> PaperTable:
     """Table 2: the mean over data sets, each data set, and every result with the harder score beside it."""
     theirs = published("class_incremental")
     results: list[IncrementalResult] = []
-    if any(key.protocol == PROTOCOL for key in material.groups.finished):
+    if any(key.protocol == INCREMENTAL for key in material.groups.finished):
         try:
             results = incremental_results(material.folders)
         except ResultsError as error:

@@ -10,12 +10,10 @@ from lamm.errors import ResultsError
 from lamm.report.run_facts import RunFacts
 from lamm.results.collect import collect
 from lamm.results.few_shot_curve import ZERO_SHOT_TRAINER, Curve, curves
+from lamm.results.few_shot_runs import PART_OF_CLASSES, why_no_few_shot_run
 from lamm.results.groups import Groups, Run, RunGroups
 from lamm.results.layout import GroupKey
 from lamm.suggest import unknown_name
-
-FEW_SHOT = "few-shot"
-EVALUATION = "evaluation"
 
 
 @dataclass(frozen=True)
@@ -42,17 +40,12 @@ class Material:
     @cached_property
     def few_shot(self) -> Groups:
         """The finished runs of the few-shot experiment, on all classes."""
-        return {
-            key: runs
-            for key, runs in self.groups.finished.items()
-            if _is_few_shot(runs[0]) and self.facts[runs[0].folder].subset in ("", "all")
-        }
+        return {key: runs for key, runs in self.groups.finished.items() if not why_no_few_shot_run(runs[0])}
 
     @cached_property
     def on_some_classes(self) -> int:
         """Number of finished few-shot runs that are left out there: on a part of the classes."""
-        found = [run for run in self.finished if _is_few_shot(run)]
-        return len(found) - sum(map(len, self.few_shot.values()))
+        return sum(why_no_few_shot_run(run) == PART_OF_CLASSES for run in self.finished)
 
     @cached_property
     def curves(self) -> dict[str, list[Curve]]:
@@ -114,10 +107,3 @@ def gather(folders: Sequence[str | os.PathLike[str]], trainers: Sequence[str] = 
     facts = {run.folder: RunFacts.of(run) for runs in groups.finished.values() for run in runs}
     paths = [Path(folder) for folder in folders]
     return Material(paths, groups, facts, Path(os.path.commonpath([os.path.abspath(path) for path in paths])))
-
-
-def _is_few_shot(run: Run) -> bool:
-    protocol = run.key.protocol.replace("_", "-")
-    if run.key_from_path:
-        return EVALUATION not in protocol.split("/")
-    return protocol == FEW_SHOT

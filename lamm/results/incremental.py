@@ -22,7 +22,6 @@ from lamm.results.protocols import INCREMENTAL
 from lamm.results.schema import FILE_NAME
 from lamm.results.statistic import Statistic
 
-PROTOCOL = INCREMENTAL
 CONFIG_FILE = "config.yaml"
 Matrix = list[list[Statistic]]
 _STEP = re.compile(r"(.*)/step(\d+)")
@@ -123,7 +122,7 @@ def incremental_results(folders: Iterable[str | os.PathLike[str]]) -> list[Incre
     for runs in collect(folders).all.values():
         for run in runs:
             match = _STEP.fullmatch(run.key.cfg)
-            if run.key.protocol == PROTOCOL and match and run.seed is not None:
+            if run.key.protocol == INCREMENTAL and match and run.seed is not None:
                 cfg, step = match.groups()
                 steps, negatives = _settings(run.folder)
                 place = os.path.abspath(run.folder.parent.parent)
