@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lamm.errors import PromptError
 from lamm.prompts import PromptTokens
-from lamm.tensor_state import Remembered, lasting
+from lamm.tensor_state import Remembered, can_be_remembered, lasting
 
 POSITIONS = ("end", "middle", "front")
 LABEL_TOKENS = ("name", "single", "released")
@@ -175,7 +175,7 @@ class PromptLayout(nn.Module):
 
         For a context that wants no gradient and has not changed it is the same tensor again.
         """
-        if context.requires_grad:
+        if context.requires_grad or not can_be_remembered(context):
             return self._prefix(context)
         if self._fixed_prefix is None or not self._fixed_prefix[0].is_still(context):
             with lasting():

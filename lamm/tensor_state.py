@@ -32,6 +32,11 @@ class Remembered:
         )
 
 
+def can_be_remembered(tensor: Tensor) -> bool:
+    """Whether a `Remembered` of a tensor can ever recognise it: not in inference mode, nor while a graph is traced."""
+    return _version(tensor) is not None
+
+
 @contextmanager
 def lasting() -> Iterator[None]:
     """Tensors made within can be kept and used in training, whatever mode surrounds it; no gradient is recorded."""
@@ -40,6 +45,6 @@ def lasting() -> Iterator[None]:
 
 
 def _version(tensor: Tensor) -> int | None:
-    """How often a tensor was written to; None where that can't be told (inference tensors, tracing)."""
+    """How often a tensor was written to; None where that can't be told."""
     told = type(tensor) in (Tensor, nn.Parameter) and not tensor.is_inference()
     return tensor._version if told else None

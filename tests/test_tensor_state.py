@@ -4,7 +4,7 @@ import copy
 
 import torch
 
-from lamm.tensor_state import Remembered, lasting
+from lamm.tensor_state import Remembered, can_be_remembered, lasting
 
 
 def test_the_tensor_and_a_like_view_of_it_are_recognised() -> None:
@@ -50,6 +50,8 @@ def test_tensors_without_a_version_are_never_recognised() -> None:
     with torch.inference_mode():
         tensor = torch.randn(3)
     assert not Remembered(tensor).is_still(tensor)
+    assert not can_be_remembered(tensor)
+    assert can_be_remembered(torch.randn(3))
 
 
 def test_what_is_made_to_last_can_be_trained_with() -> None:

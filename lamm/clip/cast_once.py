@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lamm.tensor_state import Remembered, lasting
+from lamm.tensor_state import Remembered, can_be_remembered, lasting
 
 
 class CastOnce:
@@ -17,7 +17,7 @@ class CastOnce:
 
     def __call__(self, tensor: Tensor, dtype: torch.dtype) -> Tensor:
         """The tensor in `dtype`; itself if that is its own."""
-        if tensor.dtype == dtype or tensor.requires_grad:
+        if tensor.dtype == dtype or tensor.requires_grad or not can_be_remembered(tensor):
             return tensor.to(dtype)
         kept = self._kept.get((id(tensor), dtype))
         if kept is None or not kept[0].is_still(tensor):

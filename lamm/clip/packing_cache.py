@@ -6,7 +6,7 @@ Letters: G prefixes, N classes, T label-side positions.
 from torch import Tensor
 
 from lamm.clip.prefix_attention import Packing
-from lamm.tensor_state import Remembered, lasting
+from lamm.tensor_state import Remembered, can_be_remembered, lasting
 
 MOST = 1024
 
@@ -19,7 +19,7 @@ class PackingCache:
 
     def packing(self, end: Tensor, length: int, groups: int) -> Packing:
         """The packing of classes whose end tokens stand at `end` (N,), on label sides of T = `length`, G times."""
-        if type(end) is not Tensor:  # tracing
+        if not can_be_remembered(end):
             return Packing.of(end, length, groups)
         key = (end.data_ptr(), len(end), length, groups)
         kept = self._kept.get(key)
