@@ -20,20 +20,26 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def digits_run(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
+def passing_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root that is gone when photos are classified."""
+    return tmp_path_factory.mktemp("passing") / "data"
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory: pytest.TempPathFactory, passing_root: Path) -> Path:
     """The folder of a short LAMM run on `digits`, with the data that it was trained on under another name."""
     folder = tmp_path_factory.mktemp("tools") / "run"
-    line = f"--trainer LAMM --dataset digits --shots 2 --seed 1 --root {data_root} --output-dir {folder}"
+    line = f"--trainer LAMM --dataset digits --shots 2 --seed 1 --root {passing_root} --output-dir {folder}"
     done = train(f"{line} OPTIM.MAX_EPOCH 2 TEST.SPLIT val TRAINER.LAMM.PREC fp32")
     assert done.code == 0, done.err
     return folder
 
 
 @pytest.fixture(scope="session")
-def digits_photos(digits_run: Path, data_root: Path) -> Path:
+def digits_photos(digits_run: Path, passing_root: Path) -> Path:
     """The scans, in folders of their class names; the run's data root is gone."""
-    photos = data_root.with_name("photos")
-    (data_root / "digits" / "images").rename(photos)
+    photos = passing_root.with_name("photos")
+    (passing_root / "digits" / "images").rename(photos)
     return photos
 
 
