@@ -57,7 +57,6 @@ class SharedPrefixEncoder:
         if deep and prefix_length < 1 + len(deep[0]):
             raise ValueError(f"{len(deep[0])} deep prompts a layer don't fit a prefix of {prefix_length} positions")
         shared = self._prefix_keys_values(prefix, deep)
-        self.tower.positions(prefix_length, labels.shape[1])  # refuses a prompt that is too long
         flat = [part for kept in shared for part in kept]
         return encode_in_chunks(self._run_labels, flat, labels, end, self.chunk)
 
@@ -65,8 +64,7 @@ class SharedPrefixEncoder:
         """Features of label sides (N, T, D) behind prefixes whose keys and values follow each other. (G, N, E)"""
         groups, (classes, length, width) = len(shared[0]), labels.shape
         packing = self._packings.packing(end, length, groups)
-        prefix_length = shared[0].shape[2]
-        labels = (labels + self.tower.positions(prefix_length, length)).to(self.tower.dtype)
+        labels = (labels + self.tower.positions(shared[0].shape[2], length)).to(self.tower.dtype)
         x = packing.take(labels[None].expand(groups, classes, length, width).flatten(0, 1))
         kept = [KeysValues(*pair) for pair in zip(shared[::2], shared[1::2], strict=True)]
         for block, own in zip(self._blocks[:-1], kept[:-1], strict=True):

@@ -16,7 +16,7 @@ from lamm.results.statistic import Statistic
 
 COMMAND = "bash scripts/lamm/incremental.sh digits 16      # each of the 11 data sets: the paper's"
 CHANGE = "change of Set 1"
-HEADINGS = {"set1_before": "Set 1 before Set 2", "set1": "Set 1 after Set 2", "set2": "Set 2", "fall": CHANGE}
+HEADINGS = {"set1_before": "Set 1 before Set 2", "set1": "Set 1 after Set 2", "set2": "Set 2", "change": CHANGE}
 OWN_CLASSES = "Each set is scored among its own classes only."
 MEANING = "Change of Set 1: its accuracy after learning the other sets minus that before; below 0: forgotten."
 
@@ -78,7 +78,7 @@ def _ours(material: Material, theirs: PublishedTable, members: Sequence[Incremen
         "set1_before": [member.own[0][0] for member in members],
         "set1": [member.own[1][0] for member in members],
         "set2": [member.own[1][1] for member in members],
-        "fall": [_change(member) for member in members],
+        "change": [_change(member) for member in members],
     }
     same = len({tuple(member.seeds) for member in members}) == 1
     return [statistic_cell(_mean(numbers[name], same), sources, digits=2) for name in theirs.columns]

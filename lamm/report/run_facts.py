@@ -4,14 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lamm.errors import ResultsError
 from lamm.results.groups import Run
 from lamm.results.schema import FILE_NAME, RunResults
-
-CONFIG_FILE = "config.yaml"
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from lamm.results.stored_config import stored_config
 
 
 @dataclass(frozen=True)
@@ -20,7 +16,6 @@ class RunFacts:
 
     Attributes:
         backbone: `MODEL.BACKBONE.NAME`.
-        subset: `DATASET.SUBSAMPLE_CLASSES`: `all`, or which part of the classes.
         data_root: `DATASET.ROOT`, where the images were.
         precision: Floating-point precision.
         peak_memory_mb: Peak memory in MiB.
@@ -29,7 +24,6 @@ class RunFacts:
     """
 
     backbone: str = ""
-    subset: str = ""
     data_root: str = ""
     precision: str = ""
     peak_memory_mb: float | None = None
@@ -39,10 +33,9 @@ class RunFacts:
     @classmethod
     def of(cls, run: Run) -> "RunFacts":
         """Read a run's folder; a file that is missing or damaged tells nothing."""
-        config = _config(run.folder / CONFIG_FILE)
+        config = _config(run.folder)
         told = (
             _text(config, "MODEL", "BACKBONE", "NAME"),
-            _text(config, "DATASET", "SUBSAMPLE_CLASSES"),
             _text(config, "DATASET", "ROOT"),
         )
         file = run.folder / FILE_NAME
@@ -55,12 +48,11 @@ class RunFacts:
         return cls(*told, results.precision, results.peak_memory_mb, results.versions, file)
 
 
-def _config(file: Path) -> dict[str, Any]:
+def _config(folder: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(file.read_text(encoding="utf-8"), _LOADER)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return stored_config(folder)
+    except ResultsError:
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _text(config: Any, *keys: str) -> str:

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from lamm.errors import ResultsError
 from lamm.results.collect import collect
 from lamm.results.groups import Run, natural
@@ -21,8 +19,8 @@ from lamm.results.layout import GroupKey
 from lamm.results.protocols import INCREMENTAL
 from lamm.results.schema import FILE_NAME
 from lamm.results.statistic import Statistic
+from lamm.results.stored_config import CONFIG_FILE, stored_config
 
-CONFIG_FILE = "config.yaml"
 Matrix = list[list[Statistic]]
 _STEP = re.compile(r"(.*)/step(\d+)")
 
@@ -180,12 +178,11 @@ def _minus(one: Statistic, other: Statistic) -> Statistic:
 
 def _settings(folder: Path) -> tuple[int, bool]:
     """`INCREMENTAL.STEPS` and `SEEN_AS_NEGATIVES` of a step's folder."""
-    file = folder / CONFIG_FILE
+    node: Any = stored_config(folder).get("INCREMENTAL")
     try:
-        node: Any = yaml.safe_load(file.read_text(encoding="utf-8"))["INCREMENTAL"]
         return int(node["STEPS"]), bool(node["SEEN_AS_NEGATIVES"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise ResultsError(f"{file} does not say how many steps there are ({type(error).__name__})") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ResultsError(f"{folder / CONFIG_FILE} does not say how many steps there are") from error
 
 
 def _order(group: _Group) -> tuple[Any, ...]:

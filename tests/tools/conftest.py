@@ -19,6 +19,14 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("tools") / "data"
 
 
+@pytest.fixture
+def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data_root: Path) -> None:
+    """An empty working directory, the usual seeds, and the demo data."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SEEDS", raising=False)
+    monkeypatch.setenv("DATA", str(data_root))
+
+
 @pytest.fixture(scope="session")
 def passing_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root that is gone when photos are classified."""

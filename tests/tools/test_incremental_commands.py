@@ -21,11 +21,7 @@ Command = Callable[..., Outcome]
 run_incremental = load_script("tools/run_incremental.py")
 
 
-@pytest.fixture(autouse=True)
-def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data_root: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SEEDS", raising=False)
-    monkeypatch.setenv("DATA", str(data_root))
+pytestmark = pytest.mark.usefixtures("plain_environment")
 
 
 @pytest.fixture
