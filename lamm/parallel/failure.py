@@ -78,12 +78,18 @@ def one_voice(store: Any) -> Iterator[None]:
 def _end_on_sigterm(voice: Voice) -> None:
     """Have SIGTERM raise SystemExit here, and end the process from a thread if that takes long.
 
-    Python runs a handler between two of its own steps only; the thread is woken at once.
+    Python runs a handler between two of its own steps only; the thread is woken at once. The thread says why, and the
+    handler waits for it: the process would be gone before a word.
     """
+    told = threading.Event()
     readable, writable = os.pipe()
     os.set_blocking(writable, False)
     signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
-    signal.signal(signal.SIGTERM, _unwind)
+
+    def unwind(signum: int, frame: FrameType | None) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        told.wait(SECONDS_TO_UNWIND)
+        raise SystemExit(STOPPED)
 
     def watch() -> None:
         while os.read(readable, 1) != bytes([signal.SIGTERM]):
@@ -93,15 +99,12 @@ def _end_on_sigterm(voice: Voice) -> None:
             with suppress(OSError, ValueError):
                 sys.stderr.write(f"error: {reason}; the same command goes on from what is saved\n")
                 sys.stderr.flush()
+        told.set()
         time.sleep(SECONDS_TO_UNWIND)
         os._exit(STOPPED)
 
     threading.Thread(target=watch, daemon=True, name="end on SIGTERM").start()
-
-
-def _unwind(signum: int, frame: FrameType | None) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise SystemExit(STOPPED)
+    signal.signal(signal.SIGTERM, unwind)
 
 
 def _report(reason: str) -> None:

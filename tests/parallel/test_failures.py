@@ -11,6 +11,8 @@ import pytest
 from noted_runs import Start, losses, metrics
 from train_command import ROOT
 
+from lamm.parallel.failure import Voice
+
 CACHED = "INPUT.CACHE_VIEWS 1 INPUT.CACHE_DIR cache"
 TRAINING = f"--trainer LAMM --shots 1 TRAIN.CHECKPOINT_FREQ 1 OPTIM.MAX_EPOCH 4 {CACHED}"
 
@@ -63,12 +65,26 @@ def test_a_process_that_hangs_is_not_waited_for_for_ever(start: Start, monkeypat
     assert "did not answer in time (LAMM_PEER_TIMEOUT" in first.err
 
 
-def test_sigterm_ends_a_process_with_one_line(start: Start) -> None:
+@pytest.mark.parametrize("slow_to_speak", [0.0, 1.0])
+def test_sigterm_ends_a_process_with_one_line(
+    start: Start, slow_to_speak: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = Voice.take
+
+    def late(voice: Voice, reason: str) -> bool:
+        time.sleep(slow_to_speak)
+        return take(voice, reason)
+
     def stop() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(30)
 
-    first, second = start("broken", 2, TRAINING, lambda rank: in_epoch(1, stop) if rank == 0 else None)
+    def before(rank: int) -> None:
+        if rank == 0:
+            monkeypatch.setattr(Voice, "take", late)
+            in_epoch(1, stop)
+
+    first, second = start("broken", 2, TRAINING, before)
     assert first.code == 128 + signal.SIGTERM
     assert first.err.startswith("error: stopped by SIGTERM")
     assert first.err.count("\n") == 1
