@@ -8,7 +8,7 @@ import pytest
 import torch
 from incremental_runs import NAMES, TRAINERS, built, checkpoint_of, planned, trained, values_of
 from lamm_trainers.checkpoints import EXTRA
-from lamm_trainers.incremental import freeze_labels
+from lamm_trainers.earlier_steps import freeze_labels
 from lamm_trainers.original_checkpoints import LABELS
 
 from lamm.engine.embedded.images import read_image
