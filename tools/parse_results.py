@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from lamm.commands import Parser, run
 from lamm.errors import ConfigError, ResultsError
 from lamm.results.averages import average_curves, without_average
+from lamm.results.base_to_new_mean import with_base_to_new_means
 from lamm.results.collect import collect
 from lamm.results.few_shot_curve import curves
 from lamm.results.few_shot_runs import require_few_shot_runs
@@ -101,9 +102,10 @@ def transfer(arguments: argparse.Namespace) -> int:
     if not (found.results or found.problems or found.left_out):
         folders = ", ".join(arguments.folders)
         raise ResultsError(f"no evaluation of a trained model on other classes or data in or below {folders}")
-    if found.results:
-        print(render_transfer(found.results, arguments.format, arguments.ci95), flush=True)
-    for line in found.left_out:
+    results, lacking = with_base_to_new_means(found.results)
+    if results:
+        print(render_transfer(results, arguments.format, arguments.ci95), flush=True)
+    for line in (*found.left_out, *lacking):
         print(line, file=sys.stderr)
     return report(found.problems)
 

@@ -45,6 +45,7 @@ class BenchmarkDataset(DatasetBase):
         folder: the data set's folder.
         image_folder: what the split's paths are relative to.
         split_hash: SHA-256 of the whole split, before sampling; two runs with the same one saw the same data.
+        split_made_here: whether it is a split of our own in place of a published one that is absent.
         seen_sets: of one step of class-incremental learning, the sets of classes up to this step's, which is the
             last; its classes and images are what the data set gives. Empty without steps.
     """
@@ -111,6 +112,7 @@ class BenchmarkDataset(DatasetBase):
         self.check_images(split)
         self.keep_split_made_here(split)
         self.split_hash = hash_of_split(split)
+        self.split_made_here = bool(self.split_file) and not (self.folder / self.split_file).is_file()
         if self.test_only:
             self._say_what_is_ignored(num_shots, subsample_classes)
         else:

@@ -125,6 +125,9 @@ def reason(
         return NO_BACKBONE
     if not said and len(backbones) > 1:
         return f"the runs have several backbones ({', '.join(name or 'unknown' for name in backbones)})"
+    made = dict.fromkeys(run.key.dataset for run in runs if material.facts[run.folder].split_made_here)
+    if not said and made:
+        return f"not the published split, but one made here ({', '.join(made)})"
     return said.removeprefix("not comparable: ")
 
 

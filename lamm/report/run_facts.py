@@ -1,13 +1,14 @@
-"""What a run's folder says besides its metrics: backbone, data root, precision, memory."""
+"""What a run's folder says besides its metrics: backbone, data, precision, memory."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lamm.errors import ResultsError
+from lamm.errors import CheckpointError, ResultsError
 from lamm.results.groups import Run
 from lamm.results.schema import FILE_NAME, RunResults
 from lamm.results.stored_config import stored_config
+from lamm.run.class_file import RunClasses
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class RunFacts:
     Attributes:
         backbone: `MODEL.BACKBONE.NAME`.
         data_root: `DATASET.ROOT`, where the images were.
+        split_made_here: Whether its data set was split by us, for want of the published split.
         precision: Floating-point precision.
         peak_memory_mb: Peak memory in MiB.
         versions: Of the software, by package.
@@ -25,6 +27,7 @@ class RunFacts:
 
     backbone: str = ""
     data_root: str = ""
+    split_made_here: bool = False
     precision: str = ""
     peak_memory_mb: float | None = None
     versions: dict[str, str] = field(default_factory=dict)
@@ -37,6 +40,7 @@ class RunFacts:
         told = (
             _text(config, "MODEL", "BACKBONE", "NAME"),
             _text(config, "DATASET", "ROOT"),
+            _split_made_here(run.folder),
         )
         file = run.folder / FILE_NAME
         if not file.is_file():
@@ -53,6 +57,14 @@ def _config(folder: Path) -> dict[str, Any]:
         return stored_config(folder)
     except ResultsError:
         return {}
+
+
+def _split_made_here(folder: Path) -> bool:
+    try:
+        classes = RunClasses.read(folder)
+    except CheckpointError:
+        return False
+    return classes is not None and classes.split_made_here
 
 
 def _text(config: Any, *keys: str) -> str:

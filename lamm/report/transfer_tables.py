@@ -10,6 +10,7 @@ from lamm.report.paper_rows import NO_BACKBONE, further_overrides
 from lamm.report.paper_tables import PaperTable
 from lamm.report.shots_tables import shots_text
 from lamm.report.table_view import Cell, Table, name_cell, nothing_cell, statistic_cell
+from lamm.results.base_to_new_mean import with_base_to_new_means
 from lamm.results.few_shot_curve import ZERO_SHOT_TRAINER
 from lamm.results.groups import natural
 from lamm.results.protocols import EVALUATION
@@ -32,12 +33,11 @@ def transfer_paper_table(material: Material) -> PaperTable:
     if not any(key.protocol == EVALUATION for key in material.groups.finished):
         return PaperTable(theirs.table, theirs.title, command=COMMAND)
     try:
-        findings = transfer_findings(material.folders)
+        findings = transfer_findings(material.folders, {key.trainer for key in material.groups.all})
     except ResultsError as error:
         return PaperTable(theirs.table, theirs.title, command=COMMAND, error=str(error))
-    shown = {key.trainer for key in material.groups.all}
-    results = [result for result in findings.results if result.trainer in shown]
-    problems = _problems(material, findings)
+    results, lacking = with_base_to_new_means(findings.results)
+    problems = [*_problems(material, findings), *lacking]
     kinds = dict.fromkeys((result.protocol, result.source) for result in results)
     further = [_everything(material, [one for one in results if (one.protocol, one.source) == kind]) for kind in kinds]
     domains = [result for result in results if result.protocol == DOMAIN_GENERALIZATION]
@@ -173,5 +173,5 @@ def _sources(material: Material, result: TransferResult, name: str) -> tuple[str
     evaluated = {anchor for anchor in everything if keys[anchor].protocol == EVALUATION}
     if name == result.source:
         return tuple(anchor for anchor in everything if anchor not in evaluated)
-    wanted = result.source if result.protocol == BASE_TO_NEW else name
-    return tuple(anchor for anchor in everything if anchor in evaluated and keys[anchor].dataset == wanted)
+    wanted = (result.averaged or (result.source,)) if result.protocol == BASE_TO_NEW else (name,)
+    return tuple(anchor for anchor in everything if anchor in evaluated and keys[anchor].dataset in wanted)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lamm.results.layout import GroupKey
+from lamm.results.layout import GroupKey, shots_in_words
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class RunGroups:
 
 def describe(key: GroupKey) -> str:
     """A group on one line: `digits, 16 shots, LAMM, tiny_ep50`."""
-    shots = "" if key.shots is None else f"{key.shots} shots" if key.shots >= 0 else "all shots"
+    shots = "" if key.shots is None else shots_in_words(key.shots)
     return ", ".join(part for part in (key.dataset, shots, key.trainer, key.cfg, key.protocol) if part)
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from lamm.errors import ResultsError
 from lamm.results.collect import collect
 from lamm.results.groups import Run, natural
-from lamm.results.layout import GroupKey
+from lamm.results.layout import GroupKey, shots_in_words
 from lamm.results.protocols import INCREMENTAL
 from lamm.results.schema import FILE_NAME
 from lamm.results.statistic import Statistic
@@ -90,9 +90,8 @@ class IncrementalResult:
     @property
     def title(self) -> str:
         """The result on one line: `digits, 16 shots, LAMM, tiny_ep50+STEPS=2, seeds 1 2 3`."""
-        shots = f"{self.shots} shots" if self.shots >= 0 else "all shots"
         seeds = f"seed{'s' * (len(self.seeds) > 1)} {' '.join(map(str, self.seeds))}"
-        return ", ".join((self.dataset, shots, self.trainer, self.cfg, seeds))
+        return ", ".join((self.dataset, shots_in_words(self.shots), self.trainer, self.cfg, seeds))
 
 
 class _Group(NamedTuple):

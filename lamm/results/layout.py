@@ -59,3 +59,8 @@ def _relative(path: PurePath, base: PurePath) -> str:
     if path == base or not path.is_relative_to(base):
         return ""
     return path.relative_to(base).as_posix()
+
+
+def shots_in_words(shots: int) -> str:
+    """`1 shot`, `16 shots`, `all shots`."""
+    return f"{shots} shot{'' if shots == 1 else 's'}" if shots >= 1 else "all shots"

@@ -1,13 +1,14 @@
 """Accuracy of trained models on other domains, new classes and other data sets, over seeds."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
 from lamm.results.few_shot_curve import ZERO_SHOT_TRAINER
 from lamm.results.groups import natural
+from lamm.results.layout import shots_in_words
 from lamm.results.published import published
 from lamm.results.statistic import Statistic
 from lamm.results.transfer_runs import (
@@ -34,7 +35,8 @@ class TransferResult:
 
     Attributes:
         protocol: `domain_generalization`, `base_to_new` or `cross_dataset`.
-        source: Data set that it was trained on; in `base_to_new` on its base classes.
+        source: Data set that it was trained on; in `base_to_new` on its base classes; of a mean what it is called.
+        averaged: The data sets of a mean over several; empty for a result on one.
         shots: Training images a class.
         trainer: Registered name.
         cfg: Name of the config file with overrides.
@@ -54,6 +56,7 @@ class TransferResult:
 
     protocol: str
     source: str
+    averaged: tuple[str, ...]
     shots: int
     trainer: str
     cfg: str
@@ -114,13 +117,17 @@ class TransferFindings:
     left_out: list[str]
 
 
-def transfer_findings(folders: Iterable[str | os.PathLike[str]]) -> TransferFindings:
+def transfer_findings(folders: Iterable[str | os.PathLike[str]], trainers: Collection[str] = ()) -> TransferFindings:
     """The results of all evaluations of trained models in and below folders, and what is wrong with them.
+
+    Args:
+        folders: Any folders above runs.
+        trainers: Those to look at; empty: all.
 
     Raises:
         ResultsError: A folder does not exist, or a file is damaged.
     """
-    transfers = find_transfers(folders)
+    transfers = find_transfers(folders, trainers)
     results = results_of(transfers.found)
     problems = [*transfers.problems, *(problem for result in results for problem in result.problems)]
     return TransferFindings(results, problems, transfers.left_out)
@@ -170,7 +177,7 @@ def _result(pairs: Sequence[Transfer]) -> TransferResult:
     evaluated, problems = _by_target(pairs)
     sources = dict(sorted({pair.source.seed: pair for pair in pairs}.items()))
     one, cfg = pairs[0], _cfg(pairs[0])
-    what = f"{one.source.trainer}, {one.source.dataset}, {one.source.shots} shots, {cfg}"
+    what = f"{one.source.trainer}, {one.source.dataset}, {shots_in_words(one.source.shots)}, {cfg}"
     problems += [
         f"missing: seed {seed} of {what} on {target}"
         for target, runs in evaluated.items()
@@ -184,6 +191,7 @@ def _result(pairs: Sequence[Transfer]) -> TransferResult:
     return TransferResult(
         protocol=one.protocol,
         source=one.source.dataset,
+        averaged=(),
         shots=one.source.shots,
         trainer=one.source.trainer,
         cfg=cfg,

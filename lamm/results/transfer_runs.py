@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -81,7 +81,7 @@ class _Run:
         return self.results.cfg.replace(f"+SUBSAMPLE_CLASSES={self.subset}", "")
 
 
-def find_transfers(folders: Iterable[str | os.PathLike[str]]) -> Transfers:
+def find_transfers(folders: Iterable[str | os.PathLike[str]], trainers: Collection[str] = ()) -> Transfers:
     """Find evaluations in and below folders (`train.py --eval-only`) and the runs that they are evaluations of.
 
     Which protocol an evaluation belongs to, its classes say: `new` of the run's `base` classes; a data set all of whose
@@ -90,11 +90,16 @@ def find_transfers(folders: Iterable[str | os.PathLike[str]]) -> Transfers:
     ordinary runs of the same config, shots and seed; only with those from which another trainer was evaluated on that
     target, if any was.
 
+    Args:
+        folders: Any folders above runs.
+        trainers: Those to look at; empty: all.
+
     Raises:
         ResultsError: A folder does not exist, or a file is damaged.
     """
     _config.cache_clear()
     runs = [_Run(file.parent, RunResults.read(file)) for file in _files(folders)]
+    runs = [run for run in runs if not trainers or run.results.trainer in trainers]
     made = Transfers()
     zero_shot = []
     for run in (run for run in runs if run.results.protocol == EVALUATION):
@@ -102,7 +107,10 @@ def find_transfers(folders: Iterable[str | os.PathLike[str]]) -> Transfers:
         if not run.results.finished:
             made.problems.append(f"unfinished: {run.folder} (its results.json says {run.results.status})")
         elif not node.get("MODEL_DIR"):
-            zero_shot += [pair for source in runs if (pair := _zero_shot_pair(source, run))]
+            pairs = [pair for source in runs if (pair := _zero_shot_pair(source, run))]
+            zero_shot += pairs
+            if not pairs and run.subset != ALL_CLASSES:
+                made.left_out.append(f"left out, a part of the classes ({_part(run)}): {run.folder}")
         elif (epoch := node.get("LOAD_EPOCH", -1)) != -1:
             made.left_out.append(f"left out, an evaluation with --load-epoch {epoch}: {run.folder}")
         else:
@@ -119,8 +127,12 @@ def _add(made: Transfers, source: _Run | None, run: _Run, named: str) -> None:
     elif pair := _pair(source, run):
         made.found.append(pair)
     elif source.results.dataset != run.results.dataset:
-        parts = [f"{one.subset} of {one.results.dataset}" for one in (source, run) if one.subset != ALL_CLASSES]
+        parts = [_part(one) for one in (source, run) if one.subset != ALL_CLASSES]
         made.left_out.append(f"left out, a part of the classes ({', '.join(parts)}): {run.folder}")
+
+
+def _part(run: _Run) -> str:
+    return f"{run.subset} of {run.results.dataset}"
 
 
 def _source_of(run: _Run, named: str) -> _Run | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from lamm.results.layout import shots_in_words
 from lamm.results.published import PublishedTable, comparable, published
 from lamm.results.statistic import Statistic
 from lamm.results.table import TABULATE_FORMATS, latex_text
@@ -48,23 +49,23 @@ def render_transfer(results: Sequence[TransferResult], layout: str = "plain", ci
 def why_not_comparable(result: TransferResult) -> str:
     """Why published numbers can't stand beside a result; empty when they can."""
     table = published("domain_generalization")
-    overrides, reason = result.cfg.split("+")[1:], ""
+    overrides, reason, datasets = result.cfg.split("+")[1:], "", result.averaged or result.source
     for seeds in (result.fewest_seeds, len(result.seeds)):
         reason = reason or comparable(
-            result.source, result.backbone, seeds, overrides, trainer=result.trainer, cfg=result.cfg
+            datasets, result.backbone, seeds, overrides, trainer=result.trainer, cfg=result.cfg
         )
     if not reason and result.protocol != DOMAIN_GENERALIZATION:
         return "not comparable: the LAMM paper reports no numbers for this protocol"
-    reason = reason or comparable(result.source, result.backbone, table=table)
+    reason = reason or comparable(datasets, result.backbone, table=table)
     if not reason and result.shots not in table.shots:
-        return f"not comparable: {_shots(result)}, reported with {' or '.join(map(str, table.shots))}"
+        return f"not comparable: {shots_in_words(result.shots)}, reported with {' or '.join(map(str, table.shots))}"
     return reason
 
 
 def _table(group: Sequence[TransferResult], layout: str, spread: str) -> str:
     first = group[0]
     targets = sorted({target for result in group for target in result.targets}, key=place_in_tables)
-    title = TITLES[first.protocol].format(source=first.source, shots=_shots(first))
+    title = TITLES[first.protocol].format(source=first.source, shots=shots_in_words(first.shots))
     title += "" if first.split == "test" else f"; {first.split} split"
     lines = [_line(result, targets, spread) for result in group] + _reported(group, targets)
     notes = [*_own_labels(group), *_lacking_seeds(group), *_comparison(group)]
@@ -158,10 +159,6 @@ def _source_of(table: PublishedTable) -> str:
     return f"Reported: {table.table} of {table.source}, {table.notes[0]}"
 
 
-def _shots(result: TransferResult) -> str:
-    return f"{result.shots} shot{'' if result.shots == 1 else 's'}" if result.shots >= 1 else "all shots"
-
-
 def _json(result: TransferResult, spread: str) -> dict[str, Any]:
     def numbers(value: Statistic) -> dict[str, Any]:
         return {"mean": value.mean, spread: getattr(value, spread), "values": list(value.values)}
@@ -171,6 +168,7 @@ def _json(result: TransferResult, spread: str) -> dict[str, Any]:
     columns = published("domain_generalization").columns
     return {
         **_names(result),
+        "averaged": list(result.averaged),
         "seeds": list(result.seeds),
         "seeds_of_targets": {name: list(seeds) for name, seeds in result.seeds_of_targets.items()},
         "source_accuracy": numbers(result.source_accuracy),

@@ -18,16 +18,20 @@ class RunClasses:
     Attributes:
         class_names: in label order; two classes may have the same name.
         templates: of a trainer whose prompts are hand-written, with `{}` for the class name.
+        split_made_here: whether the data set was split by us, for want of the published split.
     """
 
     class_names: list[str]
     templates: list[str]
+    split_made_here: bool = False
 
     @classmethod
     def of_trainer(cls, trainer: Any) -> "RunClasses":
         """What a built trainer tells; one that others wrote may tell less."""
-        told = (getattr(trainer.dm.dataset, "classnames", ()), getattr(trainer, "templates", ()))
-        return cls(*(list(texts) if _are_texts(texts) else [] for texts in told))
+        dataset = trainer.dm.dataset
+        told = (getattr(dataset, "classnames", ()), getattr(trainer, "templates", ()))
+        names, templates = (list(texts) if _are_texts(texts) else [] for texts in told)
+        return cls(names, templates, getattr(dataset, "split_made_here", False) is True)
 
     def write(self, folder: Path) -> None:
         """Write the file into a run's folder, unless no class is known."""
@@ -52,7 +56,7 @@ class RunClasses:
         names, templates = held.get("class_names") or [], held.get("templates", ())
         if not (names and _are_texts(names) and isinstance(templates, list) and _are_texts(templates)):
             raise CheckpointError(f"{file} is damaged: it must hold lists of class_names and templates")
-        return cls(names, templates)
+        return cls(names, templates, held.get("split_made_here") is True)
 
 
 def _are_texts(values: Any) -> bool:

@@ -155,6 +155,7 @@ def test_a_published_split_that_joins_later_replaces_the_one_made_here(name: str
     content = write_published_split(name, truth)
     published = dataset_class(name)(root=tmp_path, num_shots=2, seed=1)
     assert published.split_hash != of_rule.split_hash
+    assert (of_rule.split_made_here, published.split_made_here) == (True, False)
     drawn = few_shot([(path, label) for path, label, _ in content["train"]], 2, random.Random(1))
     assert relative(name, truth, published.train_x) == drawn
 

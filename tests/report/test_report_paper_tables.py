@@ -12,6 +12,7 @@ from lamm.report.paper_rows import further_overrides, is_key, same_value
 from lamm.report.paper_tables import PaperTable, few_shot_paper_table
 from lamm.report.transfer_tables import transfer_paper_table
 from lamm.results.published import published
+from lamm.run.class_file import RunClasses
 
 ELEVEN = published("few_shot").trained_on
 CFG = "vit_b16_ep50_ctxv1"
@@ -71,6 +72,15 @@ def test_other_settings_have_no_difference_but_a_reason(tree: RunTree, changes: 
     assert ("LAMM", "ours") in lines_of(paper)
     assert ("LAMM", "difference") not in lines_of(paper)
     assert reason in paper.reason
+
+
+def test_a_split_made_here_has_no_difference_but_a_reason(tree: RunTree) -> None:
+    write_eleven(tree, 80.5)
+    for folder in tree.output.glob("dtd/*/*/*/seed2"):
+        RunClasses(["a"], [], split_made_here=True).write(folder)
+    paper = few_shot_paper_table(tree.material(), "few_shot")
+    assert ("LAMM", "difference") not in lines_of(paper)
+    assert paper.reason == "not the published split, but one made here (dtd)"
 
 
 def test_zero_shot_with_several_templates_has_no_difference_but_a_reason(tree: RunTree) -> None:
@@ -277,8 +287,6 @@ def test_a_fall_on_demo_data_has_no_difference(tree: RunTree) -> None:
 
 def write_transfer(tree: RunTree, source: str, targets: dict[str, float], **changes: object) -> None:
     """A model trained on `source`, evaluated on the targets, all of the same classes; 3 seeds."""
-    from lamm.run.class_file import RunClasses
-
     for seed in (1, 2, 3):
         trained = tree.run(72.0, seed, dataset=source, **changes)
         RunClasses(["a", "b"], []).write(trained)

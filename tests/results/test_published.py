@@ -79,7 +79,7 @@ def test_table_2_has_the_change_after_minus_before_and_says_so() -> None:
     for row in table.rows:
         before, after, _, change = row.values
         assert change == pytest.approx(after - before, abs=0.006)
-    assert any("is the change of Set 1" in note and "negative for a loss" in note for note in table.notes)
+    assert any("change is that of Set 1" in note and "negative where it was forgotten" in note for note in table.notes)
 
 
 def test_tables_that_repeat_a_row_agree() -> None:

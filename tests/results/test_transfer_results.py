@@ -118,6 +118,24 @@ def test_between_two_data_sets_a_part_of_the_classes_does_not_count_and_is_named
     assert found.left_out == [f"left out, a part of the classes ({', '.join(parts)}): {folder}"]
 
 
+@pytest.mark.parametrize("dataset", ["digits", "shapes"])
+def test_zero_shot_on_a_part_of_the_classes_that_goes_with_no_run_is_named(runs: TransferredRuns, dataset: str) -> None:
+    runs.train("shapes", 40.0, trainer="ZeroshotCLIP")
+    folder = runs.evaluate(None, dataset, 30.0, subset="new", trainer="ZeroshotCLIP")
+    found = transfer_findings([runs.output])
+    assert found.results == []
+    assert found.left_out == [f"left out, a part of the classes (new of {dataset}): {folder}"]
+
+
+def test_only_the_trainers_asked_for_are_looked_at(runs: TransferredRuns) -> None:
+    runs.evaluate(runs.train("shapes", 90.0), "shapes_noisy", 80.0)
+    runs.evaluate(runs.output / "nowhere/a/b/c/d", "shapes_noisy", 80.0, trainer="CoOp")
+    assert len(transfer_findings([runs.output]).problems) == 1
+    found = transfer_findings([runs.output], ["LAMM"])
+    assert [result.trainer for result in found.results] == ["LAMM"]
+    assert found.problems == []
+
+
 def test_a_part_of_the_target_is_not_mixed_with_the_whole(runs: TransferredRuns) -> None:
     model = runs.train("shapes", 90.0)
     runs.evaluate(model, "digits", 84.76, subset="new")

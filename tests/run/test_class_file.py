@@ -22,6 +22,19 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert "große Null" in (tmp_path / "classes.json").read_text(encoding="utf-8")
 
 
+def test_a_split_made_here_is_kept(tmp_path: Path) -> None:
+    told = trainer(["a"])
+    assert not RunClasses.of_trainer(told).split_made_here
+    told.dm.dataset.split_made_here = True
+    RunClasses.of_trainer(told).write(tmp_path)
+    assert RunClasses.read(tmp_path) == RunClasses(["a"], [], split_made_here=True)
+
+
+def test_a_file_of_an_earlier_version_says_nothing_of_the_split(tmp_path: Path) -> None:
+    (tmp_path / "classes.json").write_text(json.dumps({"class_names": ["a"], "templates": []}))
+    assert RunClasses.read(tmp_path) == RunClasses(["a"], [])
+
+
 def test_a_folder_without_the_file_has_no_classes(tmp_path: Path) -> None:
     assert RunClasses.read(tmp_path) is None
 
