@@ -24,7 +24,7 @@ from lamm.parallel.ranks import Ranks, current_ranks
 from lamm.run.arguments import train_parser
 
 # Seconds: for a run, on a machine that may be busy; and for the others when one has failed.
-PATIENCE, GRACE = 90.0, 6.0
+PATIENCE, GRACE = 90.0, 15.0
 
 
 class Outcome(NamedTuple):
