@@ -67,7 +67,8 @@ class IncrementalStep:
         """The loss among all classes seen so far, where `INCREMENTAL.SEEN_AS_NEGATIVES` asks for it.
 
         What has a softmax over classes, the cross-entropy and L_KD (Eq. 7), then has it over this set's classes and the
-        earlier ones. L_WC and L_COS (Eq. 5, 6) are about embeddings that move, and stay those of this set.
+        earlier ones, whose features are constants: the context does not move in order to push them away. L_WC and L_COS
+        (Eq. 5, 6) are about embeddings that move, and stay those of this set.
 
         Args:
             parts: of the loss among this set's own classes.
@@ -94,12 +95,13 @@ class IncrementalStep:
         """For every set so far its accuracy (a) among its own classes and (b) among all classes seen, in percent."""
         return incremental_metrics(self._trainer, self.sets, [*self.earlier, self._trainer.learner])
 
+    @torch.no_grad()
     def _text(self, place: int, image: Tensor) -> Tensor:
-        """Text features of an earlier set; encoded once where nothing that they depend on is learned. (G, N, E)"""
+        """Constant text features of an earlier set, encoded once where nothing in them is learned. Shape: (G, N, E)"""
         learner = self.earlier[place]
-        if any(value.requires_grad for value in learner.parameters()):
-            return learner.text_features(image)
-        if place not in self._frozen_text:
-            with torch.no_grad():
-                self._frozen_text[place] = learner.text_features(image)
-        return self._frozen_text[place]
+        if place in self._frozen_text:
+            return self._frozen_text[place]
+        text: Tensor = learner.text_features(image)
+        if not any(value.requires_grad for value in learner.parameters()):
+            self._frozen_text[place] = text
+        return text

@@ -213,6 +213,23 @@ def test_seen_classes_as_negatives_are_in_the_softmax_and_in_that_alone(
             torch.testing.assert_close(parts["loss_cos"], (1 - (text * own).sum(dim=-1)).mean(), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["CoOp", "CoOp_LAMM", "CoCoOp_LAMM"])
+def test_seen_classes_as_negatives_hand_no_gradient_to_what_is_learned(
+    name: str, two_steps: Any, root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "step1").symlink_to(two_steps(name).first.cfg.OUTPUT_DIR)
+    trainer = built(planned(name, root, tmp_path, 2, "INCREMENTAL.SEEN_AS_NEGATIVES True"))
+    images, labels = trainer.parse_batch_train(next(iter(trainer.train_loader_x)))
+    _, logits = trainer.loss_parts(images, labels)
+    learned = [parameter for parameter in trainer.learner.parameters() if parameter.requires_grad]
+    own, earlier = (
+        torch.autograd.grad(part.sum(), learned, retain_graph=True, allow_unused=True)
+        for part in (logits[:, :5], logits[:, 5:])
+    )
+    assert all(gradient is not None and gradient.any() for gradient in own)
+    assert not any(gradient.any() for gradient in earlier if gradient is not None)
+
+
 def test_seen_classes_as_negatives_change_what_is_learned_but_not_how_the_step_is_tested(
     two_steps: Any, root: Path, tmp_path: Path
 ) -> None:
