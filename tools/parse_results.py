@@ -107,7 +107,7 @@ def transfer(arguments: argparse.Namespace) -> int:
         print(render_transfer(results, arguments.format, arguments.ci95), flush=True)
     for line in (*found.left_out, *lacking):
         print(line, file=sys.stderr)
-    return report(found.problems)
+    return report(found.problems) if results else report(found.problems) or 1
 
 
 def refuse(flag: str, arguments: argparse.Namespace, others: Sequence[str]) -> None:

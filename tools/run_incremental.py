@@ -32,7 +32,6 @@ NUMBER_LIKE = re.compile(r"[-+]?\.?\d.*")
 TAKEN = {
     "INCREMENTAL.STEPS": "it is the word behind SHOTS",
     "INCREMENTAL.STEP": "all steps are run",
-    "OUTPUT_DIR": "every step has a folder of its own",
 }
 
 

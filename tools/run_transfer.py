@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from lamm.commands import Parser, run
-from lamm.results.transfer_runs import BASE_TO_NEW, PROTOCOLS
+from lamm.results.transfer_pairs import BASE_TO_NEW, PROTOCOLS
 from lamm.run.main_script import add_rest, exit_code
 from lamm.run.seeds import seed_list
 from lamm.run.whole_number import at_least

@@ -20,8 +20,9 @@ from lamm.errors import LammError
 MARK = "failed"
 # torchrun shows a failed process's reason if it finds it in this file.
 REASON_FILE = "TORCHELASTIC_ERROR_FILE"
-SECONDS_TO_UNWIND = 5.0
+SECONDS_TO_SPEAK, SECONDS_TO_UNWIND = 3.0, 5.0
 STOPPED = 128 + signal.SIGTERM
+STOP_REASON = "stopped by SIGTERM, such as torchrun sends when another process of the run has died"
 
 
 class Voice:
@@ -79,7 +80,8 @@ def _end_on_sigterm(voice: Voice) -> None:
     """Have SIGTERM raise SystemExit here, and end the process from a thread if that takes long.
 
     Python runs a handler between two of its own steps only; the thread is woken at once. The thread says why, and the
-    handler waits for it: the process would be gone before a word.
+    handler waits for it: the process would be gone before a word. Who is first to fail is asked of the store, which may
+    not answer while this process waits for it elsewhere; then the word is taken without asking.
     """
     told = threading.Event()
     readable, writable = os.pipe()
@@ -88,23 +90,32 @@ def _end_on_sigterm(voice: Voice) -> None:
 
     def unwind(signum: int, frame: FrameType | None) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        told.wait(SECONDS_TO_UNWIND)
+        told.wait(SECONDS_TO_SPEAK + 1.0)
         raise SystemExit(STOPPED)
+
+    def speak() -> None:
+        if voice.take(STOP_REASON) and not told.is_set():
+            _say_stopped()
+        told.set()
 
     def watch() -> None:
         while os.read(readable, 1) != bytes([signal.SIGTERM]):
             pass
-        reason = "stopped by SIGTERM, such as torchrun sends when another process of the run has died"
-        if voice.take(reason):
-            with suppress(OSError, ValueError):
-                sys.stderr.write(f"error: {reason}; the same command goes on from what is saved\n")
-                sys.stderr.flush()
-        told.set()
+        threading.Thread(target=speak, daemon=True, name="say why on SIGTERM").start()
+        if not told.wait(SECONDS_TO_SPEAK):
+            told.set()
+            _say_stopped()
         time.sleep(SECONDS_TO_UNWIND)
         os._exit(STOPPED)
 
     threading.Thread(target=watch, daemon=True, name="end on SIGTERM").start()
     signal.signal(signal.SIGTERM, unwind)
+
+
+def _say_stopped() -> None:
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"error: {STOP_REASON}; the same command goes on from what is saved\n")
+        sys.stderr.flush()
 
 
 def _report(reason: str) -> None:

@@ -63,9 +63,16 @@ class Material:
 
     def sources_of_files(self, files: Iterable[Path]) -> tuple[str, ...]:
         """The anchors of the groups whose runs wrote these `results.json`."""
-        by_folder = {os.path.abspath(run.folder): run for runs in self.groups.all.values() for run in runs}
-        found = (by_folder.get(os.path.abspath(file.parent)) for file in files)
+        found = (self._by_folder.get(os.path.abspath(file.parent)) for file in files)
         return self.sources(run for run in found if run is not None)
+
+    def outside(self, files: Iterable[Path]) -> list[Path]:
+        """Those of these `results.json` whose runs are not on the page."""
+        return [file for file in files if os.path.abspath(file.parent) not in self._by_folder]
+
+    @cached_property
+    def _by_folder(self) -> dict[str, Run]:
+        return {os.path.abspath(run.folder): run for runs in self.groups.all.values() for run in runs}
 
     def shown(self, path: Path) -> str:
         """A path below `base` without it."""

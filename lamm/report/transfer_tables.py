@@ -11,13 +11,14 @@ from lamm.report.paper_tables import PaperTable
 from lamm.report.shots_tables import shots_text
 from lamm.report.table_view import Cell, Table, name_cell, nothing_cell, statistic_cell
 from lamm.results.base_to_new_mean import with_base_to_new_means
-from lamm.results.few_shot_curve import ZERO_SHOT_TRAINER
 from lamm.results.groups import natural
+from lamm.results.layout import shots_in_words
 from lamm.results.protocols import EVALUATION
 from lamm.results.published import PublishedRow, PublishedTable, comparable, has_other_config, published
 from lamm.results.statistic import Statistic
 from lamm.results.transfer import TransferFindings, TransferResult, place_in_tables, transfer_findings
-from lamm.results.transfer_runs import BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION
+from lamm.results.transfer_pairs import BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION
+from lamm.results.transfer_table import why_not_comparable
 
 COMMAND = "bash scripts/lamm/domain_generalization.sh shapes 16      # imagenet 16: the paper's"
 TITLES = {
@@ -36,8 +37,9 @@ def transfer_paper_table(material: Material) -> PaperTable:
         findings = transfer_findings(material.folders, {key.trainer for key in material.groups.all})
     except ResultsError as error:
         return PaperTable(theirs.table, theirs.title, command=COMMAND, error=str(error))
-    results, lacking = with_base_to_new_means(findings.results)
-    problems = [*_problems(material, findings), *lacking]
+    traced, untraced = _traced(material, findings.results)
+    results, lacking = with_base_to_new_means(traced)
+    problems = [*_problems(material, findings), *untraced, *lacking]
     kinds = dict.fromkeys((result.protocol, result.source) for result in results)
     further = [_everything(material, [one for one in results if (one.protocol, one.source) == kind]) for kind in kinds]
     domains = [result for result in results if result.protocol == DOMAIN_GENERALIZATION]
@@ -51,7 +53,7 @@ def transfer_paper_table(material: Material) -> PaperTable:
     reasons: list[str] = []
     for row in theirs.rows:
         result = counterparts.get(row.label)
-        why = _reason(theirs, row, result) if result else ""
+        why = _reason(result) if result else ""
         reasons += [why] if why else []
         ours = _ours(material, theirs, result) if result else None
         rows += beside(row.label, ours, row.values, [why] * len(row.values))
@@ -59,6 +61,18 @@ def transfer_paper_table(material: Material) -> PaperTable:
     table = Table(caption, ["", "", *theirs.columns], rows, theirs.notes, grouped=True)
     command = COMMAND if len(counterparts) < len(theirs.rows) else ""
     return PaperTable(theirs.table, theirs.title, table, joined(reasons), command, further, problems=problems)
+
+
+def _traced(material: Material, results: Iterable[TransferResult]) -> tuple[list[TransferResult], list[str]]:
+    """The results whose runs are all on the page, and a line for each other one."""
+    kept, lines = [], []
+    for result in results:
+        if outside := material.outside(result.files):
+            names = ", ".join((result.trainer, result.source, shots_in_words(result.shots), result.cfg))
+            lines.append(f"left out, not below the folders of this page: {outside[0].parent}, of {names}")
+        else:
+            kept.append(result)
+    return kept, lines
 
 
 def _problems(material: Material, findings: TransferFindings) -> list[str]:
@@ -95,16 +109,8 @@ def _further(theirs: PublishedTable, row: PublishedRow, result: TransferResult) 
     return further_overrides(theirs, row, result.cfg) or []
 
 
-def _reason(theirs: PublishedTable, row: PublishedRow, result: TransferResult) -> str:
-    if not result.backbone:
-        return NO_BACKBONE
-    zero_shot = row.trainer == ZERO_SHOT_TRAINER
-    further, said = _further(theirs, row, result), ""
-    for seeds in (None,) if zero_shot else (result.fewest_seeds, len(result.seeds)):
-        said = said or comparable(result.source, result.backbone, seeds, further, theirs, row.trainer, result.cfg)
-    if said or zero_shot or result.shots in theirs.shots:
-        return said.removeprefix("not comparable: ")
-    return f"{shots_text(result.shots)} shots, reported with {theirs.shots[0]}"
+def _reason(result: TransferResult) -> str:
+    return why_not_comparable(result).removeprefix("not comparable: ") if result.backbone else NO_BACKBONE
 
 
 def _other_sources(results: Sequence[TransferResult]) -> str:

@@ -6,7 +6,7 @@ from statistics import fmean
 
 from lamm.results.statistic import Statistic
 from lamm.results.transfer import TransferResult, harmonic
-from lamm.results.transfer_runs import BASE_TO_NEW, NEW, PROTOCOLS
+from lamm.results.transfer_pairs import BASE_TO_NEW, NEW, PROTOCOLS
 
 
 def with_base_to_new_means(results: Sequence[TransferResult]) -> tuple[list[TransferResult], list[str]]:

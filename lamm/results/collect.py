@@ -7,9 +7,10 @@ from pathlib import Path
 
 from lamm.errors import ResultsError
 from lamm.results.dassl_log import log_files, newest_result
-from lamm.results.groups import Run, RunGroups, natural
+from lamm.results.groups import Run, RunGroups
 from lamm.results.layout import GroupKey, key_from_path, seed_of
 from lamm.results.protocols import INCREMENTAL
+from lamm.results.run_folders import folders_below
 from lamm.results.schema import FILE_NAME, RunResults
 
 
@@ -27,30 +28,12 @@ def collect(folders: Iterable[str | os.PathLike[str]], test_log: bool = False) -
         ResultsError: A folder does not exist or can't be read, or there is no run in any.
     """
     roots = [Path(folder) for folder in folders]
-    for root in roots:
-        if not root.is_dir():
-            raise ResultsError(f"{root} is not a folder; give a seed folder or any folder above it, such as output")
+    below = list(folders_below(roots))
     base = Path(os.path.commonpath([os.path.abspath(root) for root in roots])) if roots else Path()
-    seen: set[Path] = set()
-    runs = [run for root in roots for folder in _folders(root, seen) if (run := _read(folder, base, test_log))]
+    runs = [run for folder in below if (run := _read(folder, base, test_log))]
     if not runs:
         raise ResultsError(f"no results.json and no log.txt in or below {', '.join(map(str, roots)) or 'no folder'}")
     return RunGroups(_with_keys_of_siblings(runs))
-
-
-def _folders(root: Path, seen: set[Path]) -> Iterator[Path]:
-    """`root` and all folders below it that are not in `seen`, hidden ones left out; links are followed once."""
-    real = root.resolve()
-    if real in seen:
-        return
-    seen.add(real)
-    yield root
-    try:
-        children = [child for child in root.iterdir() if child.is_dir() and not child.name.startswith(".")]
-    except OSError as error:
-        raise ResultsError(f"can't read the folder {root}: {error.strerror}") from error
-    for child in sorted(children, key=lambda path: natural(path.name)):
-        yield from _folders(child, seen)
 
 
 def _read(folder: Path, base: Path, test_log: bool) -> Run | None:
@@ -69,7 +52,7 @@ def _read(folder: Path, base: Path, test_log: bool) -> Run | None:
         if newest_result(folder, test_log=True):
             reason += "; --test-log reads logs of evaluations alone"
         return Run(folder, key, seed, key_from_path=True, unfinished=reason)
-    if seed is not None and not any(map(_holds_run, _folders(folder, set()))):
+    if seed is not None and not any(map(_holds_run, folders_below([folder]))):
         return Run(folder, key, seed, key_from_path=True, unfinished="no results.json")
     return None
 

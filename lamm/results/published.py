@@ -13,7 +13,7 @@ from lamm.suggest import unknown_name
 
 FILE = Path(__file__).with_name("published.yaml")
 DEMO_DATA = ("digits", "shapes", "shapes_sketch", "shapes_noisy", "shapes_inverted")
-DEMO = "not comparable: demo data with the embedded model"
+DEMO = "not comparable: demo data"
 EACH = "each"
 CONFIGS = {
     "ZeroshotCLIP": "vit_b16",

@@ -11,15 +11,8 @@ from lamm.results.groups import natural
 from lamm.results.layout import shots_in_words
 from lamm.results.published import published
 from lamm.results.statistic import Statistic
-from lamm.results.transfer_runs import (
-    BASE,
-    BASE_TO_NEW,
-    DOMAIN_GENERALIZATION,
-    NEW,
-    PROTOCOLS,
-    Transfer,
-    find_transfers,
-)
+from lamm.results.transfer_pairs import BASE, BASE_TO_NEW, DOMAIN_GENERALIZATION, NEW, PROTOCOLS, Transfer
+from lamm.results.transfer_runs import find_transfers
 
 LEARNED, FROM_CLIP = "labels_learned", "labels_from_clip"
 VARIANTS = {

@@ -8,12 +8,13 @@ from typing import Any
 
 from tabulate import tabulate
 
+from lamm.results.few_shot_curve import ZERO_SHOT_TRAINER
 from lamm.results.layout import shots_in_words
 from lamm.results.published import PublishedTable, comparable, published
 from lamm.results.statistic import Statistic
 from lamm.results.table import TABULATE_FORMATS, latex_text
 from lamm.results.transfer import TransferResult, place_in_tables
-from lamm.results.transfer_runs import BASE, BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION
+from lamm.results.transfer_pairs import BASE, BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION
 
 TITLES = {
     DOMAIN_GENERALIZATION: "Domain generalisation: trained on {source}, {shots}; average of source and targets",
@@ -47,17 +48,20 @@ def render_transfer(results: Sequence[TransferResult], layout: str = "plain", ci
 
 
 def why_not_comparable(result: TransferResult) -> str:
-    """Why published numbers can't stand beside a result; empty when they can."""
-    table = published("domain_generalization")
+    """Why published numbers can't stand beside a result; empty when they can.
+
+    Zero-shot CLIP is the same with every seed and number of shots, so theirs don't matter.
+    """
+    table, zero_shot = published("domain_generalization"), result.trainer == ZERO_SHOT_TRAINER
     overrides, reason, datasets = result.cfg.split("+")[1:], "", result.averaged or result.source
-    for seeds in (result.fewest_seeds, len(result.seeds)):
+    for seeds in (None,) if zero_shot else (result.fewest_seeds, len(result.seeds)):
         reason = reason or comparable(
             datasets, result.backbone, seeds, overrides, trainer=result.trainer, cfg=result.cfg
         )
     if not reason and result.protocol != DOMAIN_GENERALIZATION:
         return "not comparable: the LAMM paper reports no numbers for this protocol"
     reason = reason or comparable(datasets, result.backbone, table=table)
-    if not reason and result.shots not in table.shots:
+    if not reason and not zero_shot and result.shots not in table.shots:
         return f"not comparable: {shots_in_words(result.shots)}, reported with {' or '.join(map(str, table.shots))}"
     return reason
 

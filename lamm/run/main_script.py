@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from lamm.errors import ConfigError
 from lamm.run.config_files import trainer_config, trainer_configs
-from lamm.run.settings import KEY
+from lamm.run.settings import FLAGS, KEY
 from lamm.suggest import unknown_name
 
 
@@ -29,13 +29,25 @@ def config_and_pairs(trainer: str, words: Sequence[str]) -> tuple[list[str], lis
     """`[CFG] [KEY VALUE ...]` as train.py takes it: the flag for the config file, and the rest.
 
     Raises:
-        ConfigError: the first word is neither a config of the trainer nor a config key.
+        ConfigError: the first word is neither a config of the trainer nor a config key, or a folder is among the keys.
     """
+    require_no_folder(words)
     if words and words[0] in trainer_configs(trainer):
         return ["--config-file", str(trainer_config(trainer, words[0]))], list(words[1:])
     if words and not KEY.fullmatch(words[0]):
         raise ConfigError(unknown_name(f"config of {trainer}", words[0], trainer_configs(trainer)))
     return [], list(words)
+
+
+def require_no_folder(words: Sequence[str]) -> None:
+    """Refuse keys that name a run's folder: a script has several runs, each with a folder of its own.
+
+    Raises:
+        ConfigError: one of these keys is among the words.
+    """
+    taken = next((word for word in words if word in (FLAGS["output_dir"], FLAGS["resume"])), None)
+    if taken is not None:
+        raise ConfigError(f"{taken} can't be set here: every run has a folder of its own")
 
 
 def train_words(arguments: argparse.Namespace, seed: int, config: Sequence[str], pairs: Sequence[str]) -> list[str]:

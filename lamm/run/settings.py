@@ -24,7 +24,7 @@ FLAGS = {
     "target_domains": "DATASET.TARGET_DOMAINS",
     "transforms": "INPUT.TRANSFORMS",
 }
-KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+|SEED|VERBOSE")
+KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+|SEED|VERBOSE|OUTPUT_DIR|RESUME")
 
 
 def flag_settings(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from lamm.errors import ConfigError
-from lamm.results.transfer_runs import BASE, BASE_TO_NEW, DOMAIN_GENERALIZATION
+from lamm.results.transfer_pairs import BASE, BASE_TO_NEW, DOMAIN_GENERALIZATION
 from lamm.run.arguments import train_parser
 from lamm.run.earlier_run import earlier_run
 from lamm.run.plan import RunPlan, default_config, plan_run

@@ -8,8 +8,9 @@ from lamm.datasets import BENCHMARK, DATASETS, OWN, dataset_class
 from lamm.errors import ConfigError
 from lamm.results.published import published
 from lamm.results.transfer import VARIANTS
-from lamm.results.transfer_runs import BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION, NEW
+from lamm.results.transfer_pairs import BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION, NEW
 from lamm.run.config_files import trainer_config, trainer_configs
+from lamm.run.main_script import require_no_folder
 from lamm.run.settings import KEY
 from lamm.suggest import unknown_name
 
@@ -46,6 +47,7 @@ def read_request(protocol: str, trainer: str, source: str, shots: int, rest: Seq
         ConfigError: a word that is none of these, a source that can't be trained on, a target that can't be one, or
             no target where there are no usual ones.
     """
+    require_no_folder(rest)
     words = list(rest)
     targets: list[str] = []
     while words and protocol != BASE_TO_NEW and words[0] in DATASETS:

@@ -9,6 +9,7 @@ from typing import Any
 import lamm_trainers.base as base
 import pytest
 from noted_runs import Start, losses, metrics
+from processes import Outcome
 from train_command import ROOT
 
 from lamm.parallel.failure import Voice
@@ -65,14 +66,14 @@ def test_a_process_that_hangs_is_not_waited_for_for_ever(start: Start, monkeypat
     assert "did not answer in time (LAMM_PEER_TIMEOUT" in first.err
 
 
-@pytest.mark.parametrize("slow_to_speak", [0.0, 1.0])
-def test_sigterm_ends_a_process_with_one_line(
-    start: Start, slow_to_speak: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def stopped_in_training(
+    start: Start, monkeypatch: pytest.MonkeyPatch, seconds_to_ask: float
+) -> tuple[Outcome, Outcome]:
+    """A run whose first process gets SIGTERM, and asks that long who is the first to fail."""
     take = Voice.take
 
     def late(voice: Voice, reason: str) -> bool:
-        time.sleep(slow_to_speak)
+        time.sleep(seconds_to_ask)
         return take(voice, reason)
 
     def stop() -> None:
@@ -85,10 +86,25 @@ def test_sigterm_ends_a_process_with_one_line(
             in_epoch(1, stop)
 
     first, second = start("broken", 2, TRAINING, before)
+    return first, second
+
+
+@pytest.mark.parametrize("seconds_to_ask", [0.0, 1.0])
+def test_sigterm_ends_a_process_with_one_line(
+    start: Start, seconds_to_ask: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = stopped_in_training(start, monkeypatch, seconds_to_ask)
     assert first.code == 128 + signal.SIGTERM
     assert first.err.startswith("error: stopped by SIGTERM")
     assert first.err.count("\n") == 1
     assert (second.code, second.out, second.err) == (1, "", "")
+
+
+def test_sigterm_ends_a_process_whose_store_does_not_answer(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = stopped_in_training(start, monkeypatch, 60.0)
+    assert first.code == 128 + signal.SIGTERM
+    assert first.err.startswith("error: stopped by SIGTERM")
+    assert first.err.count("\n") == 1
 
 
 def test_a_mistake_that_all_processes_make_is_told_once(start: Start) -> None:

@@ -91,12 +91,77 @@ def test_zero_shot_stands_only_where_a_trained_model_does(runs: TransferredRuns)
     for source in ("shapes", "digits"):
         runs.train(source, 40.0, trainer="ZeroshotCLIP")
     runs.evaluate(None, "shapes_noisy", 30.0, trainer="ZeroshotCLIP")
-    assert {result.source for result in transfer_results([runs.output])} == {"shapes", "digits"}
+    assert [(result.protocol, result.source) for result in transfer_results([runs.output])] == [
+        ("domain_generalization", "shapes")
+    ]
     runs.evaluate(runs.train("shapes", 90.0), "shapes_noisy", 80.0)
     assert [(result.trainer, result.source) for result in transfer_results([runs.output])] == [
         ("ZeroshotCLIP", "shapes"),
         ("LAMM", "shapes"),
     ]
+
+
+def test_zero_shot_where_no_model_was_evaluated_is_named(runs: TransferredRuns) -> None:
+    runs.train("shapes", 40.0, trainer="ZeroshotCLIP")
+    folder = runs.evaluate(None, "shapes_sketch", 20.0, trainer="ZeroshotCLIP")
+    runs.evaluate(runs.train("shapes", 90.0), "shapes_noisy", 80.0)
+    found = transfer_findings([runs.output])
+    assert [result.trainer for result in found.results] == ["LAMM"]
+    assert found.left_out == [f"left out, zero-shot CLIP where no model was evaluated: {folder}"]
+
+
+def test_zero_shot_without_its_ordinary_run_is_named(runs: TransferredRuns) -> None:
+    folder = runs.evaluate(None, "shapes_sketch", 20.0, trainer="ZeroshotCLIP")
+    found = transfer_findings([runs.output])
+    assert (found.results, found.problems) == ([], [])
+    assert found.left_out == [f"left out, no ordinary run of ZeroshotCLIP on other data that it goes with: {folder}"]
+
+
+def test_zero_shot_goes_by_settings_where_names_are_cut_off(runs: TransferredRuns) -> None:
+    """A value that a folder's name can't hold gives a hash of all overrides, that of the class subset among them."""
+    zero_shot = {"trainer": "ZeroshotCLIP"}
+    trained = runs.train("digits", 80.0, subset="base", cfg="tiny+TEMPLATE=a_scan_of_-abc123", **zero_shot)
+    tested = runs.evaluate(None, "digits", 40.0, subset="new", cfg="tiny+TEMPLATE=a_scan_of_-def456", **zero_shot)
+    for folder in (trained, tested):
+        config = folder / "config.yaml"
+        config.write_text(config.read_text().replace("DATASET:", "DATASET:\n  TEMPLATE: a scan of {}."))
+    (result,) = transfer_results([runs.output])
+    assert (result.protocol, result.targets["new"].values) == ("base_to_new", (40.0,))
+    config.write_text(config.read_text().replace("a scan of", "another scan of"))
+    assert transfer_results([runs.output]) == []
+
+
+def test_an_evaluation_on_another_split_is_named_in_place_of_mixed_in(runs: TransferredRuns) -> None:
+    model = runs.train("shapes", 90.0)
+    folder = runs.evaluate(model, "shapes_noisy", 80.0, split="val")
+    found = transfer_findings([runs.output])
+    assert found.results == []
+    assert found.left_out == [f"left out, tested on the val split, the training run was on test: {folder}"]
+
+
+def test_an_evaluation_with_other_settings_is_named_in_place_of_mixed_in(runs: TransferredRuns) -> None:
+    folder = runs.evaluate(runs.train("shapes", 90.0), "shapes_noisy", 80.0)
+    config = folder / "config.yaml"
+    config.write_text(config.read_text() + "INPUT: {SIZE: [64, 64], CACHE_VIEWS: 8}\n")
+    found = transfer_findings([runs.output])
+    assert found.left_out == [f"left out, other settings than its training run (INPUT.SIZE): {folder}"]
+
+
+def test_of_two_places_the_one_beside_the_evaluation_counts(runs: TransferredRuns, tmp_path: Path) -> None:
+    runs.evaluate(runs.train("shapes", 90.0), "shapes_noisy", 80.0)
+    shutil.copytree(runs.output, tmp_path / "earlier")
+    runs.train("shapes", 50.0)
+    (result,) = transfer_results([tmp_path / "earlier"])
+    assert result.source_accuracy.values == (90.0,)
+    assert all(file.is_relative_to(tmp_path / "earlier") for file in result.files)
+
+
+def test_linked_folders_are_followed(runs: TransferredRuns, tmp_path: Path) -> None:
+    runs.evaluate(runs.train("shapes", 90.0), "shapes_noisy", 80.0)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "linked").symlink_to(runs.output)
+    (result,) = transfer_results([tmp_path / "here"])
+    assert result.targets["shapes_noisy"].values == (80.0,)
 
 
 def test_what_is_no_transfer_is_left_out(runs: TransferredRuns) -> None:
@@ -212,9 +277,10 @@ def test_an_unfinished_evaluation_or_training_run_is_a_problem(runs: Transferred
     runs.evaluate(runs.output / "nowhere/a/b/c/d", "shapes_noisy", 80.0, 3)
     found = find_transfers([runs.output])
     assert found.found == []
-    assert [problem.split(" ")[0] for problem in found.problems] == ["unfinished:", "the", "the"]
-    assert found.problems[1].endswith("is unfinished")
-    assert found.problems[2].endswith("is missing")
+    source_missing, unfinished, source_unfinished = sorted(found.problems, key=lambda line: line.split()[-1])
+    assert unfinished.startswith("unfinished: ")
+    assert source_unfinished.endswith("is unfinished")
+    assert source_missing.endswith("is missing")
 
 
 def test_a_moved_output_folder_is_read_all_the_same(runs: TransferredRuns, tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_without_matplotlib_all_but_the_picture_is_there(
         ("digits 16 two", 'unknown config of LAMM "two"'),
         ("digits 16 INCREMENTAL.STEPS 3", "INCREMENTAL.STEPS can't be set here: it is the word behind SHOTS"),
         ("digits 16 OPTIM.LR 0.1 INCREMENTAL.STEP 3", "INCREMENTAL.STEP can't be set here"),
-        ("digits 16 OPTIM.LR 0.1 OUTPUT_DIR x", "OUTPUT_DIR can't be set here: every step has a folder of its own"),
+        ("digits 16 OPTIM.LR 0.1 OUTPUT_DIR x", "OUTPUT_DIR can't be set here: every run has a folder of its own"),
         ("digits 16 DATASET.SUBSAMPLE_CLASSES new", "leave DATASET.SUBSAMPLE_CLASSES new out"),
         ("digits 16 OPTIM.LRR 0.1", 'did you mean "OPTIM.LR"'),
         ("digts 16", 'unknown data set "digts"; did you mean "digits"'),

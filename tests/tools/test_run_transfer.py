@@ -13,7 +13,7 @@ from lamm_trainers import TRAINERS
 from train_command import ROOT, load_script
 
 from lamm.commands import run
-from lamm.results.transfer_runs import PROTOCOLS
+from lamm.results.transfer_pairs import PROTOCOLS
 
 run_transfer = load_script("tools/run_transfer.py")
 
@@ -103,6 +103,8 @@ def test_a_run_that_fails_stops_the_rest_with_its_exit_code(started: Callable) -
         ("shapes 1 OPTIM.LRR 0.1", "domain_generalization", 'did you mean "OPTIM.LR"'),
         ("shapes 1 OPTIM.LR", "domain_generalization", '"OPTIM.LR" on the command line has no value'),
         ("shapes 1 SEED 4", "domain_generalization", "SEED is set twice"),
+        ("shapes 1 OUTPUT_DIR x", "domain_generalization", "OUTPUT_DIR can't be set here: every run has a folder"),
+        ("digits 1 OPTIM.LR 0.1 RESUME x", "base_to_new", "RESUME can't be set here: every run has a folder"),
         ("digits 1 tiny_ep05", "base_to_new", 'unknown config of LAMM "tiny_ep05"; did you mean "tiny_ep50"'),
         ("shapes 1 caltech101", "cross_dataset", 'Caltech101: no folder "caltech-101"'),
         ("shapes 1", "cross_dataset", "no usual targets"),
