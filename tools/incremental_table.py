@@ -2,8 +2,9 @@
 
     python tools/incremental_table.py output/incremental --overview
 
-Exit code 0: all seeds are through all steps. 1: some are not (listed on stderr; the table leaves them out). 2: a folder
-does not exist, or holds no seed with all its steps.
+Exit code 0: all seeds are there once and through all steps. 1: some are not, or are missing though others of the same
+trainer, shots and steps have them (listed on stderr; the table leaves them out). 2: a folder does not exist, or holds
+no seed with all its steps.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import sys
 
 from lamm.commands import Parser, run
 from lamm.errors import ConfigError, ResultsError
-from lamm.results.incremental import incremental_results
+from lamm.results.incremental import incremental_findings
 from lamm.results.incremental_table import render_matrices, render_overview
 from lamm.results.table import FORMATS, TABULATE_FORMATS
 
@@ -29,18 +30,18 @@ def parser() -> Parser:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Print the table, and the seeds that are left out on stderr."""
+    """Print the table, and on stderr what is left out of it."""
     if arguments.overview and arguments.format not in TABULATE_FORMATS:
         raise ConfigError(f"--overview has no {arguments.format} layout: use {', '.join(TABULATE_FORMATS)}")
-    results = incremental_results(arguments.folders)
-    if not results:
+    found = incremental_findings(arguments.folders)
+    if found.results:
+        render = render_overview if arguments.overview else render_matrices
+        print(render(found.results, arguments.format, arguments.ci95), flush=True)
+    for problem in found.problems:
+        print(problem, file=sys.stderr)
+    if not found.results:
         raise ResultsError(f"no seed with all its steps in or below {', '.join(arguments.folders)}")
-    render = render_overview if arguments.overview else render_matrices
-    print(render(results, arguments.format, arguments.ci95), flush=True)
-    left_out = [(result, seed) for result in results for seed in result.unfinished]
-    for result, seed in left_out:
-        print(f"left out: seed {seed} in {result.folder} is not through its {result.steps} steps", file=sys.stderr)
-    return 1 if left_out else 0
+    return 1 if found.problems else 0
 
 
 if __name__ == "__main__":

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from lamm.errors import ResultsError
-from lamm.report.incremental_rows import counterparts, incremental_reason
+from lamm.report.incremental_rows import counterparts, incremental_reason, our_configs
 from lamm.report.material import Material
 from lamm.report.paper_cells import all_datasets, beside, incomplete_cell, incomplete_note, joined, over
 from lamm.report.paper_tables import PaperTable
 from lamm.report.shots_tables import shots_text
 from lamm.report.table_view import Cell, Table, name_cell, nothing_cell, statistic_cell
-from lamm.results.incremental import IncrementalResult, incremental_results, mean_over
+from lamm.results.incremental import IncrementalResult, incremental_findings, mean_over
 from lamm.results.protocols import INCREMENTAL
 from lamm.results.published import PublishedTable, published
 from lamm.results.statistic import Statistic
@@ -24,26 +24,26 @@ MEANING = "Change of Set 1: its accuracy after learning the other sets minus tha
 def incremental_paper_table(material: Material) -> PaperTable:
     """Table 2: the mean over data sets, each data set, and every result with the harder score beside it."""
     theirs = published("class_incremental")
-    results: list[IncrementalResult] = []
-    if any(key.protocol == INCREMENTAL for key in material.groups.finished):
-        try:
-            results = incremental_results(material.folders)
-        except ResultsError as error:
-            return PaperTable(theirs.table, theirs.title, command=COMMAND, error=str(error))
-    shown = {key.trainer for key in material.groups.all}
-    results = [result for result in results if result.trainer in shown]
-    if not results:
+    if not any(key.protocol == INCREMENTAL for key in material.groups.all):
         return PaperTable(theirs.table, theirs.title, command=COMMAND)
+    try:
+        findings = incremental_findings(material.folders, {key.trainer for key in material.groups.all})
+    except ResultsError as error:
+        return PaperTable(theirs.table, theirs.title, command=COMMAND, error=str(error))
+    results = findings.results
+    problems = [line.replace(f"{material.base}/", "") for line in findings.problems]
+    if not results:
+        return PaperTable(theirs.table, theirs.title, command=COMMAND, problems=problems)
     papers = [result for result in results if result.dataset in theirs.trained_on]
     found = {row.label: members for row in theirs.rows if (members := counterparts(theirs, row, papers or results))}
     everything = _everything(material, results)
     if not found:
-        return PaperTable(theirs.table, theirs.title, command=COMMAND, further=[everything])
+        return PaperTable(theirs.table, theirs.title, command=COMMAND, further=[everything], problems=problems)
     table, reasons = _means(material, theirs, found)
     full = len(found) == len(theirs.rows) and not incomplete_note(table.rows)
     command = "" if full else COMMAND
     further = [*([_each_data_set(material, papers)] if papers else []), everything]
-    return PaperTable(theirs.table, theirs.title, table, joined(reasons), command, further)
+    return PaperTable(theirs.table, theirs.title, table, joined(reasons), command, further, problems=problems)
 
 
 def _means(
@@ -61,7 +61,7 @@ def _means(
         rows += beside(row.label, ours if members else None, row.values, [why] * len(row.values))
     caption = f"Class-incremental learning: accuracy in percent, {over(datasets)}"
     headings = ["", "", *(HEADINGS[name] for name in theirs.columns)]
-    notes = [OWN_CLASSES, MEANING, *incomplete_note(rows)]
+    notes = [OWN_CLASSES, MEANING, our_configs(found), *incomplete_note(rows)]
     return Table(caption, headings, rows, notes, grouped=True), reasons
 
 
@@ -98,8 +98,9 @@ def _each_data_set(material: Material, results: Sequence[IncrementalResult]) -> 
     """Both sets after the second step, a column a data set."""
     theirs = published("class_incremental_datasets")
     rows: list[list[Cell]] = []
+    all_found = {row.label: counterparts(theirs, row, results) for row in theirs.rows}
     for row in theirs.rows:
-        found = counterparts(theirs, row, results)
+        found = all_found[row.label]
         place = 0 if row.part == "set1" else 1
         ours = [
             statistic_cell(found[name].own[1][place], material.sources_of_files(found[name].files), digits=2)
@@ -113,7 +114,9 @@ def _each_data_set(material: Material, results: Sequence[IncrementalResult]) -> 
         ]
         rows += beside(row.label, ours if found else None, row.values, why)
     caption = f"{theirs.title}: accuracy in percent after Set 2"
-    return Table(caption, ["", "", *theirs.columns], rows, [OWN_CLASSES, "Set 1: after learning Set 2."], grouped=True)
+    configs = our_configs({label: members for label, members in all_found.items() if members})
+    notes = [OWN_CLASSES, "Set 1: after learning Set 2.", configs]
+    return Table(caption, ["", "", *theirs.columns], rows, notes, grouped=True)
 
 
 def _everything(material: Material, results: Sequence[IncrementalResult]) -> Table:
@@ -130,5 +133,4 @@ def _everything(material: Material, results: Sequence[IncrementalResult]) -> Tab
         rows.append([*names, *counts, *cells, name_cell(result.cfg)])
     notes = ["Each set is scored among its own classes; under “among all classes”, among all classes seen so far."]
     notes.append(MEANING)
-    notes += [f"{result.title}: seeds {result.unfinished} unfinished" for result in results if result.unfinished]
     return Table("All class-incremental results, accuracy in percent", headings, rows, notes)

@@ -5,24 +5,19 @@ of step t ends with set t: later sets are not there yet.
 """
 
 import os
-import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from lamm.errors import ResultsError
-from lamm.results.collect import collect
-from lamm.results.groups import Run, natural
-from lamm.results.layout import GroupKey, shots_in_words
-from lamm.results.protocols import INCREMENTAL
+from lamm.results.groups import Run
+from lamm.results.incremental_runs import Method, Steps, incremental_runs
+from lamm.results.layout import shots_in_words
 from lamm.results.schema import FILE_NAME
 from lamm.results.statistic import Statistic
-from lamm.results.stored_config import CONFIG_FILE, stored_config
 
 Matrix = list[list[Statistic]]
-_STEP = re.compile(r"(.*)/step(\d+)")
 
 
 def own_metric(number: int) -> str:
@@ -94,39 +89,43 @@ class IncrementalResult:
         return ", ".join((self.dataset, shots_in_words(self.shots), self.trainer, self.cfg, seeds))
 
 
-class _Group(NamedTuple):
-    """What the steps of one method have in common."""
+@dataclass(frozen=True)
+class IncrementalFindings:
+    """The results in folders, and what is not among them.
 
-    folder: str
-    key: GroupKey
-    steps: int
-    seen_as_negatives: bool
+    Attributes:
+        results: In natural order; a method without a whole seed is none.
+        problems: One line for each seed that is not through all steps, missing or there twice.
+    """
+
+    results: list[IncrementalResult]
+    problems: list[str]
 
 
-def incremental_results(folders: Iterable[str | os.PathLike[str]]) -> list[IncrementalResult]:
-    """The class-incremental results in and below folders, in natural order.
-
-    Seeds that are not through all steps are left out and named in `unfinished`; a method without a whole seed is no
-    result.
+def incremental_findings(
+    folders: Iterable[str | os.PathLike[str]], trainers: Collection[str] = ()
+) -> IncrementalFindings:
+    """The class-incremental results in and below folders, and what is left out of them.
 
     Args:
         folders: any folders above runs, such as `output/incremental`.
+        trainers: those to look at; empty: all.
 
     Raises:
         ResultsError: a folder does not exist, there is no run in any, or a finished step lacks a number.
     """
-    found: dict[_Group, dict[int, dict[int, Run]]] = {}
-    for runs in collect(folders).all.values():
-        for run in runs:
-            match = _STEP.fullmatch(run.key.cfg)
-            if run.key.protocol == INCREMENTAL and match and run.seed is not None:
-                cfg, step = match.groups()
-                steps, negatives = _settings(run.folder)
-                place = os.path.abspath(run.folder.parent.parent)
-                group = _Group(place, run.key._replace(cfg=cfg), steps, negatives)
-                found.setdefault(group, {}).setdefault(run.seed, {})[int(step)] = run
-    made = (_result(group, found[group]) for group in sorted(found, key=_order))
-    return [result for result in made if result is not None]
+    found = incremental_runs(folders, trainers)
+    made = (_result(method, seeds) for method, seeds in found.methods.items())
+    return IncrementalFindings([result for result in made if result is not None], found.problems)
+
+
+def incremental_results(folders: Iterable[str | os.PathLike[str]]) -> list[IncrementalResult]:
+    """The results of `incremental_findings` alone.
+
+    Raises:
+        ResultsError: a folder does not exist, there is no run in any, or a finished step lacks a number.
+    """
+    return incremental_findings(folders).results
 
 
 def mean_over(statistics_of_sets: Sequence[Statistic]) -> Statistic:
@@ -134,13 +133,9 @@ def mean_over(statistics_of_sets: Sequence[Statistic]) -> Statistic:
     return Statistic(tuple(map(statistics.fmean, zip(*(one.values for one in statistics_of_sets), strict=True))))
 
 
-def _result(group: _Group, by_seed: dict[int, dict[int, Run]]) -> IncrementalResult | None:
-    numbers = range(1, group.steps + 1)
-    whole = {
-        seed: [steps[number] for number in numbers]
-        for seed, steps in sorted(by_seed.items())
-        if all(number in steps and not steps[number].unfinished for number in numbers)
-    }
+def _result(method: Method, by_seed: dict[int, Steps]) -> IncrementalResult | None:
+    numbers = range(1, method.steps + 1)
+    whole = {seed: [steps[number] for number in numbers] for seed, steps in by_seed.items() if method.whole(steps)}
     if not whole:
         return None
     own, seen = (
@@ -148,12 +143,12 @@ def _result(group: _Group, by_seed: dict[int, dict[int, Run]]) -> IncrementalRes
         for name in (own_metric, seen_metric)
     )
     return IncrementalResult(
-        dataset=group.key.dataset,
-        shots=-1 if group.key.shots is None else group.key.shots,
-        trainer=group.key.trainer,
-        cfg=group.key.cfg,
-        seen_as_negatives=group.seen_as_negatives,
-        steps=group.steps,
+        dataset=method.key.dataset,
+        shots=-1 if method.key.shots is None else method.key.shots,
+        trainer=method.key.trainer,
+        cfg=method.key.cfg,
+        seen_as_negatives=method.seen_as_negatives,
+        steps=method.steps,
         seeds=list(whole),
         own=own,
         seen=seen,
@@ -173,17 +168,3 @@ def _over_seeds(whole: dict[int, list[Run]], step: int, metric: str) -> Statisti
 
 def _minus(one: Statistic, other: Statistic) -> Statistic:
     return Statistic(tuple(a - b for a, b in zip(one.values, other.values, strict=True)))
-
-
-def _settings(folder: Path) -> tuple[int, bool]:
-    """`INCREMENTAL.STEPS` and `SEEN_AS_NEGATIVES` of a step's folder."""
-    node: Any = stored_config(folder).get("INCREMENTAL")
-    try:
-        return int(node["STEPS"]), bool(node["SEEN_AS_NEGATIVES"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ResultsError(f"{folder / CONFIG_FILE} does not say how many steps there are") from error
-
-
-def _order(group: _Group) -> tuple[Any, ...]:
-    key = group.key
-    return (natural(key.dataset), key.shots or 0, natural(key.trainer), natural(key.cfg), group.folder)

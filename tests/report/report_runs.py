@@ -46,8 +46,9 @@ class RunTree:
         metrics = {"accuracy": accuracy, "error_rate": 100 - accuracy, "macro_f1": accuracy - 1}
         metrics |= changes.pop("metrics", {})
         results = RunResults(**(values | {"seed": seed, "metrics": metrics} | changes))
-        parts = [results.dataset, f"shots_{results.shots}", results.trainer, results.cfg, f"seed{seed}"]
-        start = self.output / "evaluation" if results.protocol == "evaluation" else self.output
+        cfg, _, step = results.cfg.partition("/")
+        parts = [results.dataset, f"shots_{results.shots}", results.trainer, cfg, f"seed{seed}", step]
+        start = self.output / results.protocol if results.protocol in ("evaluation", "incremental") else self.output
         folder = start.joinpath(*parts)
         results.write(folder / "results.json")
         content = {"DATASET": {"ROOT": str(self.data)}, "MODEL": {"BACKBONE": {"NAME": backbone}}, **config}

@@ -1,5 +1,7 @@
 """Table 2 of the paper beside ours: the change of Set 1, and a difference only where it means something."""
 
+import shutil
+
 from paper_lines import CFG, ELEVEN, lines_of
 from report_runs import RunTree
 
@@ -77,3 +79,27 @@ def test_a_fall_on_demo_data_has_no_difference(tree: RunTree) -> None:
     assert lines["CoOp", "ours"][3].startswith("−10.00")
     assert ("CoOp", "difference") not in lines
     assert "demo data" in paper.reason
+
+
+def test_a_row_of_table_2_has_one_config_and_number_of_shots_and_says_which(tree: RunTree) -> None:
+    write_steps(tree, "CoOp", 90.0, 80.0, 70.0, dataset="digits")
+    write_steps(tree, "CoOp", 60.0, 50.0, 40.0, dataset="shapes")
+    write_steps(tree, "CoOp", 10.0, 10.0, 10.0, dataset="digits", shots=4)
+    write_steps(tree, "CoOp", 20.0, 20.0, 20.0, dataset="dtd", shots=4)
+    paper = incremental_paper_table(tree.material(trainers=["CoOp"]))
+    assert paper.table is not None
+    assert any("Our configs: CoOp: " in note and ", 4 shots" in note for note in paper.table.notes)
+    shutil.rmtree(tree.output / "incremental/dtd")
+    paper = incremental_paper_table(tree.material())
+    assert lines_of(paper)["CoOp", "ours"][:3] == ["75.00 ± 0.00", "65.00 ± 0.00", "55.00 ± 0.00"]
+    assert any(", 16 shots" in note and ", 4 shots" not in note for note in paper.table.notes if "configs" in note)
+
+
+def test_a_method_that_is_not_through_is_named_beside_table_2(tree: RunTree) -> None:
+    write_steps(tree, "LAMM", 90.0, 90.0, 70.0, dataset="digits")
+    write_steps(tree, "CoOp", 90.0, 80.0, 70.0, dataset="digits")
+    for folder in tree.output.glob("incremental/digits/*/CoOp/*/*/step2"):
+        shutil.rmtree(folder)
+    paper = incremental_paper_table(tree.material())
+    assert len(paper.problems) == 3
+    assert all("CoOp" in problem and "not through its 2 steps" in problem for problem in paper.problems)
