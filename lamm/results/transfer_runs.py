@@ -127,7 +127,7 @@ def _why_alone(run: StoredRun) -> str:
 
 
 def _add_zero_shot(made: Transfers, zero_shot: dict[Path, list[Transfer]]) -> None:
-    """Zero-shot CLIP beside the trained models; where there are none, with the sources that say most of it."""
+    """Zero-shot CLIP beside the trained models; where there are none, from sources with its classes, else from any."""
     learned = {_place(pair) for pair in made.found}
     for folder, pairs in zero_shot.items():
         if learned:
