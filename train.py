@@ -1,38 +1,7 @@
-"""One run: arguments → config → trainer → train, test.
+"""`lamm train`, from a checkout; see `lamm/commands/train.py`."""
 
-    python train.py --trainer LAMM --dataset digits --shots 16 --seed 1
-
-`--help` lists Dassl's flags, which work as they do there, and ours.
-"""
-
-import argparse
-
-from yacs.config import CfgNode
-
+from lamm.commands.train import main, train_parser
 from lamm.parallel.command import run
-from lamm.run.arguments import train_parser
-
-
-def main(arguments: argparse.Namespace) -> None:
-    # Imported here so that --help is quick, and so that an engine that can't run is one line like any mistake.
-    from lamm.engine.foreign import import_file_or_module
-
-    # What the user brings comes first: our trainers and data sets take only names that are still free.
-    foreign = [import_file_or_module(spec) for spec in arguments.imports]
-    import lamm_trainers
-
-    from lamm.datasets import register_datasets
-    from lamm.run.execution import execute
-    from lamm.run.plan import plan_run
-
-    register_datasets()
-
-    def extend_cfg(cfg: CfgNode) -> None:
-        for module in (*foreign, lamm_trainers):
-            getattr(module, "extend_cfg", lambda _: None)(cfg)
-
-    execute(plan_run(arguments, extend_cfg), arguments)
-
 
 if __name__ == "__main__":
     run(train_parser(), main)

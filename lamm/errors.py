@@ -1,8 +1,11 @@
 """Typed errors for a user's mistakes.
 
-Library code raises them; commands (`lamm.commands`) turn them into one line on stderr and exit code 2.
+Library code raises them; commands (`lamm.commands.parser`) turn them into one line on stderr and exit code 2.
 A message says what is wrong, where, and what to do, on one line.
 """
+
+from collections.abc import Iterable
+from difflib import SequenceMatcher
 
 
 class LammError(Exception):
@@ -35,3 +38,21 @@ class EngineError(LammError):
 
 class ResultsError(LammError):
     """Runs whose results are missing, unfinished or can't be read."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like `name` (case ignored; of equals the later one), None when nothing is known."""
+    best, best_ratio = None, -1.0
+    for candidate in known:
+        ratio = SequenceMatcher(None, name.lower(), candidate.lower()).ratio()
+        if ratio >= best_ratio:
+            best, best_ratio = candidate, ratio
+    return best
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """One line such as `unknown trainer "LAM"; did you mean "LAMM"? Known: CoOp, LAMM`."""
+    names = list(known)
+    guess = nearest(name, names)
+    hint = f'; did you mean "{guess}"?' if guess is not None else ""
+    return f'unknown {kind} "{name}"{hint} Known: {", ".join(sorted(names)) or "none"}'

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lamm.clip.tensor_state import Remembered, can_be_remembered, lasting
 from lamm.errors import PromptError
 from lamm.prompts import PromptTokens
-from lamm.tensor_state import Remembered, can_be_remembered, lasting
 
 POSITIONS = ("end", "middle", "front")
 LABEL_TOKENS = ("name", "single", "released")

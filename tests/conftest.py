@@ -5,7 +5,6 @@ in the programs that they start.
 """
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,9 @@ import torch
 from lamm.clip.loading import wrap_clip
 from lamm.clip.model import ClipModel
 from lamm.log import logger
+from tests.clip.small_clip_models import open_clip_model
 
-sys.path.append(str(Path(__file__).parent / "clip"))
-from small_clip_models import open_clip_model
-
+pytest_plugins = ["tests.trainers.fixtures"]
 INVERSE_TEMPERATURE = 20.0
 
 

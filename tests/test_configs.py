@@ -5,12 +5,12 @@ import re
 import pytest
 import yaml
 from lamm_trainers import TRAINERS, extend_cfg
-from train_command import ROOT
 from yacs.config import CfgNode
 
 from lamm.engine import get_cfg_default
 from lamm.engine.embedded.config_merge import merge_config
 from lamm.run.plan import default_config
+from tests.train_command import ROOT
 
 FOLDER = ROOT / "configs" / "trainers"
 FILES = {f"{file.parent.name}/{file.stem}": file for file in sorted(FOLDER.glob("*/*.yaml"))}

@@ -91,7 +91,7 @@ def test_nobody_imports_the_trainers_under_the_name_of_their_folder() -> None:
 
 
 # Where output is the purpose: a command's one-line errors, and the opening of a log in Dassl's form.
-PRINTING = ("lamm/commands.py", "lamm/run/execution.py")
+PRINTING = ("lamm/commands/parser.py", "lamm/run/execute.py")
 
 
 def prints(path: Path) -> list[int]:

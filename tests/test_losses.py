@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from reference import hierarchical_loss as reference
 from torch import Tensor
 
 from lamm.losses import feature_loss, logits_loss, parameter_loss
-from lamm.scores import scaled_scores
+from lamm.scoring import scaled_scores
+from tests.reference import hierarchical_loss as reference
 
 B, N, D, E = 5, 4, 6, 7
 DIRECTIONS = ("paper", "standard")

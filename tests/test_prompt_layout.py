@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 import torch
-from reference.whole_prompt import END, START, Position, assemble, initial_labels, read_prompt
 from torch import Tensor
 
 from lamm.clip.tokenizer import load_tokenizer
 from lamm.errors import PromptError
 from lamm.prompt_layout import PromptLayout, initial_label_vectors, plan_prompts
 from lamm.prompts import split_prompt
+from tests.reference.whole_prompt import END, START, Position, assemble, initial_labels, read_prompt
 
 NAMES = ["german_shepherd", "car (red)", "C++", "yo-yo ball", "german_shepherd"]
 WORDS = "a photo of a"

@@ -2,11 +2,11 @@
 
 import open_clip
 import pytest
-from reference.whole_prompt import END, FULL_STOP, START, read_prompt
 
 from lamm.clip.tokenizer import load_tokenizer
 from lamm.errors import PromptError
 from lamm.prompts import fill_template, split_prompt, spoken, tokenize
+from tests.reference.whole_prompt import END, FULL_STOP, START, read_prompt
 
 CONTEXT = "a photo of a"
 TOKENIZER = load_tokenizer()

@@ -1,6 +1,6 @@
 """train.py inside the test's own process: the same parser, the same `main`, its outcome as three values."""
 
-import importlib.util
+import importlib
 import shlex
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-from lamm.commands import run
+from lamm.parallel.command import run
 from lamm.run.arguments import train_parser
 from lamm.run.plan import RunPlan, plan_run
 
@@ -21,14 +21,9 @@ class Outcome(NamedTuple):
     err: str
 
 
-def load_script(path: str) -> ModuleType:
-    """A script of the checkout as a module of its own name."""
-    spec = importlib.util.spec_from_file_location(f"script_{Path(path).stem}", ROOT / path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def command_module(name: str) -> ModuleType:
+    """The module of a command."""
+    return importlib.import_module(f"lamm.commands.{name}")
 
 
 def train(line: str) -> Outcome:
@@ -36,7 +31,7 @@ def train(line: str) -> Outcome:
     out, err, code = StringIO(), StringIO(), 0
     with redirect_stdout(out), redirect_stderr(err):
         try:
-            run(train_parser(), load_script("train.py").main, shlex.split(line))
+            run(train_parser(), command_module("train").main, shlex.split(line))
         except SystemExit as stop:
             code = int(stop.code or 0)
     return Outcome(code, out.getvalue(), err.getvalue())

@@ -1,58 +1,6 @@
-"""Write one HTML page about the runs below folders: curves, the paper's tables beside ours, cost, classes, images.
+"""`lamm report`, from a checkout; see `lamm/commands/report.py`."""
 
-    python tools/report.py output/ -o report.html
-
-The page needs nothing beside it. Exit code 0: it is written; it says itself which runs are unfinished. 2: a mistake,
-or nothing to report.
-"""
-
-import argparse
-import sys
-from collections.abc import Iterable, Sequence
-
-from tqdm import tqdm
-
-from lamm.commands import Parser, run
-from lamm.report.material import gather
-from lamm.report.page import require_libraries, require_place, write_report
-from lamm.report.panels import Place
-
-
-def build_parser() -> Parser:
-    """The command's arguments."""
-    parser = Parser(description="Write one self-contained HTML page about the runs below the folders.")
-    parser.add_argument("folders", nargs="+", metavar="DIR", help="a folder above runs, such as output")
-    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the page to write, such as report.html")
-    parser.add_argument("--title", default="", help="its heading (default: the folders)")
-    parser.add_argument(
-        "--trainer", nargs="+", default=[], metavar="NAME", help="show these and ZeroshotCLIP (default: all)"
-    )
-    parser.add_argument("--root", default="", metavar="DIR", help="data root of the images, if it has moved since")
-    parser.add_argument("--test-log", action="store_true", help="also read log.txt files of evaluations alone")
-    return parser
-
-
-def main(arguments: argparse.Namespace) -> int:
-    """Write the page, and say where it is."""
-    require_libraries()
-    require_place(arguments.output)
-    material = gather(arguments.folders, arguments.trainer, arguments.test_log)
-    print(f"{_runs(len(material.finished))}, finished", file=sys.stderr)
-    written = write_report(material, arguments.output, arguments.title, arguments.root, watched)
-    print(f"wrote {written.file}: {written.size / 1e6:.1f} MB, {_runs(written.runs)}")
-    if written.left_out:
-        print(f"{written.left_out} panels of fewer shots had no room; --trainer chooses methods", file=sys.stderr)
-    return 0
-
-
-def watched(places: Sequence[Place]) -> Iterable[Place]:
-    """The panels with a progress bar, where someone watches."""
-    return tqdm(places, desc="classes and images", unit="panel", disable=None)
-
-
-def _runs(number: int) -> str:
-    return f"{number} run{'' if number == 1 else 's'}"
-
+from lamm.commands import call
 
 if __name__ == "__main__":
-    run(build_parser(), main)
+    call("report")

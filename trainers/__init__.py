@@ -11,14 +11,11 @@ Importing registers every trainer whose name is still free.
 from lamm.engine import TRAINER_REGISTRY
 from lamm.log import logger
 
-from .cocoop import CoCoOp
-from .cocoop_lamm import CoCoOp_LAMM
+from .cocoop import CoCoOp, CoCoOp_LAMM
 from .config import extend_cfg
-from .coop import CoOp
-from .coop_lamm import CoOp_LAMM
+from .coop import CoOp, CoOp_LAMM
 from .lamm import LAMM
-from .maple import MaPLe
-from .maple_lamm import MaPLe_LAMM
+from .maple import MaPLe, MaPLe_LAMM
 from .zero_shot import ZeroshotCLIP
 
 TRAINERS = (ZeroshotCLIP, CoOp, CoCoOp, MaPLe, LAMM, CoOp_LAMM, CoCoOp_LAMM, MaPLe_LAMM)

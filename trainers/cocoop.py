@@ -11,6 +11,7 @@ from lamm.clip.model import ClipModel
 
 from .base import PromptTrainer
 from .coop import CoOpLearner
+from .lamm import LabelAlignmentMixin
 from .prompt_learner import PromptLearner
 
 REDUCTION = 16
@@ -63,3 +64,13 @@ class CoCoOp(PromptTrainer):
     config_node = "COCOOP"
     default_config = "vit_b16_c4_ep10_batch1_ctxv1"
     tiny_config = "tiny_ep10_batch4"
+
+
+class CoCoOpLAMMLearner(LabelAlignmentMixin, CoCoOpLearner):
+    """CoCoOp's context, aligned labels."""
+
+
+class CoCoOp_LAMM(CoCoOp):
+    """Trains a `CoCoOpLAMMLearner`; config nodes `TRAINER.COCOOP` and, for the labels, `TRAINER.LAMM`."""
+
+    learner_class = CoCoOpLAMMLearner

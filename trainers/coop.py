@@ -8,15 +8,14 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from lamm.clip.model import ClipModel
-from lamm.errors import ConfigError
+from lamm.errors import ConfigError, unknown_name
 from lamm.log import logger
 from lamm.prompt_layout import POSITIONS
 from lamm.prompts import spoken_words
-from lamm.suggest import unknown_name
 
 from .base import PromptTrainer
-from .learned_context import CONTEXT_STD, LearnedContextLearner, require_room
-from .prompt_learner import PromptLearner
+from .lamm import LabelAlignmentMixin
+from .prompt_learner import CONTEXT_STD, LearnedContextLearner, PromptLearner, require_room
 
 
 class CoOpLearner(LearnedContextLearner):
@@ -100,3 +99,13 @@ class CoOp(PromptTrainer):
     config_node = "COOP"
     default_config = "vit_b16_ep50_ctxv1"
     tiny_config = "tiny_ep50"
+
+
+class CoOpLAMMLearner(LabelAlignmentMixin, CoOpLearner):
+    """CoOp's context, aligned labels."""
+
+
+class CoOp_LAMM(CoOp):
+    """Trains a `CoOpLAMMLearner`; config nodes `TRAINER.COOP` and, for the labels, `TRAINER.LAMM`."""
+
+    learner_class = CoOpLAMMLearner

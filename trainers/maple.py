@@ -14,8 +14,8 @@ from lamm.errors import ConfigError
 from lamm.prompts import DEFAULT_CONTEXT, spoken_words
 
 from .base import PromptTrainer
-from .learned_context import CONTEXT_STD, LearnedContextLearner, require_room
-from .prompt_learner import PromptLearner
+from .lamm import LabelAlignmentMixin
+from .prompt_learner import CONTEXT_STD, LearnedContextLearner, PromptLearner, require_room
 
 
 class MaPLeLearner(LearnedContextLearner):
@@ -106,3 +106,17 @@ class MaPLe(PromptTrainer):
     default_config = "vit_b16_c2_ep5_batch4_2ctx"
     tiny_config = "tiny_ep50"
     registered_name = "MultiModalPromptLearner"
+
+
+class MaPLeLAMMLearner(LabelAlignmentMixin, MaPLeLearner):
+    """MaPLe's prompts and couplings, aligned labels."""
+
+    def released_length(self) -> int:
+        """The authors' code learns one vector a class here, however long the names are."""
+        return 1
+
+
+class MaPLe_LAMM(MaPLe):
+    """Trains a `MaPLeLAMMLearner`; config nodes `TRAINER.MAPLE` and, for the labels, `TRAINER.LAMM`."""
+
+    learner_class = MaPLeLAMMLearner

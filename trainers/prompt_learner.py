@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from lamm.clip.model import ClipModel
-from lamm.clip.text_encoder import TextEncoder, text_encoder_of
+from lamm.clip.shared_prefix import TextEncoder, text_encoder_of
 from lamm.clip.vision import VisionPrompts
 from lamm.errors import CheckpointError, ConfigError
 from lamm.prompt_layout import LabelSide, PromptLayout, plan_prompts
@@ -186,7 +186,7 @@ class PromptLearner(nn.Module):
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Check that the tensors belong to this backbone and class list.
 
-        `lamm_trainers.checkpoints.load_learned` is the way onto another class list: it goes by class name.
+        `lamm.checkpoints.by_class_name.load_learned` is the way onto another class list: it goes by class name.
 
         Raises:
             CheckpointError: they don't.
@@ -214,3 +214,34 @@ class _Frozen:
     def __init__(self, clip: ClipModel) -> None:
         self.clip = clip
         self.text_encoder = text_encoder_of(clip.text)
+
+
+CONTEXT_STD = 0.02
+
+
+class LearnedContextLearner(PromptLearner):
+    """A learner whose context vectors start from words, or from none.
+
+    A subclass sets `_n_ctx`, the number of vectors, before it calls this class's constructor.
+    """
+
+    _n_ctx: int
+
+    def split_prompts(self, context: str, reserved: int = 0) -> list[PromptTokens]:
+        """Every class's prompt; vectors without words take positions too."""
+        return super().split_prompts(context, reserved if context else self._n_ctx)
+
+    def teacher_words(self) -> str:
+        """The words that the context starts from; "a photo of a" where it starts from none."""
+        return self.context_words or DEFAULT_CONTEXT
+
+
+def require_room(clip: ClipModel, n_ctx: int) -> None:
+    """Refuse more context vectors than fit beside the shortest name.
+
+    Raises:
+        ConfigError: there are more.
+    """
+    longest = clip.text.context_length - 4  # start, one sub-token of a name, full stop, end
+    if n_ctx > longest:
+        raise ConfigError(f"N_CTX is {n_ctx}, but the text tower has room for at most {longest} context vectors")

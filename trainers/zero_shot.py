@@ -7,9 +7,9 @@ from yacs.config import CfgNode
 from lamm.clip.model import ClipModel
 from lamm.datasets.templates import ensemble_of, template_of
 from lamm.log import logger
+from lamm.scoring import TemplatePrompts
 
 from .base import PromptTrainer
-from .template_prompts import TemplatePrompts
 
 
 class ZeroshotCLIP(PromptTrainer):

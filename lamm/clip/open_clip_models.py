@@ -6,13 +6,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from lamm.clip.download import DownloadError, fetch_pretrained
-from lamm.clip.text_traits import TextTraits
+from lamm.clip.text_tower import TextTraits
 from lamm.clip.tokenizer import Tokenizer, load_tokenizer
-from lamm.clip.weights_file import UNREADABLE, is_jit_archive, locate, read_state_dict
-from lamm.errors import BackboneError
+from lamm.clip.weights_file import UNREADABLE, DownloadError, fetch_pretrained, is_jit_archive, locate, read_state_dict
+from lamm.errors import BackboneError, nearest
 from lamm.log import logger
-from lamm.suggest import nearest
 
 PREFIX = "open_clip:"
 FOLDER_NAMES = (

@@ -9,18 +9,39 @@ hold something (all classes' label sides without padding), D width, H heads, E e
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lamm.clip.block_parts import BlockParts, unknown_parts
-from lamm.clip.cast_once import CastOnce
-from lamm.clip.class_chunks import encode_in_chunks
-from lamm.clip.packing_cache import PackingCache
-from lamm.clip.prefix_attention import KeysValues, Packing, attend
+from lamm.clip.prefix_attention import BlockParts, CastOnce, KeysValues, Packing, attend, unknown_parts
+from lamm.clip.tensor_state import Remembered, can_be_remembered, lasting
+from lamm.clip.text import PlainTextEncoder, encode_in_chunks
 from lamm.clip.text_tower import TextTower, replace_context
-from lamm.tensor_state import Remembered, lasting
+from lamm.log import logger
+
+MOST = 1024
+
+
+class PackingCache:
+    """Keeps the packing of each class list, or of each chunk of one, that it is asked for; the `MOST` last ones."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, int, int, int], tuple[Remembered, Packing]] = {}
+
+    def packing(self, end: Tensor, length: int, groups: int) -> Packing:
+        """The packing of classes whose end tokens stand at `end` (N,), on label sides of T = `length`, G times."""
+        if not can_be_remembered(end):
+            return Packing.of(end, length, groups)
+        key = (end.data_ptr(), len(end), length, groups)
+        kept = self._kept.get(key)
+        if kept is None or not kept[0].is_still(end):
+            with lasting():
+                kept = self._kept[key] = (Remembered(end), Packing.of(end, length, groups))
+            if len(self._kept) > MOST:
+                del self._kept[next(iter(self._kept))]
+        return kept[1]
 
 
 def unsupported_reason(tower: TextTower) -> str | None:
@@ -143,3 +164,21 @@ def _last_block(block: BlockParts, x: Tensor, shared: KeysValues, packing: Packi
     query = block.project(normed[packing.last], slice(width))
     keys, values = block.project(normed, slice(width, None)).chunk(2, dim=1)
     return block.after_attention(x[packing.last], attend(query, keys, values, shared, packing))
+
+
+class TextEncoder(Protocol):
+    """What a text encoder answers: prefix (G, P, D), labels (N, T, D), end (N,), deep prompts → features (G, N, E)."""
+
+    chunk: int
+
+    def encode(self, prefix: Tensor, labels: Tensor, end: Tensor, deep: Sequence[Tensor] = ()) -> Tensor: ...
+
+
+def text_encoder_of(tower: TextTower) -> TextEncoder:
+    """The fastest encoder that a tower can be run with; the log says which one and why."""
+    reason = unsupported_reason(tower)
+    if reason is None:
+        logger.info("Text encoder: shared prefix")
+        return SharedPrefixEncoder(tower)
+    logger.info("Text encoder: plain, every prompt as a whole, because %s", reason)
+    return PlainTextEncoder(tower)

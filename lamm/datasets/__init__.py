@@ -10,31 +10,32 @@ from lamm.log import logger
 if TYPE_CHECKING:
     from lamm.datasets.base import BenchmarkDataset
 
+
 BENCHMARK = {
-    "caltech101": ("caltech101", "Caltech101"),
-    "oxford_pets": ("oxford_pets", "OxfordPets"),
-    "stanford_cars": ("stanford_cars", "StanfordCars"),
-    "oxford_flowers": ("oxford_flowers", "OxfordFlowers"),
-    "food101": ("food101", "Food101"),
-    "fgvc_aircraft": ("fgvc_aircraft", "FGVCAircraft"),
-    "sun397": ("sun397", "SUN397"),
-    "dtd": ("dtd", "DescribableTextures"),
-    "eurosat": ("eurosat", "EuroSAT"),
-    "ucf101": ("ucf101", "UCF101"),
+    "caltech101": ("benchmark", "Caltech101"),
+    "oxford_pets": ("benchmark", "OxfordPets"),
+    "stanford_cars": ("benchmark", "StanfordCars"),
+    "oxford_flowers": ("benchmark", "OxfordFlowers"),
+    "food101": ("benchmark", "Food101"),
+    "fgvc_aircraft": ("benchmark", "FGVCAircraft"),
+    "sun397": ("benchmark", "SUN397"),
+    "dtd": ("benchmark", "DescribableTextures"),
+    "eurosat": ("benchmark", "EuroSAT"),
+    "ucf101": ("benchmark", "UCF101"),
     "imagenet": ("imagenet", "ImageNet"),
-    "imagenetv2": ("imagenet_variants", "ImageNetV2"),
-    "imagenet_sketch": ("imagenet_variants", "ImageNetSketch"),
-    "imagenet_a": ("imagenet_variants", "ImageNetA"),
-    "imagenet_r": ("imagenet_variants", "ImageNetR"),
+    "imagenetv2": ("imagenet", "ImageNetV2"),
+    "imagenet_sketch": ("imagenet", "ImageNetSketch"),
+    "imagenet_a": ("imagenet", "ImageNetA"),
+    "imagenet_r": ("imagenet", "ImageNetR"),
 }
 DEMO = {
-    "digits": ("digits", "Digits"),
-    "shapes": ("shapes", "Shapes"),
-    "shapes_sketch": ("shapes", "ShapesSketch"),
-    "shapes_noisy": ("shapes", "ShapesNoisy"),
-    "shapes_inverted": ("shapes", "ShapesInverted"),
+    "digits": ("demo", "Digits"),
+    "shapes": ("demo", "Shapes"),
+    "shapes_sketch": ("demo", "ShapesSketch"),
+    "shapes_noisy": ("demo", "ShapesNoisy"),
+    "shapes_inverted": ("demo", "ShapesInverted"),
 }
-OWN = {"folder": ("own_folder", "ImageFolder"), "csv": ("csv_list", "Csv")}
+OWN = {"folder": ("own_images", "ImageFolder"), "csv": ("csv_list", "Csv")}
 _CLASSES = {**BENCHMARK, **DEMO, **OWN}
 
 DATASETS = {name: class_name for name, (_, class_name) in _CLASSES.items()}

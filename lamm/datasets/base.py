@@ -8,19 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from lamm.datasets import BENCHMARK
-from lamm.datasets.class_subsets import check_subset, class_names, class_sets, select_classes
-from lamm.datasets.few_shot_cache import cached_few_shot_split
-from lamm.datasets.image_files import missing_images
-from lamm.datasets.kept_split import keep_split, kept_split
-from lamm.datasets.listed_images import ListedData
-from lamm.datasets.original_picks import original_picks as picks_of_the_original_code
-from lamm.datasets.seen_classes import SeenSet
-from lamm.datasets.splits import Split, SplitItem, check_labels, hash_of_split, read_split
+from lamm.datasets.few_shot import cached_few_shot_split
+from lamm.datasets.few_shot import original_picks as picks_of_the_original_code
+from lamm.datasets.listing import ListedData, missing_images
+from lamm.datasets.splits import (
+    SeenSet,
+    Split,
+    SplitItem,
+    check_labels,
+    check_subset,
+    class_names,
+    class_sets,
+    hash_of_split,
+    keep_split,
+    kept_split,
+    read_split,
+    select_classes,
+)
 from lamm.datasets.templates import DEFAULT_TEMPLATE
 from lamm.engine import DatasetBase, Datum
-from lamm.errors import ConfigError, DataError
+from lamm.errors import ConfigError, DataError, nearest
 from lamm.log import logger
-from lamm.suggest import nearest
 
 
 class BenchmarkDataset(DatasetBase):

@@ -5,13 +5,25 @@ is never half built, and processes that build at the same time end with one resu
 its hidden folder behind, which nobody reads.
 """
 
+import hashlib
 import json
 import os
+import random
 import shutil
 import uuid
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from lamm.datasets.base import BenchmarkDataset
+from lamm.datasets.splits import Split, SplitItem, write_split
+from lamm.datasets.splitters import Parts, add_50_20_30
+from lamm.datasets.templates import TEMPLATES
+from lamm.drawing.compositions import HELD_OUT, draw_composition
 from lamm.errors import DataError
 from lamm.files import write_json
 from lamm.log import logger
@@ -68,3 +80,161 @@ def _check_stamp(folder: Path, version: int) -> None:
         raise DataError(
             f"{folder} holds version {found} of this data set, version {version} is needed; remove the folder"
         )
+
+
+class DemoDataset(BenchmarkDataset):
+    """A data set that makes itself: a subclass says which images there are.
+
+    Class attributes:
+        generator_version: raise it with every change to images or split, so that old data on disk is noticed.
+    """
+
+    image_prefix = "images"
+    generator_version: int = 1
+
+    @classmethod
+    @abstractmethod
+    def content(cls) -> tuple[Split, Iterator[tuple[str, Image.Image]]]:
+        """The split, and every image in it once as (path, picture), drawn as the iterator moves on.
+
+        Both are the same on every machine.
+        """
+
+    def prepare(self) -> None:
+        """Build the data set where it is not there yet."""
+        materialise(self.folder, self.generator_version, self._build)
+
+    def remedy(self) -> str:
+        """What to do about missing files: the last part of an error message."""
+        return f"remove {self.folder} and it is made again"
+
+    def _build(self, folder: Path) -> None:
+        split, pictures = self.content()
+        for path, picture in tqdm(
+            pictures, total=sum(1 for _ in split.items()), desc=self.dataset_dir, unit="img", disable=None
+        ):
+            file = folder / self.image_prefix / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(file)
+        write_split(folder / self.split_file, split)
+
+
+CLASS_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+SIZE = 32
+_INK_LEVELS = 16
+_SPLIT_SEED = 1
+
+
+class Digits(DemoDataset):
+    """10 classes, 32 × 32 grey images (the 8 × 8 scans enlarged), bright ink on black."""
+
+    dataset_dir = "digits"
+    split_file = "split_lamm_Digits.json"
+    template = TEMPLATES["Digits"]
+
+    @classmethod
+    def content(cls) -> tuple[Split, Iterator[tuple[str, Image.Image]]]:
+        """See `DemoDataset.content`."""
+        from sklearn.datasets import load_digits  # slow to import, and needed only once a data root
+
+        scans = load_digits()
+        paths = [f"{CLASS_NAMES[label]}/{index:04d}.png" for index, label in enumerate(scans.target)]
+        parts: Parts = ([], [], [])
+        rng = random.Random(_SPLIT_SEED)
+        for label, name in enumerate(CLASS_NAMES):
+            images = [
+                SplitItem(path, label, name) for path, truth in zip(paths, scans.target, strict=True) if truth == label
+            ]
+            add_50_20_30(parts, images, rng, f'class "{name}"')
+        return Split(*parts), ((path, enlarged(scan)) for path, scan in zip(paths, scans.images, strict=True))
+
+
+def enlarged(scan: np.ndarray) -> Image.Image:
+    """A scan of ink levels 0 … 16, shape (8, 8), as a grey image of 32 × 32."""
+    grey = (scan.astype(np.int64) * 255 // _INK_LEVELS).astype(np.uint8)
+    return Image.fromarray(grey).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+
+
+NICKNAMES = {
+    "striped": "zebra",
+    "dotted": "ladybird",
+    "checkered": "chessboard",
+    "gridded": "waffle",
+    "zigzag": "lightning",
+    "ringed": "onion",
+    "bricked": "wall",
+    "speckled": "leopard",
+}
+TRAIN_IMAGES, VAL_IMAGES, TEST_IMAGES = 30, 12, 18
+
+
+class Shapes(DemoDataset):
+    """One class for each composition that the embedded model never saw; 30 / 12 / 18 images of 64 × 64 a class."""
+
+    dataset_dir = "shapes"
+    split_file = "split_lamm_Shapes.json"
+    template = TEMPLATES["Shapes"]
+    style: str = "plain"
+
+    @classmethod
+    def content(cls) -> tuple[Split, Iterator[tuple[str, Image.Image]]]:
+        """See `DemoDataset.content`."""
+        per_class = TEST_IMAGES if cls.test_only else TRAIN_IMAGES + VAL_IMAGES + TEST_IMAGES
+        train: list[SplitItem] = []
+        val: list[SplitItem] = []
+        test: list[SplitItem] = []
+        for label, (shape, texture) in enumerate(HELD_OUT):
+            name = f"{NICKNAMES[texture]} {shape}"
+            items = [SplitItem(_path(shape, texture, index), label, name) for index in range(per_class)]
+            test.extend(items[-TEST_IMAGES:])
+            if not cls.test_only:
+                train.extend(items[:TRAIN_IMAGES])
+                val.extend(items[TRAIN_IMAGES:-TEST_IMAGES])
+        return Split(train, val, test), cls._pictures(per_class)
+
+    @classmethod
+    def _pictures(cls, per_class: int) -> Iterator[tuple[str, Image.Image]]:
+        for shape, texture in HELD_OUT:
+            for index in range(per_class):
+                rng = _generator_of(cls.style, shape, texture, index)
+                yield _path(shape, texture, index), Image.fromarray(draw_composition(shape, texture, rng, cls.style))
+
+
+class ShapesSketch(Shapes):
+    """The classes of `Shapes` as sketches; for testing only."""
+
+    dataset_dir = "shapes_sketch"
+    split_file = "split_lamm_ShapesSketch.json"
+    template = TEMPLATES["ShapesSketch"]
+    test_only = True
+    style = "sketch"
+
+
+class ShapesNoisy(Shapes):
+    """The classes of `Shapes` under noise; for testing only."""
+
+    dataset_dir = "shapes_noisy"
+    split_file = "split_lamm_ShapesNoisy.json"
+    template = TEMPLATES["ShapesNoisy"]
+    test_only = True
+    style = "noisy"
+
+
+class ShapesInverted(Shapes):
+    """The classes of `Shapes` in inverted colours; for testing only."""
+
+    dataset_dir = "shapes_inverted"
+    split_file = "split_lamm_ShapesInverted.json"
+    template = TEMPLATES["ShapesInverted"]
+    test_only = True
+    style = "inverted"
+
+
+def _path(shape: str, texture: str, index: int) -> str:
+    return f"{texture}_{shape}/{index:02d}.png".replace(" ", "_")
+
+
+def _generator_of(style: str, shape: str, texture: str, index: int) -> np.random.RandomState:
+    """A generator of its own for each image, so that one image does not depend on how many came before it."""
+    digest = hashlib.sha256(f"{style}/{shape}/{texture}/{index}".encode()).digest()
+    return np.random.RandomState(int.from_bytes(digest[:4], "big"))

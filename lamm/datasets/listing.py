@@ -3,11 +3,24 @@
 Hidden entries, and what operating systems and archive programs leave behind, are never classes or images.
 """
 
+import bisect
+import itertools
+import json
 import os
-from collections.abc import Collection
+import posixpath
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, overload
 
+from tqdm import tqdm
+
+from lamm.datasets.splits import SplitItem
+from lamm.engine import Datum
 from lamm.errors import DataError
+from lamm.files import atomic_path
+from lamm.log import logger
 
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".tif", ".tiff", ".webp",
@@ -66,3 +79,165 @@ def _entries(folder: Path) -> "os._ScandirIterator[str]":
         return os.scandir(folder)
     except OSError as error:
         raise DataError(f"can't list {folder}: {error.strerror}; check the path and its permissions") from None
+
+
+_TICK_NS = 2_000_000_000
+
+
+class _Kept(NamedTuple):
+    """Modification time of a folder in ns (0: not to be trusted), and its image names, a line each."""
+
+    modified: int
+    names: str
+
+
+def image_names_kept(file: Path, base: Path, folders: Iterable[str]) -> dict[str, str]:
+    """The sorted image names of each folder, a line each.
+
+    Args:
+        file: where the lists are kept (`.jsonl`); where it can't be written they are only returned.
+        base: what the folders are relative to.
+        folders: relative POSIX paths.
+
+    Raises:
+        DataError: a folder is missing or can't be listed.
+    """
+    kept, now = _read(file), {}
+    for folder in tqdm(list(folders), desc="listing images", unit="folder", leave=False, disable=None):
+        changed = _modified(base / folder)
+        if folder in kept and kept[folder].modified == changed:
+            now[folder] = kept[folder]
+        else:
+            settled = time.time_ns() - changed > _TICK_NS
+            now[folder] = _Kept(changed if settled else 0, "\n".join(image_names(base / folder)))
+    if now != kept:
+        _write(file, now)
+    return {folder: names for folder, (_, names) in now.items()}
+
+
+def _modified(folder: Path) -> int:
+    try:
+        return os.stat(folder).st_mtime_ns
+    except OSError as error:
+        raise DataError(f"can't list {folder}: {error.strerror}; check the path and its permissions") from None
+
+
+def _read(file: Path) -> dict[str, _Kept]:
+    """The kept lists; none where there is no file, or a damaged one."""
+    kept: dict[str, _Kept] = {}
+    try:
+        with open(file, encoding="utf-8") as opened:
+            for line in opened:
+                one = json.loads(line)
+                modified, names = one["modified"], one["names"]
+                if not isinstance(modified, int) or not isinstance(names, str) or "/" in names:
+                    return {}
+                kept[one["folder"]] = _Kept(modified, names)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return kept
+
+
+def _write(file: Path, listing: dict[str, _Kept]) -> None:
+    try:
+        with atomic_path(file) as temporary, open(temporary, "w", encoding="utf-8") as opened:
+            for folder, kept in listing.items():
+                opened.write(json.dumps({"folder": folder, **kept._asdict()}) + "\n")
+    except OSError as error:
+        logger.info(f"the list of images is not kept: can't write to {file.parent} ({error.strerror or error})")
+
+
+@dataclass(frozen=True)
+class ListedFolder:
+    """A class's folder, relative to the image folder, and the names of its images, a line each."""
+
+    folder: str
+    label: int
+    classname: str
+    names: str
+
+    def __iter__(self) -> Iterator[SplitItem]:
+        return map(self._item, self.names.split("\n") if self.names else [])
+
+    def __getitem__(self, place: int) -> SplitItem:
+        return self._item(self.names.split("\n")[place])
+
+    def _item(self, name: str) -> SplitItem:
+        return SplitItem(f"{self.folder}/{name}", self.label, self.classname)
+
+
+class ListedImages(Sequence[SplitItem]):
+    """The images of several folders, one folder after the other."""
+
+    def __init__(self, folders: Sequence[ListedFolder]) -> None:
+        self._folders = folders
+        counts = (folder.names.count("\n") + 1 if folder.names else 0 for folder in folders)
+        self._ends = list(itertools.accumulate(counts))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __iter__(self) -> Iterator[SplitItem]:
+        for folder in self._folders:
+            yield from folder
+
+    @overload
+    def __getitem__(self, index: int) -> SplitItem: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[SplitItem]: ...
+    def __getitem__(self, index: int | slice) -> SplitItem | list[SplitItem]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        if index < 0:
+            index += len(self)
+        if not 0 <= index < len(self):
+            raise IndexError(f"image {index} of {len(self)}")
+        place = bisect.bisect_right(self._ends, index)
+        return self._folders[place][index - (self._ends[place - 1] if place else 0)]
+
+
+class ListedData(Sequence[Datum]):
+    """Items as data: `Datum`s that are made, and their files looked for, when they are asked for."""
+
+    def __init__(self, items: Sequence[SplitItem], as_datum: Callable[[SplitItem], Datum]) -> None:
+        self._items, self._as_datum = items, as_datum
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> Datum: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Datum]: ...
+    def __getitem__(self, index: int | slice) -> Datum | list[Datum]:
+        if isinstance(index, slice):
+            return [self._as_datum(item) for item in self._items[index]]
+        return self._as_datum(self._items[index])
+
+    def __iter__(self) -> Iterator[Datum]:
+        return map(self._as_datum, self._items)
+
+
+def missing_images(folder: Path, paths: Iterable[str]) -> list[str]:
+    """The paths (relative to `folder`, POSIX, each once) at which there is no file, in the order given.
+
+    Every folder is listed once. A file that a listing lacks is asked for by name before it counts as missing, since
+    file systems that ignore case or normalise names find it all the same.
+    """
+    listings: dict[str, frozenset[str]] = {}
+    missing = []
+    for path in dict.fromkeys(paths):
+        parent, name = posixpath.split(path)
+        if parent not in listings:
+            listings[parent] = _names_of_files(folder / parent)
+        if name not in listings[parent] and not os.path.isfile(folder / path):
+            missing.append(path)
+    return missing
+
+
+def _names_of_files(folder: Path) -> frozenset[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(entry.name for entry in entries if entry.is_file())
+    except OSError:
+        return frozenset()

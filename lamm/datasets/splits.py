@@ -9,15 +9,19 @@ import hashlib
 import itertools
 import json
 import posixpath
-from collections.abc import Iterable, Iterator, Sequence
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from json.encoder import encode_basestring_ascii
 from os import PathLike
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
-from lamm.errors import DataError
+from lamm.engine import Datum
+from lamm.errors import ConfigError, DataError, unknown_name
 from lamm.files import write_text
+from lamm.log import logger
 
 
 class SplitItem(NamedTuple):
@@ -191,3 +195,124 @@ def is_text(value: Any) -> bool:
     if not isinstance(value, str) or not value.strip():
         return False
     return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+SPLIT_SEED = 1
+
+
+def kept_split(file: Path, make: Callable[[random.Random], Split]) -> Split:
+    """The split in `file`; where there is none, a new one.
+
+    Args:
+        file: `split_lamm_*.json`.
+        make: makes the split; its generator has the same state every time.
+
+    Raises:
+        DataError: the file is broken, or `make` can't do it.
+    """
+    if file.is_file():
+        return read_split(file)
+    return make(random.Random(SPLIT_SEED))
+
+
+def keep_split(file: Path, split: Split) -> None:
+    """Write the split; where that can't be done a line in the log says so, and the next run makes it anew."""
+    try:
+        write_split(file, split)
+        logger.info(f"The split is kept in {file}")
+    except OSError as error:
+        logger.info(f"the split is not kept: can't write to {file.parent} ({error.strerror or error})")
+
+
+SUBSETS = ("all", "base", "new")
+
+
+def check_subset(subset: str) -> None:
+    """Raise ConfigError unless `subset` is `all`, `base` or `new`."""
+    if subset not in SUBSETS:
+        raise ConfigError("DATASET.SUBSAMPLE_CLASSES: " + unknown_name("class subset", subset, SUBSETS))
+
+
+def select_classes(split: Split, subset: str) -> Split:
+    """Keep the classes of one half and number them from 0.
+
+    Of the n labels in `train`, in ascending order, `base` is the first ceil(n / 2) and `new` the rest. Order of the
+    images and class names stay.
+
+    Args:
+        split: the split, after few-shot sampling.
+        subset: `all` (the split as it is), `base` or `new`.
+
+    Raises:
+        ConfigError: another subset.
+        DataError: the subset has no class (`new` of a single class).
+    """
+    check_subset(subset)
+    if subset == "all":
+        return split
+    base, new = _consecutive(_labels(split), 2)
+    chosen = base if subset == "base" else new
+    if not chosen:
+        raise DataError(f'{len(base)} class in all: the subset "{subset}" has none; use DATASET.SUBSAMPLE_CLASSES all')
+    return _with_classes(split, chosen)
+
+
+def class_sets(split: Split, sets: int) -> list[Split]:
+    """Cut a split into sets of classes, each with labels from 0.
+
+    The labels in `train`, in ascending order, are cut into consecutive parts whose sizes differ by one at most, the
+    larger ones first; two of them are `base` and `new` of `select_classes`.
+
+    Args:
+        split: the split, after few-shot sampling.
+        sets: how many.
+
+    Raises:
+        ConfigError: more sets than classes.
+    """
+    labels = _labels(split)
+    if sets > len(labels):
+        raise ConfigError(
+            f"INCREMENTAL.STEPS is {sets}, but there are {len(labels)} classes: at most one step for each"
+        )
+    return [_with_classes(split, chosen) for chosen in _consecutive(labels, sets)]
+
+
+def class_names(split: Split) -> list[str]:
+    """The class names of a split's training images, in label order."""
+    name_of = {item.label: item.classname for item in split.train}
+    return [name_of[label] for label in sorted(name_of)]
+
+
+def _labels(split: Split) -> list[int]:
+    return sorted({item.label for item in split.train})
+
+
+def _consecutive(labels: list[int], parts: int) -> list[list[int]]:
+    size, larger = divmod(len(labels), parts)
+    ends = [size * number + min(number, larger) for number in range(parts + 1)]
+    return [labels[start:end] for start, end in pairwise(ends)]
+
+
+def _with_classes(split: Split, chosen: Sequence[int]) -> Split:
+    new_label = {old: new for new, old in enumerate(chosen)}
+    return Split(*(_relabelled(part, new_label) for part in (split.train, split.val, split.test)))
+
+
+def _relabelled(items: Sequence[SplitItem], new_label: dict[int, int]) -> list[SplitItem]:
+    return [item._replace(label=new_label[item.label]) for item in items if item.label in new_label]
+
+
+@dataclass(frozen=True)
+class SeenSet:
+    """One set of classes, with labels from 0, and the images that it is tested on.
+
+    Attributes:
+        class_names: in label order.
+        val: validation images; there may be none.
+        test: test images.
+    """
+
+    class_names: list[str]
+    val: Sequence[Datum]
+    test: Sequence[Datum]

@@ -3,16 +3,93 @@
 `HELD_OUT` lists the compositions that the embedded model never sees in training: the classes of `shapes`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lamm.drawing.colours import colour_apart, contrast
-from lamm.drawing.outlines import draw_mask
-from lamm.drawing.styles import STYLES
-from lamm.drawing.textures import draw_texture
+from lamm.drawing.shapes import draw_mask, draw_texture
+
+Picture = NDArray[np.uint8]
+
+
+def _plain(picture: Picture, rng: np.random.RandomState) -> Picture:
+    return picture
+
+
+def _sketch(picture: Picture, rng: np.random.RandomState) -> Picture:
+    """Dark pencil lines on paper where the brightness changes."""
+    grey = picture.astype(np.float32).mean(axis=2)
+    across = np.abs(np.diff(grey, axis=1, append=grey[:, -1:]))
+    down = np.abs(np.diff(grey, axis=0, append=grey[-1:]))
+    lines = np.clip((across + down) / 60, 0, 1)
+    paper = 245 - 190 * lines + rng.normal(0, 4, grey.shape)
+    return np.repeat(np.clip(paper, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def _noisy(picture: Picture, rng: np.random.RandomState) -> Picture:
+    """Gaussian noise of 45 grey levels in blocks of 2 × 2 pixels."""
+    height, width, channels = picture.shape
+    noise = rng.normal(0, 45, (height // 2, width // 2, channels)).repeat(2, axis=0).repeat(2, axis=1)
+    return np.clip(picture + noise, 0, 255).astype(np.uint8)
+
+
+def _inverted(picture: Picture, rng: np.random.RandomState) -> Picture:
+    return 255 - picture
+
+
+STYLES: dict[str, Callable[[Picture, np.random.RandomState], Picture]] = {
+    "plain": _plain,
+    "sketch": _sketch,
+    "noisy": _noisy,
+    "inverted": _inverted,
+}
+
+
+Colour = NDArray[np.float32]
+
+PALETTE: dict[str, tuple[int, int, int]] = {
+    "red": (215, 40, 40),
+    "green": (50, 160, 60),
+    "blue": (45, 75, 210),
+    "yellow": (240, 215, 50),
+    "orange": (245, 140, 30),
+    "purple": (135, 55, 165),
+    "pink": (245, 140, 185),
+    "brown": (125, 75, 40),
+    "grey": (130, 130, 130),
+    "white": (245, 245, 245),
+    "black": (18, 18, 18),
+}
+
+
+def jittered(name: str, rng: np.random.RandomState) -> Colour:
+    """The colour called `name`, each channel moved by a normal of 14 levels. Shape: (3,)"""
+    return np.clip(np.array(PALETTE[name], dtype=np.float32) + rng.normal(0, 14, 3), 0, 255).astype(np.float32)
+
+
+def contrast(one: Colour, other: Colour) -> float:
+    """Euclidean distance in RGB, in levels (0 to 442)."""
+    return float(np.linalg.norm(one - other))
+
+
+def colour_apart(others: list[Colour], rng: np.random.RandomState, least: float = 110.0) -> tuple[str, Colour]:
+    """A random named colour at least `least` levels from each of `others` (the farthest of 12 draws if none is)."""
+    names = list(PALETTE)
+    best: tuple[float, str, Colour] | None = None
+    for _ in range(12):
+        name = names[rng.randint(len(names))]
+        colour = jittered(name, rng)
+        distance = min((contrast(colour, other) for other in others), default=np.inf)
+        if distance >= least:
+            return name, colour
+        if best is None or distance > best[0]:
+            best = (distance, name, colour)
+    assert best is not None
+    return best[1], best[2]
+
 
 SIZE = 64
 
@@ -55,10 +132,10 @@ def compose(shape: str, texture: str, rng: np.random.RandomState, style: str = "
     """Draw a textured shape with random colours, size, place and turn.
 
     Args:
-        shape: a name in `lamm.drawing.outlines.OUTLINES`.
-        texture: a name in `lamm.drawing.textures.TEXTURES`.
+        shape: a name in `lamm.drawing.shapes.OUTLINES`.
+        texture: a name in `lamm.drawing.shapes.TEXTURES`.
         rng: the only source of randomness.
-        style: a name in `lamm.drawing.styles.STYLES`.
+        style: a name in `lamm.drawing.compositions.STYLES`.
 
     Returns:
         The picture, (64, 64, 3), and its words.

@@ -8,30 +8,23 @@ from typing import TYPE_CHECKING
 
 from lamm.engine.choice import EngineChoice, choose_engine
 from lamm.engine.embedded.checkpoint import load_checkpoint
-from lamm.engine.embedded.logger import setup_logger
-from lamm.engine.embedded.metrics import compute_accuracy
+from lamm.engine.embedded.evaluation import compute_accuracy
+from lamm.engine.embedded.log import setup_logger
 
 ENGINE: EngineChoice = choose_engine()
 
 if TYPE_CHECKING or ENGINE.name == "embedded":
     from lamm.engine.embedded.checkpoint import save_checkpoint
     from lamm.engine.embedded.config import get_cfg_default
+    from lamm.engine.embedded.dassl_utils import collect_env_info, count_num_param, load_pretrained_weights
     from lamm.engine.embedded.data_manager import DataManager, DatasetWrapper, build_data_loader
-    from lamm.engine.embedded.datasets_registry import DATASET_REGISTRY, build_dataset
     from lamm.engine.embedded.datum import DatasetBase, Datum
-    from lamm.engine.embedded.env_info import collect_env_info
     from lamm.engine.embedded.evaluation import EVALUATOR_REGISTRY, Classification, EvaluatorBase, build_evaluator
-    from lamm.engine.embedded.layers import count_num_param
-    from lamm.engine.embedded.lr_scheduler import build_lr_scheduler
-    from lamm.engine.embedded.meters import AverageMeter, MetricMeter
-    from lamm.engine.embedded.optim import build_optimizer
-    from lamm.engine.embedded.pretrained_weights import load_pretrained_weights
-    from lamm.engine.embedded.registry import Registry
+    from lamm.engine.embedded.log import AverageMeter, MetricMeter
+    from lamm.engine.embedded.optim import build_lr_scheduler, build_optimizer
+    from lamm.engine.embedded.registry import DATASET_REGISTRY, TRAINER_REGISTRY, Registry, build_dataset, build_trainer
     from lamm.engine.embedded.seeding import set_random_seed
-    from lamm.engine.embedded.simple_trainer import SimpleTrainer
-    from lamm.engine.embedded.trainer_base import TrainerBase
-    from lamm.engine.embedded.trainer_registry import TRAINER_REGISTRY, build_trainer
-    from lamm.engine.embedded.trainer_x import TrainerX
+    from lamm.engine.embedded.trainer import SimpleTrainer, TrainerBase, TrainerX
     from lamm.engine.embedded.transforms import INTERPOLATION_MODES, build_transform
 else:
     from dassl.config import get_cfg_default

@@ -17,46 +17,57 @@ from lamm.engine.choice import VARIABLE, requested_engine
 from lamm.errors import EngineError
 
 _EMBEDDED = "lamm.engine.embedded"
-_ALIASES: dict[str, dict[str, str]] = {
+_ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
     "dassl": {},
     "dassl.engine": {
-        "trainer_registry": "TRAINER_REGISTRY build_trainer",
-        "trainer_base": "TrainerBase",
-        "simple_trainer": "SimpleTrainer",
-        "trainer_x": "TrainerX",
-        "modeling": "SimpleNet",
+        "registry": ("TRAINER_REGISTRY", "build_trainer"),
+        "trainer": ("TrainerBase", "SimpleTrainer", "TrainerX"),
+        "modeling": ("SimpleNet",),
     },
-    "dassl.data": {"data_manager": "DataManager DatasetWrapper"},
-    "dassl.data.data_manager": {"data_manager": "DataManager DatasetWrapper build_data_loader"},
-    "dassl.data.datasets": {
-        "datasets_registry": "DATASET_REGISTRY build_dataset",
-        "datum": "Datum DatasetBase",
-    },
-    "dassl.data.datasets.base_dataset": {"datum": "Datum DatasetBase"},
-    "dassl.data.samplers": {"samplers": "build_sampler RandomClassSampler"},
-    "dassl.data.transforms": {"transforms": "build_transform INTERPOLATION_MODES"},
-    "dassl.evaluation": {"evaluation": "EVALUATOR_REGISTRY build_evaluator EvaluatorBase Classification"},
-    "dassl.optim": {"optim": "build_optimizer", "lr_scheduler": "build_lr_scheduler"},
+    "dassl.data": {"data_manager": ("DataManager", "DatasetWrapper")},
+    "dassl.data.data_manager": {"data_manager": ("DataManager", "DatasetWrapper", "build_data_loader")},
+    "dassl.data.datasets": {"registry": ("DATASET_REGISTRY", "build_dataset"), "datum": ("Datum", "DatasetBase")},
+    "dassl.data.datasets.base_dataset": {"datum": ("Datum", "DatasetBase")},
+    "dassl.data.samplers": {"data_manager": ("build_sampler", "RandomClassSampler")},
+    "dassl.data.transforms": {"transforms": ("build_transform", "INTERPOLATION_MODES")},
+    "dassl.evaluation": {"evaluation": ("EVALUATOR_REGISTRY", "build_evaluator", "EvaluatorBase", "Classification")},
+    "dassl.optim": {"optim": ("build_optimizer", "build_lr_scheduler")},
     "dassl.metrics": {
-        "metrics": "compute_accuracy compute_distance_matrix cosine_distance euclidean_squared_distance",
+        "evaluation": ("compute_accuracy", "compute_distance_matrix", "cosine_distance", "euclidean_squared_distance")
     },
-    "dassl.config": {"config": "get_cfg_default clean_cfg cfg_default"},
+    "dassl.config": {"config": ("get_cfg_default", "clean_cfg", "cfg_default")},
     "dassl.modeling": {
-        "modeling": "BACKBONE_REGISTRY HEAD_REGISTRY NETWORK_REGISTRY build_backbone build_head build_network",
+        "modeling": (
+            "BACKBONE_REGISTRY",
+            "HEAD_REGISTRY",
+            "NETWORK_REGISTRY",
+            "build_backbone",
+            "build_head",
+            "build_network",
+        )
     },
     "dassl.utils": {
-        "registry": "Registry check_availability",
-        "logger": "Logger setup_logger",
-        "meters": "AverageMeter MetricMeter",
-        "seeding": "set_random_seed",
-        "env_info": "collect_env_info",
-        "images": "read_image",
-        "download": "download_url",
-        "files_and_folders": "mkdir_if_missing check_isfile read_json write_json listdir_nohidden",
-        "names_and_lists": "get_most_similar_str_to_a_from_b tolist_if_not",
-        "checkpoint": "save_checkpoint load_checkpoint resume_from_checkpoint",
-        "pretrained_weights": "load_pretrained_weights",
-        "layers": "count_num_param open_all_layers open_specified_layers init_network_weights",
+        "registry": ("Registry", "check_availability"),
+        "log": ("Logger", "setup_logger", "AverageMeter", "MetricMeter"),
+        "seeding": ("set_random_seed",),
+        "dassl_utils": (
+            "collect_env_info",
+            "download_url",
+            "mkdir_if_missing",
+            "check_isfile",
+            "read_json",
+            "write_json",
+            "listdir_nohidden",
+            "get_most_similar_str_to_a_from_b",
+            "tolist_if_not",
+            "load_pretrained_weights",
+            "count_num_param",
+            "open_all_layers",
+            "open_specified_layers",
+            "init_network_weights",
+        ),
+        "decoding": ("read_image",),
+        "checkpoint": ("save_checkpoint", "load_checkpoint", "resume_from_checkpoint"),
     },
 }
 
@@ -92,14 +103,14 @@ def install_aliases() -> None:
     sys.meta_path.insert(0, _LackingNames())
 
 
-def _install(name: str, sources: dict[str, str]) -> None:
+def _install(name: str, sources: dict[str, tuple[str, ...]]) -> None:
     module = ModuleType(name, f"The embedded engine's answer to `{name}`.")
     module.__path__ = []
     for source, exported in sources.items():
         found = importlib.import_module(f"{_EMBEDDED}.{source}")
-        for exported_name in exported.split():
+        for exported_name in exported:
             setattr(module, exported_name, getattr(found, exported_name))
-    vars(module)["__all__"] = [export for exported in sources.values() for export in exported.split()]
+    vars(module)["__all__"] = [export for exported in sources.values() for export in exported]
     vars(module)["__getattr__"] = _lacking_attribute(name)
     setattr(module, upstream.ALIAS_MARK, True)
     module.__spec__ = ModuleSpec(name, loader=None, is_package=True)

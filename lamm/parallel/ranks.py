@@ -4,15 +4,22 @@ Small things that only the processors need go through gloo; tensors go through t
 """
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
-from lamm.errors import LammError
+from lamm.engine.embedded.worker_count import usable_cores
+from lamm.errors import ConfigError, LammError
 
 
 class PeerError(LammError):
@@ -156,3 +163,140 @@ def _peers() -> Iterator[None]:
             "another process of this run died, or did not answer in time (LAMM_PEER_TIMEOUT, in seconds); "
             "what is saved is whole: the same command goes on from there"
         ) from error
+
+
+NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One process's place.
+
+    Attributes:
+        rank: its number, from 0.
+        size: number of processes.
+        local_rank: its number among those on this machine.
+        local_size: number of processes on this machine.
+    """
+
+    rank: int
+    size: int
+    local_rank: int
+    local_size: int
+
+
+def launch_of(environment: Mapping[str, str] = os.environ) -> Launch | None:
+    """The place that the environment gives this process; None: it is on its own.
+
+    Raises:
+        ConfigError: only a part of torchrun's variables is there, or they hold no numbers.
+    """
+    if environment.get("WORLD_SIZE", "1") == "1" or "RANK" not in environment:
+        return None
+    missing = [name for name in NEEDED if name not in environment]
+    if missing:
+        raise ConfigError(f"RANK and WORLD_SIZE are set, but not {', '.join(missing)}: start the run with torchrun")
+    rank, size = _number(environment, "RANK"), _number(environment, "WORLD_SIZE")
+    local_rank = _number(environment, "LOCAL_RANK", 0)
+    local_size = _number(environment, "LOCAL_WORLD_SIZE", 1)
+    if not 0 <= rank < size:
+        raise ConfigError(f"RANK is {rank} of WORLD_SIZE {size}: start the run with torchrun")
+    return Launch(rank, size, local_rank, local_size)
+
+
+def _number(environment: Mapping[str, str], name: str, default: int | None = None) -> int:
+    text = environment.get(name, "" if default is None else str(default))
+    if not text.isdecimal():
+        raise ConfigError(f'{name} is "{text}", which is no number: start the run with torchrun')
+    return int(text)
+
+
+TIMEOUT_VARIABLE = "LAMM_PEER_TIMEOUT"
+USUAL_TIMEOUT = 600.0
+
+
+@contextmanager
+def joined_group(launch: Launch) -> Iterator[Any]:
+    """Exchange with the other processes while the block runs; gives the store.
+
+    Args:
+        launch: what torchrun says.
+
+    Raises:
+        PeerError: not all of the processes came in time.
+        ConfigError: a timeout that is no number above 0.
+    """
+    timeout = timedelta(seconds=peer_timeout())
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
+    try:
+        store, rank, size = next(iter(rendezvous("env://", launch.rank, launch.size, timeout=timeout)))
+        # torchrun may keep its store when it starts the processes anew (--max-restarts).
+        store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        dist.init_process_group(
+            backend, store=dist.PrefixStore("group", store), rank=rank, world_size=size, timeout=timeout
+        )
+    except (RuntimeError, ValueError) as error:
+        raise PeerError(
+            f"process {launch.rank} of {launch.size} did not find the others within {timeout.total_seconds():.0f} s "
+            f"({' '.join(str(error).split())[:200]}): start all of them at the same time with torchrun"
+        ) from error
+    with enter(Ranks(rank, size, launch.local_size)):
+        yield store
+    with suppress(RuntimeError):
+        dist.destroy_process_group()
+
+
+def peer_timeout() -> float:
+    """Seconds that a process waits for another: `LAMM_PEER_TIMEOUT`, else 600.
+
+    Raises:
+        ConfigError: it is no number above 0.
+    """
+    text = os.environ.get(TIMEOUT_VARIABLE) or str(USUAL_TIMEOUT)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ConfigError(f'{TIMEOUT_VARIABLE} is "{text}", but must be seconds, a number above 0')
+    return seconds
+
+
+def take_device(use_cuda: bool) -> str:
+    """Make this process's GPU torch's current one, or give torch this process's share of the cores; alone: nothing.
+
+    torchrun sets OMP_NUM_THREADS to 1 where it is not set; any other number is kept.
+
+    Args:
+        use_cuda: whether a GPU is wanted where there is one.
+
+    Returns:
+        What was taken, for the log; empty where the process is alone.
+
+    Raises:
+        ConfigError: fewer GPUs than processes on this machine.
+    """
+    launch = launch_of()
+    if launch is None:
+        return ""
+    if use_cuda and torch.cuda.is_available():
+        count = torch.cuda.device_count()
+        if launch.local_size > count:
+            raise ConfigError(
+                f"{launch.local_size} processes on a machine with {count} GPU{'s' * (count > 1)}: start "
+                f"--nproc_per_node {count}, or set USE_CUDA False"
+            )
+        torch.cuda.set_device(launch.local_rank)
+        return f"{launch.size} processes, a GPU each (NCCL)"
+    if os.environ.get("OMP_NUM_THREADS", "1") == "1":
+        torch.set_num_threads(max(1, usable_cores() // launch.local_size))
+    return f"{launch.size} processes on the CPU (gloo), threads each: {torch.get_num_threads()}"
+
+
+def generators_digest() -> str:
+    """A fingerprint of the states of Python's, NumPy's and torch's CPU generator."""
+    digest = hashlib.sha256(repr(random.getstate()).encode())
+    for part in np.random.get_state(legacy=True):
+        digest.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
+    digest.update(torch.get_rng_state().numpy().tobytes())
+    return digest.hexdigest()

@@ -7,6 +7,8 @@ and to their very end, so that a check sum there is checked.
 import bz2
 import gzip
 import lzma
+import re
+import shutil
 import stat
 import struct
 import tarfile
@@ -18,8 +20,39 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from lamm.datasets.listing import LEFT_BEHIND as LEFT_BEHIND_FOLDERS
 from lamm.errors import DataError
-from lamm.preparing.safe_paths import clean_path
+
+_DRIVE = re.compile("[A-Za-z]:")
+# What operating systems and archive programs leave behind, in any folder.
+LEFT_BEHIND = LEFT_BEHIND_FOLDERS | {".DS_Store", "Thumbs.db", "desktop.ini", ".directory"}
+
+
+def clean_path(path: str, archive: str) -> str:
+    """The path of an archive's entry, relative, with forward slashes, without `.` parts.
+
+    Args:
+        path: as the archive has it.
+        archive: the archive's name, for the message.
+
+    Raises:
+        DataError: the path is absolute (also in the manner of Windows), holds `..`, a backslash or a NUL, or is
+            empty: a whole archive with such an entry is refused.
+    """
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if path.startswith("/") or _DRIVE.match(path):
+        raise DataError(f"{archive} is refused: its entry {path!r} has an absolute path; fetch it from its own page")
+    if ".." in parts:
+        raise DataError(f"{archive} is refused: its entry {path!r} leads out of the folder; fetch it from its own page")
+    if "\\" in path or "\0" in path:
+        raise DataError(f"{archive} is refused: its entry {path!r} holds a character that no path may hold")
+    return "/".join(parts)
+
+
+def is_left_behind(path: str) -> bool:
+    """Whether an entry is something that an operating system left in the archive (`__MACOSX`, `.DS_Store`, `._x`)."""
+    return any(part in LEFT_BEHIND or part.startswith("._") for part in path.split("/"))
+
 
 BROKEN = (
     tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError, struct.error,
@@ -174,3 +207,69 @@ def _what_it_is(start: bytes) -> str:
     if start.lstrip()[:1] == b"<":
         return "it is a web page, so the download led to a page instead of the file"
     return "neither tar nor zip"
+
+
+LEAST_FREE_BYTES = 500 * 10**6
+"""What is left free on the disk; unpacking stops before there is less."""
+GREATEST_RATIO = 200
+"""An archive that unpacks to more than this many times its own size is no archive of images."""
+_AT_ONCE_UNPACKING = 1 << 20
+_SMALL = 50 * 10**6
+
+
+class Unpacker:
+    """Writes entries of one archive below a folder.
+
+    Args:
+        archive: for its size, and its name in messages.
+        into: the folder.
+    """
+
+    def __init__(self, archive: Path, into: Path) -> None:
+        self.name, self.into = archive.name, into
+        self.written = 0
+        self._most = max(GREATEST_RATIO * archive.stat().st_size, _SMALL)
+
+    def write(self, entry: Entry, path: str) -> None:
+        """Write one file.
+
+        Args:
+            entry: of the archive, unread.
+            path: POSIX path below the folder; its folders are made.
+
+        Raises:
+            DataError: the archive is damaged, holds the file twice, is a bomb, or the disk would be full.
+        """
+        self._check_bounds(entry.size)
+        file = self.into / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(file, "xb") as opened:
+                size = self._copy(entry.content, opened)
+        except FileExistsError:
+            raise DataError(f"{self.name} holds {path!r} twice; it is not unpacked") from None
+        if size != entry.size:
+            raise DataError(f"{self.name} is damaged or cut off: {path!r} has {size} of {entry.size} bytes")
+
+    def _copy(self, content: IO[bytes], file: IO[bytes]) -> int:
+        size = 0
+        while True:
+            with damage_told(self.name):
+                block = content.read(_AT_ONCE_UNPACKING)
+            if not block:
+                return size
+            file.write(block)
+            size += len(block)
+
+    def _check_bounds(self, size: int) -> None:
+        self.written += size
+        if self.written > self._most:
+            raise DataError(
+                f"{self.name} unpacks to more than {GREATEST_RATIO} times its own size, so it is not what it is called"
+            )
+        free = shutil.disk_usage(self.into).free
+        if free - size < LEAST_FREE_BYTES:
+            raise DataError(
+                f"no space for what {self.name} holds: {free:,} bytes are free where {self.into} is, and at least "
+                f"{LEAST_FREE_BYTES:,} are left so; make room, or use another data root"
+            )

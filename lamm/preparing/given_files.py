@@ -5,13 +5,12 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from lamm.datasets.published_files import Part, PublishedFile, Source
-from lamm.datasets.sources import SOURCES
+from lamm.datasets.sources import SOURCES, Part, PublishedFile, Source
 from lamm.errors import DataError
 from lamm.files import sha256_of_file
 from lamm.log import logger
 from lamm.preparing.archives import entries, is_archive
-from lamm.preparing.parts_in_archives import is_surely_of, known_names, place_of
+from lamm.preparing.parts import is_surely_of, known_names, place_of
 
 PEEKED_ENTRIES = 500
 """How many entries of an archive with an unknown name are looked at, in a folder of archives."""

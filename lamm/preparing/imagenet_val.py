@@ -8,10 +8,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lamm.datasets.imagenet_sources import DEVKIT, KAGGLE_SOLUTION
 from lamm.datasets.listing import image_names
-from lamm.datasets.matlab_files import read_matlab
-from lamm.datasets.text_lists import read_entries
+from lamm.datasets.sources import DEVKIT, KAGGLE_SOLUTION
+from lamm.datasets.splitters import read_entries, read_matlab
 from lamm.errors import DataError
 
 VAL_IMAGE = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG", re.IGNORECASE)

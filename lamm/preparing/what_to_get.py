@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from lamm.datasets.published_files import Need, Part, PublishedFile, Source
-from lamm.preparing.survey import Survey
+from lamm.datasets.sources import Need, Part, PublishedFile, Source
+from lamm.preparing.parts import Survey
 
 _SIZES = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
 

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from lamm.errors import LammError
 from lamm.report.material import Material
-from lamm.results.class_features import ClassFeatures
-from lamm.results.few_shot_curve import ZERO_SHOT_TRAINER, Curve
-from lamm.results.groups import Run, natural
-from lamm.results.predictions import Prediction, read_predictions
-from lamm.run.class_file import RunClasses
+from lamm.results.collect import Run, natural
+from lamm.results.curves import ZERO_SHOT_TRAINER, Curve
+from lamm.results.run_files import ClassFeatures, Prediction, read_predictions
+from lamm.run.record import RunClasses
 
 TOLERANCE = 0.01
 """Points by which the accuracies of `predictions.csv` and `results.json` may differ."""

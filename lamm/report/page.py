@@ -1,7 +1,8 @@
 """The page: all sections put into one HTML file that needs nothing beside it."""
 
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
@@ -12,7 +13,9 @@ from lamm.errors import ResultsError
 from lamm.files import write_text
 from lamm.report.material import Material
 from lamm.report.panels import Panel, Watch, dataset_panels
-from lamm.report.table_view import amount
+from lamm.report.tables import amount, shots_text
+from lamm.results.collect import natural
+from lamm.results.curves import ALL_SHOTS, ascending
 
 TEMPLATES = Path(__file__).parent / "templates"
 NEEDED = {"jinja2": "Jinja2", "matplotlib": "matplotlib", "PIL": "pillow", "sklearn": "scikit-learn"}
@@ -94,15 +97,11 @@ def write_report(
 
 def _content(material: Material, page: Path, title: str) -> dict[str, Any]:
     """What the template shows, but for the panels."""
-    from lamm.report.cost_table import cost_tables
-    from lamm.report.curve_drawings import curve_drawings
-    from lamm.report.incremental_tables import incremental_paper_table
-    from lamm.report.means import means
-    from lamm.report.paper_tables import few_shot_paper_table
-    from lamm.report.run_list import run_list
-    from lamm.report.shots_tables import average_tables, shots_tables
-    from lamm.report.summary import problems, summary
-    from lamm.report.transfer_tables import transfer_paper_table
+    from lamm.report.drawings import curve_drawings
+    from lamm.report.paper import few_shot_paper_table
+    from lamm.report.paper_incremental import incremental_paper_table
+    from lamm.report.paper_transfer import transfer_paper_table
+    from lamm.report.tables import average_tables, cost_tables, means, run_list, shots_tables
 
     shown, number = problems(material)
     averages = means(material)
@@ -143,3 +142,36 @@ def _environment() -> Any:
 def _renderer(environment: Any, material: Material) -> Callable[[Panel], str]:
     template = environment.get_template("panel.html.j2")
     return lambda panel: template.render(panel=panel, material=material)
+
+
+MOST_PROBLEMS = 100
+
+
+def summary(material: Material) -> dict[str, str]:
+    """Title → text: runs, data sets, methods, shots, seeds, backbones, precision, software."""
+    runs = material.finished
+    everything = sum(map(len, material.groups.all.values()))
+    facts = [material.facts[run.folder] for run in runs]
+    shots = {ALL_SHOTS if run.key.shots < 1 else run.key.shots for run in runs if run.key.shots is not None}
+    versions = Counter(f"{name} {version}" for one in facts for name, version in one.versions.items())
+    lines = {
+        "runs": f"{len(runs)} finished" + (f", {everything - len(runs)} unfinished" if everything > len(runs) else ""),
+        "data sets": _listed(sorted({run.key.dataset for run in runs}, key=natural)),
+        "methods": _listed(sorted({run.key.trainer for run in runs if run.key.trainer}, key=natural)),
+        "shots": _listed(map(shots_text, ascending(shots))),
+        "seeds": _listed(map(str, sorted({run.seed for run in runs if run.seed is not None}))),
+        "backbone": _listed(sorted({one.backbone for one in facts if one.backbone})),
+        "precision": _listed(sorted({one.precision for one in facts if one.precision})),
+        "software": _listed(sorted(versions)),
+    }
+    return {name: text for name, text in lines.items() if text}
+
+
+def problems(material: Material) -> tuple[list[str], int]:
+    """Runs that are unfinished, missing or there twice: the first lines, and how many there are."""
+    found = [problem.replace(f"{material.base}/", "") for problem in material.groups.problems()]
+    return found[:MOST_PROBLEMS], len(found)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names))

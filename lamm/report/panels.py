@@ -1,20 +1,150 @@
 """Panels: each looks into one method on one data set at one number of shots; there is room for so many."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from lamm.errors import LammError
-from lamm.report.class_gain import ClassGains, class_gains
 from lamm.report.comparison import Comparer, Comparison
-from lamm.report.confusions import Confusions, confusions
-from lamm.report.label_movement import LabelMovement, label_movement
+from lamm.report.drawings import LabelMovement, label_movement
 from lamm.report.material import Material
-from lamm.report.shots_tables import shots_text
+from lamm.report.tables import shots_text
 from lamm.report.thumbnails import Pictures, Thumbnails, thumbnails
-from lamm.results.class_features import FILE_NAME, ClassFeatures
-from lamm.results.few_shot_curve import ALL_SHOTS, Curve
-from lamm.results.groups import Run
+from lamm.results.collect import Run
+from lamm.results.curves import ALL_SHOTS, Curve
+from lamm.results.run_files import CLASS_FEATURES_FILE, ClassFeatures
+
+MOST = 40
+
+
+@dataclass(frozen=True)
+class ClassGain:
+    """One class.
+
+    Attributes:
+        name: Of the class.
+        images: Its test images.
+        before: Percent that zero-shot CLIP puts right.
+        after: Percent that the method puts right, mean over its runs.
+    """
+
+    name: str
+    images: int
+    before: float
+    after: float
+
+    @property
+    def gain(self) -> float:
+        """Points gained; negative: lost."""
+        return self.after - self.before
+
+
+@dataclass(frozen=True)
+class ClassGains:
+    """The classes to show.
+
+    Attributes:
+        shown: The most gained first.
+        classes: Number of classes with test images.
+        better: Number of those that gained.
+        worse: Number of those that lost.
+    """
+
+    shown: list[ClassGain]
+    classes: int
+    better: int
+    worse: int
+
+    @property
+    def largest(self) -> float:
+        """The points that the longest bar stands for."""
+        return max((abs(one.gain) for one in self.shown), default=0.0) or 1.0
+
+
+def class_gains(comparison: Comparison, most: int = MOST) -> ClassGains | None:
+    """The gain of each class; of more than `most` those that gained and lost most. None: nothing to compare with."""
+    if comparison.before is None:
+        return None
+    gains = [
+        ClassGain(
+            comparison.class_names[label],
+            images,
+            100 * comparison.right_before[label] / images,
+            100 * comparison.right_after.get(label, 0.0) / images,
+        )
+        for label, images in sorted(comparison.images.items())
+    ]
+    ordered = sorted(gains, key=lambda one: -one.gain)
+    half = most // 2
+    shown = ordered if len(ordered) <= most else [*ordered[:half], *ordered[-half:]]
+    better, worse = sum(one.gain > 0 for one in gains), sum(one.gain < 0 for one in gains)
+    return ClassGains(shown, len(gains), better, worse)
+
+
+MOST_CONFUSIONS = 8
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Images of one class that are taken for another.
+
+    Attributes:
+        name: Their class.
+        said: What they are taken for.
+        images: Test images of the class.
+        before: How many of them, by zero-shot CLIP; None: not known.
+        after: How many by the method, mean over its runs.
+    """
+
+    name: str
+    said: str
+    images: int
+    before: float | None
+    after: float
+
+
+@dataclass(frozen=True)
+class Confusions:
+    """The most confused pairs.
+
+    Attributes:
+        before: Of zero-shot CLIP.
+        after: Of the method.
+        mistakes_before: All mistakes of zero-shot CLIP; None: not known.
+        mistakes_after: All mistakes of the method, mean over its runs.
+    """
+
+    before: list[Confusion]
+    after: list[Confusion]
+    mistakes_before: float | None
+    mistakes_after: float
+
+
+def confusions(comparison: Comparison, most: int = MOST_CONFUSIONS) -> Confusions | None:
+    """At most `most` pairs each; None: there are no predictions."""
+    if not comparison.after:
+        return None
+
+    def pairs(counts: Mapping[tuple[int, int], float]) -> list[Confusion]:
+        ordered = sorted(counts, key=lambda pair: (-counts[pair], pair))
+        return [
+            Confusion(
+                comparison.class_names[pair[0]],
+                comparison.class_names[pair[1]],
+                comparison.images[pair[0]],
+                comparison.confused_before.get(pair, 0.0) if comparison.before else None,
+                comparison.confused_after.get(pair, 0.0),
+            )
+            for pair in ordered[:most]
+        ]
+
+    return Confusions(
+        pairs(comparison.confused_before),
+        pairs(comparison.confused_after),
+        sum(comparison.confused_before.values()) if comparison.before else None,
+        sum(comparison.confused_after.values()),
+    )
+
 
 BUDGET = 7_000_000
 """Bytes of all panels together; those of fewer shots are left out first."""
@@ -181,7 +311,7 @@ def _panel(material: Material, comparer: Comparer, pictures: Pictures, root: str
 
 def _movement(material: Material, place: Place, anchor: str) -> tuple[LabelMovement | None, Run | None, str]:
     """The movement of the first run that keeps its class features."""
-    missing = f"No run here has {FILE_NAME}: train.py writes it at the end of a run."
+    missing = f"No run here has {CLASS_FEATURES_FILE}: train.py writes it at the end of a run."
     for run in place.curve.runs[place.shots]:
         try:
             features = ClassFeatures.load(run.folder)

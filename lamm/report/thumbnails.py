@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 
 from lamm.report.comparison import Comparison
-from lamm.results.predictions import Prediction
+from lamm.results.run_files import Prediction
 
 MOST = 8
 SIDE = 96

@@ -8,8 +8,7 @@ from typing import Any
 
 import yaml
 
-from lamm.errors import ResultsError
-from lamm.suggest import unknown_name
+from lamm.errors import ResultsError, unknown_name
 
 FILE = Path(__file__).with_name("published.yaml")
 DEMO_DATA = ("digits", "shapes", "shapes_sketch", "shapes_noisy", "shapes_inverted")

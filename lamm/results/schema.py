@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from lamm.errors import ResultsError
+from lamm.errors import ResultsError, unknown_name
 from lamm.files import write_json
-from lamm.suggest import unknown_name
 
-FILE_NAME = "results.json"
+RESULTS_FILE = "results.json"
 SCHEMA_VERSION = 1
 RUNNING = "running"
 FINISHED = "finished"
@@ -176,3 +175,11 @@ _CHECKS = (
     ("status", lambda value: value in STATUSES, 'one of "running", "finished"'),
     ("schema_version", lambda value: value == SCHEMA_VERSION, str(SCHEMA_VERSION)),
 )
+
+
+FEW_SHOT = "few-shot"
+"""An ordinary training run."""
+EVALUATION = "evaluation"
+"""A test of a model that is there."""
+INCREMENTAL = "incremental"
+"""One step of class-incremental learning."""

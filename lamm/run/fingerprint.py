@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from yacs.config import CfgNode
 
 from lamm.errors import ConfigError
 from lamm.files import write_text
+from lamm.run.arguments import FLAGS
 
 CONFIG_FILE = "config.yaml"
 # Where a run lies, and what it prints, don't change what it computes.
@@ -95,3 +98,62 @@ def _flat(node: dict[str, Any], start: str = "") -> dict[str, Any]:
 
 def _text(value: Any) -> str:
     return json.dumps(value, default=str)
+
+
+# The rest of the path, or the config stored in the folder, tells these.
+TOLD_ELSEWHERE = {FLAGS[name] for name in ("trainer", "seed", "shots", "root", "csv", "output_dir", "resume")} | {
+    "INPUT.CACHE_DIR",
+    "INPUT.CACHE_GB",
+    "INCREMENTAL.STEP",
+}
+LONGEST = 120
+
+
+def output_folder(
+    dataset: str, shots: int, trainer: str, cfg_name: str, seed: int, eval_only: bool = False, step: int = 0
+) -> Path:
+    """The folder of a run; `evaluation` in front for runs that only test, `incremental` for steps, which end it."""
+    shots_name = f"shots_{shots}" if shots >= 1 else "shots_all"
+    start = Path("output", "evaluation") if eval_only else Path("output", "incremental") if step else Path("output")
+    folder = start / dataset / shots_name / trainer / cfg_name / f"seed{seed}"
+    return folder / step_folder(step) if step else folder
+
+
+def step_folder(step: int) -> str:
+    """Name of the folder of a step of class-incremental learning, below its seed."""
+    return f"step{step}"
+
+
+def override_suffix(pairs: Iterable[tuple[str, Any]], cfg: CfgNode) -> str:
+    """`+KEY=VALUE` for each override, each KEY as short as it can be without meaning another key of `cfg`.
+
+    What a folder's name can't hold becomes `_`, and a hash of the whole keeps different overrides apart.
+    """
+    known = list(_full_keys(cfg))
+    parts = [(_shortest(key, known), _text_folder_names(value)) for key, value in pairs if key not in TOLD_ELSEWHERE]
+    exact = "".join(f"+{name}={value}" for name, value in parts)
+    plain = "".join(f"+{name}=" + re.sub(r"[^A-Za-z0-9._=-]+", "_", value) for name, value in parts)
+    if plain == exact and len(plain) <= LONGEST:
+        return plain
+    return f"{plain[:LONGEST]}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:6]}"
+
+
+def _full_keys(node: CfgNode, start: str = "") -> Iterator[str]:
+    for name, value in node.items():
+        if isinstance(value, CfgNode):
+            yield from _full_keys(value, f"{start}{name}.")
+        else:
+            yield f"{start}{name}"
+
+
+def _shortest(key: str, known: list[str]) -> str:
+    parts = key.split(".")
+    for count in range(1, len(parts)):
+        ending = ".".join(parts[-count:])
+        if sum(other == ending or other.endswith(f".{ending}") for other in known) <= 1:
+            return ending
+    return key
+
+
+def _text_folder_names(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,6 +1,8 @@
 """From the arguments of train.py to everything that one run needs: names, config, folder."""
 
 import argparse
+import hashlib
+import math
 import os
 import re
 from collections.abc import Callable
@@ -10,18 +12,131 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from lamm.datasets import DEMO
+import lamm
+from lamm.datasets import DATASETS, DEMO, OWN
 from lamm.engine import TRAINER_REGISTRY, get_cfg_default
 from lamm.engine.embedded.config_merge import merge_config
-from lamm.errors import CheckpointError, ConfigError
-from lamm.results.protocols import EVALUATION, FEW_SHOT, INCREMENTAL
-from lamm.run.config_files import dataset_config, trainer_config
-from lamm.run.folder_names import output_folder, override_suffix
-from lamm.run.incremental_steps import check_incremental, name_with_step, step_of
-from lamm.run.own_data import settle_own_data
-from lamm.run.settings import flag_settings, option_pairs, set_key
-from lamm.run.value_checks import check_values
-from lamm.suggest import unknown_name
+from lamm.errors import CheckpointError, ConfigError, unknown_name
+from lamm.incremental.plan import check_incremental, name_with_step, step_of
+from lamm.results.schema import EVALUATION, FEW_SHOT, INCREMENTAL
+from lamm.run.arguments import flag_settings, option_pairs, set_key
+from lamm.run.fingerprint import output_folder, override_suffix
+
+
+def config_root() -> Path:
+    """The folder `configs/` of the checkout: beside the package, else in the working directory.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for parent in (Path(lamm.__file__).parents[1], Path.cwd()):
+        if (parent / "configs" / "trainers").is_dir():
+            return parent / "configs"
+    raise ConfigError("no folder configs/trainers here: run this from a checkout, or give --config-file")
+
+
+def trainer_configs(trainer: str) -> list[str]:
+    """Names (without `.yaml`) of a trainer's config files."""
+    return sorted(file.stem for file in (config_root() / "trainers" / trainer).glob("*.yaml"))
+
+
+def trainer_config(trainer: str, name: str) -> Path:
+    """The file of one of a trainer's configs.
+
+    Raises:
+        ConfigError: the trainer has no config of that name, or none at all.
+    """
+    if not trainer_configs(trainer):
+        raise ConfigError(f"{trainer} has no config files in configs/trainers/{trainer}: give --config-file")
+    if name not in trainer_configs(trainer):
+        raise ConfigError(unknown_name(f"config of {trainer}", name, trainer_configs(trainer)))
+    return config_root() / "trainers" / trainer / f"{name}.yaml"
+
+
+def dataset_config(dataset: str) -> Path:
+    """The config file of a data set.
+
+    Raises:
+        ConfigError: there is no data set of that name.
+    """
+    known = [file.stem for file in (config_root() / "datasets").glob("*.yaml")]
+    if dataset not in known:
+        raise ConfigError(unknown_name("data set", dataset, known))
+    return config_root() / "datasets" / f"{dataset}.yaml"
+
+
+def settle_own_data(cfg: CfgNode) -> str:
+    """The name of the images' place, `folder-<name>-<hash8>` or `csv-<name>-<hash8>`; "" for other data sets.
+
+    Makes DATASET.CSV absolute.
+
+    Raises:
+        ConfigError: DATASET.CSV for a data set that takes no file.
+    """
+    own = next((name for name in OWN if DATASETS[name] == cfg.DATASET.NAME), "")
+    file = getattr(cfg.DATASET, "CSV", "")
+    if file and own != "csv":
+        raise ConfigError(f"--csv (DATASET.CSV) is for data set csv, not for {cfg.DATASET.NAME}: leave it out")
+    if file:
+        cfg.DATASET.CSV = os.path.abspath(os.path.expanduser(file))
+    place = Path(cfg.DATASET.CSV if file else cfg.DATASET.ROOT)
+    return f"{own}-{name_of_place(place)}" if own else ""
+
+
+def name_of_place(place: Path) -> str:
+    """The last part of an absolute path without what a folder's name can't hold, and a hash of the whole path."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", place.stem if place.is_file() else place.name)
+    return f"{plain or 'data'}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"
+
+
+LARGEST_SEED = 2**32 - 1
+CHOICES = {"TEST.SPLIT": ("test", "val"), "TEST.FINAL_MODEL": ("last_step", "best_val")}
+NUMBERS = {"INPUT.PIXEL_MEAN": 3, "INPUT.PIXEL_STD": 3, "INPUT.RRCROP_SCALE": 2}
+LOWEST = {
+    "OPTIM.LR": 0.0,
+    "OPTIM.WEIGHT_DECAY": 0.0,
+    "OPTIM.MOMENTUM": 0.0,
+    "OPTIM.MAX_EPOCH": 0,
+    "TRAIN.PRINT_FREQ": 1,
+    "DATALOADER.NUM_WORKERS": -1,
+    "DATALOADER.TRAIN_X.BATCH_SIZE": 1,
+    "DATALOADER.TEST.BATCH_SIZE": 1,
+}
+
+
+def check_values(cfg: CfgNode) -> None:
+    """Refuse a seed, choice or number out of range.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if cfg.SEED < -1 or cfg.SEED > LARGEST_SEED:
+        raise ConfigError(f"the seed is 0 or above (to {LARGEST_SEED}), or -1 for an unseeded run, got {cfg.SEED}")
+    for key, names in CHOICES.items():
+        if _value(cfg, key) not in names:
+            raise ConfigError(unknown_name(key, str(_value(cfg, key)), names))
+    for key, lowest in LOWEST.items():
+        value = _value(cfg, key)
+        if value is None or not lowest <= value < math.inf:
+            raise ConfigError(f"config key {key} must be {lowest} or above, got {value}")
+    for key, count in NUMBERS.items():
+        value = _value(cfg, key)
+        if len(value) != count or not all(isinstance(one, int | float) for one in value):
+            raise ConfigError(f"config key {key} must be {count} numbers, got {value}")
+    if min(cfg.INPUT.PIXEL_STD) <= 0:
+        raise ConfigError(f"config key INPUT.PIXEL_STD must be numbers above 0, got {cfg.INPUT.PIXEL_STD}")
+    small, large = cfg.INPUT.RRCROP_SCALE
+    if not 0 < small <= large <= 1:
+        raise ConfigError(f"config key INPUT.RRCROP_SCALE must be two shares, smaller first, got {small, large}")
+    if cfg.OPTIM.SGD_NESTEROV and (cfg.OPTIM.MOMENTUM <= 0 or cfg.OPTIM.SGD_DAMPNING != 0):
+        raise ConfigError("OPTIM.SGD_NESTEROV needs OPTIM.MOMENTUM above 0 and OPTIM.SGD_DAMPNING 0")
+
+
+def _value(cfg: CfgNode, key: str) -> Any:
+    node: Any = cfg
+    for part in key.split("."):
+        node = node[part]
+    return node
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,23 @@
 """The record of one run, `results.json`: begun, kept while it runs, finished."""
 
+import json
+import os
 import platform
 import resource
 import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import lamm
 from lamm.engine import ENGINE
-from lamm.results.schema import FILE_NAME, FINISHED, METRICS, RUNNING, RunResults
+from lamm.errors import CheckpointError
+from lamm.files import write_json
+from lamm.results.run_files import Prediction, write_predictions
+from lamm.results.schema import FINISHED, METRICS, RESULTS_FILE, RUNNING, RunResults
 from lamm.run.plan import RunPlan
 
 
@@ -64,7 +72,7 @@ class RunRecord:
             config_hash=self._hash,
             versions=versions(),
             status=status,
-        ).write(plan.output_dir / FILE_NAME)
+        ).write(plan.output_dir / RESULTS_FILE)
 
     def _listen(self) -> None:
         """Keep the results, leave the time of testing out of that of training, and write with each checkpoint."""
@@ -113,3 +121,112 @@ def versions() -> dict[str, str]:
         "torch": torch.__version__,
         "engine": f"{ENGINE.name} {ENGINE.version}",
     }
+
+
+class PredictionRecord:
+    """The predictions of a trainer's last test.
+
+    Args:
+        trainer: the trainer object; its evaluator is listened to. One whose outputs are no logits (B, N) is heard out,
+            but nothing is kept.
+    """
+
+    def __init__(self, trainer: Any) -> None:
+        self._trainer = trainer
+        self._said: list[tuple[int, int, float]] = []
+        self._listen()
+
+    def write(self, folder: Path, split: str, root: str) -> None:
+        """Write `predictions.csv`, if there is a prediction for every image of the split that was tested, in its order.
+
+        Args:
+            folder: of the run.
+            split: `test` or `val`.
+            root: the data root.
+        """
+        dataset = self._trainer.dm.dataset
+        items = (getattr(dataset, split, None) or dataset.test) if split == "val" else dataset.test
+        in_order = self._trainer.cfg.DATALOADER.TEST.SAMPLER == "SequentialSampler"
+        if in_order and self._said and [item.label for item in items] == [label for label, _, _ in self._said]:
+            images = [_shown(item.impath, os.path.abspath(root)) for item in items]
+            write_predictions(
+                folder, [Prediction(image, *said) for image, said in zip(images, self._said, strict=True)]
+            )
+
+    def _listen(self) -> None:
+        evaluator = self._trainer.evaluator
+        reset, process = evaluator.reset, evaluator.process
+
+        def forgotten() -> None:
+            self._said.clear()
+            reset()
+
+        def kept(output: Any, labels: Any) -> None:
+            process(output, labels)
+            if isinstance(output, Tensor) and output.ndim == 2:
+                confidence, predicted = torch.softmax(output.detach().float(), dim=1).max(dim=1)
+                self._said += zip(labels.tolist(), predicted.tolist(), confidence.tolist(), strict=True)
+
+        evaluator.reset = forgotten
+        evaluator.process = kept
+
+
+def _shown(path: str, root: str) -> str:
+    """A file below the data root without it, any other one as it is."""
+    path = os.path.abspath(path)
+    return Path(os.path.relpath(path, root)).as_posix() if path.startswith(os.path.join(root, "")) else path
+
+
+CLASSES_FILE = "classes.json"
+
+
+@dataclass(frozen=True)
+class RunClasses:
+    """The classes of a run.
+
+    Attributes:
+        class_names: in label order; two classes may have the same name.
+        templates: of a trainer whose prompts are hand-written, with `{}` for the class name.
+        split_made_here: whether the data set was split by us, for want of the published split.
+    """
+
+    class_names: list[str]
+    templates: list[str]
+    split_made_here: bool = False
+
+    @classmethod
+    def of_trainer(cls, trainer: Any) -> "RunClasses":
+        """What a built trainer tells; one that others wrote may tell less."""
+        dataset = trainer.dm.dataset
+        told = (getattr(dataset, "classnames", ()), getattr(trainer, "templates", ()))
+        names, templates = (list(texts) if _are_texts(texts) else [] for texts in told)
+        return cls(names, templates, getattr(dataset, "split_made_here", False) is True)
+
+    def write(self, folder: Path) -> None:
+        """Write the file into a run's folder, unless no class is known."""
+        if self.class_names:
+            write_json(folder / CLASSES_FILE, asdict(self))
+
+    @classmethod
+    def read(cls, folder: Path) -> "RunClasses | None":
+        """The classes of a run's folder; None: it has no such file.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        file = folder / CLASSES_FILE
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{file} can't be read ({type(error).__name__}): run that seed again") from error
+        held = content if isinstance(content, dict) else {}
+        names, templates = held.get("class_names") or [], held.get("templates", ())
+        if not (names and _are_texts(names) and isinstance(templates, list) and _are_texts(templates)):
+            raise CheckpointError(f"{file} is damaged: it must hold lists of class_names and templates")
+        return cls(names, templates, held.get("split_made_here") is True)
+
+
+def _are_texts(values: Any) -> bool:
+    return isinstance(values, list | tuple) and all(isinstance(value, str) for value in values)

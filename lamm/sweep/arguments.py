@@ -6,14 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lamm.commands import Parser
-from lamm.errors import ConfigError
-from lamm.run.config_files import config_root
-from lamm.run.whole_number import at_least
-from lamm.suggest import unknown_name
+from lamm.commands.parser import Parser, at_least
+from lamm.errors import ConfigError, unknown_name
+from lamm.run.plan import config_root
 from lamm.sweep.grid import LISTS, Grid, override_pairs, read_grid
-from lamm.sweep.places import Places
-from lamm.sweep.slurm_array import SlurmSettings
+from lamm.sweep.runs import Places
+from lamm.sweep.slurm import SlurmSettings
 
 DEFAULT_GRID = "demo"
 

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from lamm.errors import ConfigError
-from lamm.suggest import unknown_name
+from lamm.errors import ConfigError, unknown_name
 
 LISTS = ("trainers", "datasets", "shots", "seeds")
 Settings = dict[str, str]

@@ -5,15 +5,12 @@ from typing import Any
 import pytest
 import torch
 from lamm_trainers.maple import MaPLeLearner
-from learner_cases import coop, lamm
-from reference import whole_prompt as reference
 
-from lamm.benchmark.class_names import class_names
-from lamm.benchmark.measuring import operations_of, watch
-from lamm.benchmark.original_encoder import OriginalEncoder
-from lamm.benchmark.peak_memory import PeakMemory
-from lamm.benchmark.training_step import TrainingStep
+from lamm.benchmark.measure import PeakMemory, operations_of, watch
+from lamm.benchmark.steps import OriginalEncoder, TrainingStep, class_names
 from lamm.clip.model import ClipModel
+from tests.reference import whole_prompt as reference
+from tests.trainers.learner_cases import coop, lamm
 
 CPU = torch.device("cpu")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lamm.benchmark.comparison import Row
-from lamm.benchmark.cost_figure import draw_cost
+from lamm.benchmark.decoding import draw_cost
 from lamm.errors import ConfigError
 
 pytest.importorskip("matplotlib")

@@ -4,9 +4,8 @@ from collections import Counter
 
 import pytest
 import torch
-from learner_cases import coop, lamm, maple
 
-from lamm.benchmark.matrix_products import (
+from lamm.benchmark.comparison import (
     MatrixProducts,
     Product,
     Products,
@@ -14,8 +13,9 @@ from lamm.benchmark.matrix_products import (
     operations,
     seconds_by_themselves,
 )
-from lamm.benchmark.training_step import TrainingStep
+from lamm.benchmark.steps import TrainingStep
 from lamm.clip.model import ClipModel
+from tests.trainers.learner_cases import coop, lamm, maple
 
 FP32 = torch.float32
 

@@ -5,9 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from lamm.benchmark.decoding_ways import REFERENCE, ways
-from lamm.benchmark.photos import write_photos
-from lamm.benchmark.side_by_side import side_by_side
+from lamm.benchmark.decoding import REFERENCE, ways, write_photos
+from lamm.benchmark.measure import side_by_side
 from lamm.engine import get_cfg_default
 
 

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from miniature_files import Truth
-from miniature_trees import PUBLISHED_SPLITS
-
-from lamm.checking.benchmark_check import check_benchmark
+from lamm.checking.benchmark import check_benchmark
 from lamm.checking.findings import Report
-from lamm.datasets.published_files import Source
+from lamm.datasets.sources import Source
+from tests.datasets.miniature_files import Truth
+from tests.datasets.miniature_trees import PUBLISHED_SPLITS
 
 
 @dataclass

@@ -1,20 +1,16 @@
 """Fixtures of the checks: a small Caltech-101 that is whole, as the catalogue and the loader see it."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("datasets", "preparing")]
-
-from checked_data import Builder, Checked
-from miniature_trees import PUBLISHED_SPLITS, build_miniature, write_published_split
-from small_sources import fitting_source
-
 from lamm.datasets import dataset_class
-from lamm.datasets.published_files import Need
+from lamm.datasets.sources import Need
 from lamm.files import sha256_of_file
+from tests.checking.checked_data import Builder, Checked
+from tests.datasets.miniature_trees import PUBLISHED_SPLITS, build_miniature, write_published_split
+from tests.preparing.small_sources import fitting_source
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from checked_data import Builder, texts
-from miniature_trees import MINIATURES
 
-from lamm.checking.benchmark_check import check_benchmark
+from lamm.checking.benchmark import check_benchmark
 from lamm.checking.findings import State
 from lamm.datasets import dataset_class
 from lamm.datasets.sources import SOURCES
+from tests.checking.checked_data import Builder, texts
+from tests.datasets.miniature_trees import MINIATURES
 
 
 @pytest.mark.parametrize("name", MINIATURES)

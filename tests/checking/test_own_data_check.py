@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
-from checked_data import texts
 from PIL import Image
 
 from lamm.checking.findings import State
-from lamm.checking.own_data_check import check_own_data
+from lamm.checking.own_images import check_own_data
+from tests.checking.checked_data import texts
 
 
 def photo(file: Path, shade: int = 0) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from checked_data import Checked, texts
 from PIL import Image
 
-from lamm.checking.decoding import problem_of
 from lamm.checking.findings import State
+from lamm.checking.images import problem_of
+from tests.checking.checked_data import Checked, texts
 
 IMAGES = "101_ObjectCategories"
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-import small_clip_models as small
 
 from lamm.clip.text_tower import TextTower, text_tower_of
+from tests.clip import small_clip_models as small
 
 MAKES = ("open_clip", "custom_text", "clip_package")
 

@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-import small_clip_models as small
 import torch
 from torch import nn
 
-from lamm.clip.attention_layout import keep_attention_contiguous
 from lamm.clip.loading import wrap_clip
+from lamm.clip.vision import keep_attention_contiguous
+from tests.clip import small_clip_models as small
 
 
 def layouts(visual: Any) -> list[bool]:

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from lamm.clip.cast_once import CastOnce
+from lamm.clip.prefix_attention import CastOnce
 
 HALF = torch.bfloat16
 

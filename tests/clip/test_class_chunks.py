@@ -5,15 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-from saved_bytes import bytes_saved
-from text_sides import Sides, assert_agree, random_sides, run
 from torch import Tensor
 
-from lamm.benchmark.peak_memory import PeakMemory
-from lamm.clip.class_chunks import encode_in_chunks
+from lamm.benchmark.measure import PeakMemory
 from lamm.clip.shared_prefix import SharedPrefixEncoder
-from lamm.clip.text import PlainTextEncoder
+from lamm.clip.text import PlainTextEncoder, encode_in_chunks
 from lamm.clip.text_tower import TextTower
+from tests.clip.saved_bytes import bytes_saved
+from tests.clip.text_sides import Sides, assert_agree, random_sides, run
 
 ENCODERS = (PlainTextEncoder, SharedPrefixEncoder)
 LENGTHS = [4, 1, 7, 2, 7]
@@ -102,7 +101,7 @@ def test_no_call_has_more_prompts_than_the_chunk_and_every_feature_is_in_its_pla
 def test_without_gradients_a_call_is_bounded_even_where_no_chunk_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, chunk: int, largest: int
 ) -> None:
-    monkeypatch.setattr("lamm.clip.class_chunks.EVALUATION_CHUNK", 4)
+    monkeypatch.setattr("lamm.clip.text.EVALUATION_CHUNK", 4)
     record = Recorder()
     with torch.no_grad():
         encode_in_chunks(record, *numbered(2, 9), chunk)

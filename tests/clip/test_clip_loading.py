@@ -11,7 +11,16 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from small_clip_models import (
+from torch import nn
+
+import lamm.clip.tiny
+from lamm.clip import ClipModel, load_clip, loading, open_clip_models, wrap_clip
+from lamm.clip import loading as openai_files
+from lamm.clip.architecture import Architecture
+from lamm.clip.open_clip_models import check_quick_gelu, split_name
+from lamm.clip.weights_file import DownloadError
+from lamm.errors import BackboneError
+from tests.clip.small_clip_models import (
     RESNET,
     VIT,
     clip_package_model,
@@ -22,14 +31,6 @@ from small_clip_models import (
     randomise,
     save_jit_archive,
 )
-from torch import nn
-
-import lamm.clip.tiny
-from lamm.clip import ClipModel, load_clip, loading, open_clip_models, openai_files, wrap_clip
-from lamm.clip.architecture import Architecture
-from lamm.clip.download import DownloadError
-from lamm.clip.open_clip_models import check_quick_gelu, split_name
-from lamm.errors import BackboneError
 
 SMALL_CONFIG = {
     "embed_dim": 64,
@@ -90,7 +91,7 @@ def assert_equal_features(clip: ClipModel, reference: Any) -> None:
 
 
 def test_the_package_is_imported_without_open_clip() -> None:
-    code = "import sys, lamm.clip, lamm.clip.precision; sys.exit('open_clip' in sys.modules)"
+    code = "import sys, lamm.clip, lamm.clip.model; sys.exit('open_clip' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from small_clip_models import (
+from torch import nn
+
+from lamm.clip import loading as openai_files
+from lamm.clip.architecture import Architecture
+from lamm.clip.loading import OPENAI_NAMES, load_openai_file, openai_architecture, openai_file_name
+from lamm.clip.weights_file import is_jit_archive
+from lamm.errors import BackboneError
+from tests.clip.small_clip_models import (
     RESNET,
     VIT,
     VOCABULARY,
@@ -18,13 +25,6 @@ from small_clip_models import (
     randomise,
     save_jit_archive,
 )
-from torch import nn
-
-from lamm.clip import openai_files
-from lamm.clip.architecture import Architecture
-from lamm.clip.openai_files import OPENAI_NAMES, load_openai_file, openai_architecture, openai_file_name
-from lamm.clip.weights_file import is_jit_archive
-from lamm.errors import BackboneError
 
 
 def assert_same_features(ours: Any, reference: Any, tolerance: float = 1e-5) -> None:

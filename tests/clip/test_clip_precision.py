@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lamm.clip import precision
-from lamm.clip.precision import autocast, resolve_precision
+from lamm.clip import model as precision
+from lamm.clip.model import autocast, resolve_precision
 from lamm.errors import ConfigError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

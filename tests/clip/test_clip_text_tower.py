@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 import torch
-from small_clip_models import clip_package, clip_package_model, open_clip_model, prompts
 from torch import Tensor, nn
 
 from lamm.clip.text_tower import TextTower, text_tower_of
 from lamm.errors import BackboneError, PromptError
+from tests.clip.small_clip_models import clip_package, clip_package_model, open_clip_model, prompts
 
 MAKES = {
     "open_clip": open_clip_model,

@@ -3,10 +3,10 @@
 import importlib
 
 import pytest
-from small_clip_models import clip_package
 
 from lamm.clip.tokenizer import load_tokenizer
 from lamm.errors import BackboneError, PromptError
+from tests.clip.small_clip_models import clip_package
 
 TEXTS = [
     "a photo of a llama.",

@@ -4,7 +4,7 @@ import pytest
 import torch
 from open_clip.transformer import QuickGELU
 
-from lamm.clip.quick_gelu import is_quick_gelu, quick_gelu
+from lamm.clip.prefix_attention import is_quick_gelu, quick_gelu
 
 
 def test_values_and_gradients_are_those_of_the_definition() -> None:

@@ -5,19 +5,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-import small_clip_models as small
 import torch
 from lamm_trainers.coop import CoOpLearner
 from lamm_trainers.prompt_learner import PromptLearner
-from text_sides import assert_agree, halve, random_sides, run
 from torch import Tensor, nn
 
 from lamm.clip.loading import wrap_clip
 from lamm.clip.model import ClipModel
-from lamm.clip.shared_prefix import SharedPrefixEncoder, unsupported_reason
+from lamm.clip.shared_prefix import SharedPrefixEncoder, text_encoder_of, unsupported_reason
 from lamm.clip.text import PlainTextEncoder
-from lamm.clip.text_encoder import text_encoder_of
 from lamm.clip.text_tower import TextTower, text_tower_of
+from tests.clip import small_clip_models as small
+from tests.clip.text_sides import assert_agree, halve, random_sides, run
 
 GROUPS, PREFIX = 2, 5
 LENGTHS = [1, 2, 20, 5]

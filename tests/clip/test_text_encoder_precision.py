@@ -7,17 +7,17 @@ import copy
 from typing import Any
 
 import pytest
-import small_clip_models as small
 import torch
 import torch.nn.functional as F
 from open_clip.model import convert_weights_to_lp
 from open_clip.transformer import LayerNorm, LayerNormFp32
-from text_sides import Sides, halve, random_sides
 from torch import Tensor
 
 from lamm.clip.shared_prefix import SharedPrefixEncoder
 from lamm.clip.text import PlainTextEncoder
 from lamm.clip.text_tower import TextTower, text_tower_of
+from tests.clip import small_clip_models as small
+from tests.clip.text_sides import Sides, halve, random_sides
 
 ENCODERS = (PlainTextEncoder, SharedPrefixEncoder)
 LENGTHS = [1, 3, 12, 5, 8]

@@ -4,15 +4,15 @@ import copy
 from typing import Any
 
 import pytest
-import small_clip_models as small
 import torch
-from text_sides import Sides, assert_agree, encode_whole, halve, random_sides, run, with_gradients
 
-from lamm.clip.precision import autocast
+from lamm.clip.model import autocast
 from lamm.clip.shared_prefix import SharedPrefixEncoder, unsupported_reason
 from lamm.clip.text import PlainTextEncoder
 from lamm.clip.text_tower import TextTower, text_tower_of
 from lamm.errors import PromptError
+from tests.clip import small_clip_models as small
+from tests.clip.text_sides import Sides, assert_agree, encode_whole, halve, random_sides, run, with_gradients
 
 ENCODERS = (PlainTextEncoder, SharedPrefixEncoder)
 MIXED = [1, 2, 20, 5, 20, 3]

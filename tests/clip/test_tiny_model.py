@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from lamm.clip.tiny import architecture, corpus
-from lamm.clip.tiny.corpus import draw_pairs
-from lamm.clip.tiny.training import Recipe, contrastive_loss, draw_corpus
-from lamm.clip.tiny.weights import load_weights, save_weights
-from lamm.datasets.shapes import NICKNAMES
+from lamm.clip import tiny as architecture
+from lamm.clip.tiny import load_weights, save_weights
+from lamm.clip.tiny import training as corpus
+from lamm.clip.tiny.training import Recipe, contrastive_loss, draw_corpus, draw_pairs
+from lamm.datasets.demo import NICKNAMES
 from lamm.drawing.compositions import HELD_OUT
 from lamm.errors import BackboneError
 
@@ -139,7 +139,7 @@ def test_the_weights_file_holds_two_bytes_a_number(untrained, tmp_path):
 
 
 def test_the_package_ships_small_weights_that_load():
-    from lamm.clip.tiny.weights import PATH
+    from lamm.clip.tiny import PATH
 
     assert PATH.stat().st_size <= LARGEST_FILE
     assert load_weights().visual.image_size == (32, 32)

@@ -10,7 +10,6 @@ from typing import Any
 
 import open_clip
 import pytest
-import small_clip_models as small
 import torch
 from lamm_trainers.coop import CoOpLearner
 from lamm_trainers.maple import MaPLeLearner
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from lamm.clip.loading import wrap_clip
 from lamm.clip.vision import VisionPrompts, VisionSizes, encode_with_prompts, vision_sizes
 from lamm.errors import BackboneError
+from tests.clip import small_clip_models as small
 
 LAYERS, WIDTH, SIDE, PATCHES = 3, 64, 32, 16
 VISION = {"layers": LAYERS, "width": WIDTH, "patch_size": 8, "image_size": SIDE, "head_width": 32}

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from small_clip_models import clip_package
 from torch import Tensor, nn
 
 from lamm.clip.text_tower import TextTower
+from tests.clip.small_clip_models import clip_package
 
 
 class Sides(NamedTuple):

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from miniature_files import Truth, cut_50_20_30, write_images, write_lines
+from tests.datasets.miniature_files import Truth, cut_50_20_30, write_images, write_lines
 
 # Images a class: 5 and 7 are halved to a tie.
 COUNTS = (10, 7, 5)

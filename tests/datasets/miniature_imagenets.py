@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from miniature_files import Truth, write_images, write_lines
+from tests.datasets.miniature_files import Truth, write_images, write_lines
 
 # The real ids and names: two classes are called "missile" and two "sunglasses".
 NAMES = {

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from miniature_files import Truth, cut_80_20, write_images, write_lines
+from tests.datasets.miniature_files import Truth, cut_80_20, write_images, write_lines
 
 
 def build_oxford_pets(root: Path) -> Truth:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from miniature_files import (
+
+from tests.datasets.miniature_files import (
     Truth,
     cut_50_20_30,
     cut_80_20,

@@ -8,17 +8,17 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from miniature_files import Truth
-from miniature_folder_sets import build_caltech101, build_dtd, build_eurosat, build_food101
-from miniature_imagenets import (
+from tests.datasets.miniature_files import Truth
+from tests.datasets.miniature_folder_sets import build_caltech101, build_dtd, build_eurosat, build_food101
+from tests.datasets.miniature_imagenets import (
     build_imagenet,
     build_imagenet_a,
     build_imagenet_r,
     build_imagenet_sketch,
     build_imagenetv2,
 )
-from miniature_listed_sets import build_fgvc_aircraft, build_oxford_pets, build_sun397, build_ucf101
-from miniature_matlab_sets import build_oxford_flowers, build_stanford_cars
+from tests.datasets.miniature_listed_sets import build_fgvc_aircraft, build_oxford_pets, build_sun397, build_ucf101
+from tests.datasets.miniature_matlab_sets import build_oxford_flowers, build_stanford_cars
 
 _BUILDERS: dict[str, Callable[[Path], Truth]] = {
     "caltech101": build_caltech101,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from miniature_files import write_images
+from tests.datasets.miniature_files import write_images
 
 PETS = ("cat", "dog", "guinea pig")
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from miniature_files import write_cells, write_matlab, write_structs
-from miniature_trees import Truth, build_miniature
 
 from lamm.datasets import dataset_class
 from lamm.errors import DataError
+from tests.datasets.miniature_files import write_cells, write_matlab, write_structs
+from tests.datasets.miniature_trees import Truth, build_miniature
 
 # Every list: data set, file.
 TEXTS = [

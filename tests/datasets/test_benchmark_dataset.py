@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from yacs.config import CfgNode
 
-from lamm.datasets import few_shot_cache
+from lamm.datasets import few_shot as few_shot_cache
 from lamm.datasets.base import BenchmarkDataset
-from lamm.datasets.caltech101 import Caltech101
+from lamm.datasets.benchmark import Caltech101
 from lamm.errors import ConfigError, DataError
 
 NEXT_TO_BASE = ["yo-yo", "zebra"]

@@ -10,9 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from lamm.datasets.class_subsets import select_classes
 from lamm.datasets.few_shot import few_shot_split, generator_of
-from lamm.datasets.splits import Split, SplitItem, check_labels, hash_of_split, read_split, split_as_text
+from lamm.datasets.splits import (
+    Split,
+    SplitItem,
+    check_labels,
+    hash_of_split,
+    read_split,
+    select_classes,
+    split_as_text,
+)
 
 NAMES = (
     "Caltech101", "OxfordPets", "StanfordCars", "OxfordFlowers", "DescribableTextures", "EuroSAT", "UCF101",
@@ -96,7 +103,7 @@ def test_a_published_file_is_written_back_byte_for_byte(name: str, real_split_fi
 
 
 def test_real_caltech101_loads_without_being_written_to(real_data: Path, tmp_path: Path) -> None:
-    from lamm.datasets.caltech101 import Caltech101
+    from lamm.datasets.benchmark import Caltech101
 
     real = real_data / "caltech-101"
     if not real.is_dir():

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 from yacs.config import CfgNode
 
-from lamm.datasets.class_subsets import class_names, class_sets, select_classes
-from lamm.datasets.digits import CLASS_NAMES, Digits
-from lamm.datasets.imagenet_variants import ImageNetV2
-from lamm.datasets.splits import Split, SplitItem
+from lamm.datasets.demo import CLASS_NAMES, Digits
+from lamm.datasets.imagenet import ImageNetV2
+from lamm.datasets.splits import Split, SplitItem, class_names, class_sets, select_classes
 from lamm.errors import ConfigError
 
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from lamm.datasets.class_subsets import select_classes
-from lamm.datasets.splits import Split, SplitItem
+from lamm.datasets.splits import Split, SplitItem, select_classes
 from lamm.errors import ConfigError, DataError
 
 

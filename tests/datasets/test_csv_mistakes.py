@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from miniature_files import write_images
 
 from lamm.datasets import dataset_class
 from lamm.errors import DataError
+from tests.datasets.miniature_files import write_images
 
 
 @pytest.fixture

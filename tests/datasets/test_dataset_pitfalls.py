@@ -6,14 +6,14 @@ import re
 from pathlib import Path
 
 import pytest
-from miniature_trees import MINIATURES, PUBLISHED_SPLITS, Truth, build_miniature, write_published_split
-from reference.published_rules import few_shot
-from simulated_disks import tree
 
 from lamm.datasets import dataset_class
 from lamm.datasets.base import BenchmarkDataset
-from lamm.engine.embedded.images import read_image
+from lamm.engine.embedded.decoding import read_image
 from lamm.errors import DataError
+from tests.datasets.miniature_trees import MINIATURES, PUBLISHED_SPLITS, Truth, build_miniature, write_published_split
+from tests.datasets.simulated_disks import tree
+from tests.reference.published_rules import few_shot
 
 # Data set → the folders that hold class folders, below the data set's own.
 CLASS_FOLDERS = {

@@ -10,9 +10,17 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from lamm.datasets import shapes
-from lamm.datasets.digits import CLASS_NAMES, Digits, enlarged
-from lamm.datasets.shapes import NICKNAMES, Shapes, ShapesInverted, ShapesNoisy, ShapesSketch
+from lamm.datasets import demo as shapes
+from lamm.datasets.demo import (
+    CLASS_NAMES,
+    NICKNAMES,
+    Digits,
+    Shapes,
+    ShapesInverted,
+    ShapesNoisy,
+    ShapesSketch,
+    enlarged,
+)
 from lamm.datasets.splits import split_as_text
 from lamm.drawing.compositions import HELD_OUT
 from lamm.errors import DataError

@@ -7,13 +7,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from miniature_trees import MINIATURES, PUBLISHED_SPLITS, Truth, build_miniature
-from reference import published_rules
-from simulated_disks import list_in_another_order, make_read_only, tree
 
 from lamm.datasets import DATASETS, dataset_class
 from lamm.datasets.splits import Split, split_as_text
 from lamm.errors import DataError
+from tests.datasets.miniature_trees import MINIATURES, PUBLISHED_SPLITS, Truth, build_miniature
+from tests.datasets.simulated_disks import list_in_another_order, make_read_only, tree
+from tests.reference import published_rules
 
 SEED = 1
 BY_FOLDER = ("caltech101", "dtd", "food101", "eurosat")

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lamm.datasets import few_shot_cache
-from lamm.datasets.few_shot import few_shot_split, generator_of
-from lamm.datasets.few_shot_cache import cache_file, cached_few_shot_split
+from lamm.datasets import few_shot as few_shot_cache
+from lamm.datasets.few_shot import cache_file, cached_few_shot_split, few_shot_split, generator_of
 from lamm.datasets.splits import Split, SplitItem
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from miniature_trees import Truth, build_miniature
-from reference.published_rules import few_shot
-from simulated_disks import list_in_another_order
 
-from lamm.datasets import listed_images
+from lamm.datasets import listing as listed_images
 from lamm.datasets.imagenet import ImageNet
 from lamm.datasets.splits import hash_of_split, split_as_text
+from tests.datasets.miniature_trees import Truth, build_miniature
+from tests.datasets.simulated_disks import list_in_another_order
+from tests.reference.published_rules import few_shot
 
 PROGRAM = Path(__file__).parent / "simulated_imagenet.py"
 LONG_AGO = 1_500_000_000

@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
-from miniature_imagenets import NAMES, SOME_IDS
-from miniature_trees import build_miniature
 
 from lamm.datasets import dataset_class
 from lamm.datasets.base import BenchmarkDataset
 from lamm.errors import DataError
+from tests.datasets.miniature_imagenets import NAMES, SOME_IDS
+from tests.datasets.miniature_trees import build_miniature
 
 CLASS_FOLDERS = {
     "imagenet": ["images/train", "images/val"],

@@ -4,13 +4,13 @@ import random
 from pathlib import Path
 
 import pytest
-from miniature_trees import MINIATURES, PUBLISHED_SPLITS, Truth, build_miniature, write_published_split
-from reference.published_rules import few_shot
 from scipy.io import loadmat
-from simulated_disks import tree
 from yacs.config import CfgNode
 
 from lamm.datasets import BENCHMARK, DATASETS, dataset_class
+from tests.datasets.miniature_trees import MINIATURES, PUBLISHED_SPLITS, Truth, build_miniature, write_published_split
+from tests.datasets.simulated_disks import tree
+from tests.reference.published_rules import few_shot
 
 VARIANTS = ("imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r")
 WITH_PARTS = tuple(name for name in MINIATURES if name not in VARIANTS)

@@ -9,13 +9,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from miniature_trees import Truth, build_miniature, write_published_split
-from simulated_disks import make_read_only
 from yacs.config import CfgNode
 
 from lamm.datasets import dataset_class
 from lamm.datasets.base import BenchmarkDataset
 from lamm.errors import DataError
+from tests.datasets.miniature_trees import Truth, build_miniature, write_published_split
+from tests.datasets.simulated_disks import make_read_only
 
 MODULE = "dassl.data.datasets.base_dataset"
 ELSEWHERE = "/home/someone/DATA"

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from miniature_files import write_images
-from own_images import PETS, label_by_path, make_folders, paths_by_part
 from yacs.config import CfgNode
 
 from lamm.datasets import dataset_class
 from lamm.datasets.base import BenchmarkDataset
 from lamm.errors import DataError
+from tests.datasets.miniature_files import write_images
+from tests.datasets.own_images import PETS, label_by_path, make_folders, paths_by_part
 
 KEPT = "split_lamm_folder.json"
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from lamm.datasets import BENCHMARK, dataset_class
-from lamm.datasets.published_files import Need
-from lamm.datasets.sources import SOURCES, source_of
+from lamm.datasets.sources import SOURCES, Need, source_of
 
 # Data set → module of torchvision with the same archives.
 IN_TORCHVISION = {

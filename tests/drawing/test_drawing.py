@@ -5,13 +5,20 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from lamm.datasets.shapes import NICKNAMES
-from lamm.drawing.colours import PALETTE, colour_apart, contrast, jittered
-from lamm.drawing.compositions import HELD_OUT, SIZE, compose, draw_composition
+from lamm.datasets.demo import NICKNAMES
+from lamm.drawing.compositions import (
+    HELD_OUT,
+    PALETTE,
+    SIZE,
+    STYLES,
+    colour_apart,
+    compose,
+    contrast,
+    draw_composition,
+    jittered,
+)
 from lamm.drawing.glyphs import draw_glyph
-from lamm.drawing.outlines import OUTLINES, draw_mask
-from lamm.drawing.styles import STYLES
-from lamm.drawing.textures import TEXTURES, draw_texture
+from lamm.drawing.shapes import OUTLINES, TEXTURES, draw_mask, draw_texture
 
 
 @pytest.mark.parametrize("style", STYLES)

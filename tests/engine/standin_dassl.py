@@ -6,7 +6,9 @@ from pathlib import Path
 FILES = {
     "__init__.py": '__version__ = "0.6.3"\n',
     "config.py": """
-        from lamm.engine.embedded.config import get_cfg_default, clean_cfg, cfg_default
+        from lamm.engine.embedded.config import get_cfg_default
+        from lamm.engine.embedded.config import clean_cfg
+        from lamm.engine.embedded.config import cfg_default
     """,
     "utils/__init__.py": """
         from .logger import Logger, setup_logger

@@ -9,7 +9,6 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from engine_toy_run import toy_config, toy_trainer
 from torch import nn
 
 from lamm.engine.embedded.checkpoint import (
@@ -19,8 +18,9 @@ from lamm.engine.embedded.checkpoint import (
     resume_from_checkpoint,
     save_checkpoint,
 )
-from lamm.engine.embedded.pretrained_weights import load_pretrained_weights
+from lamm.engine.embedded.dassl_utils import load_pretrained_weights
 from lamm.errors import CheckpointError
+from tests.engine.engine_toy_run import toy_config, toy_trainer
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from standin_dassl import write_standin_dassl
+
+from tests.engine.standin_dassl import write_standin_dassl
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,7 +76,7 @@ import lamm.engine as e
 print(e.ENGINE.line())
 import dassl.engine, dassl.optim, torch, copy
 assert e.TRAINER_REGISTRY is dassl.engine.TRAINER_REGISTRY
-from lamm.engine import upstream_mending
+from lamm.engine import upstream as upstream_mending
 upstream_mending.mend_after_import()
 cfg = e.get_cfg_default().OPTIM
 cfg.LR, cfg.MAX_EPOCH, cfg.WARMUP_EPOCH, cfg.WARMUP_CONS_LR = 0.002, 6, 1, 1e-5

@@ -5,7 +5,7 @@ import pytest
 from PIL import ExifTags, Image
 from torch.utils.data import DataLoader
 
-from lamm.engine.embedded.images import ImageError, read_image
+from lamm.engine.embedded.decoding import ImageError, read_image
 from lamm.errors import DataError
 
 

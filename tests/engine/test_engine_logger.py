@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from lamm.engine.embedded.logger import Logger, setup_logger
+from lamm.engine.embedded.log import Logger, setup_logger
 
 
 @pytest.fixture(autouse=True)

@@ -8,10 +8,9 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from lamm.engine.embedded.checkpoint import plain_state
 from lamm.engine.embedded.config import get_cfg_default
-from lamm.engine.embedded.lr_scheduler import build_lr_scheduler
-from lamm.engine.embedded.optim import build_optimizer
-from lamm.engine.embedded.plain_state import plain_state
+from lamm.engine.embedded.optim import build_lr_scheduler, build_optimizer
 from lamm.errors import ConfigError
 
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from lamm.engine.embedded.meters import AverageMeter, MetricMeter
-from lamm.engine.embedded.metrics import compute_accuracy, compute_distance_matrix
+from lamm.engine.embedded.evaluation import compute_accuracy, compute_distance_matrix
+from lamm.engine.embedded.log import AverageMeter, MetricMeter
 
 LOGITS = torch.tensor([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [1.0, 2.0, 3.0]])
 LABELS = torch.tensor([0, 1, 2, 2])

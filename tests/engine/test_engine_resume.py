@@ -4,9 +4,9 @@ import pickle
 
 import pytest
 import torch
-from engine_toy_run import toy_config, toy_trainer
 
 from lamm.engine.embedded.checkpoint import load_checkpoint
+from tests.engine.engine_toy_run import toy_config, toy_trainer
 
 
 def interrupted(folder, epochs_done, **optim):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import RandomSampler, SequentialSampler
 
-from lamm.engine.embedded.samplers import RandomClassSampler, build_sampler
+from lamm.engine.embedded.data_manager import RandomClassSampler, build_sampler
 from lamm.errors import LammError
 
 

@@ -10,9 +10,14 @@ from PIL import Image
 from torchvision import transforms as T
 
 from lamm.engine.embedded.config import get_cfg_default
-from lamm.engine.embedded.image_noise import GaussianNoise, InstanceNormalization
-from lamm.engine.embedded.pixels_to_tensor import PixelsToTensor
-from lamm.engine.embedded.transforms import INTERPOLATION_MODES, TRANSFORM_NAMES, build_transform
+from lamm.engine.embedded.decoding import PixelsToTensor
+from lamm.engine.embedded.transforms import (
+    INTERPOLATION_MODES,
+    TRANSFORM_NAMES,
+    GaussianNoise,
+    InstanceNormalization,
+    build_transform,
+)
 from lamm.errors import LammError
 
 CLIP_MEAN, CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]

@@ -9,10 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, RandomSampler
 
-from lamm.engine.embedded.epoch_loader import EpochLoader
-from lamm.engine.embedded.epoch_plan import EpochPlan
-from lamm.engine.embedded.epoch_stream import Feed
-from lamm.engine.embedded.item_seeds import generator_states, restore_generators
+from lamm.engine.embedded.loader import EpochLoader, EpochPlan, Feed, generator_states, restore_generators
 
 WAYS = [(0, False), (1, True), (2, False), (2, True)]  # workers, kept or not
 

@@ -8,14 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from lamm.benchmark.photos import write_photos
-from lamm.engine.embedded import photo as photo_module
+from lamm.benchmark.decoding import write_photos
+from lamm.engine.embedded import decoding as photo_module
 from lamm.engine.embedded.config import get_cfg_default
-from lamm.engine.embedded.dataset_wrapper import DatasetWrapper
+from lamm.engine.embedded.data_manager import DatasetWrapper
 from lamm.engine.embedded.datum import Datum
-from lamm.engine.embedded.images import ImageError, read_image
-from lamm.engine.embedded.photo import Photo
-from lamm.engine.embedded.pipeline import ImageFile
+from lamm.engine.embedded.decoding import ImageError, ImageFile, Photo, read_image
 from lamm.engine.embedded.transforms import build_transform
 from lamm.errors import ConfigError
 

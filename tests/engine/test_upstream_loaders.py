@@ -6,7 +6,7 @@ import pytest
 
 from lamm.engine.embedded.config import get_cfg_default
 from lamm.engine.embedded.worker_count import usable_cores
-from lamm.engine.upstream_loaders import mend_loaders
+from lamm.engine.upstream import mend_loaders
 from lamm.errors import ConfigError
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lamm.engine import get_cfg_default
-from lamm.features.identity import image_identity, space_identity, tower_identity, transform_identity
+from lamm.features.store import image_identity, space_identity, tower_identity, transform_identity
 
 
 def tower(dtype: torch.dtype = torch.float32) -> nn.Module:

@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lamm.features.identity import KEY_BYTES
-from lamm.features.store import FeatureStore
+from lamm.features.store import KEY_BYTES, FeatureStore
 
 LARGE = 10**9
 

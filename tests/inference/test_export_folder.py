@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lamm.errors import ConfigError
-from lamm.inference.export_folder import files_made_together
+from lamm.inference.export import files_made_together
 
 NAMES = ("a", "b", "c")
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from photo_files import BLUE, GREEN, RED, cut_short, no_photo, photo
 from PIL import Image
 from torchvision import transforms as T
 
-from lamm.inference.photo_batches import PhotoFiles, photo_batches
+from lamm.inference.photos import PhotoFiles, photo_batches
+from tests.inference.photo_files import BLUE, GREEN, RED, cut_short, no_photo, photo
 
 TRANSFORM = T.Compose([T.Resize(4), T.CenterCrop(4), T.ToTensor()])
 

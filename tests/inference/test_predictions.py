@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from photo_files import BLUE, GREEN, RED, no_photo, photo
 from torch import Tensor
 from torchvision import transforms as T
 
 from lamm.inference.photos import Unreadable
-from lamm.inference.predictions import Layout, Prediction, Table, predictions
+from lamm.inference.top_k import Layout, Prediction, Table, predictions
+from tests.inference.photo_files import BLUE, GREEN, RED, no_photo, photo
 
 NAMES = ["rot", "grün", "blau"]
 TRANSFORM = T.Compose([T.Resize(4), T.ToTensor()])

@@ -9,9 +9,9 @@ from lamm_trainers import LAMM, extend_cfg
 
 from lamm.engine import get_cfg_default
 from lamm.errors import CheckpointError, ConfigError
-from lamm.inference.run_folder import RunFolder
-from lamm.run.class_file import RunClasses
+from lamm.inference.classifier import RunFolder
 from lamm.run.fingerprint import store_config
+from lamm.run.record import RunClasses
 
 
 def write_run(folder: Path, trainer: str = "LAMM", **more: Any) -> Path:

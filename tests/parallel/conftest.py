@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from noted_runs import Start, note_losses
-from processes import Outcome, train_together
 
-import lamm.clip.tiny.weights as tiny_weights
-import lamm.run.execution as execution
+import lamm.clip.tiny as tiny_weights
+import lamm.run.execute as execution
+from tests.parallel.noted_runs import Start, note_losses
+from tests.parallel.processes import Outcome, train_together
 
 load_weights = tiny_weights.load_weights
 

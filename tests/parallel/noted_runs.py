@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import lamm_trainers.base as base
-from processes import Outcome
+
+from tests.parallel.processes import Outcome
 
 Start = Callable[..., list[Outcome]]
 

@@ -15,13 +15,11 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-from train_command import load_script
 
 from lamm.parallel.command import run
-from lamm.parallel.group import joined_group
-from lamm.parallel.launch import launch_of
-from lamm.parallel.ranks import Ranks, current_ranks
+from lamm.parallel.ranks import Ranks, current_ranks, joined_group, launch_of
 from lamm.run.arguments import train_parser
+from tests.train_command import command_module
 
 # Seconds: for a run, on a machine that may be busy; and for the others when one has failed.
 PATIENCE, GRACE = 90.0, 15.0
@@ -68,7 +66,7 @@ def train_together(line: str, size: int, folder: Path, before: Callable[[int], N
         sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
         if before is not None:
             before(rank)
-        run(train_parser(), load_script("train.py").main, shlex.split(line))
+        run(train_parser(), command_module("train").main, shlex.split(line))
 
     codes = _fork(body, size)
     texts = [[(folder / f"{name}{rank}").read_text() for name in ("out", "err")] for rank in range(size)]

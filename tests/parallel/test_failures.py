@@ -8,11 +8,11 @@ from typing import Any
 
 import lamm_trainers.base as base
 import pytest
-from noted_runs import Start, losses, metrics
-from processes import Outcome
-from train_command import ROOT
 
-from lamm.parallel.failure import Voice
+from lamm.parallel.command import Voice
+from tests.parallel.noted_runs import Start, losses, metrics
+from tests.parallel.processes import Outcome
+from tests.train_command import ROOT
 
 CACHED = "INPUT.CACHE_VIEWS 1 INPUT.CACHE_DIR cache"
 TRAINING = f"--trainer LAMM --shots 1 TRAIN.CHECKPOINT_FREQ 1 OPTIM.MAX_EPOCH 4 {CACHED}"

@@ -5,11 +5,11 @@ Letters: B images, N classes, E embedding size.
 
 import pytest
 import torch
-from processes import gathered
 from torch import Tensor
 
-from lamm.parallel.gathering import average_gradients, encoded_share, gather_shares
 from lamm.parallel.ranks import Ranks, share_of
+from lamm.parallel.sharing import average_gradients, encoded_share, gather_shares
+from tests.parallel.processes import gathered
 
 WIDTH, SIZE = 6, 5
 

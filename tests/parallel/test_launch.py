@@ -7,9 +7,7 @@ import pytest
 import torch
 
 from lamm.errors import ConfigError
-from lamm.parallel.device import take_device
-from lamm.parallel.group import peer_timeout
-from lamm.parallel.launch import Launch, launch_of
+from lamm.parallel.ranks import Launch, launch_of, peer_timeout, take_device
 
 TORCHRUN = {
     **{"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"},
@@ -75,7 +73,7 @@ def test_processes_on_a_cpu_share_its_cores_unless_the_user_says_otherwise(
         if value is not None:
             monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch, "set_num_threads", set_to.append)
-    monkeypatch.setattr("lamm.parallel.device.usable_cores", lambda: 13)
+    monkeypatch.setattr("lamm.parallel.ranks.usable_cores", lambda: 13)
     assert take_device(use_cuda=False).startswith("8 processes on the CPU (gloo), threads each: ")
     assert set_to[-1] == threads
 

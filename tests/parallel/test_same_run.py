@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from noted_runs import Start, losses, metrics
 
-from lamm.label_bank import LabelBank
+from lamm.checkpoints.label_bank import LabelBank
+from tests.parallel.noted_runs import Start, losses, metrics
 
 SHORT = "TRAIN.CHECKPOINT_FREQ 1 OPTIM.MAX_EPOCH 2"
 CASES = {

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from small_sources import small_source
-
-from lamm.preparing.preparation import Preparation
+from lamm.preparing.prepare import Preparation
+from tests.preparing.small_sources import small_source
 
 
 def prepared(name: str, root: Path, *given: Path) -> Preparation:

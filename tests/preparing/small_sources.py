@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from lamm.datasets.published_files import Source
-from lamm.datasets.sources import SOURCES
-from lamm.preparing.completeness import count_images
+from lamm.datasets.sources import SOURCES, Source
+from lamm.preparing.parts import count_images
 
 # Images and folders with images in the small archives, by target.
 COUNTS = {

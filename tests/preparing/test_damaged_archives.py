@@ -4,12 +4,12 @@ import gzip
 from pathlib import Path
 
 import pytest
-from dataset_archives import classes_of_photos, photos, tar, targz, zipped
-from small_sources import small_source
 
 from lamm.errors import DataError
 from lamm.preparing.archives import entries
-from lamm.preparing.preparation import Preparation
+from lamm.preparing.prepare import Preparation
+from tests.preparing.dataset_archives import classes_of_photos, photos, tar, targz, zipped
+from tests.preparing.small_sources import small_source
 
 GOOD = classes_of_photos("2750/{name}/{name}_{}.jpg", ["AnnualCrop", "Forest"])
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dataset_archives import classes_of_photos, jpeg, tar, zipped
-from small_sources import small_source
 
 from lamm.errors import DataError
-from lamm.preparing.preparation import Preparation
-from lamm.preparing.safe_paths import clean_path
+from lamm.preparing.archives import clean_path
+from lamm.preparing.prepare import Preparation
+from tests.preparing.dataset_archives import classes_of_photos, jpeg, tar, zipped
+from tests.preparing.small_sources import small_source
 
 GOOD = classes_of_photos("2750/{name}/{name}_{}.jpg", ["AnnualCrop", "Forest"])
 EVIL_NAMES = {
@@ -97,14 +97,14 @@ def test_an_evil_path_in_an_archive_within_an_archive(tmp_path: Path) -> None:
 
 
 def test_a_bomb_is_stopped_by_its_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lamm.preparing.unpacking._SMALL", 10**5)
+    monkeypatch.setattr("lamm.preparing.archives._SMALL", 10**5)
     file = tmp_path / "EuroSAT.zip"
     file.write_bytes(zipped({**GOOD, "2750/Forest/bomb.jpg": bytes(10**7)}))
     refused(file, tmp_path, "unpacks to more than 200 times its own size")
 
 
 def test_a_bomb_is_stopped_before_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lamm.preparing.unpacking.LEAST_FREE_BYTES", 10**18)
+    monkeypatch.setattr("lamm.preparing.archives.LEAST_FREE_BYTES", 10**18)
     file = tmp_path / "EuroSAT.zip"
     file.write_bytes(zipped(GOOD))
     refused(file, tmp_path, r"no space for what EuroSAT\.zip holds: [\d,]+ bytes are free")

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dataset_archives import MAKERS, write_archives
-from file_server import FileServer
-from small_sources import small_source
 
 from lamm.errors import DataError
-from lamm.preparing.downloading import DownloadError, download
-from lamm.preparing.preparation import Preparation
+from lamm.preparing.download import DownloadError, download
+from lamm.preparing.prepare import Preparation
+from tests.preparing.dataset_archives import MAKERS, write_archives
+from tests.preparing.file_server import FileServer
+from tests.preparing.small_sources import small_source
 
 CONTENT = bytes(range(256)) * 4000
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -100,7 +100,7 @@ def test_a_host_that_does_not_answer_is_told(tmp_path: Path) -> None:
 def test_a_file_too_large_for_the_disk_is_not_begun(
     server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lamm.preparing.downloading.LEAST_FREE_BYTES", 10**18)
+    monkeypatch.setattr("lamm.preparing.download.LEAST_FREE_BYTES", 10**18)
     server.files = {"a.zip": CONTENT}
     with pytest.raises(DataError, match=r"no space for a\.zip: it has 1,024,000 bytes"):
         download(f"{server.base}/a.zip", tmp_path / "a.zip")

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from dataset_archives import tar
-from miniature_trees import MINIATURES, build_miniature
-from small_sources import fitting_source
 
 from lamm.datasets import dataset_class
-from lamm.preparing.preparation import Preparation
+from lamm.preparing.prepare import Preparation
+from tests.datasets.miniature_trees import MINIATURES, build_miniature
+from tests.preparing.dataset_archives import tar
+from tests.preparing.small_sources import fitting_source
 
 
 @pytest.mark.parametrize("name", MINIATURES)

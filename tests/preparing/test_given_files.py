@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dataset_archives import MAKERS, tar, targz, write_archives, zipped
-from small_sources import small_source
 
-from lamm.datasets.published_files import Source
+from lamm.datasets.sources import Source
 from lamm.errors import DataError
 from lamm.preparing.given_files import files_for, single_part
-from lamm.preparing.preparation import Preparation
+from lamm.preparing.prepare import Preparation
+from tests.preparing.dataset_archives import MAKERS, tar, targz, write_archives, zipped
+from tests.preparing.small_sources import small_source
 
 DTD_SPLIT_SIZE = 563702
 

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from dataset_archives import VAL_CLASSES, WNIDS, jpeg, tar, write_archives, zipped
-from preparing_runs import prepared
-from small_sources import small_source
 
 from lamm.errors import DataError
-from lamm.preparing.preparation import Preparation
+from lamm.preparing.prepare import Preparation
+from tests.preparing.dataset_archives import VAL_CLASSES, WNIDS, jpeg, tar, write_archives, zipped
+from tests.preparing.preparing_runs import prepared
+from tests.preparing.small_sources import small_source
 
 
 def val_tree(data: Path) -> list[str]:

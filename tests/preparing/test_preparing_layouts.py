@@ -3,15 +3,14 @@
 from pathlib import Path
 
 import pytest
-from dataset_archives import MAKERS, WNIDS, jpeg, tar, targz, write_archives, zipped
-from preparing_runs import prepared
-from small_sources import COUNTS, small_source
 
 from lamm.datasets import dataset_class
 from lamm.errors import DataError
-from lamm.preparing.completeness import count_images
-from lamm.preparing.preparation import Preparation
-from lamm.preparing.work_folder import NAME
+from lamm.preparing.parts import count_images
+from lamm.preparing.prepare import NAME, Preparation
+from tests.preparing.dataset_archives import MAKERS, WNIDS, jpeg, tar, targz, write_archives, zipped
+from tests.preparing.preparing_runs import prepared
+from tests.preparing.small_sources import COUNTS, small_source
 
 # Images that the loaders list, in train + val and in test.
 LOADED = {

@@ -7,16 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from dataset_archives import write_archives
-from small_sources import small_source
 
-from lamm.preparing.preparation import Preparation
-from lamm.preparing.work_folder import DOWNLOADS, NAME, UNPACKED, work_folder
+from lamm.preparing.prepare import DOWNLOADS, NAME, UNPACKED, Preparation, work_folder
+from tests.preparing.dataset_archives import write_archives
+from tests.preparing.small_sources import small_source
 
 HOLDING = """
 import sys, time
 from pathlib import Path
-from lamm.preparing.work_folder import work_folder
+from lamm.preparing.prepare import work_folder
 with work_folder(Path(sys.argv[1])) as work:
     print("locked", flush=True)
     time.sleep(float(sys.argv[2]))

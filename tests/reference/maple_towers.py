@@ -6,8 +6,9 @@ Letters: B images, N classes, C prompts a layer, D text width, W image width, E 
 from typing import Any
 
 import torch
-from reference.whole_prompt import Position, embed, read_features
 from torch import Tensor
+
+from tests.reference.whole_prompt import Position, embed, read_features
 
 
 def encode_text(model: Any, rows: list[list[Position]], deep: list[Tensor]) -> Tensor:

@@ -5,8 +5,9 @@ Letters: C context vectors, D width, E embedding size.
 
 from dataclasses import dataclass
 
-from reference.slow_training import SlowTraining
 from torch import Tensor
+
+from tests.reference.slow_training import SlowTraining
 
 
 @dataclass

@@ -5,10 +5,11 @@ Letters: B images, N classes, C prompts a layer, D text width, W image width, E 
 
 from dataclasses import dataclass, field
 
-from reference.maple_towers import encode_images, encode_text
-from reference.slow_training import SlowTraining
-from reference.whole_prompt import Position
 from torch import Tensor
+
+from tests.reference.maple_towers import encode_images, encode_text
+from tests.reference.slow_training import SlowTraining
+from tests.reference.whole_prompt import Position
 
 
 @dataclass

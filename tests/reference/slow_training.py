@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from reference.whole_prompt import Position, assemble, encode, initial_labels, read_prompt
 from torch import Tensor
+
+from tests.reference.whole_prompt import Position, assemble, encode, initial_labels, read_prompt
 
 
 @dataclass

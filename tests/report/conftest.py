@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from report_runs import RunTree, write_demo
+
+from tests.report.report_runs import RunTree, write_demo
 
 
 @pytest.fixture

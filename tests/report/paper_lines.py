@@ -1,9 +1,8 @@
 """Tables of the report read line by line, and runs on all of the paper's data sets."""
 
-from report_runs import RunTree
-
-from lamm.report.paper_tables import PaperTable
+from lamm.report.paper import PaperTable
 from lamm.results.published import published
+from tests.report.report_runs import RunTree
 
 ELEVEN = published("few_shot").trained_on
 CFG = "vit_b16_ep50_ctxv1"

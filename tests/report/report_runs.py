@@ -11,10 +11,9 @@ from PIL import Image
 
 from lamm.report.material import Material, gather
 from lamm.report.page import write_report
-from lamm.results.class_features import ClassFeatures
-from lamm.results.predictions import Prediction, write_predictions
+from lamm.results.run_files import ClassFeatures, Prediction, write_predictions
 from lamm.results.schema import RunResults
-from lamm.run.class_file import RunClasses
+from lamm.run.record import RunClasses
 
 CLASSES = ["zebra star", "onion star", "wall arrow"]
 COLOURS = ["red", "green", "blue"]

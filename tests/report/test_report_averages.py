@@ -2,14 +2,12 @@
 
 import numpy as np
 import pytest
-from report_runs import RunTree
 
 from lamm.report.material import Material
-from lamm.report.means import means
-from lamm.report.shots_tables import average_tables, shots_tables
-from lamm.report.table_view import Table
-from lamm.results.averages import average_curves
+from lamm.report.tables import Table, average_tables, means, shots_tables
+from lamm.results.curves import average_curves
 from lamm.results.published import published
+from tests.report.report_runs import RunTree
 
 ELEVEN = published("few_shot").trained_on
 ACCURACY = {("digits", 1): 60.0, ("digits", 2): 64.0, ("shapes", 1): 80.0, ("shapes", 2): 70.0}

@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from report_runs import CLASSES, LABELS, LEARNED, ZERO_SHOT, RunTree
 
-from lamm.report.class_gain import class_gains
 from lamm.report.comparison import Comparer, Comparison
-from lamm.report.confusions import confusions
-from lamm.report.label_movement import label_movement, project
+from lamm.report.drawings import label_movement, project
+from lamm.report.panels import class_gains, confusions
 from lamm.report.thumbnails import Pictures, thumbnails
-from lamm.results.class_features import ClassFeatures
-from lamm.results.predictions import Prediction, write_predictions
+from lamm.results.run_files import ClassFeatures, Prediction, write_predictions
+from tests.report.report_runs import CLASSES, LABELS, LEARNED, ZERO_SHOT, RunTree
 
 
 def compare(tree: RunTree, shots: int = 16) -> Comparison:

@@ -3,11 +3,10 @@
 import re
 
 import pytest
-from report_runs import RunTree
 
-from lamm.report.curve_drawings import LONGEST_NAME, Drawing, curve_drawings, fitting_names, shared_remark
-from lamm.report.inline_svg import inline
-from lamm.report.means import means
+from lamm.report.drawings import LONGEST_NAME, Drawing, curve_drawings, fitting_names, inline, shared_remark
+from lamm.report.tables import means
+from tests.report.report_runs import RunTree
 
 
 def drawings_of(tree: RunTree) -> list[Drawing]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_runs import LABELS, LEARNED, RunTree, write_demo
 
 from lamm.report.page import write_report
+from tests.report.report_runs import LABELS, LEARNED, RunTree, write_demo
 
 playwright_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = os.environ.get("CHROMIUM") or next(

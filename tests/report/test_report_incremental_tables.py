@@ -2,10 +2,9 @@
 
 import shutil
 
-from paper_lines import CFG, ELEVEN, lines_of
-from report_runs import RunTree
-
-from lamm.report.incremental_tables import incremental_paper_table
+from lamm.report.paper_incremental import incremental_paper_table
+from tests.report.paper_lines import CFG, ELEVEN, lines_of
+from tests.report.report_runs import RunTree
 
 
 def write_steps(tree: RunTree, trainer: str, before: float, after: float, second: float, **changes: object) -> None:

@@ -1,9 +1,9 @@
 """Which runs a report is made of."""
 
 import pytest
-from report_runs import RunTree
 
 from lamm.errors import ResultsError
+from tests.report.report_runs import RunTree
 
 
 def test_a_choice_of_trainers_keeps_zero_shot_beside_them(tree: RunTree) -> None:

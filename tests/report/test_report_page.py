@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_runs import LABELS, LEARNED, ZERO_SHOT, RunTree
-from train_command import load_script
 
-from lamm.commands import run
+from lamm.commands.parser import run
 from lamm.errors import ResultsError
 from lamm.report.page import write_report
 from lamm.report.panels import dataset_panels
 from lamm.results.schema import RunResults
+from tests.report.report_runs import LABELS, LEARNED, ZERO_SHOT, RunTree
+from tests.train_command import command_module
 
-command = load_script("tools/report.py")
+command = command_module("report")
 VOID = {"meta", "link", "img", "br", "input", "hr"}
 
 
@@ -231,7 +231,7 @@ def test_a_place_that_can_not_be_is_said_before_runs_are_read(
     folder = tree.output.parent
     (folder / "file").write_text("")
     with pytest.raises(SystemExit) as stop:
-        run(command.build_parser(), command.main, [str(tree.output), "-o", str(folder / place)])
+        run(command.parser(), command.main, [str(tree.output), "-o", str(folder / place)])
     assert stop.value.code == 2
     captured = capsys.readouterr()
     assert captured.out == ""

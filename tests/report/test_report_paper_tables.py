@@ -1,15 +1,14 @@
 """The paper's tables beside ours: the right rows, a difference only where it means something."""
 
 import pytest
-from paper_lines import CFG, ELEVEN, lines_of, write_eleven
-from report_runs import RunTree
 
-from lamm.report.curve_drawings import curve_drawings
-from lamm.report.means import means
-from lamm.report.paper_rows import further_overrides, is_key, same_value
-from lamm.report.paper_tables import few_shot_paper_table
+from lamm.report.drawings import curve_drawings
+from lamm.report.paper import few_shot_paper_table, further_overrides, is_key, same_value
+from lamm.report.tables import means
 from lamm.results.published import published
-from lamm.run.class_file import RunClasses
+from lamm.run.record import RunClasses
+from tests.report.paper_lines import CFG, ELEVEN, lines_of, write_eleven
+from tests.report.report_runs import RunTree
 
 
 def test_the_mean_of_eleven_has_its_difference(tree: RunTree) -> None:

@@ -2,11 +2,10 @@
 
 import shutil
 
-from paper_lines import CFG, lines_of
-from report_runs import RunTree
-
-from lamm.report.transfer_tables import transfer_paper_table
-from lamm.run.class_file import RunClasses
+from lamm.report.paper_transfer import transfer_paper_table
+from lamm.run.record import RunClasses
+from tests.report.paper_lines import CFG, lines_of
+from tests.report.report_runs import RunTree
 
 
 def write_transfer(tree: RunTree, source: str, targets: dict[str, float], **changes: object) -> None:

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from lamm.errors import ResultsError
-from lamm.results.class_features import FILE_NAME, ClassFeatures
+from lamm.results.run_files import CLASS_FEATURES_FILE, ClassFeatures
 
 
 def features(names=("null", "größe")):
@@ -31,6 +31,6 @@ def test_a_folder_without_the_file_has_none(tmp_path):
 
 
 def test_a_damaged_file_is_refused(tmp_path):
-    (tmp_path / FILE_NAME).write_bytes(b"{}")
+    (tmp_path / CLASS_FEATURES_FILE).write_bytes(b"{}")
     with pytest.raises(ResultsError, match="is damaged"):
         ClassFeatures.load(tmp_path)

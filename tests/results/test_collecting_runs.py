@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from lamm.errors import ResultsError
-from lamm.results.collect import collect
-from lamm.results.layout import GroupKey, key_from_path
+from lamm.results.collect import GroupKey, collect, key_from_path
 
 RunWriter = Callable[..., Path]
 LAMM_16 = GroupKey("digits", 16, "LAMM", "tiny_ep50", "few_shot", "test")

@@ -4,10 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lamm.results.averages import average_curves, without_average
-from lamm.results.few_shot_curve import curves
-from lamm.results.groups import Run, RunGroups
-from lamm.results.layout import GroupKey
+from lamm.results.collect import GroupKey, Run, RunGroups
+from lamm.results.curves import average_curves, curves, without_average
 
 
 def run(

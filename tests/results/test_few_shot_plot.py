@@ -10,9 +10,9 @@ import pytest
 
 from lamm.errors import ResultsError
 from lamm.results.collect import collect
-from lamm.results.few_shot_curve import ALL_SHOTS, Curve, curves, without_point
-from lamm.results.few_shot_figure import draw, spread_out
-from lamm.results.statistic import Statistic
+from lamm.results.curves import ALL_SHOTS, Curve, curves, without_point
+from lamm.results.figure import draw, spread_out
+from lamm.results.table import Statistic
 
 RunWriter = Callable[..., Path]
 

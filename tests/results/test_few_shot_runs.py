@@ -8,7 +8,7 @@ import pytest
 from lamm.errors import ResultsError
 from lamm.files import write_text
 from lamm.results.collect import collect
-from lamm.results.few_shot_runs import FewShotRuns, few_shot_runs, require_few_shot_runs
+from lamm.results.curves import FewShotRuns, few_shot_runs, require_few_shot_runs
 
 RunWriter = Callable[..., Path]
 

@@ -4,18 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from train_command import load_script
-from transferred_runs import TransferredRuns
 
-from lamm.commands import run
+from lamm.commands.parser import run
+from tests.train_command import command_module
+from tests.transfer.transferred_runs import TransferredRuns
 
 RunWriter = Callable[..., Path]
-parse_results = load_script("tools/parse_results.py")
+parse_results = command_module("parse_results")
 
 
 def command(line: str) -> int:
     with pytest.raises(SystemExit) as stop:
-        run(parse_results.build_parser(), parse_results.main, line.split())
+        run(parse_results.parser(), parse_results.main, line.split())
     return int(stop.value.code or 0)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from lamm.errors import ResultsError
-from lamm.results.predictions import Prediction, read_predictions, write_predictions
+from lamm.results.run_files import Prediction, read_predictions, write_predictions
 
 SAID = [Prediction('odd, "name"/größe 1.jpg', 0, 0, 0.75), Prediction("b.png", 3, 1, 0.5)]
 

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from lamm.results.collect import collect
-from lamm.results.statistic import Statistic
-from lamm.results.table import FORMATS, render, rows
+from lamm.results.table import FORMATS, Statistic, render, rows
 
 RunWriter = Callable[..., Path]
 ACCURACIES = (60.0, 61.5, 64.0)

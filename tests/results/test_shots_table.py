@@ -1,8 +1,7 @@
 """Methods beside each other, a column a number of shots."""
 
-from lamm.results.few_shot_curve import Curve
-from lamm.results.shots_table import render_by_shots
-from lamm.results.statistic import Statistic
+from lamm.results.curves import Curve, render_by_shots
+from lamm.results.table import Statistic
 
 
 def curve(trainer: str, points: dict[int, tuple[float, ...]]) -> Curve:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lamm.errors import CheckpointError
-from lamm.run.class_file import RunClasses
+from lamm.run.record import RunClasses
 
 
 def trainer(class_names: Any, **more: Any) -> Any:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lamm.run.mere_log import remove_mere_log
+from lamm.run.before import remove_mere_log
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from lamm.results.predictions import Prediction, read_predictions
-from lamm.run.prediction_record import PredictionRecord
+from lamm.results.run_files import Prediction, read_predictions
+from lamm.run.record import PredictionRecord
 
 LABELS = [0, 1, 1]
 

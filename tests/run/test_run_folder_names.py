@@ -6,7 +6,7 @@ import lamm_trainers
 import pytest
 
 from lamm.engine import get_cfg_default
-from lamm.run.folder_names import output_folder, override_suffix
+from lamm.run.fingerprint import output_folder, override_suffix
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from train_command import plan
 
 from lamm.errors import CheckpointError, ConfigError
+from tests.train_command import plan
 
 LAMM = "--trainer LAMM --dataset digits"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-import lamm.run.several_processes as several
+import lamm.run.execute as several
 from lamm.engine import get_cfg_default
 from lamm.errors import ConfigError, EngineError
 from lamm.parallel.ranks import Ranks

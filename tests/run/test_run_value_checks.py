@@ -4,7 +4,7 @@ import pytest
 
 from lamm.engine import get_cfg_default
 from lamm.errors import ConfigError
-from lamm.run.value_checks import check_values
+from lamm.run.plan import check_values
 
 
 @pytest.mark.parametrize(

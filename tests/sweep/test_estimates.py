@@ -4,20 +4,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_planned_runs import GRID, planned
-from toy_train import FINISHED, RUNNING, write
 
 from lamm.errors import ConfigError
-from lamm.sweep.backbone_sizes import sizes_of
-from lamm.sweep.data_facts import DataFacts, data_key
-from lamm.sweep.left_to_do import left_to_do
-from lamm.sweep.machine import Machine, this_machine
-from lamm.sweep.memory_estimate import BYTES, SLACK, memory_of
-from lamm.sweep.overview import overview
-from lamm.sweep.planned_run import PlannedRun
-from lamm.sweep.run_sizes import RunSizes, run_sizes
-from lamm.sweep.slots import Slots, choose_slots, gpu_share
-from lamm.sweep.time_estimate import CPU_RATE, START_SECONDS, STEP_SECONDS, Timings
+from lamm.sweep.estimate import (
+    BYTES,
+    CPU_RATE,
+    SLACK,
+    START_SECONDS,
+    STEP_SECONDS,
+    RunSizes,
+    Timings,
+    left_to_do,
+    memory_of,
+    run_sizes,
+    sizes_of,
+)
+from lamm.sweep.machine import Machine, Slots, choose_slots, gpu_share, this_machine
+from lamm.sweep.progress import overview
+from lamm.sweep.runs import DataFacts, PlannedRun, data_key
+from tests.sweep.test_planned_runs import GRID, planned
+from tests.sweep.toy_train import FINISHED, RUNNING, write
 
 GIB = 2**30
 HUNDRED = DataFacts(100, 4128, 2465, None)

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from train_command import ROOT
 
 from lamm.errors import ConfigError
 from lamm.sweep.arguments import grid_of, sweep_parser
 from lamm.sweep.grid import Grid, Point, override_pairs, read_grid
+from tests.train_command import ROOT
 
 TEXT = "trainers: [LAMM, CoOp]\ndatasets: [digits]\nshots: [1, 2]\nseeds: [0, 3]\n"
 SWEEPS = ROOT / "configs" / "sweeps"

@@ -1,12 +1,12 @@
-"""`lamm.sweep.local_pool`: runs at once, in order, without Ray."""
+"""`lamm.sweep.pools`: runs at once, in order, without Ray."""
 
 import time
 from pathlib import Path
 
 import pytest
-from toy_jobs import has_proc, is_alive, pids_of, said, toy_job, toy_setup, until_ended, wait_until
 
-from lamm.sweep.local_pool import LocalPool
+from lamm.sweep.pools import LocalPool
+from tests.sweep.toy_jobs import has_proc, is_alive, pids_of, said, toy_job, toy_setup, until_ended, wait_until
 
 
 def test_every_run_is_carried_out_and_failures_stay_their_own(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`lamm.sweep.planned_run`: each run of a grid is a line of train.py, and train.py understands it the same way."""
+"""`lamm.sweep.runs`: each run of a grid is a line of train.py, and train.py understands it the same way."""
 
 import shlex
 from dataclasses import replace
@@ -7,14 +7,13 @@ from typing import Any
 
 import lamm_trainers
 import pytest
-from test_grid import SWEEPS
-from train_command import plan
 
 from lamm.errors import ConfigError
 from lamm.run.fingerprint import config_hash
 from lamm.sweep.grid import Grid, read_grid
-from lamm.sweep.places import Places
-from lamm.sweep.planned_run import PlannedRun, planned_runs
+from lamm.sweep.runs import Places, PlannedRun, planned_runs
+from tests.sweep.test_grid import SWEEPS
+from tests.train_command import plan
 
 GRID = Grid(("LAMM",), ("digits",), (2,), (1,))
 

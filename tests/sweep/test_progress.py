@@ -1,14 +1,14 @@
-"""`lamm.sweep.tally` and the two ways to show it: lines, and a live table."""
+"""`lamm.sweep.schedule` and the two ways to show it: lines, and a live table."""
 
 from pathlib import Path
 
 import pytest
-from toy_jobs import toy_job
-from toy_train import FINISHED, write
 
 from lamm.results.schema import RunResults
-from lamm.sweep.plain_progress import PlainProgress
-from lamm.sweep.tally import Tally, duration
+from lamm.sweep.progress import PlainProgress
+from lamm.sweep.schedule import Tally, duration
+from tests.sweep.toy_jobs import toy_job
+from tests.sweep.toy_train import FINISHED, write
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_each_end_of_a_run_is_a_line(results: RunResults, log_lines: list[str]) 
 
 def test_the_live_table_shows_counts_running_runs_and_accuracies(results: RunResults) -> None:
     console = pytest.importorskip("rich.console", reason="rich is not installed (extra [sweep])")
-    from lamm.sweep.live_progress import LiveProgress
+    from lamm.sweep.progress import LiveProgress
 
     screen = console.Console(width=100, record=True, force_terminal=True, file=open("/dev/null", "w"))  # noqa: SIM115
     jobs = [toy_job(Path(f"run{number}")) for number in range(2)]

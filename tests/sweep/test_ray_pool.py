@@ -1,4 +1,4 @@
-"""`lamm.sweep.ray_pool` on a small Ray of its own, with a GPU that Ray only counts."""
+"""`lamm.sweep.pools` on a small Ray of its own, with a GPU that Ray only counts."""
 
 import os
 import signal
@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from toy_jobs import TOY, has_proc, is_alive, pids_of, said, toy_job, toy_setup, until_ended, wait_until
 
 from lamm.errors import ConfigError
-from lamm.sweep.order import Ended, Started
-from lamm.sweep.ray_cluster import ray_at, ray_here
-from lamm.sweep.ray_pool import RayPool
-from lamm.sweep.slots import Slots
+from lamm.sweep.machine import Slots
+from lamm.sweep.pools import RayPool, ray_at, ray_here
+from lamm.sweep.worker import Ended, Started
+from tests.sweep.toy_jobs import TOY, has_proc, is_alive, pids_of, said, toy_job, toy_setup, until_ended, wait_until
 
 pytest.importorskip("ray", reason="Ray is not installed (extra [sweep])")
 GPU_BYTES = 1000
@@ -74,8 +73,8 @@ def test_a_run_that_ray_loses_was_killed(ray: None, tmp_path: Path) -> None:
 def test_a_killed_driver_leaves_no_run_behind(tmp_path: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(Path(TOY).parent)!r})\n"
-        "from pathlib import Path; from toy_jobs import *; from lamm.sweep.ray_cluster import ray_here\n"
-        "from lamm.sweep.ray_pool import RayPool; from lamm.sweep.slots import Slots\n"
+        "from pathlib import Path; from toy_jobs import *; from lamm.sweep.pools import ray_here\n"
+        "from lamm.sweep.pools import RayPool; from lamm.sweep.machine import Slots\n"
         f"here = Path({str(tmp_path)!r})\n"
         "with ray_here(Slots(1, 1), 0):\n"
         "    pool = RayPool(toy_setup(here)); pool.submit(toy_job(here, 'sleep', '60').order(0)); until_ended(pool, 1)"

@@ -1,4 +1,4 @@
-"""`lamm.sweep.run_state` and `data_facts`: what is left to do is told from the folders, as train.py itself would."""
+"""`lamm.sweep.runs` and `data_facts`: what is left to do is told from the folders, as train.py itself would."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,17 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_planned_runs import GRID, planned
-from train_command import train
 
 from lamm.files import write_json
-from lamm.results.schema import FILE_NAME, RUNNING, RunResults
+from lamm.results.schema import RESULTS_FILE, RUNNING, RunResults
 from lamm.run.fingerprint import CONFIG_FILE, store_config
-from lamm.sweep.data_facts import DataFacts, data_key, facts_of_all
 from lamm.sweep.grid import Grid
-from lamm.sweep.places import Places
-from lamm.sweep.planned_run import PlannedRun
-from lamm.sweep.run_state import States, states_of
+from lamm.sweep.runs import DataFacts, Places, PlannedRun, States, data_key, facts_of_all, states_of
+from tests.sweep.test_planned_runs import GRID, planned
+from tests.train_command import train
 
 SETTINGS = {"OPTIM.MAX_EPOCH": "1", "TEST.SPLIT": "val"}
 
@@ -44,7 +41,7 @@ def look(grid: Grid, places: Places, split_hash: str | None = None) -> States:
 @contextmanager
 def altered(run: PlannedRun, **changes: Any) -> Iterator[None]:
     """The run's record with other values, and whatever else the block writes, for a while."""
-    files = [run.plan.output_dir / name for name in (FILE_NAME, CONFIG_FILE)]
+    files = [run.plan.output_dir / name for name in (RESULTS_FILE, CONFIG_FILE)]
     kept = [file.read_bytes() for file in files]
     replace(RunResults.read(files[0]), **changes).write(files[0])
     try:
@@ -99,7 +96,7 @@ def test_without_the_data_the_configs_alone_are_compared(done: tuple[Grid, Place
 
 def test_a_damaged_record_is_a_problem(tmp_path: Path) -> None:
     (run,) = runs = planned(GRID, output=tmp_path)
-    write_json(run.plan.output_dir / FILE_NAME, {"schema_version": 1})
+    write_json(run.plan.output_dir / RESULTS_FILE, {"schema_version": 1})
     store_config(run.plan.cfg, run.plan.output_dir)
     assert "lacks trainer" in states_of(runs, {data_key(run.plan): DataFacts(10, 0, 0, "x")}).problems[0]
 

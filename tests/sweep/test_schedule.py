@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import toy_train
-from toy_jobs import toy_job
 
 from lamm.results.schema import FINISHED, RUNNING
-from lamm.sweep.job import Job
-from lamm.sweep.order import Ended, Order, Started
+from lamm.sweep.estimate import Job
 from lamm.sweep.schedule import Failure, carry_out_all
+from lamm.sweep.worker import Ended, Order, Started
+from tests.sweep import toy_train
+from tests.sweep.toy_jobs import toy_job
 
 
 class ScriptedPool:

@@ -1,16 +1,15 @@
-"""`lamm.sweep.slurm_array` and `run_list`: a job array that can be read, and carried out without Slurm."""
+"""`lamm.sweep.slurm` and `run_list`: a job array that can be read, and carried out without Slurm."""
 
 import json
 import os
 from pathlib import Path
 
 import pytest
-from toy_jobs import toy_job, toy_setup
 
 from lamm.errors import ConfigError
-from lamm.sweep.job import Job
-from lamm.sweep.run_list import RunList, in_parts
-from lamm.sweep.slurm_array import SlurmSettings, submit, write_array
+from lamm.sweep.estimate import Job
+from lamm.sweep.slurm import RunList, SlurmSettings, in_parts, submit, write_array
+from tests.sweep.toy_jobs import toy_job, toy_setup
 
 COMMAND = "/checkout/tools/sweep.py"
 

@@ -1,4 +1,4 @@
-"""`lamm.sweep.warm_process` and its client: a run is a process of its own, and dies with whoever asked for it."""
+"""`lamm.sweep.worker` and its client: a run is a process of its own, and dies with whoever asked for it."""
 
 import os
 import signal
@@ -10,10 +10,9 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from toy_jobs import TOY, has_proc, is_alive, pids_of, said, toy_job, toy_setup, wait_until
 
-from lamm.sweep.order import Setup
-from lamm.sweep.warm_client import WarmProcess, last_line
+from lamm.sweep.worker import Setup, WarmProcess, last_line
+from tests.sweep.toy_jobs import TOY, has_proc, is_alive, pids_of, said, toy_job, toy_setup, wait_until
 
 needs_proc = pytest.mark.skipif(not has_proc(), reason="looks processes up in /proc")
 
@@ -104,7 +103,7 @@ def test_a_killed_client_leaves_no_process_behind(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path\n"
         f"import sys; sys.path.insert(0, {str(Path(TOY).parent)!r})\n"
-        "from toy_jobs import *; from lamm.sweep.warm_client import WarmProcess\n"
+        "from toy_jobs import *; from lamm.sweep.worker import WarmProcess\n"
         f"here = Path({str(tmp_path)!r}); WarmProcess(toy_setup(here)).carry_out(toy_job(here, 'sleep', '60').order(0))"
     )
     with subprocess.Popen([sys.executable, "-c", code]) as client:

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lamm.sweep.job import Job
-from lamm.sweep.order import Ended, Pool, Setup
+from lamm.sweep.estimate import Job
+from lamm.sweep.worker import Ended, Pool, Setup
 
 TOY = str(Path(__file__).with_name("toy_train.py"))
 

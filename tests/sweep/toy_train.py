@@ -11,9 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-from lamm.commands import Parser, run
+from lamm.commands.parser import Parser, run
 from lamm.errors import ConfigError
-from lamm.results.schema import FILE_NAME, FINISHED, RUNNING, RunResults
+from lamm.results.schema import FINISHED, RESULTS_FILE, RUNNING, RunResults
 
 __all__ = ["main", "run", "train_parser"]
 
@@ -61,7 +61,7 @@ def write(folder: Path, status: str) -> None:
         status=status,
         metrics={"accuracy": 50.0, "error_rate": 50.0, "macro_f1": 50.0} if status == FINISHED else {},
         seconds_train=1.0,
-    ).write(folder / FILE_NAME)
+    ).write(folder / RESULTS_FILE)
 
 
 if __name__ == "__main__":

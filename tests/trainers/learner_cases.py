@@ -7,14 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from lamm_trainers.base import PromptTrainer
-from lamm_trainers.cocoop import CoCoOpLearner
-from lamm_trainers.cocoop_lamm import CoCoOpLAMMLearner
-from lamm_trainers.coop import CoOpLearner
-from lamm_trainers.coop_lamm import CoOpLAMMLearner
-from lamm_trainers.label_alignment import AlignmentSettings, LabelAlignmentMixin
-from lamm_trainers.lamm import LAMMLearner
-from lamm_trainers.maple import MaPLeLearner
-from lamm_trainers.maple_lamm import MaPLeLAMMLearner
+from lamm_trainers.cocoop import CoCoOpLAMMLearner, CoCoOpLearner
+from lamm_trainers.coop import CoOpLAMMLearner, CoOpLearner
+from lamm_trainers.lamm import AlignmentSettings, LabelAlignmentMixin, LAMMLearner
+from lamm_trainers.maple import MaPLeLAMMLearner, MaPLeLearner
 from lamm_trainers.prompt_learner import PromptLearner
 from torch import Tensor
 

@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 import torch
 from lamm_trainers.cocoop import CoCoOpLearner
-from learner_cases import NAMES, WORDS, batch, cocoop, cocoop_lamm, coop, disturb, loss_parts, train
-from reference.whole_prompt import encode_texts
-from small_clip_models import open_clip_model
 
 from lamm.clip.loading import wrap_clip
 from lamm.clip.model import ClipModel
 from lamm.errors import ConfigError
 from lamm.losses import feature_loss
+from tests.clip.small_clip_models import open_clip_model
+from tests.reference.whole_prompt import encode_texts
+from tests.trainers.learner_cases import NAMES, WORDS, batch, cocoop, cocoop_lamm, coop, disturb, loss_parts, train
 
 
 @pytest.mark.parametrize(("embed_dim", "hidden"), [(64, 4), (8, 1)])

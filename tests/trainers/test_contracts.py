@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from lamm_trainers.checkpoints import load_learned
-from learner_cases import (
+
+from lamm.checkpoints.by_class_name import load_learned
+from lamm.clip.model import ClipModel
+from tests.reference import whole_prompt as reference
+from tests.trainers.learner_cases import (
     FIRST,
     METHODS,
     NAMES,
@@ -27,9 +30,6 @@ from learner_cases import (
     pictures,
     train,
 )
-from reference import whole_prompt as reference
-
-from lamm.clip.model import ClipModel
 
 # MaPLe moves both towers: at the others' rate its loss jumps up and down on the way.
 RATES = {"MaPLe": 0.0025, "MaPLe_LAMM": 0.0025}

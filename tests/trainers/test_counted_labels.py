@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from lamm_trainers.checkpoints import load_learned
-from lamm_trainers.label_alignment import LabelAlignmentMixin
-from learner_cases import NAMES, Case
-from train_command import train
+from lamm_trainers.lamm import LabelAlignmentMixin
+
+from lamm.checkpoints.by_class_name import load_learned
+from tests.train_command import train
+from tests.trainers.learner_cases import NAMES, Case
 
 
 def test_loading_says_how_many_classes_have_a_learned_label(case: Case) -> None:

@@ -7,12 +7,12 @@ their gradients by a few per cent, and a gradient still has the direction of fp3
 
 import pytest
 import torch
-from learner_cases import FIRST, Case, disturb, features, gradients, matrix_of
 from torch import Tensor
 
 from lamm.clip.model import ClipModel
 from lamm.clip.shared_prefix import SharedPrefixEncoder
 from lamm.clip.text import PlainTextEncoder
+from tests.trainers.learner_cases import FIRST, Case, disturb, features, gradients, matrix_of
 
 FEATURE_ERROR = {True: 1e-5, False: 2e-2}  # by Case.exact
 GRADIENT_ERROR = {True: 1e-4, False: 1e-1}

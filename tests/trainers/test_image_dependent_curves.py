@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from curves import INVERSE_TEMPERATURE, assert_same_curve
-from learner_cases import (
+from torch import Tensor
+
+from lamm.clip.model import ClipModel
+from tests.reference.slow_cocoop import SlowCoCoOp
+from tests.reference.slow_maple import SlowMaPLe
+from tests.trainers.curves import INVERSE_TEMPERATURE, assert_same_curve
+from tests.trainers.learner_cases import (
     DEEP_CONTEXTS,
     IMAGE_CONTEXTS,
     NAMES,
@@ -22,11 +27,6 @@ from learner_cases import (
     pictures,
     train,
 )
-from reference.slow_cocoop import SlowCoCoOp
-from reference.slow_maple import SlowMaPLe
-from torch import Tensor
-
-from lamm.clip.model import ClipModel
 
 # (variant, settings of the alignment)
 COCOOP = [

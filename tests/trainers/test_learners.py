@@ -5,17 +5,16 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from lamm_trainers.checkpoints import load_learned
 from lamm_trainers.coop import CoOpLearner
-from lamm_trainers.label_alignment import AlignmentSettings
-from lamm_trainers.lamm import LAMMLearner
-from learner_cases import NAMES, WORDS, batch, coop, coop_lamm, lamm, loss_parts, train
-from reference import hierarchical_loss
-from reference import whole_prompt as reference
+from lamm_trainers.lamm import AlignmentSettings, LAMMLearner
 
+from lamm.checkpoints.by_class_name import load_learned
 from lamm.clip.loading import wrap_clip
 from lamm.clip.model import ClipModel
 from lamm.errors import CheckpointError, ConfigError, PromptError
+from tests.reference import hierarchical_loss
+from tests.reference import whole_prompt as reference
+from tests.trainers.learner_cases import NAMES, WORDS, batch, coop, coop_lamm, lamm, loss_parts, train
 
 
 def count_class_encodings(learner: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -4,17 +4,16 @@ from typing import Any
 
 import pytest
 import torch
-from lamm_trainers.checkpoints import load_learned
-from lamm_trainers.label_alignment import AlignmentSettings
-from lamm_trainers.maple import MaPLeLearner
-from lamm_trainers.maple_lamm import MaPLeLAMMLearner
-from learner_cases import NAMES, WORDS, Step, disturb, features, loss_parts, maple, maple_lamm, pictures
-from reference.whole_prompt import encode_texts
-from small_clip_models import open_clip_model
+from lamm_trainers.lamm import AlignmentSettings
+from lamm_trainers.maple import MaPLeLAMMLearner, MaPLeLearner
 
+from lamm.checkpoints.by_class_name import load_learned
 from lamm.clip.loading import wrap_clip
 from lamm.clip.model import ClipModel
 from lamm.errors import BackboneError, CheckpointError, ConfigError, PromptError
+from tests.clip.small_clip_models import open_clip_model
+from tests.reference.whole_prompt import encode_texts
+from tests.trainers.learner_cases import NAMES, WORDS, Step, disturb, features, loss_parts, maple, maple_lamm, pictures
 
 Clips = dict[tuple[str, str], ClipModel]
 LONG_NAMES = ["german_shepherd", "car (red)"]

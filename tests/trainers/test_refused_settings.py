@@ -3,8 +3,7 @@
 import pytest
 import torch
 from lamm_trainers.coop import CoOpLearner
-from lamm_trainers.label_alignment import AlignmentSettings
-from lamm_trainers.lamm import LAMMLearner
+from lamm_trainers.lamm import AlignmentSettings, LAMMLearner
 
 from lamm.errors import CheckpointError, ConfigError, LammError
 

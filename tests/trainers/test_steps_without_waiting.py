@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 import torch
-from learner_cases import FIRST, Case, gradients, matrix_of
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from tests.trainers.learner_cases import FIRST, Case, gradients, matrix_of
 
 # Operators whose result, or the size of it, has to be known before the program can go on.
 WAITING = {"_local_scalar_dense", "equal", "nonzero", "is_nonzero", "masked_select", "unique_dim", "_unique2", "item"}

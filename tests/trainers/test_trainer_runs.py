@@ -9,9 +9,9 @@ import torch
 from lamm_trainers import TRAINERS as ALL
 from lamm_trainers import ZeroshotCLIP
 
+from lamm.checkpoints.label_bank import LabelBank
 from lamm.engine import load_checkpoint, set_random_seed
 from lamm.errors import CheckpointError
-from lamm.label_bank import LabelBank
 
 TRAINERS = {trainer.__name__: trainer for trainer in ALL if trainer.learner_class is not None}
 # Folder of a method's checkpoints, where it is not `prompt_learner`.

@@ -3,7 +3,7 @@
 import pytest
 
 from lamm.errors import ConfigError
-from lamm.transfer.request import TransferRequest, read_request
+from lamm.transfer.plan import TransferRequest, read_request
 
 DOMAINS, NEW, CROSS = "domain_generalization", "base_to_new", "cross_dataset"
 

@@ -12,8 +12,7 @@ from typing import Any
 import yaml
 from yacs.config import CfgNode as CN
 
-from lamm.errors import ConfigError
-from lamm.suggest import nearest
+from lamm.errors import ConfigError, nearest
 
 _YAML_SUFFIXES = {"", ".yaml", ".yml"}
 

@@ -1,21 +1,177 @@
 """The data set, the transforms and the loaders of a run."""
 
-from collections.abc import Callable, Sequence
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from tabulate import tabulate
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler, SequentialSampler
+from torchvision import transforms as T
 from yacs.config import CfgNode as CN
 
-from lamm.engine.embedded.dataset_wrapper import DatasetWrapper
-from lamm.engine.embedded.datasets_registry import build_dataset
 from lamm.engine.embedded.datum import Datum
-from lamm.engine.embedded.epoch_loader import EpochLoader
-from lamm.engine.embedded.errors import InvalidDataError
-from lamm.engine.embedded.samplers import build_sampler
-from lamm.engine.embedded.transforms import build_transform
+from lamm.engine.embedded.decoding import ImageFile
+from lamm.engine.embedded.loader import EpochLoader
+from lamm.engine.embedded.registry import ChoiceError, InvalidDataError, build_dataset
+from lamm.engine.embedded.transforms import build_transform, check_size, fused, interpolation_mode, normalization
 from lamm.engine.embedded.worker_count import worker_count
+
+
+class DatasetWrapper(Dataset[dict[str, Any]]):
+    """Reads and transforms the images of a split.
+
+    An item is a dict: `img` (float tensor [3, height, width]; a list of K of them when training with
+    `DATALOADER.K_TRANSFORMS` K > 1), `label`, `domain`, `impath`, `index` (position in `data_source`), and
+    `img0` under `DATALOADER.RETURN_IMG0`.
+
+    Args:
+        cfg: The config; its INPUT and DATALOADER nodes are read.
+        data_source: The images of the split.
+        transform: The pipeline; a list or tuple of them gives `img`, `img2`, `img3`, …; None leaves the PIL image.
+        is_train: Training images, for which K_TRANSFORMS holds.
+
+    Raises:
+        ChoiceError: (a ValueError) K_TRANSFORMS above 1 without a pipeline.
+    """
+
+    def __init__(
+        self,
+        cfg: CN,
+        data_source: Sequence[Datum],
+        transform: Callable[[Any], Any] | Sequence[Callable[[Any], Any]] | None = None,
+        is_train: bool = False,
+    ) -> None:
+        self.cfg = cfg
+        self.data_source = data_source
+        self.transform = transform
+        self.is_train = is_train
+        self.k_tfm = cfg.DATALOADER.K_TRANSFORMS if is_train else 1
+        self.return_img0 = cfg.DATALOADER.RETURN_IMG0
+        if self.k_tfm > 1 and transform is None:
+            raise ChoiceError(f"DATALOADER.K_TRANSFORMS is {self.k_tfm}, but there is no transform to repeat")
+        self.to_tensor = self._plain(cfg.INPUT) if self.return_img0 else None
+
+    @staticmethod
+    def _plain(options: CN) -> Callable[[Any], Any]:
+        """Resize to SIZE, tensor, and the normalisation if chosen."""
+        check_size(options.SIZE)
+        resize = T.Resize(tuple(options.SIZE), interpolation=interpolation_mode(options.INTERPOLATION))
+        steps: list[Any] = [resize, T.ToTensor()]
+        if "normalize" in options.TRANSFORMS:
+            steps.append(normalization(options)[1])
+        return T.Compose(fused(steps))
+
+    def __len__(self) -> int:
+        return len(self.data_source)
+
+    def __getitem__(self, idx: int) -> dict[str, Any]:
+        datum = self.data_source[idx]
+        item = {"label": datum.label, "domain": datum.domain, "impath": datum.impath, "index": idx}
+        file = ImageFile(datum.impath)
+        if self.transform is None:
+            item["img"] = file.image
+        elif isinstance(self.transform, list | tuple):
+            for number, transform in enumerate(self.transform, start=1):
+                item["img" if number == 1 else f"img{number}"] = self._apply(transform, file)
+        else:
+            item["img"] = self._apply(self.transform, file)
+        if self.to_tensor is not None:
+            item["img0"] = self.to_tensor(file.image)
+        return item
+
+    def _apply(self, transform: Any, file: ImageFile) -> Any:
+        views = [transform(file.opened_for(transform)) for _ in range(self.k_tfm)]
+        return views[0] if len(views) == 1 else views
+
+
+SAMPLER_NAMES = ("RandomSampler", "SequentialSampler", "RandomClassSampler")
+
+
+class RandomClassSampler(Sampler[int]):
+    """Batches of `batch_size // n_ins` classes with `n_ins` images each.
+
+    Each class's images are shuffled and cut into groups of `n_ins`; the rest waits for the next pass. A class with
+    fewer images than that fills one group by drawing with replacement. A batch takes one group from each of
+    several classes, those with the most groups left first, at random among equals; so every pass has the same
+    length.
+
+    Args:
+        data_source: The images of the split.
+        batch_size: Images a batch.
+        n_ins: Images a class in a batch.
+
+    Raises:
+        ChoiceError: (a ValueError) `n_ins` is below 1 or above `batch_size`.
+    """
+
+    def __init__(self, data_source: Sequence[Datum], batch_size: int, n_ins: int) -> None:
+        if not 1 <= n_ins <= batch_size:
+            raise ChoiceError(f"N_INS has to lie between 1 and BATCH_SIZE ({batch_size}), got {n_ins}")
+        self.n_ins = n_ins
+        self.positions: defaultdict[int, list[int]] = defaultdict(list)
+        for position, item in enumerate(data_source):
+            self.positions[item.label].append(position)
+        self.classes_per_batch = min(batch_size // n_ins, len(self.positions))
+        self.batches = self._count_batches()
+
+    def _count_batches(self) -> int:
+        groups = [max(1, len(positions) // self.n_ins) for positions in self.positions.values()]
+        batches = 0
+        while groups and sum(min(n, batches + 1) for n in groups) >= (batches + 1) * self.classes_per_batch:
+            batches += 1
+        return batches
+
+    def _groups(self, positions: list[int]) -> list[list[int]]:
+        if len(positions) < self.n_ins:
+            return [random.choices(positions, k=self.n_ins)]
+        shuffled = random.sample(positions, len(positions))
+        last_start = len(positions) - self.n_ins
+        return [shuffled[start : start + self.n_ins] for start in range(0, last_start + 1, self.n_ins)]
+
+    def __iter__(self) -> Iterator[int]:
+        left = {label: self._groups(positions) for label, positions in self.positions.items()}
+        for _ in range(self.batches):
+            labels = random.sample(list(left), len(left))
+            labels.sort(key=lambda label: len(left[label]), reverse=True)
+            for label in labels[: self.classes_per_batch]:
+                yield from left[label].pop()
+
+    def __len__(self) -> int:
+        return self.batches * self.classes_per_batch * self.n_ins
+
+
+def build_sampler(
+    sampler_type: str,
+    cfg: CN | None = None,
+    data_source: Sequence[Datum] | None = None,
+    batch_size: int = 32,
+    n_domain: int = 0,
+    n_ins: int = 16,
+) -> Sampler[Any]:
+    """Build a sampler by name.
+
+    Args:
+        sampler_type: One of `SAMPLER_NAMES`.
+        cfg: Not needed by these samplers.
+        data_source: The images of the split.
+        batch_size: Images a batch.
+        n_domain: Not needed by these samplers.
+        n_ins: Images a class in a batch of RandomClassSampler.
+
+    Raises:
+        ChoiceError: (a ValueError) the name is unknown.
+    """
+    items = data_source or ()
+    if sampler_type == "RandomSampler":
+        return RandomSampler(items)
+    if sampler_type == "SequentialSampler":
+        return SequentialSampler(items)
+    if sampler_type == "RandomClassSampler":
+        return RandomClassSampler(items, batch_size, n_ins)
+    raise ChoiceError(f"Unknown sampler type: {sampler_type}; known: {', '.join(SAMPLER_NAMES)}")
+
 
 __all__ = ["DataManager", "DatasetWrapper", "build_data_loader"]
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from lamm.engine.embedded.errors import ChoiceError, InvalidDataError
+from lamm.engine.embedded.registry import ChoiceError, InvalidDataError
 
 
 class Datum:

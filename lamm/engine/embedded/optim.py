@@ -1,15 +1,17 @@
 """Optimisers by name, with the settings of `cfg.OPTIM`."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, StepLR
 from yacs.config import CfgNode
 
-from lamm.engine.embedded.trainer_errors import ConfigValueError
-from lamm.suggest import nearest
+from lamm.engine.embedded.registry import ConfigValueError
+from lamm.errors import nearest
 
 OPTIMIZER_NAMES = ["adam", "amsgrad", "sgd", "rmsprop", "radam", "adamw"]
 
@@ -83,3 +85,134 @@ def _make(name: str, params: Iterable[Any], cfg: CfgNode) -> torch.optim.Optimiz
     if name == "adamw":
         return torch.optim.AdamW(params, lr=lr, betas=betas, weight_decay=weight_decay)
     return torch.optim.Adam(params, lr=lr, betas=betas, weight_decay=weight_decay, amsgrad=name == "amsgrad")
+
+
+SCHEDULER_NAMES = ["single_step", "multi_step", "cosine"]
+WARMUP_TYPES = ["linear", "constant"]
+
+
+class WarmupScheduler(LRScheduler):
+    """Rates of its own for `warmup_epoch` epochs, then those of `successor`, which drives the same optimiser."""
+
+    def __init__(self, optimizer: Optimizer, successor: LRScheduler, warmup_epoch: int) -> None:
+        self.successor = successor
+        self.warmup_epoch = warmup_epoch
+        super().__init__(optimizer)
+
+    def warmup_lr(self, epoch: int, base_lr: float) -> float:
+        """The rate of warm-up epoch `epoch`, 0 ≤ epoch < `warmup_epoch`."""
+        raise NotImplementedError
+
+    def get_lr(self) -> list[Any]:
+        if self.last_epoch >= self.warmup_epoch:
+            return self.successor.get_last_lr()
+        return [self.warmup_lr(self.last_epoch, float(base)) for base in self.base_lrs]
+
+    def step(self, epoch: int | None = None) -> None:
+        if self.last_epoch < self.warmup_epoch:
+            super().step(epoch)
+            return
+        self.successor.step(epoch)
+        self._last_lr = self.successor.get_last_lr()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All counters as plain data; the successor's state is nested under `successor`."""
+        return warmup_state(self)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the counters; a scheduler object under `successor` is read like its state."""
+        load_warmup_state(self, state_dict)
+
+
+class ConstantWarmupScheduler(WarmupScheduler):
+    """The rate is `cons_lr` during the warm-up."""
+
+    def __init__(self, optimizer: Optimizer, successor: LRScheduler, warmup_epoch: int, cons_lr: float) -> None:
+        self.cons_lr = cons_lr
+        super().__init__(optimizer, successor, warmup_epoch)
+
+    def warmup_lr(self, epoch: int, base_lr: float) -> float:
+        return self.cons_lr
+
+
+class LinearWarmupScheduler(WarmupScheduler):
+    """The rate is `min_lr` in epoch 0, then the share e/w of the base rate."""
+
+    def __init__(self, optimizer: Optimizer, successor: LRScheduler, warmup_epoch: int, min_lr: float) -> None:
+        self.min_lr = min_lr
+        super().__init__(optimizer, successor, warmup_epoch)
+
+    def warmup_lr(self, epoch: int, base_lr: float) -> float:
+        return self.min_lr if epoch == 0 else base_lr * epoch / self.warmup_epoch
+
+
+def warmup_state(scheduler: Any) -> dict[str, Any]:
+    """The state of a warm-up scheduler, and of its successor, without the optimiser."""
+    state = {key: value for key, value in vars(scheduler).items() if key not in ("optimizer", "successor")}
+    state["successor"] = scheduler.successor.state_dict()
+    return state
+
+
+def load_warmup_state(scheduler: Any, state: Mapping[str, Any]) -> None:
+    """Restore what `warmup_state` gave, or a state that holds the successor as an object."""
+    own = dict(state)
+    own.pop("optimizer", None)
+    successor = own.pop("successor", None)
+    vars(scheduler).update(own)
+    if successor is not None:
+        scheduler.successor.load_state_dict(_successor_state(successor))
+
+
+def _successor_state(successor: Any) -> dict[str, Any]:
+    if isinstance(successor, Mapping):
+        state = dict(successor)
+    elif hasattr(successor, "state_dict"):
+        state = dict(successor.state_dict())
+    else:
+        state = dict(vars(successor))
+    # A successor saved as an object brings a copy of the optimiser, which must not replace the one in use.
+    state.pop("optimizer", None)
+    return state
+
+
+def build_lr_scheduler(optimizer: Optimizer, optim_cfg: CfgNode) -> LRScheduler:
+    """The schedule that `optim_cfg.LR_SCHEDULER` names, behind a warm-up if `WARMUP_EPOCH` is above 0.
+
+    Raises:
+        ConfigValueError: An unknown schedule or warm-up type (also a ValueError).
+        TypeError: A `STEPSIZE` of the wrong type.
+    """
+    scheduler = _make_lr_scheduler(optimizer, optim_cfg)
+    warmup_epoch = optim_cfg.WARMUP_EPOCH
+    if warmup_epoch <= 0:
+        return scheduler
+    if not optim_cfg.WARMUP_RECOUNT:
+        scheduler.last_epoch = warmup_epoch
+    if optim_cfg.WARMUP_TYPE == "constant":
+        return ConstantWarmupScheduler(optimizer, scheduler, warmup_epoch, optim_cfg.WARMUP_CONS_LR)
+    if optim_cfg.WARMUP_TYPE == "linear":
+        return LinearWarmupScheduler(optimizer, scheduler, warmup_epoch, optim_cfg.WARMUP_MIN_LR)
+    raise ConfigValueError(f"OPTIM.WARMUP_TYPE must be one of {WARMUP_TYPES}, but got {optim_cfg.WARMUP_TYPE}")
+
+
+def _make_lr_scheduler(optimizer: Optimizer, cfg: CfgNode) -> LRScheduler:
+    name = cfg.LR_SCHEDULER
+    if name == "cosine":
+        return CosineAnnealingLR(optimizer, float(cfg.MAX_EPOCH))  # type: ignore[arg-type]
+    if name == "single_step":
+        return StepLR(optimizer, step_size=_single_stepsize(cfg), gamma=cfg.GAMMA)
+    if name == "multi_step":
+        if not isinstance(cfg.STEPSIZE, (list, tuple)):
+            raise TypeError(f"OPTIM.STEPSIZE of multi_step must be a list, but got {type(cfg.STEPSIZE).__name__}")
+        return MultiStepLR(optimizer, milestones=list(cfg.STEPSIZE), gamma=cfg.GAMMA)
+    hint = nearest(str(name), SCHEDULER_NAMES)
+    raise ConfigValueError(f"scheduler must be one of {SCHEDULER_NAMES}, but got {name} (do you mean {hint}?)")
+
+
+def _single_stepsize(cfg: CfgNode) -> int:
+    stepsize = cfg.STEPSIZE
+    if isinstance(stepsize, (list, tuple)):
+        stepsize = stepsize[-1]
+    if not isinstance(stepsize, int):
+        raise TypeError(f"OPTIM.STEPSIZE of single_step must end in an integer, but got {stepsize!r}")
+    return stepsize if stepsize > 0 else cfg.MAX_EPOCH

@@ -3,8 +3,18 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from lamm.engine.embedded.errors import ChoiceError
-from lamm.suggest import nearest
+from yacs.config import CfgNode
+from yacs.config import CfgNode as CN
+
+from lamm.errors import CheckpointError, ConfigError, DataError, nearest
+
+
+class ChoiceError(ConfigError, AssertionError, ValueError):
+    """A name in the config that is not among those on offer (upstream: ValueError or AssertionError)."""
+
+
+class InvalidDataError(DataError, AssertionError, ValueError):
+    """A data set that can't be used as it is given (upstream: ValueError or AssertionError)."""
 
 
 class Registry:
@@ -73,3 +83,42 @@ def check_availability(requested: str, available: Iterable[str]) -> None:
             f"The requested one is expected to belong to {names}, "
             f"but got [{requested}] (do you mean [{nearest(requested, names)}]?)"
         )
+
+
+TRAINER_REGISTRY = Registry("TRAINER")
+
+
+def build_trainer(cfg: CfgNode) -> Any:
+    """The trainer that `cfg.TRAINER.NAME` names, built from the config."""
+    check_availability(cfg.TRAINER.NAME, TRAINER_REGISTRY.registered_names())
+    if cfg.VERBOSE:
+        print(f"Loading trainer: {cfg.TRAINER.NAME}")
+    return TRAINER_REGISTRY.get(cfg.TRAINER.NAME)(cfg)
+
+
+DATASET_REGISTRY = Registry("DATASET")
+"""Data sets: classes called with the config that build a `DatasetBase`."""
+
+
+def build_dataset(cfg: CN) -> Any:
+    """Build the data set that `cfg.DATASET.NAME` names.
+
+    Raises:
+        ChoiceError: (a ValueError) no such data set is registered.
+    """
+    check_availability(cfg.DATASET.NAME, DATASET_REGISTRY.registered_names())
+    if cfg.VERBOSE:
+        print(f"Loading dataset: {cfg.DATASET.NAME}")
+    return DATASET_REGISTRY.get(cfg.DATASET.NAME)(cfg)
+
+
+class ConfigValueError(ConfigError, ValueError):
+    """A config value that no part of the engine understands."""
+
+
+class MissingCheckpointError(CheckpointError, FileNotFoundError):
+    """A checkpoint that is not where it should be."""
+
+
+class CheckpointMismatchError(CheckpointError, RuntimeError):
+    """A checkpoint whose tensors do not fit the model."""

@@ -8,16 +8,44 @@ first geometric steps are ours (docs/decoding.md).
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+from torch import Tensor, nn
 from torchvision import transforms as T
 from torchvision.transforms import AutoAugmentPolicy, InterpolationMode
 from yacs.config import CfgNode as CN
 
-from lamm.engine.embedded.errors import ChoiceError
-from lamm.engine.embedded.fast_geometry import decoding_first
-from lamm.engine.embedded.image_noise import GaussianNoise, InstanceNormalization
-from lamm.engine.embedded.pipeline import Pipeline
-from lamm.engine.embedded.pixels_to_tensor import PixelsToTensor
-from lamm.suggest import unknown_name
+from lamm.engine.embedded.decoding import Pipeline, PixelsToTensor, decoding_first
+from lamm.engine.embedded.registry import ChoiceError
+from lamm.errors import unknown_name
+
+
+class GaussianNoise(nn.Module):
+    """Add normally distributed noise to an image tensor.
+
+    Args:
+        mean: Mean of the noise.
+        std: Standard deviation of the noise.
+    """
+
+    def __init__(self, mean: float, std: float) -> None:
+        super().__init__()
+        self.mean = mean
+        self.std = std
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Image [C, H, W] → noisy image [C, H, W]."""
+        return image + torch.randn_like(image) * self.std + self.mean
+
+
+class InstanceNormalization(nn.Module):
+    """Give each channel of an image tensor mean 0 and standard deviation 1 over its own pixels."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Image [C, H, W] → normalised image [C, H, W]."""
+        mean = image.mean(dim=(1, 2), keepdim=True)
+        std = image.std(dim=(1, 2), keepdim=True)
+        return (image - mean) / (std + 1e-8)
+
 
 INTERPOLATION_MODES = {
     "bilinear": InterpolationMode.BILINEAR,

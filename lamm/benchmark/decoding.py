@@ -1,0 +1,258 @@
+"""Ways from an image file to the tensor that a model takes, for measuring them side by side.
+
+Each draws the same random crop under the same seed. Letters: H height, W width, in pixels.
+"""
+
+import functools
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torchvision import transforms as T
+from torchvision.io import ImageReadMode, decode_jpeg, read_file
+from torchvision.transforms.v2 import functional as F
+from tqdm import tqdm
+from yacs.config import CfgNode
+
+from lamm.benchmark.comparison import Row
+from lamm.engine import Datum, build_data_loader
+from lamm.engine.embedded.decoding import ImageFile
+from lamm.engine.embedded.transforms import build_transform
+from lamm.errors import ConfigError
+from lamm.files import atomic_path
+
+Way = Callable[[str], Tensor]
+
+REFERENCE = "torchvision v1 on PIL"
+OURS = ("exact", "fast")
+MODE, RESAMPLE = T.InterpolationMode.BICUBIC, Image.Resampling.BICUBIC
+SCALE, RATIO = [0.08, 1.0], [3 / 4, 4 / 3]
+
+
+def ways(options: CfgNode, is_train: bool) -> dict[str, Way]:
+    """The ways by name, the reference first; random resized crop and flip, or resize and centre crop.
+
+    Args:
+        options: A config with CLIP's INPUT node: square SIZE, bicubic, PIXEL_MEAN and PIXEL_STD.
+        is_train: Training or test images.
+    """
+    edge = options.INPUT.SIZE[0]
+    mean, std = options.INPUT.PIXEL_MEAN, options.INPUT.PIXEL_STD
+    end = T.Compose([T.ToTensor(), T.Normalize(mean, std)])
+    if is_train:
+        crop = T.RandomResizedCrop(edge, scale=tuple(SCALE), interpolation=MODE)
+        steps: list[Callable[[Any], Any]] = [crop, T.RandomHorizontalFlip()]
+    else:
+        steps = [T.Resize(edge, interpolation=MODE), T.CenterCrop(edge)]
+    reference = T.Compose([*steps, end])
+    tensors = _of_tensors(edge, mean, std, is_train)
+    part = functools.partial(_pillow_part, edge=edge, is_train=is_train)
+    # How a file is opened, and what becomes of that.
+    made: dict[str, tuple[Callable[[str], Any], Callable[[Any], Tensor]]] = {
+        REFERENCE: (_pillow, reference),
+        "exact": _ours(options, "exact", is_train),
+        "Pillow, resize(box=)": (part, end),
+        "Pillow, resize(box=, reducing_gap=2)": (functools.partial(part, gap=2.0), end),
+        "Pillow, draft, resize(box=)": (functools.partial(part, draft=True), end),
+        "Pillow, torchvision v2 on tensors": (_pillow_tensor, tensors),
+        "decode_jpeg, torchvision v2 on tensors": (_decode_jpeg, tensors),
+        "fast": _ours(options, "fast", is_train),
+    }
+    return {name: functools.partial(_in_turn, *steps) for name, steps in made.items()}
+
+
+def _in_turn(opens: Callable[[str], Any], transform: Callable[[Any], Tensor], path: str) -> Tensor:
+    return transform(opens(path))
+
+
+def _pillow(path: str) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def _pillow_tensor(path: str) -> Tensor:
+    return F.pil_to_tensor(_pillow(path))
+
+
+def _decode_jpeg(path: str) -> Tensor:
+    return decode_jpeg(read_file(path), ImageReadMode.RGB)
+
+
+def _ours(options: CfgNode, decoding: str, is_train: bool) -> tuple[Callable[[str], Any], Callable[[Any], Tensor]]:
+    chosen = options.clone()
+    chosen.INPUT.DECODING = decoding
+    transform = build_transform(chosen, is_train)
+    assert transform is not None, "the options hold no INPUT.NO_TRANSFORM"
+    return lambda path: ImageFile(path).opened_for(transform), transform
+
+
+def _of_tensors(edge: int, mean: list[float], std: list[float], is_train: bool) -> Callable[[Tensor], Tensor]:
+    """[3, H, W] uint8 → [3, edge, edge] normalised, in torchvision's functions for tensors."""
+
+    def transform(pixels: Tensor) -> Tensor:
+        if is_train:
+            box = T.RandomResizedCrop.get_params(pixels, SCALE, RATIO)
+            pixels = F.resized_crop(pixels, *box, [edge, edge], MODE, antialias=True)
+            pixels = F.horizontal_flip(pixels) if torch.rand(1) < 0.5 else pixels
+        else:
+            pixels = F.center_crop(F.resize(pixels, [edge], MODE, antialias=True), [edge, edge])
+        return F.normalize(F.to_dtype(pixels, torch.float32, scale=True), mean, std)
+
+    return transform
+
+
+def _pillow_part(path: str, edge: int, is_train: bool, gap: float | None = None, draft: bool = False) -> Image.Image:
+    """The crop through one call of Pillow's resize, out of an image that is perhaps decoded smaller."""
+    with Image.open(path) as image:
+        width, height = image.size
+        if is_train:
+            top, left, tall, wide = T.RandomResizedCrop.get_params(image, SCALE, RATIO)
+        else:
+            tall = wide = min(width, height)
+            top, left = (height - tall) // 2, (width - wide) // 2
+        if draft:
+            shrink = max(1, min(tall, wide) // edge)
+            image.draft("RGB", (width // shrink, height // shrink))
+        loaded = image.convert("RGB")
+    x, y = loaded.width / width, loaded.height / height
+    box = (left * x, top * y, (left + wide) * x, (top + tall) * y)
+    part = loaded.resize((edge, edge), RESAMPLE, box=box, reducing_gap=gap)
+    flip = is_train and torch.rand(1) < 0.5
+    return part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else part
+
+
+PASSES = 6
+
+
+class LoaderWay(NamedTuple):
+    """How a loader works.
+
+    Attributes:
+        workers: Processes that load; 0: the one that uses the images.
+        keeps: They stay from pass to pass and start on the next one early.
+    """
+
+    workers: int
+    keeps: bool
+
+
+def pass_seconds(
+    cfg: CfgNode, images: Sequence[Datum], ways: Iterable[LoaderWay], step: float, rounds: int
+) -> dict[LoaderWay, float]:
+    """The fastest round's mean seconds of a training pass, the first of each round left out.
+
+    Args:
+        cfg: Its DATALOADER node decides on the batches, its INPUT node on the images.
+        images: Of the split.
+        ways: What to compare; they take turns.
+        step: Seconds that are slept for each batch, as if a GPU worked on it.
+        rounds: Times that each way makes `PASSES` passes.
+    """
+    transform = build_transform(cfg)
+    best: dict[LoaderWay, float] = {}
+    for way in tqdm([*ways] * rounds, unit="round", leave=False, disable=None):
+        chosen = cfg.clone()
+        chosen.DATALOADER.NUM_WORKERS = way.workers
+        batch_size = cfg.DATALOADER.TRAIN_X.BATCH_SIZE
+        loader = build_data_loader(
+            chosen, "RandomSampler", images, batch_size, tfm=transform, is_train=True, keeps_workers=way.keeps
+        )
+        _one_pass(loader, step)
+        start = time.perf_counter()
+        for _ in range(PASSES - 1):
+            _one_pass(loader, step)
+        seconds = (time.perf_counter() - start) / (PASSES - 1)
+        best[way] = min(seconds, best.get(way, float("inf")))
+    return best
+
+
+def _one_pass(loader: "DataLoader[object]", step: float) -> None:
+    for _ in loader:
+        time.sleep(step)
+
+
+QUALITY = 90
+
+
+def write_photos(folder: Path, size: tuple[int, int], count: int, seed: int = 0) -> list[Path]:
+    """Write JPEG files that compress about as photos do: clouds of colour at all scales, and the noise of a sensor.
+
+    Args:
+        folder: Where to; it is made.
+        size: Width and height in pixels.
+        count: Number of files.
+        seed: Of what they show.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for number in range(count):
+        generator = np.random.default_rng([seed, number, *size])
+        file = folder / f"{size[0]}x{size[1]}_{number}.jpg"
+        Image.fromarray(_pixels(size, generator)).save(file, quality=QUALITY)
+        files.append(file)
+    return files
+
+
+def _pixels(size: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
+    """Octaves of noise, each twice as fine and half as strong as the one before. Shape: [height, width, 3], uint8"""
+    width, height = size
+    total = np.full((height, width, 3), 128.0, dtype=np.float32)
+    cells, strength = 2, 64.0
+    while cells < min(size) // 2:
+        rough = generator.uniform(0, 255, (cells, cells, 3)).astype(np.uint8)
+        octave = Image.fromarray(rough).resize(size, Image.Resampling.BICUBIC)
+        total += (np.asarray(octave, dtype=np.float32) / 127.5 - 1) * strength
+        cells, strength = cells * 2, strength / 2
+    total += generator.normal(0, 3, (height, width, 1)).astype(np.float32)
+    return total.clip(0, 255).astype(np.uint8)
+
+
+PANELS = (
+    ("step", "step_fast_s", "step_plain_s", "seconds a training step"),
+    ("memory", "peak_fast_mb", "peak_plain_mb", "peak memory of the text side, MiB"),
+)
+
+
+def draw_cost(rows: Sequence[Row], path: Path) -> None:
+    """Write a figure of two panels, time and memory, both axes logarithmic; ours solid, the plain path dashed.
+
+    A plain path that ran with fewer classes and was scaled up has hollow marks.
+
+    Args:
+        rows: of one or more trainers and precisions, each with several numbers of classes.
+        path: the file; its ending is the format.
+
+    Raises:
+        ConfigError: matplotlib is not installed, or does not know the format.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError('--plot needs matplotlib: pip install -e ".[plots]"') from error
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    lines = sorted({(row.trainer, row.precision, row.cached) for row in rows})
+    for axes, (_, ours, plain, meaning) in zip(figure.subplots(1, 2), PANELS, strict=True):
+        for number, line in enumerate(lines):
+            own = sorted((r for r in rows if (r.trainer, r.precision, r.cached) == line), key=lambda r: r.classes)
+            counts = [row.classes for row in own]
+            name, colour = f"{line[0]}, {line[1]}" + (", cached" if line[2] else ""), f"C{number}"
+            axes.plot(counts, [getattr(row, ours) for row in own], "o-", color=colour, label=name)
+            heights = [getattr(row, plain) for row in own]
+            axes.plot(counts, heights, "--", color=colour, label=f"{line[0]}, plain path")
+            for row, height in zip(own, heights, strict=True):
+                scaled = row.plain_classes < row.classes
+                axes.plot(row.classes, height, "s", color=colour, markerfacecolor="none" if scaled else colour)
+        axes.set(xscale="log", yscale="log", xlabel="classes", title=meaning)
+        axes.grid(visible=True, which="major", alpha=0.3)
+    figure.axes[0].legend(fontsize="small")
+    try:
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format=path.suffix.lstrip(".") or "png", dpi=150)
+    except ValueError as error:
+        raise ConfigError(f"--plot {path}: {error}") from error

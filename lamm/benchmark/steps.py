@@ -1,0 +1,236 @@
+"""One training step of a prompt learner on random images, as a trainer takes it (amp's loss scaling left out).
+
+Letters: B images, E embedding size.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import cycle, islice
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lamm.benchmark.measure import finish, seconds_of
+from lamm.clip.tokenizer import Tokenizer
+from lamm.errors import LammError
+from lamm.parallel.ranks import Ranks
+from lamm.parallel.sharing import average_gradients, encoded_share, gather_shares
+from lamm.scoring import scaled_scores
+
+SHOTS = 16.0
+STAGES = ("image", "forward", "backward", "optimizer")
+
+
+class TrainingStep:
+    """A learner with a batch, an optimizer and a precision.
+
+    Args:
+        learner: a prompt learner on its device.
+        optimizer: of the learner's parameters.
+        batch: B.
+        precision: what the towers run in while the step is taken.
+        teacher_each_step: encode the teacher anew at every step, as the original code does.
+        cached: image features are given, as with `INPUT.CACHE_VIEWS`; only for learners without vision prompts.
+        ranks: the processes that share the step out; each is to have such a step.
+    """
+
+    def __init__(
+        self,
+        learner: Any,
+        optimizer: Optimizer,
+        batch: int,
+        precision: str,
+        teacher_each_step: bool = False,
+        cached: bool = False,
+        ranks: Ranks | None = None,
+    ) -> None:
+        self.learner = learner
+        self.optimizer = optimizer
+        self.precision = precision
+        self.teacher_each_step = teacher_each_step
+        self.cached = cached
+        self.ranks = ranks or Ranks()
+        clip = learner.clip
+        generator, self.device = torch.Generator().manual_seed(0), clip.logit_scale.device
+        size = clip.image_size
+        self.images = torch.randn(batch, 3, size, size, generator=generator).to(self.device)
+        self.image = F.normalize(torch.randn(batch, clip.embed_dim, generator=generator), dim=-1).to(self.device)
+        self.labels = (torch.arange(batch) % len(learner.class_names)).to(self.device)
+
+    def text_side(self) -> None:
+        """Student, teacher, loss and backward, given the image features."""
+        self.forward(self.image).backward()
+
+    def whole(self) -> None:
+        """The image tower, if features are not cached, the text side, and the optimizer's step."""
+        self.forward(self.image_features()).backward()
+        self.update()
+
+    def in_stages(self) -> dict[str, float]:
+        """Seconds of each of `STAGES` in one step; `forward` is that of student, teacher and loss."""
+        seconds: dict[str, float] = {}
+
+        @contextmanager
+        def timed(stage: str) -> Iterator[None]:
+            finish(self.device)
+            began = time.perf_counter()
+            yield
+            finish(self.device)
+            seconds[stage] = time.perf_counter() - began
+
+        with timed("image"):
+            image = self.image_features()
+        with timed("forward"):
+            loss = self.forward(image)
+        with timed("backward"):
+            loss.backward()
+        with timed("optimizer"):
+            self.update()
+        return seconds
+
+    def image_features(self) -> Tensor:
+        """Unit image features of the batch. Shape: (B, E)"""
+        self.learner.clip.precision = self.precision
+        if self.cached:
+            return self.image
+        share = encoded_share(self.ranks, len(self.images))
+        images = self.images[share.start : share.stop]
+        own = self.learner.clip.image_features(images, self.learner.vision_prompts())
+        return gather_shares(own, len(self.images), self.ranks)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """The loss, given image features (B, E)."""
+        self.learner.clip.precision = self.precision
+        if self.teacher_each_step:
+            self._forget_teacher()
+        self.optimizer.zero_grad()
+        text = self.learner.text_features(image)
+        logits = scaled_scores(image, text, self.learner.clip.logit_scale)
+        parts = self.learner.loss_parts(text, image, logits, self.labels, SHOTS)
+        return torch.stack(list(parts.values())).sum()
+
+    def update(self) -> None:
+        """The optimizer's step, with the gradients of all processes."""
+        average_gradients(self.learner.parameters(), self.ranks)
+        self.optimizer.step()
+
+    def gradient(self, precision: str) -> Tensor:
+        """The text side's gradient at a precision, all parameters in one vector of float64."""
+        before, self.precision = self.precision, precision
+        self._forget_teacher()
+        self.text_side()
+        self._forget_teacher()
+        self.precision = before
+        found = [parameter.grad for parameter in self.learner.parameters() if parameter.grad is not None]
+        return torch.cat([gradient.flatten().double() for gradient in found])
+
+    def _forget_teacher(self) -> None:
+        if hasattr(self.learner, "forget_teacher"):
+            self.learner.forget_teacher()
+
+
+class OriginalEncoder:
+    """Encodes as the original code does, with open_clip's own transformer on [N, 77].
+
+    Prompts of several images are encoded one image after another. Deep prompts go through the transformer's blocks one
+    by one. It takes the place of a learner's fast encoder.
+
+    Args:
+        model: an open_clip `CLIP`.
+    """
+
+    chunk = 0
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def encode(self, prefix: Tensor, labels: Tensor, end: Tensor, deep: Sequence[Tensor] = ()) -> Tensor:
+        """Text features, not normalised; arguments and result as `PlainTextEncoder.encode`. Shape: (G, N, E)"""
+        return torch.stack([self._encode_one(own, labels, end, deep) for own in prefix])
+
+    def _encode_one(self, prefix: Tensor, labels: Tensor, end: Tensor, deep: Sequence[Tensor]) -> Tensor:
+        model, classes = self.model, len(labels)
+        prompts = torch.cat([prefix.expand(classes, -1, -1), labels], dim=1)
+        padding = len(model.positional_embedding) - prompts.shape[1]
+        x = F.pad(prompts, (0, 0, 0, padding)) + model.positional_embedding
+        x = self._transform(x, deep) if deep else model.transformer(x, attn_mask=model.attn_mask)
+        x = model.ln_final(x)
+        return x[torch.arange(classes, device=x.device), len(prefix) + end] @ model.text_projection
+
+    def _transform(self, x: Tensor, deep: Sequence[Tensor]) -> Tensor:
+        for number, block in enumerate(self.model.transformer.resblocks):
+            if 0 < number <= len(deep):
+                context = deep[number - 1].expand(len(x), -1, -1)
+                x = torch.cat([x[:, :1], context, x[:, 1 + context.shape[1] :]], dim=1)
+            x = block(x, attn_mask=self.model.attn_mask)
+        return x
+
+
+FIRST_WORD = 1000  # smaller ids are single characters and pieces of words
+
+
+def class_names(tokenizer: Tokenizer, count: int, lengths: tuple[int, ...] = (1, 2, 3)) -> list[str]:
+    """`count` names whose numbers of sub-tokens go round through `lengths`, made of words of one sub-token each.
+
+    Args:
+        tokenizer: CLIP's.
+        count: how many; beyond the vocabulary words come again.
+        lengths: numbers of sub-tokens.
+    """
+    found = []
+    for token in range(FIRST_WORD, min(tokenizer.start, FIRST_WORD + 4 * count * max(lengths))):
+        word = tokenizer.decode([token])
+        if word.isascii() and word.isalpha() and tokenizer.encode(word) == [token]:
+            found.append(word)
+    words = cycle(found)
+    return [" ".join(islice(words, lengths[number % len(lengths)])) for number in range(count)]
+
+
+RUNS = 7
+MARK = "seconds a step: "
+
+
+def shared_out_seconds(step: TrainingStep) -> float:
+    """Median seconds of the step; every process must call it."""
+    step.whole()
+    step.whole()
+    seconds = []
+    for _ in range(RUNS):
+        step.ranks.barrier()
+        seconds.append(seconds_of(step.whole, step.device))
+    return statistics.median(seconds)
+
+
+def seconds_with_ranks(command: Sequence[str], processes: int, threads: int) -> float:
+    """Seconds that the first of several processes of a Python program prints, behind `MARK`.
+
+    Args:
+        command: the program and its arguments.
+        processes: how many.
+        threads: of all processes together.
+
+    Raises:
+        LammError: a process failed.
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, threads // processes))}
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    done = subprocess.run([*launcher, *command], env=environment, capture_output=True, text=True, check=False)
+    printed = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
+    if done.returncode or not printed:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        said = next((line for line in lines if line.startswith("error: ")), lines[-1])
+        raise LammError(f"the measurement with {processes} processes failed: {said.removeprefix('error: ')}")
+    return float(printed[-1].removeprefix(MARK))
+
+
+def own_device(local_rank: int) -> torch.device:
+    """The GPU of a process on this machine, else the CPU."""
+    return torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")

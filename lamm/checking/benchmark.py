@@ -1,0 +1,276 @@
+"""ImageNet and its variants: the split is what the class folders hold, so the folders are what is checked."""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from lamm.checking.findings import Finding, Report, State, listed
+from lamm.checking.images import extra_findings, files_below, missing_findings, unreadable_findings
+from lamm.checking.splits import content_findings, size_findings, sizes_of, split_of
+from lamm.datasets import dataset_class
+from lamm.datasets.base import BenchmarkDataset
+from lamm.datasets.imagenet import FILE_NAME, imagenet_class_names, read_classnames
+from lamm.datasets.listing import folder_names, image_names, is_image_name
+from lamm.datasets.sources import CLASS_NAMES, Part, Source
+from lamm.errors import DataError
+from lamm.preparing.parts import Survey, shortcoming
+from lamm.preparing.what_to_get import lines_of_layout, lines_to_get
+
+
+def images_by_class(place: Path) -> dict[str, list[str]]:
+    """Class folder → names of its images; empty where the place can't be listed."""
+    try:
+        return {name: image_names(place / name) for name in folder_names(place)}
+    except DataError:
+        return {}
+
+
+def folder_findings(place: Path, part: Part, images: dict[str, list[str]], classes: list[str]) -> Iterator[Finding]:
+    """What is wrong with the class folders of one image folder.
+
+    Args:
+        place: the image folder.
+        part: what it should be.
+        images: as `images_by_class` gives them.
+        classes: what class folders may be called.
+    """
+    loose = image_names(place)
+    hint = ": python tools/prepare_data.py imagenet sorts them" if part.target.endswith("val") else ""
+    yield from listed(f"{part.target}: images outside of class folders{hint}", loose)
+    strangers = sorted(set(images) - set(classes))
+    yield from listed(f"{part.target}: folders that are no class of {FILE_NAME}", strangers, is_fault=False)
+    empty = [name for name in classes if name in images and not images[name]]
+    yield from listed(f"{part.target}: class folders without an image", empty)
+    found = [name for name in classes if name in images]
+    if len(found) != part.folders:
+        missing = [name for name in classes if name not in images] if part.folders == len(classes) else []
+        such = f", such as {', '.join(missing[:3])}" if missing else ""
+        yield Finding(
+            f"{part.target} has {len(found):,} class folders, expected are {part.folders:,}{such}: a missing or "
+            "extra one shifts the labels of all later classes"
+        )
+
+
+def class_names(folder: Path) -> tuple[dict[str, str], list[Finding]]:
+    """WordNet id → name from `classnames.txt` (OpenAI's where it can't be read), and what is wrong with the file."""
+    published = imagenet_class_names()
+    try:
+        names = read_classnames(folder)
+    except DataError as error:
+        return published, [Finding(str(error))]
+    findings = [
+        *listed(f"{FILE_NAME}: classes that it lacks", sorted(set(published) - set(names))),
+        *listed(f"{FILE_NAME}: lines that are no class of ImageNet", sorted(set(names) - set(published))),
+    ]
+    other = [
+        f"{wnid} ({names[wnid]}; OpenAI: {published[wnid]})" for wnid in names if names[wnid] != published.get(wnid)
+    ]
+    known = [text for text in other if text.split(" ")[0] in published]
+    findings += listed(f"{FILE_NAME}: names other than OpenAI's", known, is_fault=False)
+    return names, findings
+
+
+LONG_NAME = 100
+_WNID = re.compile(r"n\d{8}")
+_CAMEL = re.compile(r"\S*[a-z][A-Z]\S*")
+
+
+def name_oddities(names: Iterable[str]) -> Iterator[Finding]:
+    """Findings about class names, each kind once.
+
+    Args:
+        names: of all classes; each counts once.
+    """
+    quoted = {name: f'"{name}"' for name in dict.fromkeys(names)}
+
+    def those(test: re.Pattern[str] | str) -> list[str]:
+        return [shown for name, shown in quoted.items() if re.fullmatch(test, name)]
+
+    yield from listed("class names that are blank", those(r"\s*"))
+    yield from listed(
+        "class names that are WordNet ids, which CLIP can't read (classnames.txt can give words)",
+        those(_WNID),
+        is_fault=False,
+    )
+    yield from listed(
+        "class names of digits only, which say little to CLIP (classnames.txt can give words)",
+        those(r"\d+"),
+        is_fault=False,
+    )
+    yield from listed("class names with underscores, which become spaces in prompts", those(r".*_.*"), is_fault=False)
+    yield from listed("class names of words run together (CamelCase)", those(_CAMEL), is_fault=False)
+    spaced = [shown for name, shown in quoted.items() if name != name.strip() and name.strip()]
+    yield from listed("class names that begin or end with a space", spaced, is_fault=False)
+    long = [f'"{name[:40]}…"' for name in quoted if len(name) > LONG_NAME]
+    yield from listed(f"class names of more than {LONG_NAME} letters", long, is_fault=False)
+    yield from _alike(quoted)
+
+
+def _alike(quoted: dict[str, str]) -> Iterator[Finding]:
+    """Names that differ in case, spaces or underscores only."""
+    first: dict[str, str] = {}
+    pairs = []
+    for name, shown in quoted.items():
+        plain = re.sub(r"[\s_-]+", " ", name).strip().lower()
+        other = first.setdefault(plain, shown)
+        if other != shown:
+            pairs.append(f"{other} and {shown}")
+    yield from listed("pairs of class names that are the same to CLIP", pairs, is_fault=False)
+
+
+class CheckedImages(NamedTuple):
+    """Image files to decode, and whether some that should be there are missing."""
+
+    files: list[str]
+    some_missing: bool
+
+
+def check_with_split(source: Source, dataset: type[BenchmarkDataset], root: Path, report: Report) -> CheckedImages:
+    """Add to the report all that can be said without decoding images."""
+    folder = root / source.folder
+    split, findings = split_of(source, dataset, root)
+    report.add(findings)
+    tops = [part.target for part in source.image_parts]
+    if split is None:
+        report.add(_short_parts(source, folder))
+        return CheckedImages([str(folder / path) for path in files_below(folder, tops) if is_image_name(path)], False)
+    report.sizes, report.classes = sizes_of(split), len({item.label for item in split.items()})
+    report.add(content_findings(split))
+    report.add(size_findings(split, dataset.expected_sizes, dataset.expected_classes))
+    report.add(name_oddities(item.classname for item in split.items()))
+    paths = dict.fromkeys(item.path for item in split.items())
+    image_folder = folder / dataset.image_prefix
+    absent, missing = missing_findings(image_folder, paths)
+    report.add(absent or _short_parts(source, folder))
+    start = f"{dataset.image_prefix}/" if dataset.image_prefix else ""
+    report.add(extra_findings(folder, tops, [f"{start}{path}" for path in paths], source.unused))
+    return CheckedImages([str(image_folder / path) for path in paths if path not in missing], bool(missing))
+
+
+def _short_parts(source: Source, folder: Path) -> list[Finding]:
+    lacks = {part.target: shortcoming(part, folder / part.target) for part in source.image_parts}
+    return [Finding(f"{target} {lack}") for target, lack in lacks.items() if lack]
+
+
+def check_class_folders(source: Source, dataset: type[BenchmarkDataset], root: Path, report: Report) -> CheckedImages:
+    """Add to the report all that can be said without decoding images."""
+    folder = root / source.folder
+    names, findings = class_names(folder)
+    report.add(findings)
+    # V2's folders are called by label.
+    known = [str(label) for label in range(len(names))] if source.name == "imagenetv2" else list(names)
+    found: dict[str, dict[str, list[str]]] = {}
+    for part in source.image_parts:
+        place = folder / part.target
+        if not place.is_dir():
+            report.add([Finding(f"{part.target} is missing")])
+            continue
+        images = images_by_class(place)
+        report.add(folder_findings(place, part, images, known))
+        found[part.target] = {name: images[name] for name in known if name in images}
+        count = sum(map(len, found[part.target].values()))
+        if count != part.images:
+            report.add([Finding(f"{part.target} has {count:,} images, expected are {part.images:,}")])
+    report.add(_only_in_one(found))
+    classes = next(iter(found.values()), {})
+    counts = [sum(map(len, images.values())) for images in found.values()]
+    if len(counts) == len(source.image_parts):
+        report.sizes = (counts[0], 0, counts[-1])
+    report.classes = sum(bool(images) for images in classes.values())
+    used = (
+        [list(names.values())[known.index(name)] for name in classes] if len(classes) < len(known) else names.values()
+    )
+    report.add(name_oddities(used))
+    report.add(_same_names(names))
+    paths = [
+        f"{target}/{name}/{image}"
+        for target, images in found.items()
+        for name, listed_images in images.items()
+        for image in listed_images
+    ]
+    report.add(extra_findings(folder, list(found), paths, [f"{target}/README.txt" for target in found]))
+    return CheckedImages([str(folder / path) for path in paths], False)
+
+
+def _only_in_one(found: dict[str, dict[str, list[str]]]) -> list[Finding]:
+    if len(found) < 2:
+        return []
+    (first, one), (second, other) = found.items()
+    alone = sorted(one.keys() ^ other.keys())
+    return list(listed(f"class folders in only one of {first} and {second}", alone))
+
+
+def _same_names(names: dict[str, str]) -> list[Finding]:
+    """OpenAI's list has two such pairs, so it is no fault."""
+    ids: dict[str, list[str]] = {}
+    for wnid, name in names.items():
+        ids.setdefault(name, []).append(wnid)
+    same = [f'"{name}" ({" and ".join(wnids)})' for name, wnids in ids.items() if len(wnids) > 1]
+    return list(listed("class names that two classes share", same, is_fault=False))
+
+
+MENDING = (
+    "To mend images: remove the damaged ones and lay the archive out again with tools/prepare_data.py; it adds what is "
+    "missing and leaves all else alone."
+)
+
+
+def check_benchmark(source: Source, root: Path, quick: bool = False, workers: int = 0) -> Report:
+    """Check a data set, without writing anything.
+
+    Args:
+        source: the data set.
+        root: the data root.
+        quick: don't decode images.
+        workers: processes that decode; 0 is one for each core.
+    """
+    survey, dataset = Survey(source, root), dataset_class(source.name)
+    report = Report(
+        source.name,
+        source.title,
+        str(survey.folder),
+        expected_sizes=dataset.expected_sizes,
+        expected_classes=dataset.expected_classes,
+    )
+    if not any(survey.place(part).exists() for part in source.parts):
+        report.to_get = [*_misnamed(source, root), *lines_to_get(source, root, survey.needed()), *_layout(source, root)]
+        return report
+    has_split = not any(part.target == CLASS_NAMES for part in source.parts)
+    images = (check_with_split if has_split else check_class_folders)(source, dataset, root, report)
+    unreadable = []
+    if not quick:
+        unreadable = list(unreadable_findings(images.files, survey.folder, f"decoding {source.name}", workers))
+        report.add(unreadable)
+        report.decoded = len(images.files)
+    needed = survey.needed()
+    if images.some_missing or not survey.loads:
+        report.state = State.PARTIAL
+        needed = [part for part in source.parts if part in needed or part.images]
+    else:
+        report.state = State.FAULTY if report.faults else State.WHOLE
+    report.to_get = lines_to_get(source, root, needed)
+    if report.state is State.PARTIAL:
+        report.to_get += _layout(source, root)
+    if unreadable or images.some_missing:
+        report.to_get.append(MENDING)
+    return report
+
+
+def _layout(source: Source, root: Path) -> list[str]:
+    return ["Afterwards it looks like this:", *(f"  {line}" for line in lines_of_layout(source, root))]
+
+
+def _misnamed(source: Source, root: Path) -> list[str]:
+    """A hint where a folder is called almost as the data set's should be."""
+    wanted = {_plain(name) for name in (source.folder, source.name)}
+    folders = [path.name for path in sorted(root.glob("*")) if path.is_dir() and path.name != source.folder]
+    return [
+        f'There is a folder "{name}" in {root}: if that is it, rename it to "{source.folder}".'
+        for name in folders
+        if _plain(name) in wanted
+    ]
+
+
+def _plain(name: str) -> str:
+    return re.sub("[^a-z0-9]", "", name.lower())

@@ -1,0 +1,159 @@
+"""Decoding every image, in several processes: the only way to know that none is cut off.
+
+Nothing heavy is imported here, since each process imports this file anew.
+"""
+
+import os
+import posixpath
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from fnmatch import fnmatch
+from multiprocessing import get_context
+from pathlib import Path
+
+from PIL import Image, ImageFile, UnidentifiedImageError
+from tqdm import tqdm
+
+from lamm.checking.findings import Finding, listed
+from lamm.datasets.listing import LEFT_BEHIND, is_image_name, missing_images
+
+EMPTY, FOREIGN, DAMAGED = "empty", "foreign", "damaged"
+_A_TASK = 64
+_WORTH_PROCESSES = 1000
+
+
+def problem_of(path: str) -> tuple[str, str] | None:
+    """What is wrong with an image: its kind (empty, foreign, damaged, or the system's reason), and the details.
+
+    A JPEG is decoded at an eighth of its size: every byte of it is read and decoded all the same, and only the
+    last step, which makes pixels, is smaller.
+    """
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        if os.path.getsize(path) == 0:
+            return EMPTY, ""
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter("ignore")
+            image.draft(image.mode, (max(1, image.width // 8), max(1, image.height // 8)))
+            image.load()
+    except UnidentifiedImageError:
+        return FOREIGN, ""
+    except OSError as error:
+        return (error.strerror.lower(), "") if error.errno and error.strerror else (DAMAGED, str(error))
+    except Exception as error:  # Pillow's readers let through whatever a broken file makes them trip over
+        return DAMAGED, str(error) or type(error).__name__
+    return None
+
+
+def undecodable(paths: Sequence[str], description: str, workers: int) -> Iterator[tuple[str, str, str]]:
+    """The images that can't be decoded, as (path, kind, details), in any order; a progress bar shows how far it is.
+
+    Args:
+        paths: of files.
+        description: in front of the bar.
+        workers: processes.
+    """
+    tasks = [paths[start : start + _A_TASK] for start in range(0, len(paths), _A_TASK)]
+    with tqdm(total=len(paths), desc=description, unit="img", disable=None) as bar:
+        if workers < 2 or len(paths) < _WORTH_PROCESSES:
+            for task in tasks:
+                yield from _problems(task)
+                bar.update(len(task))
+            return
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+        try:
+            started: dict[Future[list[tuple[str, str, str]]], int] = {
+                pool.submit(_problems, task): len(task) for task in tasks
+            }
+            for done in as_completed(started):
+                yield from done.result()
+                bar.update(started[done])
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _problems(paths: Sequence[str]) -> list[tuple[str, str, str]]:
+    found = ((path, problem_of(path)) for path in paths)
+    return [(path, *problem) for path, problem in found if problem is not None]
+
+
+_WORDS = {
+    EMPTY: "images that are empty files",
+    FOREIGN: "files that are called images and are none",
+    DAMAGED: "images damaged or cut off",
+}
+
+
+def unreadable_findings(paths: Iterable[str], base: Path, description: str, workers: int) -> Iterator[Finding]:
+    """Decode images; a finding for each kind of problem.
+
+    Args:
+        paths: of files.
+        base: what they are shown relative to.
+        description: in front of the progress bar.
+        workers: processes; 0 is one for each core.
+    """
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for path, kind, details in undecodable(list(paths), description, workers or os.cpu_count() or 1):
+        shown = os.path.relpath(path, base)
+        kinds[kind].append(f"{shown} ({details})" if details else shown)
+    for kind, shown_paths in sorted(kinds.items()):
+        yield from listed(_WORDS.get(kind, f"images that can't be read, {kind}"), sorted(shown_paths))
+
+
+def missing_findings(image_folder: Path, paths: Collection[str]) -> tuple[list[Finding], set[str]]:
+    """Faults about images and whole class folders that are not there.
+
+    Args:
+        image_folder: what the paths are relative to.
+        paths: that the split names.
+
+    Returns:
+        The findings, and the missing paths.
+    """
+    missing = missing_images(image_folder, paths)
+    folders = Counter(map(posixpath.dirname, missing))
+    absent = {folder: count for folder, count in folders.items() if folder and not (image_folder / folder).is_dir()}
+    shown = [f"{folder} ({count:,} images)" for folder, count in sorted(absent.items())]
+    single = sorted(path for path in missing if posixpath.dirname(path) not in absent)
+    findings = [
+        *listed("image folders missing", shown),
+        *listed("images missing", single),
+    ]
+    return findings, set(missing)
+
+
+def extra_findings(
+    folder: Path, tops: Collection[str], known: Collection[str], unused: Collection[str]
+) -> list[Finding]:
+    """Notes about files that no split names, and folders without any file that one does.
+
+    Args:
+        folder: the data set's folder.
+        tops: the image folders in it.
+        known: the files that are named, relative to `folder`.
+        unused: patterns of files that come with the data set and are named by none.
+    """
+    wanted = set(known)
+    images, others = [], []
+    for path in files_below(folder, tops):
+        if path not in wanted:
+            if is_image_name(posixpath.basename(path)):
+                images += [] if any(fnmatch(path, pattern) for pattern in unused) else [path]
+            else:
+                others += [] if any(fnmatch(path, pattern) for pattern in unused) else [path]
+    return [
+        *listed("images that the split does not name, so nothing uses them", sorted(images), is_fault=False),
+        *listed("files among the images that are none", sorted(others), is_fault=False),
+    ]
+
+
+def files_below(folder: Path, tops: Collection[str]) -> Iterator[str]:
+    """Every file below some folders of `folder`, as POSIX path relative to it; hidden ones left out."""
+    for top in tops:
+        for where, folders, names in os.walk(folder / top):
+            folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in LEFT_BEHIND)
+            start = Path(where).relative_to(folder).as_posix()
+            yield from (posixpath.join(start, name) for name in sorted(names) if not name.startswith("."))

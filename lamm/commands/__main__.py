@@ -1,0 +1,5 @@
+"""`python -m lamm.commands`: the same as `lamm`."""
+
+from lamm.commands import main
+
+main()

@@ -1,0 +1,253 @@
+"""Time and memory of a training step on our path and on the original code's, measured side by side in one run.
+
+    python tools/benchmark.py --trainers LAMM CoOp --classes 100 --precision fp32 bf16 --cached --json rows.json
+    python tools/benchmark.py --trainers LAMM --classes 10 100 1000 10000 --chunk 256 --plot cost.png
+
+Weights are random, so none are needed. The plain path is the original code's: open_clip's own transformer on [N, 77]
+in fp32, the teacher encoded at each step, with gradient where the original has it. The text side of a step is student,
+teacher, loss and backward, given image features; the step adds the image tower and the optimizer, and with --cached
+ours has no image tower. A third of the class names each has 1, 2 and 3 sub-tokens.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lamm_trainers
+import torch
+from lamm_trainers.base import PromptTrainer
+from lamm_trainers.config import extend_cfg
+from tabulate import tabulate
+from torch import nn
+from yacs.config import CfgNode
+
+from lamm.benchmark.comparison import Row, compare
+from lamm.benchmark.decoding import draw_cost
+from lamm.benchmark.steps import (
+    MARK,
+    OriginalEncoder,
+    TrainingStep,
+    class_names,
+    own_device,
+    seconds_with_ranks,
+    shared_out_seconds,
+)
+from lamm.clip.loading import TINY, untrained_clip, wrap_clip
+from lamm.commands.parser import Parser, at_least
+from lamm.engine import build_optimizer, get_cfg_default
+from lamm.engine.embedded.config_merge import merge_config
+from lamm.errors import ConfigError, unknown_name
+from lamm.files import write_json
+from lamm.log import logger
+from lamm.parallel.ranks import Launch, Ranks, current_ranks, joined_group, launch_of
+from lamm.parallel.sharing import SharedOutTextEncoder
+from lamm.run.plan import trainer_config
+
+NOISE = 0.01  # on the learned vectors: a few steps from the start, every part of the loss has a gradient
+SMALLEST_BATCH = 4  # the configs' batches, but for CoCoOp's, which is 1
+
+
+class RandomSteps:
+    """Makes training steps of one trainer, on class names of 1, 2 and 3 sub-tokens.
+
+    Args:
+        trainer: it must learn something.
+        model: an open_clip model, on its device.
+        backbone: the model's name.
+        classes: N.
+        chunk: `TRAINER.TEXT_CHUNK` of our path.
+    """
+
+    def __init__(self, trainer: type[PromptTrainer], model: nn.Module, backbone: str, classes: int, chunk: int) -> None:
+        self._trainer, self._model, self._chunk = trainer, model, chunk
+        self._tiny = backbone == TINY
+        self._names = class_names(wrap_clip(model, backbone).tokenizer, classes)
+
+    def fast(self, precision: str, cached: bool = False) -> TrainingStep:
+        """Our path, shared out over the current processes; `cached` has no effect on trainers that prompt the tower."""
+        cfg, ranks = self._config("TRAINER.TEXT_CHUNK", self._chunk), current_ranks()
+        learner = self._learner(cfg, self._names)
+        if ranks.many:
+            learner.encode_with(SharedOutTextEncoder(learner.text_encoder, ranks))
+        return self._step(learner, cfg, precision, cached=cached and learner.vision_prompts() is None, ranks=ranks)
+
+    def plain(self, classes: int) -> TrainingStep:
+        """The original code's path with the first names: all 77 positions, in fp32, the teacher at each step."""
+        cfg = self._config("TRAINER.LAMM.TEACHER", "prompt")
+        learner = self._learner(cfg, self._names[:classes])
+        learner.encode_with(OriginalEncoder(self._model))
+        return self._step(learner, cfg, "fp32", teacher_each_step=True)
+
+    def _config(self, *override: Any) -> CfgNode:
+        """The trainer's own config for the backbone, with one key set."""
+        cfg, trainer = get_cfg_default(), self._trainer
+        extend_cfg(cfg)
+        file = trainer_config(trainer.__name__, trainer.tiny_config if self._tiny else trainer.default_config)
+        merge_config(cfg, [str(file)], [str(word) for word in override])
+        return cfg
+
+    def _learner(self, cfg: CfgNode, names: Sequence[str]) -> Any:
+        """A learner a few steps from its start, the same at every call."""
+        torch.manual_seed(0)
+        clip = wrap_clip(self._model, "random weights")
+        learner = self._trainer.make_learner(cfg, clip, names).to(clip.logit_scale.device)
+        with torch.no_grad():
+            for parameter in learner.parameters():
+                parameter.add_(NOISE * torch.randn(parameter.shape).to(parameter))
+        return learner
+
+    @staticmethod
+    def _step(
+        learner: Any,
+        cfg: CfgNode,
+        precision: str,
+        teacher_each_step: bool = False,
+        cached: bool = False,
+        ranks: Ranks | None = None,
+    ) -> TrainingStep:
+        batch = max(SMALLEST_BATCH, cfg.DATALOADER.TRAIN_X.BATCH_SIZE)
+        optimizer = build_optimizer(learner, cfg.OPTIM)
+        return TrainingStep(learner, optimizer, batch, precision, teacher_each_step, cached, ranks)
+
+
+TRAINERS = {trainer.__name__: trainer for trainer in lamm_trainers.TRAINERS if trainer.learner_class is not None}
+SIDES = {
+    "trainer": "trainer",
+    "classes": "classes",
+    "precision": "precision",
+    "text_fast_s": "text fast s",
+    "text_plain_s": "plain s",
+    "text_ratio": "ratio",
+    "step_fast_s": "step fast s",
+    "step_plain_s": "plain s",
+    "step_ratio": "ratio",
+    "peak_fast_mb": "peak fast MB",
+    "peak_plain_mb": "plain MB",
+    "peak_ratio": "ratio",
+    "gradient_cosine": "cosine to fp32",
+}
+STEP = {
+    "trainer": "trainer",
+    "classes": "classes",
+    "precision": "precision",
+    "image_s": "image s",
+    "forward_s": "forward s",
+    "backward_s": "backward s",
+    "optimizer_s": "optimizer s",
+    "step_fast_s": "step s",
+    "step_gflop": "GFLOP",
+    "gemm_share": "gemm share",
+    "alone_s": "1 rank s",
+    "ranks_s": "ranks s",
+    "ranks_ratio": "ratio",
+}
+
+
+def main(arguments: argparse.Namespace) -> None:
+    check(arguments)
+    logger.setLevel("WARNING")  # each learner would say which encoder it has
+    launch = launch_of()
+    if launch is not None:
+        as_one_of_several(arguments, launch)
+        return
+    device = own_device(0)
+    model = untrained_clip(arguments.backbone).to(device)
+    rows: list[Row] = []
+    table: list[dict[str, str | float]] = []
+    for trainer, classes, precision in combinations(arguments):
+        steps = RandomSteps(TRAINERS[trainer], model, arguments.backbone, classes, arguments.chunk)
+        fast = steps.fast(precision, arguments.cached)
+        row = compare(trainer, classes, fast, steps.plain, device, arguments.rounds, arguments.plain_at_most)
+        rows.append(row)
+        table.append({**asdict(row), **with_ranks(row, fast, arguments)})
+        found = f"text side {row.text_ratio:.1f} x, step {row.step_ratio:.1f} x"
+        print(f"{trainer}, {classes} classes, {precision}: {found}, gemm share {row.gemm_share:.2f}", flush=True)
+        if arguments.json is not None:
+            write_json(arguments.json, table)
+    threads = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
+    cached = ", image features cached on our path" if arguments.cached else ""
+    print(f"\n{arguments.backbone}, against fp32{cached}, {threads}\n\n{readable_table(table, SIDES)}\n")
+    print(readable_table(table, STEP))
+    for row in rows:
+        if row.plain_classes < row.classes:
+            print(f"{row.trainer}, {row.classes} classes: the plain path ran with {row.plain_classes} and is scaled up")
+    if arguments.plot is not None:
+        draw_cost(rows, arguments.plot)
+        print(f"wrote {arguments.plot}")
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Refuse names that don't exist and places that can't be written to, before anything takes time."""
+    unknown = [name for name in arguments.trainers if name not in TRAINERS]
+    if unknown:
+        raise ConfigError(unknown_name("trainer that learns", unknown[0], list(TRAINERS)))
+    for flag in ("json", "plot"):
+        file = getattr(arguments, flag)
+        if file is not None and not file.resolve().parent.is_dir():
+            raise ConfigError(f"{file.parent} is no folder: --{flag} writes into one that is there")
+
+
+def combinations(arguments: argparse.Namespace) -> list[tuple[str, int, str]]:
+    """Trainer, classes and precision of each measurement."""
+    lists = arguments.trainers, arguments.precision, arguments.classes
+    return [(trainer, classes, precision) for trainer in lists[0] for precision in lists[1] for classes in lists[2]]
+
+
+def with_ranks(row: Row, step: TrainingStep, arguments: argparse.Namespace) -> dict[str, float]:
+    """The same step with one process and with several; nothing where it was not asked for."""
+    if arguments.ranks < 2:
+        return {}
+    alone = shared_out_seconds(step)
+    command = [__file__, "--trainers", row.trainer, "--classes", str(row.classes), "--precision", row.precision]
+    command += ["--backbone", arguments.backbone, "--chunk", str(arguments.chunk)]
+    command += ["--cached"] * arguments.cached
+    seconds = seconds_with_ranks(command, arguments.ranks, torch.get_num_threads())
+    return {"ranks": arguments.ranks, "alone_s": alone, "ranks_s": seconds, "ranks_ratio": alone / seconds}
+
+
+def as_one_of_several(arguments: argparse.Namespace, launch: Launch) -> None:
+    """What a process of `torchrun` does: our path alone, shared out over all of them."""
+    model = untrained_clip(arguments.backbone).to(own_device(launch.local_rank))
+    with joined_group(launch):
+        for trainer, classes, precision in combinations(arguments):
+            steps = RandomSteps(TRAINERS[trainer], model, arguments.backbone, classes, arguments.chunk)
+            seconds = shared_out_seconds(steps.fast(precision, arguments.cached))
+            if launch.rank == 0:
+                print(f"{MARK}{seconds!r}", flush=True)
+
+
+def readable_table(table: list[dict[str, str | float]], columns: dict[str, str]) -> str:
+    """Some columns of the rows, to read."""
+    known = {name: title for name, title in columns.items() if name in table[0]}
+    cells = [[readable(row[name]) for name in known] for row in table]
+    return tabulate(cells, headers=list(known.values()), disable_numparse=True)
+
+
+def readable(value: str | float) -> str:
+    if isinstance(value, str | int):
+        return str(value)
+    return f"{value:.4f}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
+
+
+def parser() -> Parser:
+    made = Parser(description="our training step beside the original code's: time, memory, operations")
+    made.add_argument("--trainers", nargs="+", default=list(TRAINERS), metavar="TRAINER", help="default: all")
+    made.add_argument("--classes", nargs="+", type=at_least(1), default=[100], help="numbers of classes (default: 100)")
+    made.add_argument("--backbone", default="ViT-B/16", help="an OpenAI name, or tiny (default: ViT-B/16)")
+    made.add_argument(
+        "--precision", nargs="+", choices=("fp32", "bf16", "amp"), default=["fp32"], help="of our path (default: fp32)"
+    )
+    made.add_argument("--cached", action="store_true", help="our path has cached image features (INPUT.CACHE_VIEWS)")
+    made.add_argument("--chunk", type=at_least(0), default=0, help="TRAINER.TEXT_CHUNK of our path (default: 0)")
+    made.add_argument("--rounds", type=at_least(1), default=1, help="runs of the plain path (default: 1)")
+    made.add_argument(
+        "--plain-at-most", type=at_least(1), metavar="N", help="classes of the plain path; more are scaled up"
+    )
+    made.add_argument(
+        "--ranks", type=at_least(1), default=1, metavar="N", help="also time our step shared out over N processes"
+    )
+    made.add_argument("--json", type=Path, metavar="FILE", help="write the rows here as well")
+    made.add_argument("--plot", type=Path, metavar="FILE", help="draw cost against the number of classes")
+    return made

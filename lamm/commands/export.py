@@ -1,0 +1,47 @@
+"""Write what a run has learned as files for other programs; its data set is not needed.
+
+    python tools/export.py output/digits/shots_16/LAMM/tiny_ep50/seed1
+
+Into RUN_DIR/export, or the folder given with -o:
+- classifier.safetensors: unit class features (N, E), the logit scale, and the image tower's prompts, if any;
+- classifier.json: class names, backbone, preprocessing, and how scores are made of these;
+- classifier.onnx: the whole classifier, from preprocessed images to logits and probabilities, for any number of images
+  (needs: pip install -e ".[onnx]").
+All in fp32, whatever the run's precision.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from lamm.commands.parser import Parser, add_run_arguments, imported_extensions
+from lamm.inference.classifier import warnings_alone
+
+
+def main(arguments: argparse.Namespace) -> None:
+    folder = Path(arguments.output or Path(arguments.run_dir) / "export")
+    with warnings_alone():
+        extensions = imported_extensions(arguments.imports)
+        from lamm.inference.classifier import Classifier
+        from lamm.inference.export import export
+
+        classifier = Classifier.from_run(
+            arguments.run_dir,
+            precision="fp32",
+            backbone_path=arguments.backbone_path,
+            extensions=extensions,
+        )
+        assert classifier.run is not None, "it was made from a run"
+        exported = export(classifier, classifier.run, folder, onnx=not arguments.no_onnx)
+    for note in [*classifier.notes, *exported.notes]:
+        print(f"note: {note}", file=sys.stderr)
+    for file in exported.files:
+        print(f"{file}  {file.stat().st_size:,} bytes")
+
+
+def parser() -> Parser:
+    made = Parser(description="write what a run has learned as files for other programs")
+    add_run_arguments(made)
+    made.add_argument("-o", "--output", default="", metavar="FOLDER", help="where to (default: RUN_DIR/export)")
+    made.add_argument("--no-onnx", action="store_true", help="class features and their description alone")
+    return made

@@ -1,0 +1,130 @@
+"""What every command shares: one-line errors, exit codes, `--debug`."""
+
+import argparse
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from lamm.errors import ConfigError, LammError, nearest
+
+if TYPE_CHECKING:
+    import torch
+
+USER_ERROR = 2
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, with the nearest flag for a misspelt one."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        kwargs.setdefault("allow_abbrev", False)
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+    def error(self, message: str) -> NoReturn:
+        hint = ""
+        if message.startswith("unrecognized arguments:"):
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            word = message.split(":", 1)[1].split()[0]
+            hint = f" (did you mean {nearest(word, flags)}?)" if word.startswith("-") else ""
+        print(f"error: {message}{hint}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(USER_ERROR)
+
+
+def run(
+    parser: Parser, main: Callable[[argparse.Namespace], int | None], arguments: Sequence[str] | None = None
+) -> NoReturn:
+    """Parse, run `main`, and leave with its exit code; a mistake or a failing file is one line and exit code 2."""
+    parsed = parser.parse_args(arguments)
+    try:
+        code = main(parsed) or 0
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = BROKEN_PIPE
+    except (LammError, OSError) as error:
+        if parsed.debug:
+            traceback.print_exc()
+        with suppress(OSError):
+            sys.stdout.flush()
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        code = USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = INTERRUPTED
+    sys.exit(code)
+
+
+def _one_line(error: Exception) -> str:
+    """The message; of a system's error, the file and the reason."""
+    if isinstance(error, OSError) and not isinstance(error, LammError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}; check the path, its permissions and the space left"
+    return " ".join(str(error).split("\n"))
+
+
+def add_run_arguments(parser: Parser) -> None:
+    """The run's folder, and what may have to be said about it."""
+    parser.add_argument("run_dir", metavar="RUN_DIR", help="output folder of a run, such as output/…/seed1")
+    parser.add_argument(
+        "--backbone-path", default="", metavar="FILE", help="CLIP's weights, where they are not in the run's place"
+    )
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="FILE_OR_MODULE",
+        help="code of the run's trainer, where it is not ours",
+    )
+
+
+def imported_extensions(specs: Sequence[str]) -> list[Callable[[Any], None]]:
+    """Import the code of other trainers, then ours, which take only names that are still free.
+
+    Returns:
+        The functions by which they add config keys.
+
+    Raises:
+        ConfigError: nothing of that name, or its import fails.
+    """
+    # Imported here so that --help is quick, and so that an engine that can't run is one line like any mistake.
+    from lamm.engine.foreign import import_file_or_module
+
+    modules = [import_file_or_module(spec) for spec in specs]
+    import lamm_trainers
+
+    return [module.extend_cfg for module in (*modules, lamm_trainers) if hasattr(module, "extend_cfg")]
+
+
+def chosen_device(name: str) -> "torch.device":
+    """The device of that name; without one a GPU if there is one.
+
+    Raises:
+        ConfigError: there is no such device, or it can't be used.
+    """
+    import torch
+
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).split("\n")[0].split(". ")[0]
+        raise ConfigError(f"--device {name} can't be used: {reason}") from error
+    return device
+
+
+def at_least(lowest: int) -> Callable[[str], int]:
+    """A parser's type: a whole number from `lowest` up."""
+
+    def number(text: str) -> int:
+        if not re.fullmatch("[0-9]+", text) or int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {lowest} up, got {text}")
+        return int(text)
+
+    return number

@@ -1,0 +1,125 @@
+"""Classify photos with what a run has learned; its data set is not needed.
+
+    python tools/predict.py output/digits/shots_16/LAMM/tiny_ep50/seed1 holiday/ scans/*.png --top-k 3 --csv out.csv
+
+A line a photo on stdout: path, then classes with their probabilities, the best first; between tabs unless stdout is a
+terminal. Exit code 0: all photos were classified. 1: some could not be found or read (listed on stderr; the others
+were classified). 2: a mistake in the arguments, a run that can't be used, or no photo at all.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from lamm.commands.parser import Parser, add_run_arguments, at_least, chosen_device, imported_extensions
+from lamm.errors import ConfigError, DataError
+from lamm.files import atomic_path
+from lamm.inference.classifier import warnings_alone
+from lamm.inference.photos import Unreadable, find_photos, is_photo_name
+
+SOME_NOT_CLASSIFIED = 1
+
+
+def main(arguments: argparse.Namespace) -> int:
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks
+    if arguments.quiet and not arguments.csv:
+        raise ConfigError("--quiet without --csv would tell nobody the classes: give --csv FILE, or leave --quiet out")
+    found = find_photos(arguments.photos)
+    if not found.files:
+        raise DataError(f"there is no photo to classify: {'; '.join(one.line() for one in found.missing)}")
+    with csv_file(arguments.csv, found.files, arguments.run_dir) as file:
+        classifier = load(arguments)
+        failed = [*found.missing, *classify(classifier, found.files, file, arguments)]
+    for one in failed:
+        print(f"not classified: {one.line()}", file=sys.stderr)
+    return SOME_NOT_CLASSIFIED if failed else 0
+
+
+@contextmanager
+def csv_file(path: str, photos: Sequence[str], run_dir: str) -> Iterator[Any]:
+    """The CSV file, begun beside its place at once: a place that can't be written to is told before the work."""
+    if not path:
+        yield None
+        return
+    if os.path.isdir(path):
+        raise ConfigError(f"--csv {path} is a folder; give the name of a file")
+    there = os.path.realpath(path)
+    if os.path.exists(there) and (is_photo_name(os.path.basename(path)) or there in map(os.path.realpath, photos)):
+        raise ConfigError(f"--csv {path} would replace a photo; give the name of the file to write")
+    if os.path.exists(there) and Path(there).is_relative_to(os.path.realpath(run_dir)):
+        raise ConfigError(f"--csv {path} would replace a file of the run; give another name")
+    # A name that is no UTF-8 is written with backslashes, so that the file is UTF-8.
+    text: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
+    if os.path.exists(there) and not os.path.isfile(there):  # a pipe or a device: written to, never replaced
+        with open(there, "w", **text) as file:
+            yield file
+        return
+    with atomic_path(there) as temporary, temporary.open("w", **text) as file:
+        yield file
+
+
+def load(arguments: argparse.Namespace) -> Any:
+    """The run's classifier; what a user should know about it goes to stderr."""
+    with warnings_alone():
+        extensions = imported_extensions(arguments.imports)
+        from lamm.inference.classifier import Classifier
+
+        device = chosen_device(arguments.device)
+        classifier = Classifier.from_run(
+            arguments.run_dir, extensions, device, arguments.precision, arguments.backbone_path
+        )
+    for note in classifier.notes:
+        print(f"note: {note}", file=sys.stderr)
+    return classifier
+
+
+def classify(classifier: Any, photos: Sequence[str], file: Any, arguments: argparse.Namespace) -> list[Unreadable]:
+    """Classify, print and write; what could not be read."""
+    from lamm.engine.embedded.worker_count import usable_cores
+    from lamm.inference.top_k import Layout, Prediction, Table, predictions
+
+    workers = usable_cores() if arguments.workers is None else arguments.workers
+    layout = Layout(photos, classifier.class_names) if sys.stdout.isatty() else Layout()
+    table = Table(file, min(arguments.top_k, len(classifier.class_names))) if file else None
+    made = predictions(
+        photos,
+        classifier.transform,
+        classifier.probabilities,
+        classifier.class_names,
+        arguments.top_k,
+        arguments.batch_size,
+        workers,
+    )
+    failed = []
+    with tqdm(total=len(photos), unit="photo", disable=None) as bar:
+        for batch in made:
+            done = [one for one in batch if isinstance(one, Prediction)]
+            failed += [one for one in batch if isinstance(one, Unreadable)]
+            if done and not arguments.quiet:
+                with tqdm.external_write_mode(file=sys.stdout):
+                    print("\n".join(layout.line(one) for one in done), flush=True)
+            if table is not None:
+                table.write(done)
+            bar.update(len(batch))
+    return failed
+
+
+def parser() -> Parser:
+    made = Parser(description="classify photos with what a run has learned; its data set is not needed")
+    add_run_arguments(made)
+    made.add_argument("photos", nargs="+", metavar="PHOTO", help="files, folders (all photos below them), patterns")
+    made.add_argument("--top-k", type=at_least(1), default=1, metavar="K", help="classes a photo (default: 1)")
+    made.add_argument("--csv", default="", metavar="FILE", help="write path,class_1,probability_1,… to a CSV file too")
+    made.add_argument("--quiet", action="store_true", help="no line a photo on stdout")
+    made.add_argument("--batch-size", type=at_least(1), default=64, metavar="B", help="photos at once (default: 64)")
+    made.add_argument("--workers", type=at_least(0), metavar="W", help="processes that decode (default: one a core)")
+    made.add_argument("--device", default="", help="cpu, cuda, cuda:1, … (default: a GPU if there is one)")
+    made.add_argument("--precision", default="", help="auto, fp32, fp16, amp or bf16 (default: PREC of the run)")
+    return made

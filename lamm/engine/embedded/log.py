@@ -1,0 +1,191 @@
+"""The log file: everything printed to stdout also lands in it."""
+
+import os
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, TextIO, cast
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+
+class Logger:
+    """A stdout that writes to the console it replaces and to a file.
+
+    Every attribute that it lacks (`isatty`, `encoding`, `fileno`, …) is the console's. Closing it closes the file
+    alone. The file receives each line at once, so a killed run loses nothing. On a terminal complete lines go above
+    the progress bars that are shown.
+    """
+
+    def __init__(self, fpath: str | os.PathLike[str] | None = None, mode: str = "w") -> None:
+        self.console: TextIO = sys.stdout
+        self._line = ""
+        self.file: TextIO | None = None
+        if fpath is not None:
+            os.makedirs(os.path.dirname(os.path.abspath(fpath)), exist_ok=True)
+            self.file = cast(TextIO, open(fpath, mode, encoding="utf-8"))  # noqa: SIM115
+
+    def write(self, msg: str) -> int:
+        """Write to both; complete lines reach the file at once."""
+        self._write_to_console(msg)
+        if self.file is not None:
+            self.file.write(msg)
+            if "\n" in msg:
+                self.file.flush()
+        return len(msg)
+
+    def _write_to_console(self, msg: str) -> None:
+        if not getattr(self.console, "isatty", lambda: False)():
+            self.console.write(msg)
+            return
+        self._line += msg
+        if self._line.endswith("\n"):
+            line, self._line = self._line, ""
+            with tqdm.external_write_mode(file=sys.stdout):
+                self.console.write(line)
+
+    def flush(self) -> None:
+        """Flush both, the file down to the disk."""
+        self.console.flush()
+        if self.file is not None:
+            self.file.flush()
+            os.fsync(self.file.fileno())
+
+    def close(self) -> None:
+        """Close the file; what is printed later goes to the console alone."""
+        file, self.file = self.file, None
+        if file is not None:
+            file.close()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("console", "file", "_line"):
+            raise AttributeError(name)
+        return getattr(self.console, name)
+
+    def __enter__(self) -> "Logger":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def setup_logger(output: str | os.PathLike[str] | None = None, append: bool = False) -> None:
+    """Send stdout to a log file too, from now on.
+
+    Args:
+        output: A path that ends in `.txt` or `.log` is the file itself, any other is the folder of `log.txt`;
+            None or "" does nothing.
+        append: Continue an existing file. Otherwise it is kept and the new one gets the date as a suffix.
+    """
+    if not output:
+        return
+    path = os.fspath(output)
+    if not path.endswith((".txt", ".log")):
+        path = os.path.join(path, "log.txt")
+    if os.path.exists(path) and not append:
+        path += time.strftime("-%Y-%m-%d-%H-%M-%S")
+    sys.stdout = Logger(path, mode="a")  # type: ignore[assignment]
+
+
+class AverageMeter:
+    """The last value of a quantity and its mean; with `ema` an exponential mean (0.9 old, 0.1 new) from 0."""
+
+    def __init__(self, ema: bool = False) -> None:
+        self.ema = ema
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all values."""
+        self._val = self._avg = self._sum = 0.0
+        self._taken = 0
+        self.waiting: list[tuple[float | Tensor, int]] = []
+
+    def update(self, val: float | Tensor, n: int = 1) -> None:
+        """Take in a value that stands for `n` observations."""
+        self.waiting.append((val.detach() if isinstance(val, Tensor) else val, n))
+
+    def take(self, values: Sequence[float]) -> list[float]:
+        """Put the waiting values, fetched, into the mean; the mean after each of them."""
+        means = []
+        for value, (_, n) in zip(values, self.waiting, strict=True):
+            self._sum += value * n
+            self._taken += n
+            self._avg = self._avg * 0.9 + value * 0.1 if self.ema else self._sum / self._taken
+            self._val = value
+            means.append(self._avg)
+        self.waiting = []
+        return means
+
+    def _settle(self) -> None:
+        self.take(fetched([value for value, _ in self.waiting]))
+
+    @property
+    def val(self) -> float:
+        """The last value."""
+        self._settle()
+        return self._val
+
+    @property
+    def avg(self) -> float:
+        """The mean."""
+        self._settle()
+        return self._avg
+
+    @property
+    def sum(self) -> float:
+        """The sum over all observations."""
+        self._settle()
+        return self._sum
+
+    @property
+    def count(self) -> int:
+        """Number of observations."""
+        return self._taken + sum(n for _, n in self.waiting)
+
+
+class MetricMeter:
+    """One meter for each name of a dictionary of values; as text `name value (mean)`."""
+
+    def __init__(self, delimiter: str = " ") -> None:
+        self.meters: defaultdict[str, AverageMeter] = defaultdict(AverageMeter)
+        self.delimiter = delimiter
+
+    def update(self, input_dict: Mapping[str, float | Tensor] | None) -> None:
+        """Take in one value for each name; None changes nothing.
+
+        Raises:
+            TypeError: Anything but a dictionary or None.
+        """
+        if input_dict is None:
+            return
+        if not isinstance(input_dict, Mapping):
+            raise TypeError(f"a metric meter takes a dictionary, not a {type(input_dict).__name__}")
+        for name, value in input_dict.items():
+            self.meters[name].update(value)
+
+    def settle(self) -> dict[str, list[float]]:
+        """Fetch what was taken in since the last call; by name, the mean after each value."""
+        values = fetched([value for meter in self.meters.values() for value, _ in meter.waiting])
+        means, start = {}, 0
+        for name, meter in self.meters.items():
+            end = start + len(meter.waiting)
+            means[name] = meter.take(values[start:end])
+            start = end
+        return means
+
+    def __str__(self) -> str:
+        self.settle()
+        return self.delimiter.join(f"{name} {meter.val:.4f} ({meter.avg:.4f})" for name, meter in self.meters.items())
+
+
+def fetched(values: Sequence[float | Tensor]) -> list[float]:
+    """Numbers and tensors of one element as numbers, with one transfer from the device."""
+    tensors = [value.double().reshape(()) for value in values if isinstance(value, Tensor)]
+    numbers = iter(torch.stack(tensors).tolist() if tensors else [])
+    return [next(numbers) if isinstance(value, Tensor) else value for value in values]

@@ -1,0 +1,196 @@
+"""The models that a trainer registers: their modes, updates and checkpoints."""
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lamm.engine.embedded.checkpoint import (
+    load_checkpoint,
+    load_weights,
+    model_file,
+    pointed_checkpoint,
+    restore_checkpoint,
+    save_checkpoint,
+)
+from lamm.engine.embedded.registry import MissingCheckpointError
+from lamm.engine.embedded.seeding import restore_rng_states, rng_states
+
+Names = str | Sequence[str] | None
+
+
+class RegisteredModels:
+    """Modules with their optimisers and schedulers, by name."""
+
+    best_result: float
+    scaler: Any
+
+    def __init__(self) -> None:
+        self._models: OrderedDict[str, nn.Module] = OrderedDict()
+        self._optims: OrderedDict[str, Any] = OrderedDict()
+        self._scheds: OrderedDict[str, Any] = OrderedDict()
+
+    def register_model(self, name: str = "model", model: Any = None, optim: Any = None, sched: Any = None) -> None:
+        """Have a module switched between training and evaluation, saved and loaded under `name`.
+
+        Args:
+            name: The folder of its checkpoints.
+            model: The module.
+            optim: Its optimiser, or None.
+            sched: Its scheduler, or None.
+        """
+        if "_models" not in vars(self):
+            raise AssertionError("Cannot register a model before TrainerBase.__init__() was called")
+        if name in self._models:
+            raise AssertionError("Found duplicate model names")
+        self._models[name] = model
+        self._optims[name] = optim
+        self._scheds[name] = sched
+
+    def get_model_names(self, names: Names = None) -> list[str]:
+        """`names` as a list, each of them registered; None: all."""
+        if names is None:
+            return list(self._models)
+        chosen = [names] if isinstance(names, str) else list(names)
+        for name in chosen:
+            if name not in self._models:
+                raise AssertionError(f'No model is registered as "{name}"; there are {list(self._models)}')
+        return chosen
+
+    def set_model_mode(self, mode: str = "train", names: Names = None) -> None:
+        """Put registered modules in `train`, or in `test` or `eval`, mode."""
+        if mode not in ("train", "test", "eval"):
+            raise KeyError(f'unknown mode "{mode}"; choose train, test or eval')
+        for name in self.get_model_names(names):
+            self._models[name].train(mode == "train")
+
+    def update_lr(self, names: Names = None) -> None:
+        """Step the schedulers: one epoch is done."""
+        for name in self.get_model_names(names):
+            if self._scheds[name] is not None:
+                self._scheds[name].step()
+
+    def get_current_lr(self, names: Names = None) -> float:
+        """The learning rate of group 0 of the first model that has an optimiser."""
+        for name in self.get_model_names(names):
+            if self._optims[name] is not None:
+                return float(self._optims[name].param_groups[0]["lr"])
+        return 0.0
+
+    # One update.
+
+    def _optimizers(self, names: Names) -> Iterator[Any]:
+        return (self._optims[name] for name in self.get_model_names(names) if self._optims[name] is not None)
+
+    def model_zero_grad(self, names: Names = None) -> None:
+        """Clear the gradients."""
+        for optimizer in self._optimizers(names):
+            optimizer.zero_grad()
+
+    def detect_anomaly(self, loss: Tensor) -> None:
+        """Refuse a loss that is infinite or not a number.
+
+        Raises:
+            FloatingPointError: It is.
+        """
+        if not torch.isfinite(loss).all():
+            raise FloatingPointError("Loss is infinite or NaN!")
+
+    def model_backward(self, loss: Tensor) -> None:
+        """Check the loss and compute the gradients."""
+        self.detect_anomaly(loss)
+        loss.backward()
+
+    def model_update(self, names: Names = None) -> None:
+        """Step the optimisers."""
+        for optimizer in self._optimizers(names):
+            optimizer.step()
+
+    def model_backward_and_update(self, loss: Tensor, names: Names = None) -> None:
+        """Clear the gradients, go backward, step."""
+        self.model_zero_grad(names)
+        self.model_backward(loss)
+        self.model_update(names)
+
+    # Checkpoints.
+
+    def save_model(
+        self, epoch: int, directory: str, is_best: bool = False, val_result: float | None = None, model_name: str = ""
+    ) -> None:
+        """Save each registered model in `directory/<name>/`.
+
+        Args:
+            epoch: Index of the epoch just done, from 0.
+            directory: Of the run.
+            is_best: Also copy the file to `model-best.pth.tar`.
+            val_result: Result on the validation set that the file stands for.
+            model_name: The file's name, in place of `model.pth.tar-<epoch + 1>`.
+        """
+        for name in self.get_model_names():
+            optimizer, scheduler = self._optims[name], self._scheds[name]
+            state = {
+                "state_dict": self._models[name].state_dict(),
+                "epoch": epoch + 1,
+                "optimizer": None if optimizer is None else optimizer.state_dict(),
+                "scheduler": None if scheduler is None else scheduler.state_dict(),
+                "val_result": val_result,
+                "best_result": getattr(self, "best_result", -float("inf")),
+                "rng_state": rng_states(),
+            }
+            if getattr(self, "scaler", None) is not None:
+                state["scaler"] = self.scaler.state_dict()
+            save_checkpoint(state, os.path.join(directory, name), is_best=is_best, model_name=model_name)
+
+    def resume_model_if_exist(self, directory: str) -> int:
+        """Continue from the checkpoints in `directory` if each model has a folder there; the epochs done."""
+        names = self.get_model_names()
+        if not names or not all(os.path.exists(os.path.join(directory, name)) for name in names):
+            print("No checkpoint found, train from scratch")
+            return 0
+        print(f"Found checkpoint at {directory} (will resume training)")
+        epoch = 0
+        for name in names:
+            path = pointed_checkpoint(os.path.join(directory, name))
+            print(f'Loading checkpoint from "{path}"')
+            checkpoint = load_checkpoint(path)
+            epoch = restore_checkpoint(checkpoint, path, self._models[name], self._optims[name], self._scheds[name])
+            self._restore_run(checkpoint)
+        return epoch
+
+    def _restore_run(self, checkpoint: dict[str, Any]) -> None:
+        """What makes a resumed run continue exactly; files of other engines lack it."""
+        if checkpoint.get("best_result") is not None:
+            self.best_result = checkpoint["best_result"]
+        if getattr(self, "scaler", None) is not None and checkpoint.get("scaler"):
+            self.scaler.load_state_dict(checkpoint["scaler"])
+        if checkpoint.get("rng_state"):
+            restore_rng_states(checkpoint["rng_state"])
+
+    def load_model(self, directory: str, epoch: int | None = None) -> None:
+        """Load the weights of each registered model.
+
+        Args:
+            directory: Of the run; empty: nothing is loaded.
+            epoch: Of the file `model.pth.tar-<epoch>`; None: the best model.
+
+        Raises:
+            CheckpointError: A file that is missing (also a FileNotFoundError), damaged, or does not fit.
+        """
+        if not directory:
+            print(
+                "Note that load_model() is skipped as no pretrained model "
+                "is given (ignore this if it's done on purpose)"
+            )
+            return
+        for name in self.get_model_names():
+            path = os.path.join(directory, name, model_file(epoch))
+            if not os.path.exists(path):
+                raise MissingCheckpointError(f"No model at {path}")
+            checkpoint = load_checkpoint(path)
+            result = checkpoint.get("val_result")
+            shown = "None" if result is None else f"{result:.1f}"
+            print(f"Load {path} to {name} (epoch={checkpoint.get('epoch')}, val_result={shown})")
+            load_weights(self._models[name], checkpoint, path)

@@ -1,0 +1,291 @@
+"""The loop over epochs, and the writer of training curves."""
+
+import os
+import time
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+from yacs.config import CfgNode
+
+from lamm.engine.embedded.checkpoint import BEST_MODEL
+from lamm.engine.embedded.dassl_utils import count_num_param, load_pretrained_weights
+from lamm.engine.embedded.data_manager import DataManager
+from lamm.engine.embedded.evaluation import build_evaluator
+from lamm.engine.embedded.log import AverageMeter, MetricMeter
+from lamm.engine.embedded.modeling import SimpleNet
+from lamm.engine.embedded.models import RegisteredModels
+from lamm.engine.embedded.optim import build_lr_scheduler, build_optimizer
+
+
+class TrainerBase(RegisteredModels):
+    """The loop over epochs, with a hook before and after each part.
+
+    `train` calls `before_train`; for each epoch `before_epoch`, `run_epoch`, `after_epoch`; then `after_train`. The
+    loop never steps a scheduler: `forward_backward` calls `update_lr` on the last batch of an epoch.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._writer: Any = None
+
+    # TensorBoard.
+
+    def init_writer(self, log_dir: str) -> None:
+        """Open the TensorBoard writer, once."""
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            print(f"Initialize tensorboard (log_dir={log_dir})")
+            self._writer = SummaryWriter(log_dir=log_dir)
+
+    def close_writer(self) -> None:
+        """Close the TensorBoard writer if there is one."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def write_scalar(self, tag: str, scalar_value: float, global_step: int | None = None) -> None:
+        """Write one number; nothing happens without a writer, as when only testing."""
+        if self._writer is not None:
+            self._writer.add_scalar(tag, scalar_value, global_step)
+
+    # The loop.
+
+    def train(self, start_epoch: int, max_epoch: int) -> None:
+        """Run the epochs from `start_epoch` up to but without `max_epoch`; `before_train` may move the start."""
+        self.start_epoch = start_epoch
+        self.max_epoch = max_epoch
+        self.before_train()
+        for epoch in range(self.start_epoch, self.max_epoch):
+            self.epoch = epoch
+            self.before_epoch()
+            self.run_epoch()
+            self.after_epoch()
+        self.after_train()
+
+    def before_train(self) -> None:
+        """Hook."""
+
+    def after_train(self) -> None:
+        """Hook."""
+
+    def before_epoch(self) -> None:
+        """Hook."""
+
+    def after_epoch(self) -> None:
+        """Hook."""
+
+    def run_epoch(self) -> None:
+        """Train for one epoch."""
+        raise NotImplementedError
+
+    def test(self, split: str | None = None) -> float:
+        """Evaluate; the result that selects models."""
+        raise NotImplementedError
+
+    def parse_batch_train(self, batch: Any) -> Any:
+        """What the model needs of a training batch."""
+        raise NotImplementedError
+
+    def parse_batch_test(self, batch: Any) -> Any:
+        """What the model needs of a test batch."""
+        raise NotImplementedError
+
+    def forward_backward(self, batch: Any) -> Any:
+        """One update; the numbers to print, by name."""
+        raise NotImplementedError
+
+    def model_inference(self, input: Any) -> Any:
+        """The model's output for a test input."""
+        raise NotImplementedError
+
+
+class SimpleTrainer(TrainerBase):
+    """Checks the config, loads data, builds model and evaluator; tests after training.
+
+    The order is part of the contract: `check_cfg` runs before `self.cfg` exists; `build_model` may use `self.dm`,
+    `self.device`, `self.num_classes`, `self.lab2cname`, and sets `self.model` and registers what it trains.
+
+    Args:
+        cfg: The frozen config.
+    """
+
+    # None until `build_model` sets it, in trainers that use mixed precision.
+    scaler: Any = None
+
+    def __init__(self, cfg: CfgNode) -> None:
+        super().__init__()
+        self.check_cfg(cfg)
+        self.device = torch.device("cuda" if torch.cuda.is_available() and cfg.USE_CUDA else "cpu")
+        self.start_epoch = self.epoch = 0
+        self.max_epoch: int = cfg.OPTIM.MAX_EPOCH
+        self.output_dir: str = cfg.OUTPUT_DIR
+        self.cfg = cfg
+        self.build_data_loader()
+        self.build_model()
+        self.evaluator = build_evaluator(cfg, lab2cname=self.lab2cname)
+        self.best_result = -float("inf")
+
+    def check_cfg(self, cfg: CfgNode) -> None:
+        """Hook: refuse a config that the trainer can't use. Only the argument exists at this point."""
+
+    def build_data_loader(self) -> None:
+        """Set the loaders and what they tell about the classes."""
+        dm = DataManager(self.cfg)
+        self.train_loader_x: Any = dm.train_loader_x
+        self.train_loader_u = dm.train_loader_u
+        self.val_loader: Any = dm.val_loader
+        self.test_loader: Any = dm.test_loader
+        self.num_classes = dm.num_classes
+        self.num_source_domains = dm.num_source_domains
+        self.lab2cname = dm.lab2cname
+        self.dm = dm
+
+    def build_model(self) -> None:
+        """Build, move and register the model; here a backbone with a linear classifier."""
+        cfg = self.cfg
+        print("Building model")
+        self.model: Any = SimpleNet(cfg, cfg.MODEL, self.num_classes)
+        if cfg.MODEL.INIT_WEIGHTS:
+            load_pretrained_weights(self.model, cfg.MODEL.INIT_WEIGHTS)
+        self.model.to(self.device)
+        print(f"# params: {count_num_param(self.model):,}")
+        self.optim = build_optimizer(self.model, cfg.OPTIM)
+        self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
+        self.register_model("model", self.model, self.optim, self.sched)
+        devices = torch.cuda.device_count()
+        if self.device.type == "cuda" and devices > 1:
+            print(f"Detected {devices} GPUs (use nn.DataParallel)")
+            self.model = nn.DataParallel(self.model)
+
+    def train(self) -> None:  # type: ignore[override]
+        """Train from the first epoch, or from a checkpoint, to the last; then test."""
+        super().train(self.start_epoch, self.max_epoch)
+
+    def before_train(self) -> None:
+        """Resume if there is something to resume, open the writer, start the clock."""
+        self.start_epoch = self.resume_model_if_exist(self.cfg.RESUME or self.cfg.OUTPUT_DIR)
+        self.init_writer(os.path.join(self.output_dir, "tensorboard"))
+        self.time_start = time.time()
+
+    def after_epoch(self) -> None:
+        """Validate if the best model is wanted, and save a checkpoint when one is due."""
+        best_wanted = not self.cfg.TEST.NO_TEST and self.cfg.TEST.FINAL_MODEL == "best_val"
+        if best_wanted:
+            result = self.test(split="val")
+            if result > self.best_result:
+                self.best_result = result
+                self.save_model(self.epoch, self.output_dir, val_result=result, model_name=BEST_MODEL)
+        done = self.epoch + 1
+        every = self.cfg.TRAIN.CHECKPOINT_FREQ
+        if done == self.max_epoch or (every > 0 and done % every == 0):
+            self.save_model(self.epoch, self.output_dir)
+
+    def after_train(self) -> None:
+        """Test the model that the config asks for, and close the writer."""
+        print("Finish training")
+        if not self.cfg.TEST.NO_TEST:
+            if self.cfg.TEST.FINAL_MODEL == "best_val":
+                print("Deploy the model with the best val performance")
+                self.load_model(self.output_dir)
+            else:
+                print("Deploy the last-epoch model")
+            self.test()
+        print(f"Elapsed: {timedelta(seconds=round(time.time() - self.time_start))}")
+        self.close_writer()
+
+    @torch.no_grad()
+    def test(self, split: str | None = None) -> float:
+        """Evaluate on the test set, or on the validation set if `split` is "val" and there is one.
+
+        Args:
+            split: None takes `cfg.TEST.SPLIT`.
+
+        Returns:
+            The evaluator's first result (accuracy in percent).
+        """
+        self.set_model_mode("eval")
+        self.evaluator.reset()
+        if (split or self.cfg.TEST.SPLIT) == "val" and self.val_loader is not None:
+            split, loader = "val", self.val_loader
+        else:
+            split, loader = "test", self.test_loader
+        print(f"Evaluate on the *{split}* set")
+        # disable=None: no bar where stderr is not a terminal.
+        for batch in tqdm(loader, disable=None):
+            images, labels = self.parse_batch_test(batch)
+            self.evaluator.process(self.model_inference(images), labels)
+        results = self.evaluator.evaluate()
+        for name, value in results.items():
+            self.write_scalar(f"{split}/{name}", value, self.epoch)
+        return next(iter(results.values()))
+
+    def model_inference(self, input: Any) -> Any:
+        """The output of `self.model`."""
+        return self.model(input)
+
+    def parse_batch_test(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """Images and labels, on the device."""
+        return batch["img"].to(self.device), batch["label"].to(self.device)
+
+
+class TrainerX(SimpleTrainer):
+    """A trainer's base class: implement `forward_backward(batch)`, usually `build_model` too.
+
+    `forward_backward` returns a dictionary of numbers to print, and calls `self.update_lr()` when
+    `self.batch_idx + 1 == self.num_batches`.
+    """
+
+    def run_epoch(self) -> None:
+        """Train on every batch; print and write the running means.
+
+        Values are fetched from the device only when they are printed, so printing makes nothing wait in between.
+        """
+        self.set_model_mode("train")
+        losses, batch_time, data_time = MetricMeter(), AverageMeter(), AverageMeter()
+        self.num_batches = len(self.train_loader_x)
+        waiting: list[tuple[int, float]] = []
+        end = time.time()
+        for batch_idx, batch in enumerate(self.train_loader_x):
+            self.batch_idx = batch_idx
+            data_time.update(time.time() - end)
+            losses.update(self.forward_backward(batch))
+            batch_time.update(time.time() - end)
+            waiting.append((self.epoch * self.num_batches + batch_idx, self.get_current_lr()))
+            due = (batch_idx + 1) % self.cfg.TRAIN.PRINT_FREQ == 0 or self.num_batches < self.cfg.TRAIN.PRINT_FREQ
+            if due or batch_idx + 1 == self.num_batches:
+                self._write(losses.settle(), waiting)
+                waiting = []
+            if due:
+                print(self._progress(losses, batch_time, data_time))
+            end = time.time()
+
+    def _write(self, means: dict[str, list[float]], steps: list[tuple[int, float]]) -> None:
+        """Running means and learning rate of several steps, each a (step, learning rate), into the event file."""
+        for name, values in means.items():
+            # A name that came later than the others has fewer values, the last ones.
+            for (step, _), value in zip(steps[-len(values) :], values, strict=False):
+                self.write_scalar(f"train/{name}", value, step)
+        for step, rate in steps:
+            self.write_scalar("train/lr", rate, step)
+
+    def _progress(self, losses: MetricMeter, batch_time: AverageMeter, data_time: AverageMeter) -> str:
+        """The progress line; log readers rely on its form."""
+        batches_left = self.num_batches - self.batch_idx - 1
+        batches_left += (self.max_epoch - self.epoch - 1) * self.num_batches
+        parts = [
+            f"epoch [{self.epoch + 1}/{self.max_epoch}]",
+            f"batch [{self.batch_idx + 1}/{self.num_batches}]",
+            f"time {batch_time.val:.3f} ({batch_time.avg:.3f})",
+            f"data {data_time.val:.3f} ({data_time.avg:.3f})",
+            str(losses),
+            f"lr {self.get_current_lr():.4e}",
+            f"eta {timedelta(seconds=int(batch_time.avg * batches_left))}",
+        ]
+        return " ".join(part for part in parts if part)
+
+    def parse_batch_train(self, batch: Any) -> tuple[Tensor, ...]:
+        """Images, labels and domains, on the device; prompt learners return images and labels only."""
+        return batch["img"].to(self.device), batch["label"].to(self.device), batch["domain"].to(self.device)

@@ -1,0 +1,231 @@
+"""Batches of kept features, in place of a loader of images.
+
+Letters: B images a batch, n images in all, k views of each, E embedding size.
+"""
+
+import os
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+from yacs.config import CfgNode
+
+from lamm.clip.model import ClipModel
+from lamm.engine.embedded.decoding import ImageFile
+from lamm.errors import ConfigError
+from lamm.features.store import FeatureStore, image_identity, space_identity, tower_identity, transform_identity
+from lamm.log import logger
+from lamm.parallel.ranks import current_ranks
+from lamm.parallel.sharing import encoded_share, gather_shares
+
+
+class FeatureLoader:
+    """Stands in for a loader: the same images in the same order, `img` being their features (B, E).
+
+    Args:
+        loader: of images; its batch sampler decides on the order, as it would for images.
+        features: of the loader's images, by position in its data set, (n, k, E); of several views each batch takes one
+            an image, at random.
+        device: where the features are kept.
+
+    Attributes:
+        dataset: of `loader`.
+        batch_size: of `loader`.
+    """
+
+    def __init__(self, loader: DataLoader[Any], features: Tensor, device: torch.device) -> None:
+        self.dataset: Any = loader.dataset
+        self.batch_size = loader.batch_size
+        # A loader of positions draws from torch's generator what the loader of images would.
+        self._batches: DataLoader[Any] = DataLoader(
+            range(len(features)),  # type: ignore[arg-type]
+            batch_sampler=loader.batch_sampler,
+            collate_fn=torch.tensor,
+        )
+        self._features = features.to(device)
+        data: Any = self.dataset.data_source  # type: ignore[attr-defined]
+        self._labels = torch.tensor([item.label for item in data], device=device)
+        self._domains = torch.tensor([item.domain for item in data])
+        self._paths = [item.impath for item in data]
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for index in self._batches:
+            there = self._there(index)
+            views = self._features.shape[1]
+            view = torch.randint(views, (len(index),)) if views > 1 else torch.zeros_like(index)
+            yield {
+                "img": self._features[there, self._there(view)],
+                "label": self._labels[there],
+                "domain": self._domains[index],
+                "index": index,
+                "impath": [self._paths[place] for place in index.tolist()],
+            }
+
+    def _there(self, places: Tensor) -> Tensor:
+        """Places where the features are; a GPU gets them without the program waiting for it."""
+        if self._features.device.type != "cuda":
+            return places
+        return places.pin_memory().to(self._features.device, non_blocking=True)
+
+
+class View(NamedTuple):
+    """One view of an image file: its path, and the key that its random numbers come from."""
+
+    path: str
+    key: bytes
+
+
+class ViewDataset(Dataset[Tensor]):
+    """Reads and transforms views; item i is the image of view i, (3, H, W).
+
+    Args:
+        views: what to make.
+        transform: from an image, read the way it asks for, to a tensor; what it draws at random depends on the view's
+            key alone.
+    """
+
+    def __init__(self, views: Sequence[View], transform: Callable[[Any], Tensor]) -> None:
+        self._views, self._transform = views, transform
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __getitem__(self, index: int) -> Tensor:
+        path, key = self._views[index]
+        image = ImageFile(path).opened_for(self._transform)
+        states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+        try:
+            random.seed(key)
+            np.random.seed(int.from_bytes(key[:4], "big"))
+            torch.manual_seed(int.from_bytes(key[:8], "big") >> 1)
+            return self._transform(image)
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+            torch.set_rng_state(states[2])
+
+
+# Features that are kept in one file: a run that is killed loses no more than these.
+VIEWS_A_FILE = 8192
+
+
+def features_of(
+    views: Sequence[View],
+    store: FeatureStore,
+    transform: Callable[..., Tensor],
+    encode: Callable[[Tensor], Tensor],
+    batch_size: int,
+    workers: int,
+) -> Tensor:
+    """The features of views, in their order, from the store or encoded and kept. Shape: (len(views), E), fp32
+
+    Where several processes train together the first one reads and keeps, and each encodes a share of what is missing.
+
+    Args:
+        views: what to encode; a view that comes twice is encoded once.
+        store: where features are kept.
+        transform: of `ViewDataset`.
+        encode: from images (B, 3, H, W) on the CPU to features (B, E).
+        batch_size: B.
+        workers: processes that decode.
+
+    Raises:
+        DataError: an image can't be read.
+    """
+    ranks = current_ranks()
+    found = store.read([view.key for view in views]) if ranks.first else {}
+    missing = ranks.from_first(list({view.key: view for view in views if view.key not in found}.values()))
+    if missing:
+        logger.info("Encoding %s of %s image views", f"{len(missing):,}", f"{len(views):,}")
+        with tqdm(desc="encoding", unit="img", total=len(ranks.share(len(missing))), leave=False, disable=None) as bar:
+            for start in range(0, len(missing), VIEWS_A_FILE):
+                part = missing[start : start + VIEWS_A_FILE]
+                own = encoded_share(ranks, len(part))
+                features = _encode(part[own.start : own.stop], transform, encode, batch_size, workers, bar)
+                features = gather_shares(features, len(part), ranks)
+                if ranks.first:
+                    store.write([view.key for view in part], features)
+                    found.update(zip((view.key for view in part), features, strict=True))
+    return ranks.tensor_from_first(torch.stack([found[view.key] for view in views]) if ranks.first else None)
+
+
+@torch.no_grad()
+def _encode(
+    views: Sequence[View],
+    transform: Callable[..., Tensor],
+    encode: Callable[[Tensor], Tensor],
+    batch_size: int,
+    workers: int,
+    bar: "tqdm[None]",
+) -> Tensor:
+    loader: DataLoader[Tensor] = DataLoader(
+        ViewDataset(views, transform),
+        batch_size=batch_size,
+        num_workers=min(workers, -(-len(views) // batch_size)),
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),
+    )
+    encoded = []
+    for images in loader:
+        encoded.append(encode(images).float().cpu())
+        bar.update(len(images))
+    return torch.cat(encoded)
+
+
+class FeatureCache:
+    """Turns loaders of images into loaders of their features.
+
+    Args:
+        cfg: INPUT.CACHE_VIEWS, CACHE_DIR and CACHE_GB say how much is kept and where.
+        clip: the model; its image tower runs as it is.
+
+    Raises:
+        ConfigError: a number of views below 0, or a size that is not above 0.
+    """
+
+    def __init__(self, cfg: CfgNode, clip: ClipModel) -> None:
+        if cfg.INPUT.CACHE_VIEWS < 0 or cfg.INPUT.CACHE_GB <= 0:
+            raise ConfigError("INPUT.CACHE_VIEWS must be 0 or above, and INPUT.CACHE_GB above 0")
+        self._cfg, self._clip = cfg, clip
+        self._device = clip.logit_scale.device
+        self._tower = tower_identity(clip.visual)
+
+    def training_loader(self, loader: DataLoader[Any]) -> FeatureLoader:
+        """`INPUT.CACHE_VIEWS` views of each image of a training loader; a batch takes one of them at random."""
+        return self._loader(loader, is_train=True, views=self._cfg.INPUT.CACHE_VIEWS)
+
+    def test_loader(self, loader: Any) -> Any:
+        """The images of a test loader; one whose images can't be told, or that is one of features, stays as it is."""
+        known = isinstance(loader, DataLoader) and hasattr(loader.dataset, "data_source")
+        return self._loader(loader, is_train=False, views=1) if known else loader
+
+    def _loader(self, loader: DataLoader[Any], is_train: bool, views: int) -> FeatureLoader:
+        cfg, dataset = self._cfg, loader.dataset
+        transform = transform_identity(cfg.INPUT, is_train)
+        space = space_identity(self._tower, self._clip.precision, self._device.type, transform)
+        store = FeatureStore(cache_folder(cfg), space, int(cfg.INPUT.CACHE_GB * 1e9))
+        paths = [item.impath for item in dataset.data_source]  # type: ignore[attr-defined]
+        features = features_of(
+            [View(path, image_identity(path, view)) for path in paths for view in range(views)],
+            store,
+            dataset.transform,  # type: ignore[attr-defined]
+            lambda images: self._clip.image_features(images.to(self._device)),
+            cfg.DATALOADER.TEST.BATCH_SIZE,
+            loader.num_workers,
+        )
+        return FeatureLoader(loader, features.view(len(paths), views, -1), self._device)
+
+
+def cache_folder(cfg: CfgNode) -> Path:
+    """Where features are kept: INPUT.CACHE_DIR, else `lamm/features` in the user's cache folder."""
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "lamm" / "features"
+    return Path(cfg.INPUT.CACHE_DIR or usual).expanduser()

@@ -1,0 +1,113 @@
+"""The steps of class-incremental learning as runs: what the config must say, and that the steps before are there."""
+
+from pathlib import Path
+from typing import Any
+
+from yacs.config import CfgNode
+
+from lamm.errors import CheckpointError, ConfigError, ResultsError
+from lamm.results.schema import RESULTS_FILE, RunResults
+from lamm.run.fingerprint import config_hash, differing_keys, step_folder
+
+
+def step_of(cfg: CfgNode) -> int:
+    """The step that a run is, from 1; 0: it is none."""
+    node = cfg.get("INCREMENTAL")
+    return int(node.STEP) if node is not None and node.STEPS else 0
+
+
+def name_with_step(cfg_name: str, cfg: CfgNode) -> str:
+    """The config's name as results call it: with the step behind it, if the run is one."""
+    return f"{cfg_name}/{step_folder(step_of(cfg))}" if step_of(cfg) else cfg_name
+
+
+def check_incremental(cfg: CfgNode, trainer: str, trainer_class: Any, eval_only: bool) -> None:
+    """Refuse steps that don't exist, and what they don't go together with.
+
+    Args:
+        cfg: the config; what it says where it has no `INCREMENTAL` is not looked at.
+        trainer: registered name.
+        trainer_class: one that learns step by step says so with an attribute `learns_in_steps`.
+        eval_only: whether the run only tests.
+
+    Raises:
+        ConfigError: the run can't be a step.
+    """
+    node = cfg.get("INCREMENTAL")
+    if node is None:
+        return
+    if not node.STEPS:
+        if node.STEP or node.SEEN_AS_NEGATIVES:
+            key = "STEP" if node.STEP else "SEEN_AS_NEGATIVES"
+            raise ConfigError(f"INCREMENTAL.{key} has no effect without INCREMENTAL.STEPS: set that too")
+        return
+    if node.STEPS < 1:
+        raise ConfigError(f"INCREMENTAL.STEPS must be 0 (off) or above, got {node.STEPS}")
+    if not 1 <= node.STEP <= node.STEPS:
+        raise ConfigError(f"INCREMENTAL.STEP is {node.STEP}: it must be from 1 to INCREMENTAL.STEPS, {node.STEPS}")
+    subset = cfg.DATASET.SUBSAMPLE_CLASSES
+    if subset != "all":
+        raise ConfigError(f"INCREMENTAL.STEPS cuts the classes itself: leave DATASET.SUBSAMPLE_CLASSES {subset} out")
+    if eval_only:
+        raise ConfigError("--eval-only does not go with INCREMENTAL.STEPS: every step tests all sets when it is done")
+    if not getattr(trainer_class, "learns_in_steps", False):
+        raise ConfigError(f"trainer {trainer} can't learn classes step by step: leave INCREMENTAL.STEPS out")
+
+
+def earlier_steps(output_dir: str | Path, step: int) -> list[Path]:
+    """The folders of the steps before one, which lie beside its own."""
+    return [Path(output_dir).parent / step_folder(number) for number in range(1, step)]
+
+
+def require_earlier_steps(cfg: CfgNode) -> None:
+    """Refuse to start a step unless those before it are finished, and steps of the same experiment.
+
+    Args:
+        cfg: the step's config as it was planned.
+
+    Raises:
+        CheckpointError: a step before is missing or unfinished.
+        ConfigError: it is one of another config.
+    """
+    for number, folder in enumerate(earlier_steps(cfg.OUTPUT_DIR, step_of(cfg)), start=1):
+        results = _results(number, folder)
+        if not results.finished:
+            raise CheckpointError(
+                f"step {number} at {folder} is unfinished: start it again to resume it, then this one"
+            )
+        differences = differing_keys(_of_step(cfg, number), folder)
+        if differences:
+            raise ConfigError(
+                f"step {number} at {folder} has another config ({'; '.join(differences)}): remove it and run it again"
+            )
+
+
+def require_split_of_earlier_steps(cfg: CfgNode, split_hash: str) -> None:
+    """Refuse to go on with another split of the data than the steps before had.
+
+    Args:
+        cfg: the step's config as it was planned.
+        split_hash: of its data set.
+
+    Raises:
+        ConfigError: a step was trained on another split.
+    """
+    for number, folder in enumerate(earlier_steps(cfg.OUTPUT_DIR, step_of(cfg)), start=1):
+        if _results(number, folder).config_hash != config_hash(_of_step(cfg, number), split_hash):
+            raise ConfigError(
+                f"step {number} at {folder} was trained on another split of the data: remove it and run it again"
+            )
+
+
+def _results(number: int, folder: Path) -> RunResults:
+    try:
+        return RunResults.read(folder / RESULTS_FILE)
+    except ResultsError as error:
+        raise CheckpointError(f"step {number} is missing ({error}): run the steps in order") from error
+
+
+def _of_step(cfg: CfgNode, number: int) -> CfgNode:
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.INCREMENTAL.STEP = number
+    return cfg

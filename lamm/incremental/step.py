@@ -1,0 +1,221 @@
+"""What a step of class-incremental learning takes from those before it: their labels, bit for bit, and context."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lamm.checkpoints.by_class_name import EXTRA, final_checkpoint, load_learned, read_checkpoint
+from lamm.checkpoints.label_bank import LABEL_FILE, LabelBank
+from lamm.checkpoints.original_code import LABELS
+from lamm.datasets.splits import SeenSet
+from lamm.engine import build_data_loader
+from lamm.errors import CheckpointError, ConfigError
+from lamm.incremental.plan import earlier_steps, step_of
+from lamm.incremental.results import own_metric, seen_metric
+from lamm.log import logger
+from lamm.scoring import scaled_scores
+
+
+def continue_from(folder: Path, learner: Any, final_model: str) -> None:
+    """Load what a step has learned beside its labels; those of this step's classes keep the values they start from.
+
+    Args:
+        folder: of the step's checkpoints.
+        learner: of this step's classes.
+        final_model: `cfg.TEST.FINAL_MODEL`, which says what checkpoint the step has left.
+
+    Raises:
+        CheckpointError: the step has left none.
+    """
+    path = final_checkpoint(str(folder), final_model)
+    if path is None:
+        raise CheckpointError(f"{folder} has no checkpoint to continue from: run that step first")
+    state = dict(read_checkpoint(path)["state_dict"])
+    if LABELS in state and hasattr(learner, LABELS):
+        state[LABELS] = learner.label_embeddings.detach().clone()
+    own = {key: value for key, value in learner.get_extra_state().items() if key in ("class_names", "label_counts")}
+    load_learned(learner, {**state, EXTRA: {**state.get(EXTRA, {}), **own}}, path)
+    logger.info('Continuing from "%s" with %d new classes', path, len(learner.class_names))
+
+
+def earlier_learner(trainer: Any, class_names: Sequence[str], folder: Path) -> Any:
+    """The prompts of an earlier step's classes; the random generator is where it was.
+
+    Args:
+        trainer: a `PromptTrainer`, whose learner's context they share.
+        class_names: of that step.
+        folder: of that step, where its labels are.
+
+    Raises:
+        CheckpointError: its labels are missing, or don't fit.
+    """
+    with torch.random.fork_rng(devices=[]):
+        learner = trainer.build_learner(trainer.clip, class_names).eval()
+    share_context(learner, trainer.learner)
+    if hasattr(learner, LABELS):
+        freeze_labels(learner, LabelBank.load(folder / LABEL_FILE))
+    return learner
+
+
+def share_context(learner: Any, other: Any) -> None:
+    """Give a learner what another one learns beside its labels: the very same tensors, not copies."""
+    for name, parameter in list(other.named_parameters(recurse=False)):
+        if name != LABELS:
+            setattr(learner, name, parameter)
+    for name, module in list(other.named_children()):
+        if next(module.parameters(), None) is not None:
+            setattr(learner, name, module)
+
+
+def freeze_labels(learner: Any, bank: LabelBank) -> None:
+    """Make a learner's labels a buffer with the vectors of a label file, bit for bit.
+
+    Raises:
+        CheckpointError: the file is of other classes, or of another backbone.
+    """
+    held, taken = ((one.class_names, one.counts, one.backbone) for one in (bank, learner.label_bank()))
+    if held != taken:
+        raise CheckpointError(
+            f"{LABEL_FILE} of an earlier step ({len(bank.class_names)} labels for {bank.backbone}) does not fit its "
+            f"{len(learner.class_names)} classes: remove that step and run it again"
+        )
+    device = learner.label_embeddings.device
+    del learner.label_embeddings
+    learner.register_buffer(LABELS, bank.embeddings.to(device), persistent=False)
+
+
+@torch.no_grad()
+def incremental_metrics(trainer: Any, sets: Sequence[SeenSet], learners: Sequence[Any]) -> dict[str, float]:
+    """For every set its accuracy (a) among its own classes and (b) among all classes seen, in percent.
+
+    Args:
+        trainer: a `PromptTrainer`.
+        sets: of classes and their images.
+        learners: the prompts of each set.
+    """
+    texts = [None if learner.per_image else learner.text_features() for learner in learners]
+    found: dict[str, float] = {}
+    for place, seen in enumerate(sets):
+        before = sum(len(one.class_names) for one in sets[:place])
+        total, own, among_all = 0, 0, 0
+        for batch in _images(trainer, seen):
+            images, labels = trainer.parse_batch_test(batch)
+            image = trainer.image_features(images)
+            blocks = [
+                scaled_scores(image, learner.text_features(image) if text is None else text, trainer.clip.logit_scale)
+                for learner, text in zip(learners, texts, strict=True)
+            ]
+            total += len(labels)
+            own += int((blocks[place].argmax(dim=1) == labels).sum())
+            among_all += int((torch.cat(blocks, dim=1).argmax(dim=1) == labels + before).sum())
+        shares = 100.0 * own / total, 100.0 * among_all / total
+        found |= {own_metric(place + 1): shares[0], seen_metric(place + 1): shares[1]}
+        logger.info(
+            "Set %d: %.1f%% among its own %d classes, %.1f%% among all %d seen so far",
+            *(place + 1, shares[0], len(seen.class_names), shares[1], sum(len(one.class_names) for one in sets)),
+        )
+    return found
+
+
+def _images(trainer: Any, seen: SeenSet) -> Any:
+    """The loader of a set's images, as the trainer tests its own."""
+    cfg = trainer.cfg
+    loader = build_data_loader(
+        cfg,
+        sampler_type=cfg.DATALOADER.TEST.SAMPLER,
+        data_source=seen.val if cfg.TEST.SPLIT == "val" and seen.val else seen.test,
+        batch_size=cfg.DATALOADER.TEST.BATCH_SIZE,
+        tfm=trainer.test_loader.dataset.transform,
+        is_train=False,
+    )
+    return trainer.prepared_for_test(loader)
+
+
+class IncrementalStep:
+    """One step of a trainer.
+
+    Args:
+        trainer: a `PromptTrainer` whose learner, of this step's classes, is built.
+
+    Attributes:
+        sets: the sets of classes up to this step's, which is the last.
+        earlier: prompts of the sets before it: their labels are buffers that hold what their steps wrote, what else
+            they learn is the current learner's.
+
+    Raises:
+        ConfigError: a data set that can't be cut, or context that belongs to the classes of one step.
+        CheckpointError: a step before has not left what this one needs.
+    """
+
+    def __init__(self, trainer: Any) -> None:
+        cfg, learner = trainer.cfg, trainer.learner
+        self._trainer = trainer
+        self.sets: list[SeenSet] = list(getattr(trainer.dm.dataset, "seen_sets", ()))
+        if not self.sets:
+            raise ConfigError(f"data set {cfg.DATASET.NAME} can't be learned step by step: leave INCREMENTAL.STEPS out")
+        if trainer.learner_class is not None and learner.per_class_tensors():
+            raise ConfigError(
+                f"{cfg.TRAINER.NAME} has class-specific context (CSC), which no later step can take over: "
+                "INCREMENTAL.STEPS needs TRAINER.COOP.CSC False"
+            )
+        folders = earlier_steps(cfg.OUTPUT_DIR, step_of(cfg))
+        if folders and any(value.requires_grad for value in learner.parameters()):
+            continue_from(folders[-1] / trainer.registered_name, learner, cfg.TEST.FINAL_MODEL)
+        self.earlier = [
+            earlier_learner(trainer, seen.class_names, folder) for seen, folder in zip(self.sets, folders, strict=False)
+        ]
+        self._frozen_text: dict[int, Tensor] = {}
+
+    @classmethod
+    def of(cls, trainer: Any) -> "IncrementalStep | None":
+        """The step that the trainer's config asks for; None: it asks for none."""
+        return cls(trainer) if step_of(trainer.cfg) else None
+
+    def among_seen(
+        self, parts: dict[str, Tensor], image: Tensor, logits: Tensor, labels: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """The loss among all classes seen so far, where `INCREMENTAL.SEEN_AS_NEGATIVES` asks for it.
+
+        What has a softmax over classes, the cross-entropy and L_KD (Eq. 7), then has it over this set's classes and the
+        earlier ones, whose features are constants: the context does not move in order to push them away. L_WC and L_COS
+        (Eq. 5, 6) are about embeddings that move, and stay those of this set.
+
+        Args:
+            parts: of the loss among this set's own classes.
+            image: unit image features, (B, E).
+            logits: the learned scores of this set's classes, (B, N).
+            labels: within this set, (B,).
+
+        Returns:
+            The parts, and the logits that the cross-entropy is over: this set's classes, then those of sets 1, 2, ….
+        """
+        if not (self.earlier and self._trainer.cfg.INCREMENTAL.SEEN_AS_NEGATIVES):
+            return parts, logits
+        scale = self._trainer.clip.logit_scale
+        negatives = [scaled_scores(image, self._text(place, image), scale) for place in range(len(self.earlier))]
+        logits = torch.cat([logits, *negatives], dim=1)
+        parts = {**parts, "loss_ce": F.cross_entropy(logits, labels)}
+        if "loss_kd" in parts:
+            learner = self._trainer.learner
+            teacher = torch.cat([one.teacher_features(image) for one in (learner, *self.earlier)], dim=1)
+            parts["loss_kd"] = learner.distillation_loss(logits, image, teacher)
+        return parts, logits
+
+    def metrics(self) -> dict[str, float]:
+        """For every set so far its accuracy (a) among its own classes and (b) among all classes seen, in percent."""
+        return incremental_metrics(self._trainer, self.sets, [*self.earlier, self._trainer.learner])
+
+    @torch.no_grad()
+    def _text(self, place: int, image: Tensor) -> Tensor:
+        """Constant text features of an earlier set, encoded once where nothing in them is learned. Shape: (G, N, E)"""
+        learner = self.earlier[place]
+        if place in self._frozen_text:
+            return self._frozen_text[place]
+        text: Tensor = learner.text_features(image)
+        if not any(value.requires_grad for value in learner.parameters()):
+            self._frozen_text[place] = text
+        return text

@@ -1,0 +1,303 @@
+"""A classifier of new images, from the folder of a run alone.
+
+Letters: B images, N classes.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+from yacs.config import CfgNode
+
+from lamm.checkpoints.by_class_name import (
+    EXTRA,
+    MissingCheckpoint,
+    checkpoint_file,
+    final_checkpoint,
+    load_learned,
+    read_checkpoint,
+)
+from lamm.clip.model import ClipModel
+from lamm.engine import TRAINER_REGISTRY, build_transform, get_cfg_default
+from lamm.engine.embedded.config_merge import merge_config
+from lamm.errors import BackboneError, CheckpointError, ConfigError, ResultsError
+from lamm.log import logger
+from lamm.results.schema import RESULTS_FILE, RunResults
+from lamm.run.fingerprint import CONFIG_FILE
+from lamm.run.record import RunClasses
+from lamm.scoring import Scoring
+
+EVALUATION = {"MODEL_DIR": "", "LOAD_EPOCH": -1}
+# Where runs are looked for below a folder that is none itself.
+LEVELS = ("*", "*/*", "*/*/*", "*/*/*/*", "*/*/*/*/*")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run, as its folder tells it.
+
+    Attributes:
+        path: the folder.
+        cfg: the run's config; not frozen. Its EVALUATION node says which model a run that only tests took.
+        trainer_class: what is registered under the trainer's name.
+        only_tests: whether the run was one of `--eval-only`.
+        classes: names and templates; None in folders of before `classes.json`.
+        results: the record; None where it is missing or can't be read.
+    """
+
+    path: Path
+    cfg: CfgNode
+    trainer_class: Any
+    only_tests: bool
+    classes: RunClasses | None
+    results: RunResults | None
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str], extensions: Sequence[Callable[[CfgNode], None]]) -> "RunFolder":
+        """Read a folder.
+
+        Args:
+            folder: where `config.yaml` is.
+            extensions: each adds the config keys of some trainers; in this order.
+
+        Raises:
+            ConfigError: no run's folder, a config that can't be read, or one of a trainer that is not registered.
+            CheckpointError: `classes.json` is damaged.
+        """
+        path = Path(folder)
+        stored = _stored_config(path)
+        name = _trainer_name(stored, path)
+        cfg = get_cfg_default()
+        for extend in extensions:
+            extend(cfg)
+        cfg.EVALUATION = CfgNode(dict(EVALUATION))
+        merge_config(cfg, [path / CONFIG_FILE], [])
+        results = None
+        with suppress(ResultsError):
+            results = RunResults.read(path / RESULTS_FILE)
+        trainer_class = TRAINER_REGISTRY.get(name)
+        return cls(path, cfg, trainer_class, "EVALUATION" in stored, RunClasses.read(path), results)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the record says that the run came to its end."""
+        return self.results is not None and self.results.finished
+
+
+def _stored_config(path: Path) -> dict[str, Any]:
+    """`config.yaml` as it is, before its keys are checked."""
+    file = path / CONFIG_FILE
+    if not path.is_dir():
+        raise ConfigError(f"{path} is not a folder; give the output folder of a run, such as output/…/seed1")
+    if not file.is_file():
+        below: list[str] = []
+        with suppress(OSError):  # of a folder that comes, goes, or is closed to us
+            below = sorted(str(found.parent) for levels in LEVELS for found in path.glob(f"{levels}/{CONFIG_FILE}"))
+        advice = f"give one of {', '.join(below[:3])}" if below else "give the output folder of a run"
+        raise ConfigError(f"{path} holds no run: it has no {CONFIG_FILE}; {advice}")
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{file} can't be read ({type(error).__name__}): it is damaged") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _trainer_name(stored: dict[str, Any], path: Path) -> str:
+    section = stored.get("TRAINER")
+    name = section.get("NAME") if isinstance(section, dict) else None
+    if not isinstance(name, str) or not name:
+        raise ConfigError(f"{path / CONFIG_FILE} names no trainer: it is damaged")
+    if name not in TRAINER_REGISTRY.registered_names():
+        raise ConfigError(f'{path} is a run of trainer "{name}", which is not ours: give its code with --import FILE')
+    return name
+
+
+@contextmanager
+def warnings_alone() -> Iterator[None]:
+    """The log keeps to warnings, and what is printed goes to stderr: stdout is left to a command's result."""
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@dataclass(frozen=True)
+class RunCheckpoint:
+    """A checkpoint file of a run that learned something.
+
+    Attributes:
+        path: the file.
+        state: its `state_dict`.
+        epoch: epochs done; None where the file does not say.
+        notes: what a user should know about it, a line each.
+    """
+
+    path: str
+    state: dict[str, Any]
+    epoch: int | None
+    notes: list[str]
+
+    @classmethod
+    def of_run(cls, run: RunFolder) -> "RunCheckpoint":
+        """The checkpoint that the run tested at its end, or would test now.
+
+        Raises:
+            CheckpointError: there is none, or it is damaged.
+        """
+        path = _tested(run) if run.only_tests else _trained(run)
+        content = read_checkpoint(path)
+        epoch = content.get("epoch")
+        notes = []
+        if run.only_tests:
+            notes.append(f"the run only tested the model of {run.cfg.EVALUATION.MODEL_DIR}, which is used here")
+        elif not run.finished and isinstance(epoch, int) and epoch < run.cfg.OPTIM.MAX_EPOCH:
+            notes.append(
+                f"the run is unfinished: this is its model after {epoch} of {run.cfg.OPTIM.MAX_EPOCH} epochs ({path})"
+            )
+        return cls(path, content["state_dict"], epoch, notes)
+
+
+def _trained(run: RunFolder) -> str:
+    path = final_checkpoint(str(run.path / run.trainer_class.registered_name), run.cfg.TEST.FINAL_MODEL)
+    if path is None:
+        raise CheckpointError(f"{run.path} has no checkpoint: the run has not come so far; start it again to resume it")
+    return path
+
+
+def _tested(run: RunFolder) -> str:
+    """The file that a run of `--eval-only` loaded."""
+    evaluation = run.cfg.EVALUATION
+    if not evaluation.MODEL_DIR:
+        raise CheckpointError(f"{run.path} tested a model that had learned nothing: give the folder of a training run")
+    epoch = None if evaluation.LOAD_EPOCH < 0 else evaluation.LOAD_EPOCH
+    try:
+        return checkpoint_file(str(Path(evaluation.MODEL_DIR) / run.trainer_class.registered_name), epoch)
+    except MissingCheckpoint as error:
+        raise CheckpointError(
+            f"{run.path} tested the model of {evaluation.MODEL_DIR}, which is not there any more: "
+            "give the training run's folder itself"
+        ) from error
+
+
+class Classifier(Scoring):
+    """Scores images against classes with a CLIP and prompts.
+
+    Args:
+        clip: the frozen CLIP model.
+        learner: the prompts; see `Scoring`.
+        class_names: one a class, in label order.
+        transform: of the test images, from an image file to a tensor (3, H, W); see `PhotoFiles`.
+        run: the run that it comes from, if any.
+        notes: what a user should know about it, a line each.
+    """
+
+    def __init__(
+        self,
+        clip: ClipModel,
+        learner: Any,
+        class_names: Sequence[str],
+        transform: Callable[[Any], Tensor] | None = None,
+        run: RunFolder | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.clip, self.learner, self.class_names = clip, learner.eval(), list(class_names)
+        self.transform, self.run, self.notes = transform, run, list(notes)
+        self._text: Tensor | None = None
+
+    @classmethod
+    def from_run(
+        cls,
+        folder: str | os.PathLike[str],
+        extensions: Sequence[Callable[[CfgNode], None]],
+        device: torch.device | str = "cpu",
+        precision: str = "",
+        backbone_path: str = "",
+    ) -> "Classifier":
+        """The classifier that a run tested at its end; of an unfinished run, that of its last checkpoint.
+
+        Args:
+            folder: the run's; of one that only tests, the model is read from the folder that it tested.
+            device: where to compute.
+            precision: in place of the run's `PREC`.
+            backbone_path: in place of the run's `MODEL.BACKBONE.PATH`.
+            extensions: the `extend_cfg` of `lamm_trainers`, and of the modules of other trainers: they add config keys.
+
+        Raises:
+            ConfigError: no run's folder, or one of a trainer that is not built on `PromptTrainer`.
+            CheckpointError: a run that has learned nothing yet, or whose classes nobody knows.
+            BackboneError: CLIP's weights are missing.
+        """
+        run = RunFolder.open(folder, extensions)
+        trainer = run.trainer_class
+        if not hasattr(trainer, "make_learner"):
+            raise ConfigError(
+                f"{run.path} is a run of {run.cfg.TRAINER.NAME}, which is not built on PromptTrainer: "
+                "its model can't be made without its data"
+            )
+        _set(run.cfg, trainer.config_node, precision, backbone_path)
+        checkpoint = RunCheckpoint.of_run(run) if trainer.learner_class is not None else None
+        class_names = _class_names(run, checkpoint)
+        templates = run.classes.templates if run.classes else []
+        clip = _clip(run, trainer, torch.device(device))
+        learner = trainer.make_learner(run.cfg, clip, class_names, templates).to(device)
+        if checkpoint is not None:
+            load_learned(learner, checkpoint.state, checkpoint.path)
+        with redirect_stdout(StringIO()):
+            transform = build_transform(run.cfg, is_train=False)
+        notes = [*(checkpoint.notes if checkpoint else []), *_precision_note(run, clip.precision)]
+        return cls(clip, learner, class_names, transform, run, notes)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """cos(I, ψ) / τ of images (B, 3, H, W) on any device. Shape: (B, N), fp32, where the model is"""
+        if self._text is None and not self.learner.per_image:
+            with torch.no_grad():
+                self._text = self.text_features()
+        return self.scores(images.to(self.clip.logit_scale.device, non_blocking=True), self._text)
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """The softmax of `logits`. Shape: (B, N)"""
+        return self.logits(images).softmax(dim=-1)
+
+
+def _set(cfg: CfgNode, node: str, precision: str, backbone_path: str) -> None:
+    if precision:
+        cfg.TRAINER[node].PREC = precision
+    if backbone_path:
+        cfg.MODEL.BACKBONE.PATH = backbone_path
+
+
+def _class_names(run: RunFolder, checkpoint: RunCheckpoint | None) -> list[str]:
+    """Of a run that trained, those that its learned tensors belong to; of one that tested, those it tested on."""
+    extra = checkpoint.state.get(EXTRA) if checkpoint is not None and not run.only_tests else None
+    if isinstance(extra, dict) and "class_names" in extra:
+        return list(extra["class_names"])
+    if run.classes is None:
+        raise CheckpointError(
+            f"{run.path} does not say what its classes are called, since an older version made it (no classes.json): "
+            "run it again" + (", or give the folder of the training run" if run.only_tests else "")
+        )
+    return run.classes.class_names
+
+
+def _clip(run: RunFolder, trainer: Any, device: torch.device) -> ClipModel:
+    try:
+        return trainer.make_clip(run.cfg, device)
+    except BackboneError as error:
+        raise BackboneError(f"{error} (--backbone-path gives the weights file another place)") from error
+
+
+def _precision_note(run: RunFolder, precision: str) -> list[str]:
+    trained = run.results.precision if run.results else precision
+    return [] if trained == precision else [f"the run used precision {trained}, here it is {precision}"]

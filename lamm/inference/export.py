@@ -1,0 +1,259 @@
+"""A classifier as one module that an exporter can follow: images in, logits and probabilities out.
+
+Letters: B images, N classes, H height, W width.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from yacs.config import CfgNode
+
+from lamm.clip.text import PlainTextEncoder
+from lamm.errors import ConfigError
+from lamm.files import write_json
+from lamm.inference.classifier import Classifier, RunFolder
+from lamm.inference.onnx_file import (
+    INPUT,
+    INSTALL,
+    OUTPUTS,
+    ExportError,
+    largest_difference,
+    missing_for_onnx,
+    write_onnx,
+)
+from lamm.run.record import versions
+from lamm.scoring import Scoring
+
+
+class ScoreGraph(nn.Module):
+    """The scores of a classifier; prompts that don't depend on the image are a constant in it.
+
+    Args:
+        scoring: the classifier.
+    """
+
+    text: Tensor | None
+
+    def __init__(self, scoring: Scoring) -> None:
+        super().__init__()
+        self._scoring = scoring
+        # Registered, so that the exporter knows their tensors by name.
+        self.clip, self.learner = scoring.clip, scoring.learner
+        with torch.no_grad():
+            fixed = None if scoring.learner.per_image else scoring.text_features()
+        self.register_buffer("text", fixed)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and probabilities of images (B, 3, H, W). Shape: (B, N) each"""
+        logits = self._scoring.scores(images, self.text)
+        return logits, logits.softmax(dim=-1)
+
+
+class UnchunkedTextEncoder(PlainTextEncoder):
+    """All prompts as a whole and at once: no decision depends on how many images there are."""
+
+    def encode(self, prefix: Tensor, labels: Tensor, end: Tensor, deep: Sequence[Tensor] = ()) -> Tensor:
+        """See `PlainTextEncoder.encode`. Shape: (G, N, E)"""
+        return self._run(labels, end, prefix, deep)
+
+
+@contextmanager
+def exportable(scoring: Scoring) -> Iterator[ScoreGraph]:
+    """The graph, while the learner's prompts are encoded in a way that an exporter can follow."""
+    learner: Any = scoring.learner
+    graph = ScoreGraph(scoring)
+    if not learner.per_image:
+        yield graph
+        return
+    encoder = learner.text_encoder
+    learner.encode_with(UnchunkedTextEncoder(scoring.clip.text))
+    try:
+        yield graph
+    finally:
+        learner.encode_with(encoder)
+
+
+@contextmanager
+def files_made_together(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    """Give a new folder to make files in; what the block leaves there moves to `folder` if it succeeds.
+
+    Args:
+        folder: made if missing.
+        names: that may appear; those in `folder` from before which the block did not make are removed, since they
+            would belong to something else.
+
+    Raises:
+        ConfigError: `folder` is a file.
+        OSError: it can't be written to.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file: give a folder to write to")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".export.", suffix=".tmp", dir=folder) as made:
+            yield Path(made)
+            _move(Path(made), folder, names)
+    finally:
+        with suppress(OSError):
+            folder.rmdir()  # where nothing came of it, and nothing was there
+
+
+def _move(made: Path, folder: Path, names: Sequence[str]) -> None:
+    umask = os.umask(0)
+    os.umask(umask)
+    for name in names:
+        file = made / name
+        if file.exists():
+            file.chmod(0o666 & ~umask)
+            os.replace(file, folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)
+
+
+def described_preprocessing(options: CfgNode) -> dict[str, Any]:
+    """The steps from an image file to a tower's input.
+
+    Args:
+        options: the INPUT node.
+
+    Raises:
+        ConfigError: the config makes steps that have no place in the description.
+    """
+    if "instance_norm" in options.TRANSFORMS:
+        raise ConfigError("INPUT.TRANSFORMS has instance_norm, which an exported classifier can't describe")
+    height, width = options.SIZE
+    normalises = "normalize" in options.TRANSFORMS
+    return {
+        "colour": "RGB",
+        "resize": {
+            "shorter_side": max(height, width),
+            "interpolation": options.INTERPOLATION,
+            "antialias": True,
+            "longer_side": "in proportion, rounded down",
+        },
+        "centre_crop": {"height": height, "width": width},
+        "scale": "pixels / 255",
+        "mean": list(options.PIXEL_MEAN) if normalises else [0.0, 0.0, 0.0],
+        "std": list(options.PIXEL_STD) if normalises else [1.0, 1.0, 1.0],
+        "layout": "(batch, channel, height, width), float32",
+    }
+
+
+FORMAT = "lamm-classifier"
+FORMAT_VERSION = 1
+TENSORS, DESCRIPTION, GRAPH = "classifier.safetensors", "classifier.json", "classifier.onnx"
+VISION_PROMPTS = (
+    "the image tower runs with extra positions: vision_prompts.0 (positions, width) stands behind the patch tokens, "
+    "without positional embedding, before the first layer norm (ln_pre); vision_prompts.i, i > 0, takes its place at "
+    "the input of block i, counted from 0; later blocks keep what the block before put out; the positions are dropped "
+    "after the last block"
+)
+NAMES = (TENSORS, DESCRIPTION, GRAPH, f"{GRAPH}.data")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The files written, and what a user should know about them, a line each."""
+
+    files: list[Path]
+    notes: list[str]
+
+
+def export(classifier: Classifier, run: RunFolder, folder: Path, onnx: bool = True) -> Exported:
+    """Write the files; those that are there already are replaced, or removed where this export has none of the kind.
+
+    Args:
+        classifier: on the CPU, in fp32.
+        run: the run that it comes from.
+        folder: where to; made if missing.
+        onnx: whether an ONNX file is wanted; where its libraries are missing, a note says what to install.
+
+    Raises:
+        ExportError: prompts that depend on the image and no ONNX file, or a graph that can't be made.
+        ConfigError: `folder` is a file, or the run's preprocessing can't be described.
+    """
+    lacking = missing_for_onnx() if onnx else None
+    if classifier.learner.per_image and (lacking or not onnx):
+        raise ExportError(
+            f"{run.cfg.TRAINER.NAME} makes its prompts for each image, so that it has no class features to write: only "
+            f"an ONNX file can hold it, {f'which needs {lacking}' if lacking else 'so leave --no-onnx out'}"
+        )
+    notes = [f"no {GRAPH}, which needs {lacking}"] if lacking else []
+    description = _description(classifier, run)
+    with files_made_together(folder, NAMES) as made:
+        if not classifier.learner.per_image:
+            save_file(_tensors(classifier), made / TENSORS, {"format": FORMAT})
+        if onnx and not lacking:
+            description["onnx"] = {"file": GRAPH, "inputs": [INPUT], "outputs": list(OUTPUTS)}
+            notes.append(_write_graph(classifier, made / GRAPH, description))
+        write_json(made / DESCRIPTION, description)
+        files = [folder / name for name in NAMES if (made / name).exists()]
+    return Exported(files, notes)
+
+
+def _write_graph(classifier: Classifier, path: Path, description: dict[str, Any]) -> str:
+    """Write and check the graph; what the check said."""
+    size = classifier.clip.image_size
+    with exportable(classifier) as graph:
+        write_onnx(graph, size, path, {"description": json.dumps(description, ensure_ascii=False)})
+    away = largest_difference(path, classifier.logits, size)
+    if away is None:
+        return f"{GRAPH} was not checked, since onnxruntime is missing: {INSTALL}"
+    return f"{GRAPH} run by onnxruntime: logits at most {away:.1e} from ours"
+
+
+@torch.no_grad()
+def _tensors(classifier: Classifier) -> dict[str, Tensor]:
+    """The class features, the logit scale, and the prompts of the image tower, if any."""
+    tensors = {
+        "class_features": classifier.text_features()[0],
+        "logit_scale": classifier.clip.logit_scale.reshape(()),
+    }
+    prompts = classifier.learner.vision_prompts()
+    if prompts is not None:
+        tensors |= {f"vision_prompts.{block}": value for block, value in enumerate([prompts.first, *prompts.deep])}
+    return {name: value.detach().float().cpu().contiguous() for name, value in tensors.items()}
+
+
+def _description(classifier: Classifier, run: RunFolder) -> dict[str, Any]:
+    """What `classifier.json` says; the shapes are those of `classifier.safetensors`."""
+    clip, learner, results = classifier.clip, classifier.learner, run.results
+    described: dict[str, Any] = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "class_names": classifier.class_names,
+        "backbone": {"name": clip.name, "image_size": clip.image_size, "embedding_size": clip.embed_dim},
+        "preprocessing": described_preprocessing(run.cfg.INPUT),
+    }
+    if learner.per_image:
+        described["scores"] = "the class features depend on the image: they are made in the ONNX graph"
+    else:
+        described["tensors"] = {
+            "file": TENSORS,
+            "class_features": f"{(len(classifier.class_names), clip.embed_dim)}, unit length, a row a class name",
+            "logit_scale": "natural logarithm of the inverse temperature",
+        }
+        described["scores"] = {
+            "image_features": "output of the backbone's image tower, divided by its Euclidean length",
+            "logits": "exp(logit_scale) * image_features @ class_features.T",
+            "probabilities": "softmax(logits)",
+        }
+    if classifier.prompts_vision and not learner.per_image:
+        described["vision_prompts"] = VISION_PROMPTS
+    described["run"] = {
+        "trainer": run.cfg.TRAINER.NAME,
+        "dataset": results.dataset if results else run.cfg.DATASET.NAME,
+        "shots": run.cfg.DATASET.NUM_SHOTS,
+        "seed": run.cfg.SEED,
+        "metrics": dict(results.metrics) if results else {},
+    }
+    return {**described, "versions": versions()}

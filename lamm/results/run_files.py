@@ -1,0 +1,131 @@
+"""Where a run's classes lie in CLIP's embedding space, before and after learning (`class_features.safetensors`).
+
+Letters: N classes, E embedding size.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from lamm.errors import ResultsError
+from lamm.files import atomic_path
+from lamm.prompts import DEFAULT_CONTEXT
+from lamm.scoring import Scoring, TemplatePrompts
+
+CLASS_FEATURES_FILE = "class_features.safetensors"
+
+
+@dataclass(frozen=True)
+class ClassFeatures:
+    """Unit text features of a run's classes, kept in fp16.
+
+    Attributes:
+        class_names: one a class, in label order.
+        learned: of the run's prompts, (N, E); of prompts that depend on the image, of those without one.
+        original: of "a photo of a {}." with CLIP as it is, (N, E).
+    """
+
+    class_names: list[str]
+    learned: Tensor
+    original: Tensor
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the file into a run's folder in one step."""
+        tensors = {name: getattr(self, name).detach().cpu().half().contiguous() for name in ("learned", "original")}
+        names = json.dumps(self.class_names, ensure_ascii=False, separators=(",", ":"))
+        with atomic_path(Path(folder) / CLASS_FEATURES_FILE) as temporary:
+            temporary.write_bytes(save(tensors, {"class_names": names}))
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> "ClassFeatures | None":
+        """Read the file of a run's folder, in fp32; None: it has none.
+
+        Raises:
+            ResultsError: the file is damaged.
+        """
+        file = Path(folder) / CLASS_FEATURES_FILE
+        if not file.is_file():
+            return None
+        try:
+            with safe_open(file, framework="pt") as opened:
+                names = json.loads((opened.metadata() or {})["class_names"])
+                learned, original = (opened.get_tensor(name).float() for name in ("learned", "original"))
+        except (SafetensorError, KeyError, ValueError, OSError) as error:
+            raise ResultsError(f"{file} is damaged: {error}") from error
+        if learned.shape != original.shape or learned.ndim != 2 or len(names) != len(learned):
+            raise ResultsError(f"{file} is damaged: its names don't fit its features")
+        return cls(names, learned, original)
+
+    def moved(self) -> Tensor:
+        """How far each class moved: 1 − cos(learned, original). Shape: (N,)"""
+        return 1 - torch.cosine_similarity(self.learned, self.original, dim=1)
+
+
+PREDICTIONS_FILE = "predictions.csv"
+
+
+class Prediction(NamedTuple):
+    """One test image.
+
+    Attributes:
+        image: its file, below the data root where it lies there, else absolute.
+        label: number of its class.
+        predicted: number of the class with the highest score.
+        confidence: that class's probability.
+    """
+
+    image: str
+    label: int
+    predicted: int
+    confidence: float
+
+    @property
+    def right(self) -> bool:
+        """Whether the predicted class is the image's."""
+        return self.label == self.predicted
+
+
+def write_predictions(folder: str | os.PathLike[str], predictions: Sequence[Prediction]) -> None:
+    """Write the file into a run's folder in one step."""
+    with (
+        atomic_path(Path(folder) / PREDICTIONS_FILE) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(Prediction._fields)
+        writer.writerows((*one[:3], f"{one.confidence:.4f}") for one in predictions)
+
+
+def read_predictions(folder: str | os.PathLike[str]) -> list[Prediction] | None:
+    """The predictions of a run's folder, in the order of its test images; None: it has no such file.
+
+    Raises:
+        ResultsError: the file can't be read or is damaged.
+    """
+    path = Path(folder) / PREDICTIONS_FILE
+    if not path.is_file():
+        return None
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = csv.reader(file)
+            if tuple(next(rows, ())) != Prediction._fields:
+                raise ResultsError(f"{path} is damaged: its first line must be {','.join(Prediction._fields)}")
+            return [Prediction(image, int(label), int(said), float(sure)) for image, label, said, sure in rows]
+    except (OSError, ValueError, csv.Error) as error:
+        raise ResultsError(f"{path} is damaged: {error}") from error
+
+
+@torch.no_grad()
+def class_features(scoring: Scoring, class_names: Sequence[str]) -> ClassFeatures:
+    """Unit features of the current prompts, beside those of "a photo of a {}." with CLIP as it is."""
+    original = TemplatePrompts(scoring.clip, class_names, [f"{DEFAULT_CONTEXT} {{}}."]).text_features()
+    return ClassFeatures(list(class_names), scoring.text_features()[0], original[0])

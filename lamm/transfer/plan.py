@@ -1,0 +1,228 @@
+"""What the words of a transfer command ask for: a source, its targets, and the settings of them all."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from yacs.config import CfgNode
+
+from lamm.datasets import BENCHMARK, DATASETS, OWN, dataset_class
+from lamm.errors import ConfigError, unknown_name
+from lamm.results.published import published
+from lamm.run.arguments import KEY, train_parser
+from lamm.run.before import earlier_run
+from lamm.run.plan import RunPlan, default_config, plan_run, trainer_config, trainer_configs
+from lamm.run.series import require_no_folder
+from lamm.sweep.runs import facts_of
+from lamm.transfer.results import VARIANTS
+from lamm.transfer.runs import BASE, BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION, NEW
+
+SUBSET = "DATASET.SUBSAMPLE_CLASSES"
+
+
+@dataclass(frozen=True)
+class TransferRequest:
+    """One trainer, one source, its targets.
+
+    Attributes:
+        protocol: `domain_generalization`, `base_to_new` or `cross_dataset`.
+        trainer: registered name.
+        source: data set to train on.
+        shots: training images a class.
+        targets: data sets to test on; `new` alone in `base_to_new`.
+        config: of the trainer; None: its default for the source.
+        overrides: KEY VALUE … of every run.
+    """
+
+    protocol: str
+    trainer: str
+    source: str
+    shots: int
+    targets: tuple[str, ...]
+    config: Path | None
+    overrides: tuple[str, ...]
+
+
+def read_request(protocol: str, trainer: str, source: str, shots: int, rest: Sequence[str]) -> TransferRequest:
+    """The request in `SOURCE SHOTS [TARGET …] [CFG] [KEY VALUE …]`; `base_to_new` has no targets of its own.
+
+    Raises:
+        ConfigError: a word that is none of these, a source that can't be trained on, a target that can't be one, or
+            no target where there are no usual ones.
+    """
+    require_no_folder(rest)
+    words = list(rest)
+    targets: list[str] = []
+    while words and protocol != BASE_TO_NEW and words[0] in DATASETS:
+        targets.append(words.pop(0))
+    config = None
+    if words and words[0] in trainer_configs(trainer):
+        config = trainer_config(trainer, words.pop(0))
+    elif words and not KEY.fullmatch(words[0]):
+        known = [*trainer_configs(trainer), *(DATASETS if protocol != BASE_TO_NEW and config is None else ())]
+        kind = f"config of {trainer}" if protocol == BASE_TO_NEW else f"target, or config of {trainer},"
+        raise ConfigError(unknown_name(kind, words[0], known))
+    _check_source(protocol, source)
+    if SUBSET in words[::2]:
+        reason = f"is what {protocol} sets itself" if protocol == BASE_TO_NEW else f"has no place in {protocol}"
+        raise ConfigError(f"{SUBSET} {reason}: leave it out")
+    if protocol == BASE_TO_NEW:
+        return TransferRequest(protocol, trainer, source, shots, (NEW,), config, tuple(words))
+    chosen = tuple(targets) or usual_targets(protocol, source)
+    _check_targets(source, chosen)
+    return TransferRequest(protocol, trainer, source, shots, chosen, config, tuple(words))
+
+
+def usual_targets(protocol: str, source: str) -> tuple[str, ...]:
+    """The targets of the papers: ImageNet's variants (of `shapes` its own), or the ten other data sets.
+
+    Raises:
+        ConfigError: there are none for this source.
+    """
+    others = tuple(name for name in published("few_shot").trained_on if name != "imagenet")
+    usual = {DOMAIN_GENERALIZATION: VARIANTS, CROSS_DATASET: {"imagenet": others}}[protocol]
+    if source not in usual:
+        raise ConfigError(
+            f"{protocol} from {source} has no usual targets (those from {' and '.join(usual)} have): "
+            "name them behind SHOTS"
+        )
+    return usual[source]
+
+
+def _check_source(protocol: str, source: str) -> None:
+    if source not in DATASETS:
+        raise ConfigError(unknown_name("data set", source, DATASETS))
+    if source not in OWN and getattr(dataset_class(source), "test_only", False):
+        raise ConfigError(f"{source} is for testing only: it can be a target, not what is trained on")
+    if source in OWN and protocol != BASE_TO_NEW:
+        raise ConfigError(f"your own images (data set {source}) can't be a source here: all targets have one data root")
+
+
+def _check_targets(source: str, targets: Sequence[str]) -> None:
+    for number, target in enumerate(targets):
+        if target == source:
+            raise ConfigError(f"{target} is the source, which is in the table anyway: name other targets")
+        if target in targets[:number]:
+            raise ConfigError(f"{target} is named twice: name each target once")
+        if target in OWN:
+            known = [name for name in BENCHMARK if name != source]
+            raise ConfigError(f"your own images (data set {target}) can't be a target here; known: {', '.join(known)}")
+
+
+ExtendCfg = Callable[[CfgNode], None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A trained model on one target.
+
+    Attributes:
+        target: what the table calls it.
+        words: command line of `train.py`.
+    """
+
+    target: str
+    words: tuple[str, ...]
+
+    def folder(self, extend_cfg: ExtendCfg) -> Path:
+        """Where it lies, known once its model is there."""
+        return plan_run(train_parser().parse_args(list(self.words)), extend_cfg).output_dir
+
+
+@dataclass(frozen=True)
+class SeedRuns:
+    """One seed's runs.
+
+    Attributes:
+        seed: the seed.
+        words: command line of `train.py` that trains on the source.
+        folder: where that run lies.
+        evaluations: one a target.
+    """
+
+    seed: int
+    words: tuple[str, ...]
+    folder: Path
+    evaluations: tuple[Evaluation, ...]
+
+
+def plan_transfer(
+    request: TransferRequest, seeds: Sequence[int], root: str, extend_cfg: ExtendCfg, flags: Sequence[str] = ()
+) -> list[SeedRuns]:
+    """Plan every run, and look whether all data are there, before anything takes time.
+
+    Args:
+        request: what to run.
+        seeds: one training run each.
+        root: of the data.
+        extend_cfg: adds the trainers' config keys.
+        flags: further flags of every `train.py`.
+
+    Raises:
+        ConfigError: a mistake in any run's settings, or a folder that holds another run.
+        DataError: data that are missing or broken.
+    """
+    return _Planner(request, root, extend_cfg, tuple(flags)).plan(seeds)
+
+
+class _Planner:
+    """Makes command lines, and plans them."""
+
+    def __init__(self, request: TransferRequest, root: str, extend_cfg: ExtendCfg, flags: tuple[str, ...]) -> None:
+        self._request, self._root, self._extend_cfg, self._flags = request, root, extend_cfg, flags
+        self._config = ("--config-file", str(request.config)) if request.config else ()
+
+    def plan(self, seeds: Sequence[int]) -> list[SeedRuns]:
+        """All runs."""
+        found = self._plan(self._words(self._request.source, seeds[0], BASE))
+        _check_context(self._request.protocol, found)
+        # Targets take the source's config, whatever their own default is.
+        if not self._config:
+            config = default_config(found.trainer, found.trainer_class, self._request.source)
+            self._config = ("--config-file", str(config))
+        made = [self._of_seed(seed) for seed in seeds]
+        facts_of(found)
+        for target in self._targets:
+            facts_of(self._plan(self._words(self._set_of(target), seeds[0], target)))
+        return made
+
+    @property
+    def _targets(self) -> tuple[str, ...]:
+        return self._request.targets
+
+    def _of_seed(self, seed: int) -> SeedRuns:
+        words = self._words(self._request.source, seed, BASE)
+        plan = self._plan(words)
+        earlier_run(plan)
+        learns = getattr(plan.trainer_class, "learner_class", plan.trainer_class) is not None
+        model = ("--model-dir", str(plan.output_dir)) if learns else ()
+        evaluations = tuple(
+            Evaluation(target, self._words(self._set_of(target), seed, target, "--eval-only", *model))
+            for target in self._targets
+        )
+        if plan.output_dir.is_dir() or not learns:
+            for evaluation in evaluations:
+                earlier_run(self._plan(evaluation.words))
+        return SeedRuns(seed, words, plan.output_dir, evaluations)
+
+    def _set_of(self, target: str) -> str:
+        return self._request.source if self._request.protocol == BASE_TO_NEW else target
+
+    def _words(self, dataset: str, seed: int, subset: str, *flags: str) -> tuple[str, ...]:
+        request = self._request
+        words = ("--trainer", request.trainer, "--dataset", dataset, "--shots", str(request.shots))
+        words += ("--seed", str(seed), "--root", self._root, *self._config, *self._flags, *flags)
+        half = (SUBSET, subset) if request.protocol == BASE_TO_NEW else ()
+        return (*words, *half, *request.overrides)
+
+    def _plan(self, words: Sequence[str]) -> RunPlan:
+        return plan_run(train_parser().parse_args(list(words)), self._extend_cfg)
+
+
+def _check_context(protocol: str, plan: RunPlan) -> None:
+    """Refuse class-specific context where the target's classes are others."""
+    node = getattr(plan.trainer_class, "config_node", "")
+    if protocol != DOMAIN_GENERALIZATION and node in plan.cfg.TRAINER and plan.cfg.TRAINER[node].get("CSC", False):
+        raise ConfigError(
+            f"TRAINER.{node}.CSC is True: context of each class has nothing for other classes, set it to False"
+        )

@@ -1,0 +1,104 @@
+"""What holds for every method's checkpoint: what it holds, and what loading it gives back."""
+
+import io
+from typing import Any
+
+import pytest
+import torch
+from lamm_trainers.coop import CoOpLearner
+from torch import Tensor
+
+from lamm.checkpoints.by_class_name import load_learned
+from lamm.clip.model import ClipModel
+from lamm.errors import CheckpointError
+from tests.trainers.learner_cases import LEARNERS, NAMES, Case, batch, disturb, features
+
+
+def test_saving_and_loading_is_the_identity(case: Case) -> None:
+    images, _ = case.batch()
+    trained = disturb(case.build())
+    file = io.BytesIO()
+    torch.save(trained.state_dict(), file)
+    file.seek(0)
+    state = torch.load(file, weights_only=True)
+    for load in (lambda learner: load_learned(learner, state, "file"), lambda learner: learner.load_state_dict(state)):
+        learner = case.build()
+        assert not torch.equal(features(learner, images), features(trained, images))
+        load(learner)
+        assert torch.equal(features(learner, images), features(trained, images))
+
+
+def test_a_checkpoint_holds_learned_tensors_and_the_class_names_alone(case: Case) -> None:
+    learner = case.build()
+    state = learner.state_dict()
+    extra = state.pop("_extra_state")
+    assert set(state) == {name for name, _ in learner.named_parameters()}
+    assert (extra["class_names"], extra["backbone"]) == (NAMES, "small")
+    assert not any(isinstance(value, Tensor) for value in extra.values())
+    file = io.BytesIO()
+    torch.save(learner.state_dict(), file)
+    numbers = sum(4 * value.numel() for value in learner.parameters())
+    container = 3072 + 512 * len(state)  # an archive's table and five names, and what it says about each tensor
+    assert file.tell() <= numbers + container
+
+
+def test_the_learned_labels_as_a_bank_are_the_learned_vectors(aligned_case: Case) -> None:
+    learner = disturb(aligned_case.build())
+    bank = learner.label_bank()
+    assert (bank.class_names, bank.backbone) == (NAMES, "small")
+    assert torch.equal(bank.embeddings, learner.label_embeddings)
+    assert sum(bank.counts) == len(bank.embeddings)
+
+
+@pytest.mark.parametrize("name", [name for name in LEARNERS if "csc" not in name and "released" not in name])
+def test_a_checkpoint_goes_onto_another_class_list_by_name(
+    name: str, small_clip: ClipModel, log_lines: list[str]
+) -> None:
+    images, _ = batch(small_clip, 2)
+    trained = disturb(LEARNERS[name](small_clip))
+    others = ["owl", "car (red)", "crane"]
+    learner = LEARNERS[name](small_clip, others)
+    fresh_labels = getattr(learner, "label_embeddings", torch.zeros(0)).detach().clone()
+    load_learned(learner, trained.state_dict(), "file")
+    got, expected = learner.text_features(images), trained.text_features(images)
+    torch.testing.assert_close(got[:, 1], expected[:, 3], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(got[:, 2], expected[:, 0], atol=1e-6, rtol=1e-5)
+    if "LAMM" in name:
+        assert torch.equal(learner.label_embeddings[0], fresh_labels[0])
+        assert any("2 learned, 1 unknown" in line for line in log_lines)
+
+
+@pytest.mark.parametrize("name", ["CoOp-csc", "CoOp_LAMM-csc-name"])
+@pytest.mark.parametrize("others", [[*NAMES[1:], NAMES[0]], ["owl", "bee", "emu", "elk", "cow"]], ids=["moved", "new"])
+def test_class_specific_context_never_goes_to_a_class_of_another_name(
+    name: str, others: list[str], small_clip: ClipModel
+) -> None:
+    trained: Any = disturb(LEARNERS[name](small_clip))
+    learner: Any = LEARNERS[name](small_clip, others)
+    try:
+        load_learned(learner, trained.state_dict(), "file")
+    except CheckpointError:
+        return  # refusing is right too
+    for other, context in zip(others, learner.ctx, strict=True):
+        sources = {own for own, vectors in zip(NAMES, trained.ctx, strict=True) if torch.equal(vectors, context)}
+        assert sources <= {other}
+
+
+@pytest.mark.parametrize(
+    ("trained", "tested", "said"),
+    [
+        (
+            {"context_init": "a photo of a"},
+            {"context_init": "a drawing of a"},
+            "words 'a photo of a' .this run: 'a dra",
+        ),
+        ({"n_ctx": 3}, {"n_ctx": 3, "position": "front"}, "position 'end' .this run: 'front'"),
+        ({"n_ctx": 3}, {"n_ctx": 3, "position": "middle"}, "position 'end' .this run: 'middle'"),
+    ],
+)
+def test_tensors_that_fit_another_prompt_are_refused(
+    trained: dict[str, Any], tested: dict[str, Any], said: str, small_clip: ClipModel
+) -> None:
+    state = CoOpLearner(small_clip, NAMES, **trained).state_dict()
+    with pytest.raises(CheckpointError, match=f"trained with another prompt: {said}"):
+        load_learned(CoOpLearner(small_clip, NAMES, **tested), state, "file")

@@ -1,0 +1,222 @@
+"""Exported classifiers: the pair of files and the ONNX file give our numbers, each alone."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from lamm_trainers import TRAINERS as ALL
+from lamm_trainers import extend_cfg
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+
+from lamm.clip.loading import load_clip, wrap_clip
+from lamm.clip.model import ClipModel
+from lamm.engine import get_cfg_default
+from lamm.errors import ConfigError
+from lamm.inference import export as exporting
+from lamm.inference.classifier import Classifier, RunFolder
+from lamm.inference.export import export, exportable
+from lamm.inference.onnx_file import ExportError, largest_difference, missing_for_onnx, write_onnx
+from tests.clip import small_clip_models as small
+from tests.trainers.learner_cases import cocoop_lamm, coop, disturb, lamm, maple_lamm
+
+NAMES = ["crane", "german_shepherd", "C++", "große Null"]
+TRAINERS = {trainer.__name__: trainer for trainer in ALL}
+# One way of making text features, and one of prompting images, each.
+KINDS = {"LAMM": lamm, "CoOp": coop, "MaPLe_LAMM": maple_lamm, "CoCoOp_LAMM": cocoop_lamm, "ZeroshotCLIP": None}
+SIDE = 32
+
+
+@pytest.fixture
+def runtime() -> Any:
+    reason = missing_for_onnx()
+    if reason:
+        pytest.skip(f"ONNX files need {reason}")
+    return pytest.importorskip("onnxruntime", reason='needs pip install -e ".[onnx]"')
+
+
+@pytest.fixture(scope="module")
+def tiny() -> ClipModel:
+    return load_clip("tiny")
+
+
+def classifier_of(clip: ClipModel, name: str) -> Classifier:
+    """A trainer's classifier on a CLIP; what it learns is moved from where it starts."""
+    build = KINDS[name]
+    if build is None:
+        learner = TRAINERS[name].make_learner(None, clip, NAMES, ["a photo of a {}.", "art of the {}."])
+    else:
+        learner = disturb(build(clip, NAMES))
+    return Classifier(clip, learner, NAMES)
+
+
+def run_of(name: str, folder: Path, *overrides: Any) -> RunFolder:
+    """A run of a trainer on 32 x 32 images."""
+    cfg = get_cfg_default()
+    extend_cfg(cfg)
+    cfg.merge_from_list(["TRAINER.NAME", name, "INPUT.SIZE", (SIDE, SIDE), "INPUT.TRANSFORMS", ("normalize",)])
+    cfg.merge_from_list(["INPUT.INTERPOLATION", "bicubic", *overrides])
+    return RunFolder(folder, cfg, TRAINERS[name], False, None, None)
+
+
+def run_onnx(runtime: Any, path: Path, images: Tensor) -> list[Tensor]:
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return [torch.from_numpy(value) for value in session.run(["logits", "probabilities"], {"images": images.numpy()})]
+
+
+@pytest.fixture(params=KINDS)
+def exported(request: pytest.FixtureRequest, tiny: ClipModel, runtime: Any, tmp_path: Path) -> tuple[Classifier, Path]:
+    """Every kind of classifier on the embedded model, and the folder that it was exported to."""
+    classifier = classifier_of(tiny, request.param)
+    done = export(classifier, run_of(request.param, tmp_path), tmp_path / "export")
+    assert all(file.is_file() for file in done.files)
+    return classifier, tmp_path / "export"
+
+
+def test_onnxruntime_gives_our_logits_for_any_number_of_images(exported: tuple[Classifier, Path], runtime: Any) -> None:
+    classifier, folder = exported
+    for count in (1, 2, 5, 9):
+        images = torch.randn(count, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(count))
+        logits, probabilities = run_onnx(runtime, folder / "classifier.onnx", images)
+        assert logits.shape == (count, len(NAMES))
+        torch.testing.assert_close(logits, classifier.logits(images), atol=1e-4, rtol=0)
+        torch.testing.assert_close(probabilities, classifier.probabilities(images), atol=1e-5, rtol=0)
+
+
+def preprocessed(path: Path, described: dict[str, Any]) -> Tensor:
+    """An image file as `classifier.json` says, with Pillow and torch alone. Shape: (1, 3, H, W)"""
+    image = Image.open(path).convert(described["colour"])
+    side = described["resize"]["shorter_side"]
+    assert described["resize"]["longer_side"] == "in proportion, rounded down"
+    resampling = Image.Resampling[described["resize"]["interpolation"].upper()]
+    short = min(image.size)
+    image = image.resize(tuple(side * length // short for length in image.size), resampling)
+    height, width = described["centre_crop"]["height"], described["centre_crop"]["width"]
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    image = image.crop((left, top, left + width, top + height))
+    pixels = torch.tensor(list(image.getdata())).view(height, width, 3).permute(2, 0, 1) / 255
+    mean, std = (torch.tensor(described[name]).view(3, 1, 1) for name in ("mean", "std"))
+    return ((pixels - mean) / std)[None]
+
+
+@torch.no_grad()
+def prompted_features(visual: Any, images: Tensor, prompts: list[Tensor]) -> Tensor:
+    """open_clip's vision transformer by hand, with `vision_prompts` as `classifier.json` describes them. (B, E)"""
+    x = visual.conv1(images).flatten(2).transpose(1, 2)
+    x = torch.cat([visual.class_embedding.expand(len(x), 1, -1), x], dim=1) + visual.positional_embedding
+    x = visual.ln_pre(torch.cat([x, prompts[0].expand(len(x), -1, -1)], dim=1))
+    for number, block in enumerate(visual.transformer.resblocks):
+        if 0 < number < len(prompts):
+            x = torch.cat([x[:, : -len(prompts[0])], prompts[number].expand(len(x), -1, -1)], dim=1)
+        x = block(x)
+    return visual.ln_post(x)[:, 0] @ visual.proj
+
+
+@pytest.mark.parametrize("name", ["LAMM", "CoOp", "MaPLe_LAMM", "ZeroshotCLIP"])
+def test_the_pair_alone_gives_our_predictions(name: str, tiny: ClipModel, tmp_path: Path) -> None:
+    from lamm.clip.tiny import load_tiny
+
+    classifier, run = classifier_of(tiny, name), run_of(name, tmp_path)
+    export(classifier, run, tmp_path / "export", onnx=False)
+    tensors = load_file(tmp_path / "export" / "classifier.safetensors")
+    described = json.loads((tmp_path / "export" / "classifier.json").read_text(encoding="utf-8"))
+    photo = tmp_path / "photo.png"
+    Image.effect_mandelbrot((150, 97), (-2, -1.5, 1, 1.5), 30).convert("RGB").save(photo)
+    images = preprocessed(photo, described["preprocessing"])
+
+    visual = load_tiny().visual
+    prompts = [tensors[key] for key in sorted(tensors) if key.startswith("vision_prompts.")]
+    with torch.no_grad():
+        features = prompted_features(visual, images, prompts) if prompts else visual(images)
+    assert described["scores"]["logits"] == "exp(logit_scale) * image_features @ class_features.T"
+    logits = tensors["logit_scale"].exp() * F.normalize(features, dim=-1) @ tensors["class_features"].T
+    torch.testing.assert_close(logits, classifier.logits(images), atol=1e-4, rtol=0)
+    assert described["class_names"] == NAMES
+    assert ("vision_prompts" in described) == bool(prompts) == (name == "MaPLe_LAMM")
+    assert all(value.dtype == torch.float32 for value in tensors.values())
+    torch.testing.assert_close(tensors["class_features"].norm(dim=-1), torch.ones(len(NAMES)))
+
+
+def test_the_described_preprocessing_is_that_of_the_test_images(tiny: ClipModel, tmp_path: Path) -> None:
+    from lamm.engine import build_transform
+    from lamm.inference.export import described_preprocessing
+
+    cfg = run_of("LAMM", tmp_path).cfg
+    transform = build_transform(cfg, is_train=False)
+    assert transform is not None
+    for size in ((97, 150), (64, 64), (32, 200), (20, 31)):
+        photo = tmp_path / "photo.png"
+        Image.effect_noise(size, 80).convert("RGB").save(photo)
+        described = described_preprocessing(cfg.INPUT)
+        expected = transform(Image.open(photo))
+        torch.testing.assert_close(preprocessed(photo, described)[0], expected, atol=1e-6, rtol=0)
+
+
+def test_preprocessing_without_a_description_is_refused(tiny: ClipModel, tmp_path: Path) -> None:
+    run = run_of("LAMM", tmp_path, "INPUT.TRANSFORMS", ("normalize", "instance_norm"))
+    with pytest.raises(ConfigError, match="has instance_norm, which an exported classifier can't describe"):
+        export(classifier_of(tiny, "LAMM"), run, tmp_path / "export", onnx=False)
+
+
+def test_prompts_for_each_image_are_no_pair_of_files(
+    tiny: ClipModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier, run = classifier_of(tiny, "CoCoOp_LAMM"), run_of("CoCoOp_LAMM", tmp_path)
+    with pytest.raises(ExportError, match=r"CoCoOp_LAMM makes its prompts for each image, .*leave --no-onnx out"):
+        export(classifier, run, tmp_path / "export", onnx=False)
+    monkeypatch.setattr(exporting, "missing_for_onnx", lambda: "onnx: pip install it")
+    with pytest.raises(ExportError, match="only an ONNX file can hold it, which needs onnx: pip install it"):
+        export(classifier, run, tmp_path / "export")
+    assert not (tmp_path / "export").exists()
+
+
+def test_prompts_for_each_image_are_one_graph(tiny: ClipModel, runtime: Any, tmp_path: Path) -> None:
+    classifier = classifier_of(tiny, "CoCoOp_LAMM")
+    encoder = classifier.learner.text_encoder
+    export(classifier, run_of("CoCoOp_LAMM", tmp_path), tmp_path / "export")
+    assert sorted(file.name for file in (tmp_path / "export").iterdir()) == ["classifier.json", "classifier.onnx"]
+    described = json.loads((tmp_path / "export" / "classifier.json").read_text(encoding="utf-8"))
+    assert described["scores"] == "the class features depend on the image: they are made in the ONNX graph"
+    assert "tensors" not in described
+    assert classifier.learner.text_encoder is encoder
+
+
+def test_without_the_libraries_the_pair_is_written_and_a_note_says_what_to_install(
+    tiny: ClipModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / "classifier.onnx").write_text("of another classifier")
+    monkeypatch.setattr(exporting, "missing_for_onnx", lambda: "onnx: pip install it")
+    done = export(classifier_of(tiny, "LAMM"), run_of("LAMM", tmp_path), folder)
+    assert done.notes == ["no classifier.onnx, which needs onnx: pip install it"]
+    assert [file.name for file in done.files] == ["classifier.safetensors", "classifier.json"]
+    assert sorted(folder.iterdir()) == sorted(done.files)
+
+
+def towers() -> dict[str, Callable[[], ClipModel]]:
+    """CLIPs of each make and kind of image tower."""
+    return {
+        "open_clip_vit": lambda: wrap_clip(small.open_clip_model(), "small"),
+        "open_clip_resnet": lambda: wrap_clip(small.open_clip_model(vision=RESNET), "small"),
+        "clip_package_vit": lambda: wrap_clip(small.clip_package_model(), "small"),
+        "clip_package_resnet": lambda: wrap_clip(small.clip_package_model(small.RESNET), "small"),
+    }
+
+
+RESNET = {"layers": (1, 2, 1, 1), "width": 32, "head_width": 64, "patch_size": None, "image_size": 64}
+
+
+@pytest.mark.parametrize("tower", towers())
+def test_every_make_and_image_tower_becomes_a_graph(tower: str, runtime: Any, tmp_path: Path) -> None:
+    clip = towers()[tower]()
+    classifier = classifier_of(clip, "ZeroshotCLIP")
+    with exportable(classifier) as graph:
+        write_onnx(graph, clip.image_size, tmp_path / "classifier.onnx", {})
+    away = largest_difference(tmp_path / "classifier.onnx", classifier.logits, clip.image_size)
+    assert away == pytest.approx(0, abs=1e-4)
