@@ -102,6 +102,10 @@ class TemplatePrompts(nn.Module):
         """None: the image tower runs as it is."""
         return
 
+    def label_bank(self) -> None:
+        """None: no labels are learned."""
+        return
+
 
 @torch.no_grad()
 def _encode(clip: ClipModel, template: str, class_names: Sequence[str]) -> Tensor:

@@ -1,6 +1,6 @@
-"""What all prompt trainers share: precision, the training step, evaluation, checkpoints.
+"""What all prompt trainers share: the training step, precision, evaluation, checkpoints, several processes.
 
-Letters: B images, G prefixes, N classes, E embedding size.
+Letters: B images, G prefixes (1, or one per image), N classes, E embedding size.
 """
 
 import os
@@ -22,12 +22,14 @@ from lamm.engine import TrainerX, build_lr_scheduler, build_optimizer, compute_a
 from lamm.engine.embedded.loader import EpochLoader
 from lamm.errors import ConfigError, LammError
 from lamm.features.cache import FeatureCache
+from lamm.incremental.plan import step_of
 from lamm.incremental.step import IncrementalStep
 from lamm.log import logger
 from lamm.parallel.ranks import current_ranks, generators_digest
 from lamm.parallel.sharing import ImageShare, SharedOutTextEncoder, ShareLoader, average_gradients, gather_shares
-from lamm.results.run_files import class_features
-from lamm.scoring import Scoring, scaled_scores
+from lamm.prompts import DEFAULT_CONTEXT
+from lamm.results.run_files import ClassFeatures
+from lamm.scoring import Scoring, TemplatePrompts, scaled_scores
 
 from .prompt_learner import PromptLearner
 
@@ -35,88 +37,24 @@ from .prompt_learner import PromptLearner
 DRIFT = 1e-3
 
 
-class SeveralProcessesTrainer(TrainerX):
-    """The first process writes; all of them do the same steps, each with its share of the images and classes.
-
-    Attributes:
-        several_processes: says that such a trainer can do this.
-    """
-
-    several_processes = True
-
-    def __init__(self, cfg: Any) -> None:
-        self.ranks = current_ranks()
-        super().__init__(cfg)
-
-    def init_writer(self, log_dir: str) -> None:
-        """Open the TensorBoard writer, in the first process."""
-        if self.ranks.first:
-            super().init_writer(log_dir)
-
-    def save_model(self, *positional: Any, **named: Any) -> None:
-        """Save, in the first process; the others go on when that is done, since they may load the file."""
-        if self.ranks.first:
-            super().save_model(*positional, **named)
-        self.ranks.barrier()
-
-    def before_train(self) -> None:
-        """Resume, all processes from the same checkpoint."""
-        super().before_train()
-        if self.ranks.many:
-            sums = [f"{value.double().sum().item():.4e}" for value in self._learned()]
-            self.ranks.require_same(
-                "what they start from", [self.start_epoch, *sums], "the output folder must be on a disk that all share"
-            )
-
-    def after_epoch(self) -> None:
-        """Check that the processes have stayed together, then what the engine does."""
-        if self.ranks.many:
-            self._require_together()
-        super().after_epoch()
-
-    def share_of_batches(self, loader: Any) -> Any:
-        """The loader as this process needs it: of its share of the images. One of features stays as it is."""
-        shared_out = not isinstance(loader, EpochLoader) or isinstance(loader, ShareLoader)
-        return loader if shared_out or not self.ranks.many else ShareLoader(loader, self.ranks)
-
-    def average_gradients(self) -> None:
-        """Make the gradients of all processes one; to be called between the backward pass and the update."""
-        average_gradients(self._learned(), self.ranks)
-
-    def _learned(self) -> list[nn.Parameter]:
-        modules = [self._models[name] for name in self.get_model_names()]
-        return [value for module in modules for value in module.parameters() if value.requires_grad]
-
-    def _require_together(self) -> None:
-        """Refuse to save what the processes don't agree on.
-
-        Raises:
-            LammError: their random generators, or their learned tensors, are not the same.
-        """
-        advice = f"epoch {self.epoch + 1} can't be trusted; report it, and train with one process"
-        self.ranks.require_same("their random generators", generators_digest(), advice)
-        with torch.no_grad():
-            own = torch.cat([value.flatten() for value in self._learned()])
-            away = (own - self.ranks.sum(own.clone()) / self.ranks.size).abs().max()
-            drifted = (away > DRIFT * own.abs().max()).float()
-        if self.ranks.sum(drifted).item() > 0:
-            raise LammError(f"the processes' learned tensors have drifted apart: {advice}")
-
-
-class PromptTrainer(Scoring, SeveralProcessesTrainer):
+class PromptTrainer(Scoring, TrainerX):
     """A frozen CLIP with a prompt learner.
 
-    A subclass names its learner class and its config node; that is usually all.
+    A subclass names its learner class and its config node; that is usually all. Several processes (torchrun) do the
+    same steps, each with its share of the images and classes; the first one writes.
 
     Attributes:
-        learner_class: made by its `from_config`; None: nothing is learned, and `make_learner` is overridden.
+        learner_class: its `from_config` makes the learner. None: nothing is learned, and `make_learner` is overridden.
         config_node: key below `cfg.TRAINER` where its `PREC` stands.
         default_config: file name (without `.yaml`) of the config that a run without `--config-file` takes.
         tiny_config: the same for the demo data sets, with the embedded model.
         registered_name: folder of its checkpoints.
         templates: of a trainer whose prompts are hand-written, one or more with `{}` for the class name.
-        learns_in_steps: says that such a trainer can learn a data set's classes set by set (`IncrementalStep`).
+        learns_in_steps: such a trainer can learn a data set's classes set by set (`IncrementalStep`).
+        several_processes: such a trainer can share its work out over processes.
         further_metrics: what a run records beside its evaluator's metrics, by name.
+        zero_shot_accuracy: of CLIP as it is with "a photo of a {}.", on the images tested after training, in percent.
+            None: it was not computed, because the prompts change the image tower, or nothing was trained or tested.
     """
 
     learner_class: type[PromptLearner] | None = None
@@ -127,14 +65,92 @@ class PromptTrainer(Scoring, SeveralProcessesTrainer):
     templates: Sequence[str] = ()
 
     learns_in_steps = True
+    several_processes = True
     incremental: IncrementalStep | None = None
     scaler: Any = None
     further_metrics: Mapping[str, float] = MappingProxyType({})
+    zero_shot_accuracy: float | None = None
     _bar = tqdm(disable=True)
     _all_finite: Tensor | bool = True
+    _cache: FeatureCache | None = None
+    _evaluated_text: Tensor | None = None
+
+    def __init__(self, cfg: CfgNode) -> None:
+        self.ranks = current_ranks()
+        super().__init__(cfg)
+
+    # The training step.
+
+    def forward_backward(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """One update: features → text → logits → loss → update.
+
+        Returns:
+            The numbers of the progress line, as tensors on the device: fetching them is left to whoever prints.
+        """
+        images, labels = self.parse_batch_train(batch)
+        parts, logits = self.loss_parts(images, labels)
+        loss = torch.stack(list(parts.values())).sum()
+
+        self._check_loss(loss.detach())
+        self.model_zero_grad()
+        if self.scaler is None:
+            loss.backward()
+            average_gradients(self._learned(), self.ranks)
+            self.model_update()
+        else:
+            self.scaler.scale(loss).backward()
+            average_gradients(self._learned(), self.ranks)
+            self.scaler.step(self.optim)
+            self.scaler.update()
+        if self.batch_idx + 1 == self.num_batches:
+            self.update_lr()
+
+        self._bar.update()
+        shown = {"loss": loss.detach(), "acc": compute_accuracy(logits.detach(), labels)[0]}
+        return shown if len(parts) == 1 else {**shown, **{name: part.detach() for name, part in parts.items()}}
+
+    def loss_parts(self, images: Tensor | ImageShare, labels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """The parts whose sum is the loss, by the name they are printed under, and the logits (B, N)."""
+        image = self.image_features(images)  # (B, E)
+        text = self.text_features(image)  # (G, N, E)
+        logits = scaled_scores(image, text, self.clip.logit_scale)  # (B, N)
+        if self.incremental is None or not self.incremental.negatives:
+            return self.learner.loss_parts(text, image, logits, labels, self.shots), logits
+        # The classes of the steps before are in the softmax too: (B, N, and theirs).
+        logits = torch.cat([logits, *self.incremental.negative_scores(image)], dim=1)
+        return self.learner.loss_parts(text, image, logits, labels, self.shots, self.incremental.negatives), logits
+
+    def parse_batch_train(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Images (B, 3, H, W), or their cached features (B, E), and labels (B,), on the device."""
+        return batch["img"].to(self.device, non_blocking=True), batch["label"].to(self.device, non_blocking=True)
+
+    def image_features(self, images: Tensor | ImageShare) -> Tensor:
+        """Unit image features, fp32, of the frozen tower under the learner's vision prompts, if any. Shape: (B, E)
+
+        Args:
+            images: (B, 3, H, W), or a process's share of them. Cached features, (B, E), are returned as they are.
+        """
+        if isinstance(images, ImageShare):
+            return gather_shares(self.image_features(images.images), images.whole, self.ranks)
+        return super().image_features(images)
+
+    def _check_loss(self, loss: Tensor) -> None:
+        """Refuse a loss that is not a number.
+
+        On a GPU it is looked at only when numbers are fetched anyway, since looking makes the host wait.
+        """
+        self._all_finite = torch.isfinite(loss) & self._all_finite
+        done = self.batch_idx + 1
+        fetched = done == self.num_batches or done % self.cfg.TRAIN.PRINT_FREQ == 0
+        if (loss.device.type == "cpu" or fetched) and not self._all_finite:
+            raise LammError(
+                f"the loss is infinite or not a number in epoch {self.epoch + 1}: lower OPTIM.LR, or set PREC fp32"
+            )
+
+    # Building: CLIP, the learner, the optimizer.
 
     def check_cfg(self, cfg: CfgNode) -> None:
-        """Refuse a precision that does not exist, and ways of loading images that don't give one tensor an image."""
+        """Refuse an unknown precision, and ways of loading images that do not give one tensor per image."""
         resolve_precision(cfg.TRAINER[self.config_node].PREC, torch.device("cpu"))
         if cfg.DATALOADER.K_TRANSFORMS != 1:
             raise ConfigError(f"DATALOADER.K_TRANSFORMS is {cfg.DATALOADER.K_TRANSFORMS}: prompt trainers take 1 view")
@@ -149,9 +165,7 @@ class PromptTrainer(Scoring, SeveralProcessesTrainer):
         logger.info("CLIP %s, precision %s, on %s", self.clip.name, self.precision, self.device)
         self.learner = self.build_learner(self.clip, self.dm.dataset.classnames)
         self.model = self.learner
-        self.incremental = IncrementalStep.of(self)
-        self._evaluated_text: Tensor | None = None
-        self._cache: FeatureCache | None = None
+        self.incremental = IncrementalStep(self) if step_of(cfg) else None
         if cfg.INPUT.CACHE_VIEWS > 0 and self.prompts_vision:
             raise ConfigError(
                 f"INPUT.CACHE_VIEWS is {cfg.INPUT.CACHE_VIEWS}, but {type(self).__name__} prompts the image tower: "
@@ -166,8 +180,8 @@ class PromptTrainer(Scoring, SeveralProcessesTrainer):
             self.max_epoch = 0
             return
         self.optim = build_optimizer(self.learner, cfg.OPTIM)
-        held = {id(p) for group in self.optim.param_groups for p in group["params"]}
-        if not all(id(p) in held for p in trained):
+        optimized = {id(p) for group in self.optim.param_groups for p in group["params"]}
+        if not all(id(p) in optimized for p in trained):
             raise ConfigError("OPTIM.STAGED_LR leaves out what this trainer learns: set it to False")
         self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
         self.register_model(self.registered_name, self.learner, self.optim, self.sched)
@@ -181,8 +195,6 @@ class PromptTrainer(Scoring, SeveralProcessesTrainer):
         if self.ranks.many and self.learner_class is not None:
             learner.encode_with(SharedOutTextEncoder(learner.text_encoder, self.ranks))
         return learner
-
-    # What a config makes, without a run around it.
 
     @classmethod
     def make_clip(cls, cfg: CfgNode, device: torch.device) -> ClipModel:
@@ -202,84 +214,24 @@ class PromptTrainer(Scoring, SeveralProcessesTrainer):
     def make_learner(
         cls, cfg: CfgNode, clip: ClipModel, class_names: Sequence[str], templates: Sequence[str] = ()
     ) -> Any:
-        """The prompts that a config asks for, which are what `Scoring` needs."""
+        """The prompts that a config asks for; what `Scoring` needs."""
         assert cls.learner_class is not None, f"{cls.__name__} has no learner_class and no make_learner of its own"
         return cls.learner_class.from_config(cfg, clip, class_names)
-
-    # One step.
-
-    def parse_batch_train(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Images (B, 3, H, W), or their cached features (B, E), and labels (B,), on the device."""
-        return batch["img"].to(self.device, non_blocking=True), batch["label"].to(self.device, non_blocking=True)
-
-    def image_features(self, images: Tensor | ImageShare) -> Tensor:
-        """Unit image features, fp32, of the frozen tower under the learner's vision prompts, if any. Shape: (B, E)
-
-        Args:
-            images: (B, 3, H, W); or a process's share of them; or (B, E), cached features, which are returned as they
-                are.
-        """
-        if isinstance(images, ImageShare):
-            return gather_shares(self.image_features(images.images), images.whole, self.ranks)
-        return super().image_features(images)
-
-    def loss_parts(self, images: Tensor, labels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """The parts whose sum is the loss, by the name they are printed under, and the logits (B, N)."""
-        image = self.image_features(images)
-        text = self.text_features(image)
-        logits = scaled_scores(image, text, self.clip.logit_scale)
-        parts = self.learner.loss_parts(text, image, logits, labels, self.shots)
-        return (
-            (parts, logits) if self.incremental is None else self.incremental.among_seen(parts, image, logits, labels)
-        )
-
-    def forward_backward(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """One update; the numbers of the progress line."""
-        images, labels = self.parse_batch_train(batch)
-        parts, logits = self.loss_parts(images, labels)
-        loss = torch.stack(list(parts.values())).sum()
-        self._update(loss)
-        if self.batch_idx + 1 == self.num_batches:
-            self.update_lr()
-        self._bar.update()
-        shown = {"loss": loss.detach(), "acc": compute_accuracy(logits.detach(), labels)[0]}
-        return shown if len(parts) == 1 else {**shown, **{name: part.detach() for name, part in parts.items()}}
-
-    def _update(self, loss: Tensor) -> None:
-        self._check_loss(loss.detach())
-        self.model_zero_grad()
-        if self.scaler is None:
-            loss.backward()
-            self.average_gradients()
-            self.model_update()
-            return
-        self.scaler.scale(loss).backward()
-        self.average_gradients()
-        self.scaler.step(self.optim)
-        self.scaler.update()
-
-    def _check_loss(self, loss: Tensor) -> None:
-        """Refuse a loss that is no number; on a GPU only now and then, since asking makes it wait."""
-        self._all_finite = torch.isfinite(loss) & self._all_finite
-        if (loss.device.type == "cpu" or self._prints_now()) and not self._all_finite:
-            raise LammError(
-                f"the loss is infinite or not a number in epoch {self.epoch + 1}: lower OPTIM.LR, or set PREC fp32"
-            )
-
-    def _prints_now(self) -> bool:
-        """Whether this batch's numbers are fetched anyway."""
-        done = self.batch_idx + 1
-        return done == self.num_batches or done % self.cfg.TRAIN.PRINT_FREQ == 0
 
     # Training and evaluation as a whole.
 
     def before_train(self) -> None:
-        """Resume, unless there is nothing that could be resumed."""
+        """Resume, all processes from the same checkpoint, and prepare the loader; without a learner only the clock."""
         if not self.get_model_names():
             self.init_writer(os.path.join(self.output_dir, "tensorboard"))
             self.time_start = time.time()
             return
         super().before_train()
+        if self.ranks.many:
+            sums = [f"{value.double().sum().item():.4e}" for value in self._learned()]
+            self.ranks.require_same(
+                "what they start from", [self.start_epoch, *sums], "the output folder must be on a disk that all share"
+            )
         if self.cfg.INPUT.CACHE_VIEWS > 0:
             self.train_loader_x = self._feature_cache().training_loader(self.train_loader_x)
         self.train_loader_x = self.share_of_batches(self.train_loader_x)
@@ -287,21 +239,26 @@ class PromptTrainer(Scoring, SeveralProcessesTrainer):
         done, total = self.start_epoch * steps, self.max_epoch * steps
         self._bar = tqdm(desc="training", unit="step", initial=done, total=total, leave=False, disable=None)
 
+    def after_epoch(self) -> None:
+        """Check that the processes have stayed together, then what the engine does."""
+        if self.ranks.many:
+            self._require_together()
+        super().after_epoch()
+
+    @torch.no_grad()
     def after_train(self) -> None:
-        """Test the model that the config asks for, and write its labels and where its classes lie."""
+        """Test the model that the config asks for, and write its labels and its class features."""
         self._bar.close()
         super().after_train()
-        bank = self.learner.label_bank() if hasattr(self.learner, "label_bank") else None
-        features = class_features(self, self.dm.dataset.classnames)
+        names = list(self.dm.dataset.classnames)
+        original = TemplatePrompts(self.clip, names, [f"{DEFAULT_CONTEXT} {{}}."]).text_features()  # (1, N, E)
+        if self.get_model_names() and not (self.prompts_vision or self.cfg.TEST.NO_TEST):
+            self.zero_shot_accuracy = self._accuracy(original)
+        features, bank = ClassFeatures(names, self.text_features()[0], original[0]), self.learner.label_bank()
         if self.ranks.first:
             features.save(self.output_dir)
             if bank is not None:
                 bank.save(os.path.join(self.output_dir, LABEL_FILE))
-
-    def _feature_cache(self) -> FeatureCache:
-        if self._cache is None:
-            self._cache = FeatureCache(self.cfg, self.clip)
-        return self._cache
 
     def test(self, split: str | None = None) -> float:
         """Evaluate; image features of a tower without prompts are cached, text features encoded once if they can be."""
@@ -309,7 +266,7 @@ class PromptTrainer(Scoring, SeveralProcessesTrainer):
             self.val_loader = self.prepared_for_test(self.val_loader)
         else:
             self.test_loader = self.prepared_for_test(self.test_loader)
-        if not getattr(self.learner, "per_image", False):
+        if not self.learner.per_image:
             with torch.no_grad():
                 self._evaluated_text = self.text_features()
         try:
@@ -327,6 +284,18 @@ class PromptTrainer(Scoring, SeveralProcessesTrainer):
     def model_inference(self, input: Tensor) -> Tensor:
         """Logits of images. Shape: (B, N)"""
         return self.scores(input, self._evaluated_text)
+
+    def _accuracy(self, text: Tensor) -> float:
+        """Accuracy in percent of other text features, (1, N, E), on the images that were tested."""
+        on_val = self.cfg.TEST.SPLIT == "val" and self.val_loader is not None
+        batches = [self.parse_batch_test(batch) for batch in (self.val_loader if on_val else self.test_loader)]
+        correct = sum(int((self.scores(images, text).argmax(dim=1) == labels).sum()) for images, labels in batches)
+        return 100.0 * correct / sum(len(labels) for _, labels in batches)
+
+    def _feature_cache(self) -> FeatureCache:
+        if self._cache is None:
+            self._cache = FeatureCache(self.cfg, self.clip)
+        return self._cache
 
     def load_model(self, directory: str, epoch: int | None = None) -> None:
         """Load learned tensors; labels go by class name where the class list is another one.
@@ -349,3 +318,40 @@ class PromptTrainer(Scoring, SeveralProcessesTrainer):
             if known is not None and directory != self.output_dir:
                 counts = {"labels_learned": known, "labels_from_clip": len(self.learner.class_names) - known}
                 self.further_metrics = {**self.further_metrics, **counts}
+
+    # Several processes.
+
+    def init_writer(self, log_dir: str) -> None:
+        """Open the TensorBoard writer, in the first process."""
+        if self.ranks.first:
+            super().init_writer(log_dir)
+
+    def save_model(self, *positional: Any, **named: Any) -> None:
+        """Save, in the first process; the others go on when that is done, since they may load the file."""
+        if self.ranks.first:
+            super().save_model(*positional, **named)
+        self.ranks.barrier()
+
+    def share_of_batches(self, loader: Any) -> Any:
+        """The loader as this process needs it: of its share of the images. One of features stays as it is."""
+        shared_out = not isinstance(loader, EpochLoader) or isinstance(loader, ShareLoader)
+        return loader if shared_out or not self.ranks.many else ShareLoader(loader, self.ranks)
+
+    def _learned(self) -> list[nn.Parameter]:
+        modules = [self._models[name] for name in self.get_model_names()]
+        return [value for module in modules for value in module.parameters() if value.requires_grad]
+
+    def _require_together(self) -> None:
+        """Refuse to save what the processes do not agree on.
+
+        Raises:
+            LammError: their random generators, or their learned tensors, are not the same.
+        """
+        advice = f"epoch {self.epoch + 1} can't be trusted; report it, and train with one process"
+        self.ranks.require_same("their random generators", generators_digest(), advice)
+        with torch.no_grad():
+            own = torch.cat([value.flatten() for value in self._learned()])
+            away = (own - self.ranks.sum(own.clone()) / self.ranks.size).abs().max()
+            drifted = (away > DRIFT * own.abs().max()).float()
+        if self.ranks.sum(drifted).item() > 0:
+            raise LammError(f"the processes' learned tensors have drifted apart: {advice}")

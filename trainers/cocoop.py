@@ -22,9 +22,9 @@ class CoCoOpLearner(CoOpLearner):
 
     Args:
         clip: the frozen CLIP model.
-        class_names: one a class.
+        class_names: one per class.
         n_ctx: number of context vectors, where `context_init` is empty.
-        context_init: words that the vectors start from, one vector a sub-token; empty: normal, std 0.02.
+        context_init: words that the vectors start from, one vector per sub-token; empty: normal, std 0.02.
 
     Attributes:
         ctx: the vectors, (n_ctx, D).

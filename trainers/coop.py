@@ -15,18 +15,18 @@ from lamm.prompts import spoken_words
 
 from .base import PromptTrainer
 from .lamm import LabelAlignmentMixin
-from .prompt_learner import CONTEXT_STD, LearnedContextLearner, PromptLearner, require_room
+from .prompt_learner import CONTEXT_STD, PromptLearner
 
 
-class CoOpLearner(LearnedContextLearner):
+class CoOpLearner(PromptLearner):
     """Context vectors in place of the words around the class name.
 
     Args:
         clip: the frozen CLIP model.
-        class_names: one a class.
+        class_names: one per class.
         n_ctx: number of context vectors, where `context_init` is empty.
-        context_init: words that the vectors start from, one vector a sub-token; empty: normal, std 0.02.
-        class_specific: vectors for every class of its own (CSC).
+        context_init: words that the vectors start from, one vector per sub-token; empty: normal, std 0.02.
+        class_specific: each class has vectors of its own (CSC).
         position: where the class name stands: `end`, `middle` or `front`.
 
     Attributes:
@@ -52,19 +52,16 @@ class CoOpLearner(LearnedContextLearner):
             raise ConfigError(f'CSC gives each class random vectors, so CTX_INIT "{words}" has no place: set it to ""')
         if not words and n_ctx < 1:
             raise ConfigError(f"N_CTX is {n_ctx}: without CTX_INIT at least one context vector is needed")
-        if not words:
-            require_room(clip, n_ctx)
-        self._n_ctx = len(clip.tokenizer.encode(words)) or n_ctx
-        self._class_specific, self._position = class_specific, position
-        super().__init__(clip, class_names, words)
+        count = len(clip.tokenizer.encode(words)) or n_ctx
+        super().__init__(clip, class_names, words, count, position=position, class_specific=class_specific)
         if class_specific or position == "front":
             key = "CSC" if class_specific else "CLASS_TOKEN_POSITION front"
             logger.info("All classes share the start token alone, because of %s", key)
-        if words and n_ctx != self._n_ctx:
-            logger.info('N_CTX is %d, but CTX_INIT "%s" has %d sub-tokens: those count', n_ctx, words, self._n_ctx)
-        start = self.words.clone()
+        if words and n_ctx != count:
+            logger.info('N_CTX is %d, but CTX_INIT "%s" has %d sub-tokens: those count', n_ctx, words, count)
+        start = self.words.clone()  # (C, D)
         if not words:
-            shape = (len(class_names), self._n_ctx) if class_specific else (self._n_ctx,)
+            shape = (len(class_names), count) if class_specific else (count,)
             start = torch.randn(*shape, clip.text.width).to(self.words.device) * CONTEXT_STD
         self.ctx = nn.Parameter(start)
 
@@ -79,13 +76,9 @@ class CoOpLearner(LearnedContextLearner):
             "position": node.CLASS_TOKEN_POSITION,
         }
 
-    def layout_options(self) -> dict[str, Any]:
-        """See `PromptLearner.layout_options`."""
-        return {"n_ctx": self._n_ctx, "position": self._position, "class_specific": self._class_specific}
-
     def per_class_tensors(self) -> tuple[str, ...]:
         """Class-specific context can't serve another class list."""
-        return ("ctx",) if self._class_specific else ()
+        return ("ctx",) if self.ctx.ndim == 3 else ()
 
     def context(self, image: Tensor | None = None) -> Tensor:
         """The context vectors, class after class if class-specific. Shape: (1, C, D)"""

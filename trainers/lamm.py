@@ -1,5 +1,28 @@
-"""LAMM (arXiv:2312.08212): only the class embeddings are learned; the context stays "a photo of a"."""
+"""LAMM: Label Alignment for Multi-Modal Prompt Learning (AAAI 2024, arXiv:2312.08212).
 
+The class name becomes trainable vectors <M_i>; the words before it stay (Eq. 2):
+
+    z_i = a photo of a <M_i> .          y_i = a photo of a [class name] .
+
+Training holds them near CLIP in parameter space, feature space and logits space:
+
+    L = L_CE + λ1 L_WC + λ2 L_COS + λ3 L_KD                                          (Eq. 9)
+    L_CE  = −log softmax_i cos(I, ψ(z_i)) / τ                        the learned prompts' cross-entropy
+    L_WC  = Σ_i ‖M_i − M_i⁰‖²,  M_i⁰ the name's embeddings           (Eq. 5)         λ1 = 1 / shots
+    L_COS = mean_i 1 − cos(ψ(z_i), ψ(y_i))                           (Eq. 6)         λ2 = 1
+    L_KD  = −T² Σ_i softmax_i(s/T) log softmax_i(o/T)                (Eq. 7)         λ3 = 0.05, T = 2
+            s = cos(I, ψ(z)) / τ, o = cos(I, ψ(y)) / τ
+
+It adds to any prompt learner. The mixin goes in front of the learner, and the trainer names the result:
+
+    class CoOpLAMMLearner(LabelAlignmentMixin, CoOpLearner): ...
+    class CoOp_LAMM(CoOp):
+        learner_class = CoOpLAMMLearner
+
+Letters: B images, G prefixes (1, or one per image), N classes, V label vectors, D width, E embedding size.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +31,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from lamm.checkpoints.label_bank import LabelBank
+from lamm.clip.model import ClipModel
 from lamm.errors import CheckpointError, ConfigError, unknown_name
 from lamm.losses import COS_OVER, KD_DIRECTIONS, feature_loss, logits_loss, parameter_loss
 from lamm.prompt_layout import LABEL_TOKENS, LabelSide, initial_label_vectors
@@ -28,26 +52,25 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class AlignmentSettings:
-    """The knobs of label alignment; each is `TRAINER.LAMM.<NAME>`.
+    """The settings of label alignment; each is `TRAINER.LAMM.<NAME>`.
 
     Attributes:
-        enabled: False gives the base learner back.
-        label_tokens: how many vectors stand for a class: `name`, `single` or `released`.
+        label_tokens: how many vectors stand for a class: `name` (one per sub-token of the name), `single` (one), or
+            `released` (as in the authors' code: the first m sub-tokens behind the context vectors).
         label_init: `words`, or `random` (normal, std 0.02).
         hierarchical_loss: False leaves the cross-entropy alone.
         lambda_wc: λ1; negative means 1 / shots.
         lambda_cos: λ2.
         lambda_kd: λ3.
         kd_temperature: T.
-        kd_direction: `paper` or `standard`.
-        cos_over: L_COS over all `classes` or over the labels of the `batch`.
-        teacher: `clip`, or `prompt`: the current context with the original names.
+        kd_direction: `paper` or `standard`; see `logits_loss`.
+        cos_over: L_COS over all `classes`, or over the labels of the `batch`.
+        teacher: whose ψ(y): `clip` (frozen, with the initial words), or `prompt` (the current context).
 
     Raises:
         ConfigError: a value that is not among its choices, or a temperature that is not positive.
     """
 
-    enabled: bool = True
     label_tokens: str = "name"
     label_init: str = "words"
     hierarchical_loss: bool = True
@@ -73,70 +96,106 @@ class AlignmentSettings:
         return cls(**{name: getattr(node, name.upper()) for name in cls.__dataclass_fields__})
 
 
-class LabelAlignmentMixin:
-    """Put in front of a `PromptLearner`: its class names become trainable vectors, held near CLIP by a loss.
-
-    `class CoOpLAMM(LabelAlignmentMixin, CoOpLearner)` is all that a combination needs.
+class LabelAlignmentMixin(PromptLearner):
+    """Goes in front of a prompt learner: its class names become trainable vectors, held near CLIP by the loss above.
 
     Args:
+        *positional: the base learner's arguments.
         alignment: the settings.
-        **arguments: the base learner's.
+        **arguments: the base learner's arguments.
 
     Attributes:
-        label_embeddings: the trainable vectors `<M_i>` (Eq. 2), (V, D); absent when disabled.
-        initial_embeddings: the original embeddings, L_WC's anchor whatever the initialisation, (V, D).
+        label_embeddings: the trainable vectors <M_i> (Eq. 2), class after class, (V, D).
+        initial_embeddings: M_i⁰, the names' own embeddings, whatever the vectors start from, (V, D).
+        label_counts: how many vectors each class has.
     """
 
-    alignment: AlignmentSettings
-    label_embeddings: nn.Parameter
     initial_embeddings: Tensor
 
     def __init__(self, *positional: Any, alignment: AlignmentSettings, **arguments: Any) -> None:
         super().__init__(*positional, **arguments)
         self.alignment = alignment
+        # The base's layout with label vectors in the place of the names; the base's own stays for ψ(y).
+        options = {"label_tokens": alignment.label_tokens, "released_length": self.released_length()}
+        self.aligned_layout = lay_out(self.clip, self.prompts, **self.layout_options, **options)
+        plan = self.aligned_layout.plan
+        self.label_counts = [len(vectors) for vectors in plan.label_vectors]
+        initial = initial_label_vectors(plan, self.clip.text.token_embedding)  # (V, D)
+        self.register_buffer("initial_embeddings", initial, persistent=False)
+        start = initial.clone()
+        if alignment.label_init == "random":
+            start = torch.randn(start.shape).to(start.device) * RANDOM_STD
+        self.label_embeddings = nn.Parameter(start)
         self._teacher: Tensor | None = None
-        if alignment.enabled:
-            self._make_labels()
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, clip: ClipModel, class_names: Sequence[str]) -> PromptLearner:
+        """The learner that a config asks for; with `TRAINER.LAMM.ENABLED False` its base, without the mixin."""
+        if cfg.TRAINER.LAMM.ENABLED:
+            return super().from_config(cfg, clip, class_names)
+        base: type[PromptLearner] = cls.__mro__[cls.__mro__.index(LabelAlignmentMixin) + 1]
+        return base.from_config(cfg, clip, class_names)
 
     @classmethod
     def arguments(cls, cfg: CfgNode) -> dict[str, Any]:
         """The base learner's arguments and the alignment settings."""
-        return {**super().arguments(cfg), "alignment": AlignmentSettings.from_config(cfg)}  # type: ignore[misc]
-
-    def _make_labels(self: Any) -> None:
-        self.aligned_layout = self.make_layout(
-            label_tokens=self.alignment.label_tokens, released_length=self.released_length()
-        )
-        plan = self.aligned_layout.plan
-        self.label_counts = [len(vectors) for vectors in plan.label_vectors]
-        initial = initial_label_vectors(plan, self.clip.text.token_embedding)
-        self.register_buffer("initial_embeddings", initial, persistent=False)
-        start = initial.clone()
-        if self.alignment.label_init == "random":
-            start = torch.randn(start.shape).to(start.device) * RANDOM_STD
-        self.label_embeddings = nn.Parameter(start)
+        return {**super().arguments(cfg), "alignment": AlignmentSettings.from_config(cfg)}
 
     def released_length(self) -> int | None:
-        """m of `LABEL_TOKENS released`; None: the smallest sub-token count over the class names."""
+        """m of `LABEL_TOKENS released`; None: the smallest number of sub-tokens of a class name."""
         return None
 
-    def prefix(self: Any, image: Tensor | None = None) -> Tensor:
+    # Eq. 2: the prompt with <M_i> in it.
+
+    def prefix(self, image: Tensor | None = None) -> Tensor:
         """The context side, as the aligned layout cuts it. Shape: (G, P, D)"""
-        if not self.alignment.enabled:
-            return super().prefix(image)  # type: ignore[misc]
         return self.aligned_layout.prefix(self.context(image))
 
-    def labels(self: Any) -> LabelSide:
-        """The label side with the trainable vectors in the place of the class names."""
-        if not self.alignment.enabled:
-            return super().labels()  # type: ignore[misc]
+    def labels(self) -> LabelSide:
+        """The label side with the trainable vectors in the place of the class names; see `PromptLearner.labels`."""
         return self.aligned_layout.labels(self.context(), self.label_embeddings)
 
-    def teacher_features(self: Any, image: Tensor | None = None) -> Tensor:
+    # Eq. 5-9: the loss.
+
+    def loss_parts(
+        self, text: Tensor, image: Tensor, logits: Tensor, labels: Tensor, shots: float, earlier: Sequence[Any] = ()
+    ) -> dict[str, Tensor]:
+        """L_CE, what the base learner adds to it, and the hierarchical loss; see `PromptLearner.loss_parts`."""
+        given: tuple[Any, ...] = (text, image, logits, labels, shots, *([earlier] if earlier else []))
+        return {**super().loss_parts(*given), **self.alignment_loss(*given)}
+
+    def alignment_loss(
+        self, text: Tensor, image: Tensor, logits: Tensor, labels: Tensor, shots: float, earlier: Sequence[Any] = ()
+    ) -> dict[str, Tensor]:
+        """The weighted parts of the hierarchical loss (Eq. 5-9); empty when it is off.
+
+        Args and shapes are those of `loss_parts`. L_KD, which has a softmax over classes, has it over the classes of
+        `earlier` learners too; L_WC and L_COS are about the vectors that are learned now.
+
+        Returns:
+            {"loss_wc", "loss_cos", "loss_kd"}, to be added to the cross-entropy.
+        """
+        knobs = self.alignment
+        if not knobs.hierarchical_loss:
+            return {}
+        teacher = self.teacher_features(image)  # ψ(y): (G, N, E)
+        learned, original = (text, teacher.detach()) if self.per_image else (text[0], teacher[0].detach())
+        chosen = labels if knobs.cos_over == "batch" else None
+        lambda_wc = 1.0 / shots if knobs.lambda_wc < 0 else knobs.lambda_wc
+        if earlier:
+            teacher = torch.cat([teacher, *(learner.teacher_features(image) for learner in earlier)], dim=1)
+        o = scaled_scores(image, teacher, self.clip.logit_scale)  # (B, N, and the earlier classes)
+        return {
+            "loss_wc": lambda_wc * parameter_loss(self.label_embeddings, self.initial_embeddings),
+            "loss_cos": knobs.lambda_cos * feature_loss(learned, original, chosen),
+            "loss_kd": knobs.lambda_kd * logits_loss(logits, o, knobs.kd_temperature, knobs.kd_direction),
+        }
+
+    def teacher_features(self, image: Tensor | None = None) -> Tensor:
         """ψ(y): unit text features of the prompts with the original class names, fp32. Shape: (G, N, E)
 
-        Under `TEACHER clip` they belong to frozen CLIP with the initial context words and are encoded once; under
-        `TEACHER prompt` they follow the current context, each step anew where that is learned.
+        Under `TEACHER clip` they belong to frozen CLIP with the initial words, and are encoded once. Under `TEACHER
+        prompt` they follow the current context, anew in each step where that is learned.
 
         Args:
             image: unit image features (B, E); used where the prompts are `per_image`.
@@ -144,11 +203,11 @@ class LabelAlignmentMixin:
         if self._teacher is not None:
             return self._teacher
         if self.alignment.teacher == "clip":
-            self._teacher = self._clip_features()
+            self._teacher = self.hand_written_features()
             return self._teacher
-        prefix = super().prefix(image)  # type: ignore[misc]
-        features = self.encode(prefix, self.original_labels(), self.deep_prompts())
-        if not any(parameter.requires_grad for parameter in self.base_parameters()):
+        # The base learner's own prompt: its layout, and the original names.
+        features = self.encode(super().prefix(image), super().labels(), self.deep_prompts())
+        if all(name == "label_embeddings" for name, _ in self.named_parameters()):
             self._teacher = features
         return features
 
@@ -156,88 +215,32 @@ class LabelAlignmentMixin:
         """Have the teacher encoded anew when it is next asked for."""
         self._teacher = None
 
-    def base_parameters(self: Any) -> list[nn.Parameter]:
-        """What the base learner trains."""
-        return [value for name, value in self.named_parameters() if name != "label_embeddings"]
+    # Checkpoints.
 
-    @torch.no_grad()
-    def _clip_features(self: Any) -> Tensor:
-        layout = lay_out(self.clip, self.split_prompts(self.teacher_words()), n_ctx=0).to(self.words.device)
-        none = self.no_vectors()
-        return self.encode(layout.prefix(none[None]), layout.labels(none[None], none))
+    def label_bank(self) -> LabelBank:
+        """The learned labels, for a file of their own."""
+        return LabelBank(self.class_names, self.label_counts, self.label_embeddings.detach(), self.clip.name)
 
-    def loss_parts(self: Any, *given: Any) -> dict[str, Tensor]:
-        """The base learner's parts of the loss, and those of `alignment_loss`, whose arguments it takes."""
-        return {**super().loss_parts(*given), **self.alignment_loss(*given)}  # type: ignore[misc]
-
-    def alignment_loss(
-        self: Any, text: Tensor, image: Tensor, logits: Tensor, labels: Tensor, shots: float
-    ) -> dict[str, Tensor]:
-        """The weighted parts of the hierarchical loss (Eq. 5–9); empty when it is off.
-
-        Args:
-            text: unit features of the learned prompts, (G, N, E).
-            image: unit image features, (B, E).
-            logits: the learned scores cos(I, ψ(z)) / τ, (B, N).
-            labels: (B,).
-            shots: n, training images a class, for λ1 = 1 / n.
-
-        Returns:
-            {"loss_wc", "loss_cos", "loss_kd"}, to be added to the cross-entropy.
-        """
-        knobs = self.alignment
-        if not (knobs.enabled and knobs.hierarchical_loss):
-            return {}
-        teacher = self.teacher_features(image)
-        learned, original = (text, teacher.detach()) if self.per_image else (text[0], teacher[0].detach())
-        chosen = labels if knobs.cos_over == "batch" else None
-        weight = 1.0 / shots if knobs.lambda_wc < 0 else knobs.lambda_wc
-        return {
-            "loss_wc": weight * parameter_loss(self.label_embeddings, self.initial_embeddings),
-            "loss_cos": knobs.lambda_cos * feature_loss(learned, original, chosen),
-            "loss_kd": self.distillation_loss(logits, image, teacher),
-        }
-
-    def distillation_loss(self: Any, logits: Tensor, image: Tensor, teacher: Tensor) -> Tensor:
-        """λ3 · L_KD (Eq. 7).
-
-        Args:
-            logits: the learned scores, (B, N).
-            image: unit image features, (B, E).
-            teacher: the teacher's unit text features of the same classes, (G, N, E).
-        """
-        knobs = self.alignment
-        scores = scaled_scores(image, teacher, self.clip.logit_scale)
-        return knobs.lambda_kd * logits_loss(logits, scores, knobs.kd_temperature, knobs.kd_direction)
-
-    def get_extra_state(self: Any) -> dict[str, Any]:
+    def get_extra_state(self) -> dict[str, Any]:
         """The base learner's, and how many vectors stand for each class."""
-        state = super().get_extra_state()  # type: ignore[misc]
-        if not self.alignment.enabled:
-            return state
-        return {**state, "label_tokens": self.alignment.label_tokens, "label_counts": self.label_counts}
+        own = {"label_tokens": self.alignment.label_tokens, "label_counts": self.label_counts}
+        return {**super().get_extra_state(), **own}
 
-    def set_extra_state(self: Any, state: dict[str, Any]) -> None:
+    def set_extra_state(self, state: dict[str, Any]) -> None:
         """The base learner's checks, and the same label tokens.
 
         Raises:
             CheckpointError: the checkpoint was trained with others.
         """
-        super().set_extra_state(state)  # type: ignore[misc]
+        super().set_extra_state(state)
         own = self.alignment.label_tokens
-        if self.alignment.enabled and state.get("label_tokens", own) != own:
+        if state.get("label_tokens", own) != own:
             raise CheckpointError(
                 f'the checkpoint was trained with LABEL_TOKENS "{state["label_tokens"]}", this run has "{own}"'
             )
 
-    def label_bank(self: Any) -> LabelBank | None:
-        """The learned labels, for a file of their own; None when disabled."""
-        if not self.alignment.enabled:
-            return None
-        return LabelBank(self.class_names, self.label_counts, self.label_embeddings.detach(), self.clip.name)
 
-
-class LAMMLearner(LabelAlignmentMixin, PromptLearner):
+class LAMMLearner(LabelAlignmentMixin):
     """Fixed context words, aligned labels."""
 
 

@@ -15,18 +15,18 @@ from lamm.prompts import DEFAULT_CONTEXT, spoken_words
 
 from .base import PromptTrainer
 from .lamm import LabelAlignmentMixin
-from .prompt_learner import CONTEXT_STD, LearnedContextLearner, PromptLearner, require_room
+from .prompt_learner import CONTEXT_STD, PromptLearner
 
 
-class MaPLeLearner(LearnedContextLearner):
+class MaPLeLearner(PromptLearner):
     """Context vectors at the input of the text tower's first layers, and linear couplings that make them the image's.
 
     Letters: C context vectors, D width of the text tower, W width of the image tower.
 
     Args:
         clip: the frozen CLIP model; its image tower is a vision transformer.
-        class_names: one a class.
-        n_ctx: C, context vectors a layer; those of the first layer stand for the first C sub-tokens of
+        class_names: one per class.
+        n_ctx: C, context vectors per layer; those of the first layer stand for the first C sub-tokens of
             `context_init`, and the words after these stay.
         context_init: words before the class name; empty: the first layer's vectors start normal, std 0.02, and no
             words stand beside them.
@@ -39,7 +39,7 @@ class MaPLeLearner(LearnedContextLearner):
         compound_prompt_projections: their couplings, which start as equal copies.
 
     Raises:
-        BackboneError: the image tower is no vision transformer.
+        BackboneError: the image tower is not a vision transformer.
         ConfigError: more context vectors than words, none at all, or a depth that a tower does not have.
     """
 
@@ -63,9 +63,7 @@ class MaPLeLearner(LearnedContextLearner):
             raise ConfigError(f'N_CTX is {n_ctx}: it must be from 1 to {count}, the sub-tokens of CTX_INIT "{words}"')
         if n_ctx < 1:
             raise ConfigError(f"N_CTX is {n_ctx}: at least one context vector is needed")
-        require_room(clip, n_ctx)
-        self._n_ctx = n_ctx
-        super().__init__(clip, class_names, words)
+        super().__init__(clip, class_names, words, n_ctx)
         width = clip.text.width
         self.ctx = nn.Parameter(self.words[:n_ctx].clone() if words else torch.randn(n_ctx, width) * CONTEXT_STD)
         self.proj = nn.Linear(width, vision.width)
@@ -79,10 +77,6 @@ class MaPLeLearner(LearnedContextLearner):
         """Read `TRAINER.MAPLE`."""
         node = cfg.TRAINER.MAPLE
         return {"n_ctx": node.N_CTX, "context_init": node.CTX_INIT, "prompt_depth": node.PROMPT_DEPTH}
-
-    def layout_options(self) -> dict[str, Any]:
-        """See `PromptLearner.layout_options`."""
-        return {"n_ctx": self._n_ctx}
 
     def context(self, image: Tensor | None = None) -> Tensor:
         """The first layer's vectors. Shape: (1, C, D)"""

@@ -1,7 +1,10 @@
 """What a prompt learner is: the two sides of the prompt, `prefix()` and `labels()`.
 
-Letters: B images, G prefixes (1, or one an image), N classes, P prefix positions, T label-side positions, D width,
-E embedding size, C context vectors.
+A prompt is `prefix | label side`: what all classes share (start token, context), then what differs (class name, full
+stop, end token). A method overrides `context()` and what else it learns; both sides are built from that.
+
+Letters: B images, G prefixes (1, or one per image), N classes, P prefix positions, T label-side positions, D width of
+the text tower, E embedding size, C context vectors.
 """
 
 from collections.abc import Sequence
@@ -12,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
+from lamm.checkpoints.label_bank import LabelBank
 from lamm.clip.model import ClipModel
 from lamm.clip.shared_prefix import TextEncoder, text_encoder_of
 from lamm.clip.vision import VisionPrompts
@@ -19,133 +23,126 @@ from lamm.errors import CheckpointError, ConfigError
 from lamm.prompt_layout import LabelSide, PromptLayout, plan_prompts
 from lamm.prompts import DEFAULT_CONTEXT, PromptTokens, split_prompt, spoken_words
 
+CONTEXT_STD = 0.02
+"""Standard deviation of context vectors that do not start from words."""
+
 
 class PromptLearner(nn.Module):
-    """Prompts whose context is fixed words and whose labels are the class names; what learners are derived from.
+    """Prompts with fixed context words and the class names as labels; the base class of every learner.
 
-    It learns nothing. A subclass overrides `context()`, `deep_prompts()`, `vision_prompts()` and `loss_parts()` as it
-    needs; `prefix()` and `labels()` are made from the context, by the mixin too. Its parameters are what is trained and
-    saved. CLIP's weights are used, but are no part of the module.
+    It learns nothing itself: its text features are those of hand-written prompts. A subclass overrides `context()`,
+    `deep_prompts()`, `vision_prompts()` and `loss_parts()` as it needs. Its parameters are what is trained and saved.
 
     Args:
         clip: the frozen CLIP model.
-        class_names: one a class, in label order.
-        context_init: the words before the class name.
+        class_names: one per class, in label order.
+        context_init: the words before the class name; empty: none.
+        n_ctx: how many context vectors the subclass learns. They stand for the first `n_ctx` sub-tokens of the words,
+            or, if there are no words, take positions of their own. None: the words stay as they are.
+        **layout: further arguments of `plan_prompts` that say where things stand (`position`, `class_specific`).
 
     Attributes:
+        clip: the frozen CLIP model. It is used, but is not part of this module: its weights are in no checkpoint.
+        text_encoder: encodes the prompts; `encode_with` replaces it.
         words: embeddings of the context words, (number of their sub-tokens, D).
+        layout: where context and label stand in each class's prompt.
         per_image: whether the prompts depend on the image.
+
+    Raises:
+        ConfigError: more context vectors than the text tower has room for.
+        PromptError: an empty class name, or a prompt that is longer than the text tower takes.
+
+    Example:
+        >>> from lamm.clip.loading import load_clip
+        >>> clip = load_clip("tiny", "", torch.float32, torch.device("cpu"))
+        >>> PromptLearner(clip, ["zebra star", "circle"]).text_features().shape
+        torch.Size([1, 2, 256])
     """
 
+    clip: ClipModel
+    text_encoder: TextEncoder
     words: Tensor
     per_image = False
 
-    def __init__(self, clip: ClipModel, class_names: Sequence[str], context_init: str = DEFAULT_CONTEXT) -> None:
+    def __init__(
+        self,
+        clip: ClipModel,
+        class_names: Sequence[str],
+        context_init: str = DEFAULT_CONTEXT,
+        n_ctx: int | None = None,
+        **layout: Any,
+    ) -> None:
         super().__init__()
+        # Put into __dict__, past nn.Module, which would make CLIP's weights part of this module's state.
+        self.__dict__["clip"] = clip
+        self.text_encoder = text_encoder_of(clip.text)
         self.class_names = list(class_names)
         self.context_words = spoken_words(context_init)
-        self._frozen = _Frozen(clip)
-        self.prompts = self.split_prompts(self.context_words)
-        self.register_buffer("words", self.embed(self.prompts[0].context), persistent=False)
-        self.layout = self.make_layout()
+        self._learns_context = n_ctx is not None
+        # Vectors that stand for no words need positions of their own.
+        reserved = 0 if self.context_words else n_ctx or 0
+        longest = clip.text.context_length - 4  # start token, one sub-token of a name, full stop, end token
+        if reserved > longest:
+            raise ConfigError(f"N_CTX is {n_ctx}, but the text tower has room for at most {longest} context vectors")
+        self.prompts = self._split(self.context_words, reserved)
+        words = self.prompts[0].context
+        self.register_buffer("words", embed(clip, words), persistent=False)
+        self.layout_options = {"n_ctx": len(words) if n_ctx is None else n_ctx, **layout}
+        self.layout = lay_out(clip, self.prompts, **self.layout_options)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, clip: ClipModel, class_names: Sequence[str]) -> "PromptLearner":
-        """Build the learner that a config asks for."""
+        """The learner that a config asks for."""
         learner = cls(clip, class_names, **cls.arguments(cfg))
         learner.encode_in_chunks(cfg.TRAINER.TEXT_CHUNK)
         return learner
 
     @classmethod
     def arguments(cls, cfg: CfgNode) -> dict[str, Any]:
-        """The constructor's arguments as a config gives them; the only place that reads it."""
+        """The constructor's arguments as a config gives them; the only place that reads the config."""
         return {"context_init": cfg.TRAINER.LAMM.CTX_INIT}
 
-    @property
-    def clip(self) -> ClipModel:
-        """The frozen CLIP model."""
-        return self._frozen.clip
+    def _split(self, context: str, reserved: int = 0) -> list[PromptTokens]:
+        """Each class's prompt in its parts; `reserved` positions stay free for vectors without words."""
+        text = self.clip.text
+        return [
+            split_prompt(self.clip.tokenizer, context, name, text.context_length, reserved) for name in self.class_names
+        ]
 
-    def split_prompts(self, context: str, reserved: int = 0) -> list[PromptTokens]:
-        """Every class's prompt in its parts; `reserved` positions are kept free for vectors without words."""
-        tokenizer, length = self.clip.tokenizer, self.clip.text.context_length
-        return [split_prompt(tokenizer, context, name, length, reserved) for name in self.class_names]
-
-    def embed(self, tokens: Sequence[int]) -> Tensor:
-        """CLIP's token embeddings in fp32. Shape: (len(tokens), D)"""
-        table = self.clip.text.token_embedding
-        with torch.no_grad():
-            return table(torch.tensor(list(tokens), dtype=torch.long, device=table.weight.device)).float()
-
-    def layout_options(self) -> dict[str, Any]:
-        """How this learner lays a prompt out: arguments of `plan_prompts`."""
-        return {"n_ctx": len(self.prompts[0].context)}
-
-    def make_layout(self, **options: Any) -> PromptLayout:
-        """This learner's layout; `options` are further arguments of `plan_prompts`."""
-        return lay_out(self.clip, self.prompts, **self.layout_options(), **options)
-
-    def encode_in_chunks(self, prompts: int) -> None:
-        """Have training encode `prompts` prompts at a time, so that memory does not grow with the classes; 0: all.
-
-        Raises:
-            ConfigError: a negative number.
-        """
-        if prompts < 0:
-            raise ConfigError(f"TRAINER.TEXT_CHUNK must be 0 or above, got {prompts}")
-        self._frozen.text_encoder.chunk = prompts
-
-    @property
-    def text_encoder(self) -> TextEncoder:
-        """What encodes the prompts."""
-        return self._frozen.text_encoder
-
-    def encode_with(self, encoder: TextEncoder) -> None:
-        """Have another text encoder do the work, such as the plain one, to compare with."""
-        encoder.chunk = self._frozen.text_encoder.chunk
-        self._frozen.text_encoder = encoder
+    # The prompt: context → prefix, names → labels.
 
     def context(self, image: Tensor | None = None) -> Tensor:
-        """The context vectors, (G, C, D); here the embeddings of the fixed words.
+        """The context vectors, here the embeddings of the fixed words. Shape: (G, C, D)
 
         Args:
-            image: unit image features (B, E), for learners whose context depends on them; None asks for the context
+            image: unit image features (B, E), for learners whose context depends on them. None asks for the context
                 without an image.
         """
         return self.words[None]
-
-    def teacher_words(self) -> str:
-        """The words before the class name in the prompts that CLIP's teacher reads."""
-        return self.context_words
 
     def prefix(self, image: Tensor | None = None) -> Tensor:
         """The context side: what stands before every class's label side. Shape: (G, P, D)"""
         return self.layout.prefix(self.context(image))
 
     def labels(self) -> LabelSide:
-        """The label side: (N, T, D) and the places of the end tokens, (N,)."""
-        return self.original_labels()
-
-    def original_labels(self) -> LabelSide:
-        """The label side with the original class names, whatever `labels()` has become."""
-        return self.layout.labels(self.context(), self.no_vectors())
+        """The label side, here with the original class names: (N, T, D), and the places of the end tokens, (N,)."""
+        no_vectors = self.words.new_empty(0, self.words.shape[1])
+        return self.layout.labels(self.context(), no_vectors)
 
     def deep_prompts(self) -> Sequence[Tensor]:
         """Context of the text tower's blocks after the first, (C, D) each; see `TextTower.transform`."""
         return ()
 
     def vision_prompts(self) -> VisionPrompts | None:
-        """Prompts of the image tower; None: it runs as it is, and no gradient goes through it."""
+        """Prompts of the image tower. None: it runs as it is, and no gradient goes through it."""
         return None
 
-    def no_vectors(self) -> Tensor:
-        """Label vectors of a layout that has none. Shape: (0, D)"""
-        return self.words.new_empty(0, self.words.shape[1])
+    # Encoding.
 
     def encode(self, prefix: Tensor, labels: LabelSide, deep: Sequence[Tensor] = ()) -> Tensor:
         """Unit text features in fp32. Shape: (G, N, E)"""
         with self.clip.autocast():
-            features = self._frozen.text_encoder.encode(prefix, labels.embeddings, labels.end, deep)
+            features = self.text_encoder.encode(prefix, labels.embeddings, labels.end, deep)
         return F.normalize(features.float(), dim=-1)
 
     def text_features(self, image: Tensor | None = None) -> Tensor:
@@ -156,23 +153,58 @@ class PromptLearner(nn.Module):
         """
         return self.encode(self.prefix(image), self.labels(), self.deep_prompts())
 
+    @torch.no_grad()
+    def hand_written_features(self) -> Tensor:
+        """Unit features of the original names behind `teacher_words`, by CLIP as it is. Shape: (1, N, E)"""
+        layout = lay_out(self.clip, self._split(self.teacher_words()), n_ctx=0).to(self.words.device)
+        nothing = self.words.new_empty(0, self.words.shape[1])
+        return self.encode(layout.prefix(nothing[None]), layout.labels(nothing[None], nothing))
+
+    def teacher_words(self) -> str:
+        """The words before the class name in a teacher's prompts: those of the context, or the usual ones."""
+        return self.context_words or (DEFAULT_CONTEXT if self._learns_context else "")
+
+    def encode_in_chunks(self, prompts: int) -> None:
+        """Encode `prompts` prompts at a time in training, so that memory does not grow with the classes; 0: all.
+
+        Raises:
+            ConfigError: a negative number.
+        """
+        if prompts < 0:
+            raise ConfigError(f"TRAINER.TEXT_CHUNK must be 0 or above, got {prompts}")
+        self.text_encoder.chunk = prompts
+
+    def encode_with(self, encoder: TextEncoder) -> None:
+        """Replace the text encoder, for example by the plain one, to compare with it."""
+        encoder.chunk = self.text_encoder.chunk
+        self.text_encoder = encoder
+
+    # Training.
+
     def loss_parts(
-        self, text: Tensor, image: Tensor, logits: Tensor, labels: Tensor, shots: float
+        self, text: Tensor, image: Tensor, logits: Tensor, labels: Tensor, shots: float, earlier: Sequence[Any] = ()
     ) -> dict[str, Tensor]:
         """The parts whose sum is the loss, by the name they are printed under; here the cross-entropy.
 
         Args:
             text: unit features of the learned prompts, (G, N, E).
             image: unit image features, (B, E).
-            logits: the learned scores cos(I, ψ(z)) / τ, (B, N).
+            logits: the learned scores cos(I, ψ(z)) / τ, (B, N); with `earlier` learners, their classes' scores follow.
             labels: (B,).
-            shots: n, training images a class.
+            shots: n, training images per class.
+            earlier: learners of classes that were learned before, whose scores are in `logits` too.
         """
         return {"loss_ce": F.cross_entropy(logits, labels)}
 
+    # Checkpoints.
+
     def per_class_tensors(self) -> tuple[str, ...]:
-        """Names of the learned tensors, other than labels, that have a row for every class."""
+        """Names of the learned tensors, other than labels, that have a row for each class."""
         return ()
+
+    def label_bank(self) -> LabelBank | None:
+        """The learned labels, for a file of their own. None: there are none."""
+        return None
 
     def get_extra_state(self) -> dict[str, Any]:
         """What a checkpoint says beside the learned tensors."""
@@ -180,7 +212,7 @@ class PromptLearner(nn.Module):
             "class_names": self.class_names,
             "backbone": self.clip.name,
             "width": self.clip.text.width,
-            "prompt": {"words": self.context_words, **self.layout_options()},
+            "prompt": {"words": self.context_words, **self.layout_options},
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
@@ -189,7 +221,7 @@ class PromptLearner(nn.Module):
         `lamm.checkpoints.by_class_name.load_learned` is the way onto another class list: it goes by class name.
 
         Raises:
-            CheckpointError: they don't.
+            CheckpointError: they do not.
         """
         if state["class_names"] != self.class_names:
             raise CheckpointError(
@@ -208,40 +240,8 @@ def lay_out(clip: ClipModel, prompts: Sequence[PromptTokens], **options: Any) ->
     return PromptLayout(plan, clip.text.token_embedding, clip.tokenizer.end)
 
 
-class _Frozen:
-    """CLIP, held so that its weights are no part of the learner's state."""
-
-    def __init__(self, clip: ClipModel) -> None:
-        self.clip = clip
-        self.text_encoder = text_encoder_of(clip.text)
-
-
-CONTEXT_STD = 0.02
-
-
-class LearnedContextLearner(PromptLearner):
-    """A learner whose context vectors start from words, or from none.
-
-    A subclass sets `_n_ctx`, the number of vectors, before it calls this class's constructor.
-    """
-
-    _n_ctx: int
-
-    def split_prompts(self, context: str, reserved: int = 0) -> list[PromptTokens]:
-        """Every class's prompt; vectors without words take positions too."""
-        return super().split_prompts(context, reserved if context else self._n_ctx)
-
-    def teacher_words(self) -> str:
-        """The words that the context starts from; "a photo of a" where it starts from none."""
-        return self.context_words or DEFAULT_CONTEXT
-
-
-def require_room(clip: ClipModel, n_ctx: int) -> None:
-    """Refuse more context vectors than fit beside the shortest name.
-
-    Raises:
-        ConfigError: there are more.
-    """
-    longest = clip.text.context_length - 4  # start, one sub-token of a name, full stop, end
-    if n_ctx > longest:
-        raise ConfigError(f"N_CTX is {n_ctx}, but the text tower has room for at most {longest} context vectors")
+def embed(clip: ClipModel, tokens: Sequence[int]) -> Tensor:
+    """CLIP's token embeddings in fp32. Shape: (len(tokens), D)"""
+    table = clip.text.token_embedding
+    with torch.no_grad():
+        return table(torch.tensor(list(tokens), dtype=torch.long, device=table.weight.device)).float()

@@ -145,7 +145,7 @@ def _require_same_prompt(learner: Learner, extra: dict[str, Any], path: str) -> 
 def _require_same_label_tokens(learner: Any, extra: dict[str, Any], path: str) -> None:
     stored = extra.get("label_tokens")
     alignment = getattr(learner, "alignment", None)
-    if stored is not None and alignment is not None and alignment.enabled and stored != alignment.label_tokens:
+    if stored is not None and alignment is not None and stored != alignment.label_tokens:
         raise CheckpointError(
             f'{path} was trained with LABEL_TOKENS "{stored}", this run has "{alignment.label_tokens}": use the same'
         )

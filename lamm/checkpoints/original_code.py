@@ -7,7 +7,7 @@ Letters: N classes, m label vectors a class, V = N · m, D width.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -40,10 +40,6 @@ class Learner(Protocol):
     @property
     def clip(self) -> ClipModel:
         """The frozen CLIP model."""
-        ...
-
-    def embed(self, tokens: Sequence[int]) -> Tensor:
-        """CLIP's token embeddings. Shape: (len(tokens), D)"""
         ...
 
     def per_class_tensors(self) -> tuple[str, ...]:
@@ -203,7 +199,7 @@ def _per_class(original: OriginalState, learner: Learner) -> list[str]:
 def _require_same_start_token(original: OriginalState, learner: Learner, path: str) -> None:
     if original.start_token is None:
         return
-    own = learner.embed([learner.clip.tokenizer.start])[0].cpu()
+    own = learner.clip.text.token_embedding.weight[learner.clip.tokenizer.start].detach().float().cpu()
     given = original.start_token.cpu()
     if given.shape != own.shape or (given - own).norm() > START_TOLERANCE * own.norm():
         raise CheckpointError(

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lamm.checkpoints.by_class_name import EXTRA, final_checkpoint, load_learned, read_checkpoint
@@ -145,6 +144,7 @@ class IncrementalStep:
         sets: the sets of classes up to this step's, which is the last.
         earlier: prompts of the sets before it: their labels are buffers that hold what their steps wrote, what else
             they learn is the current learner's.
+        negatives: those whose classes stand in the softmax of this step too (`INCREMENTAL.SEEN_AS_NEGATIVES`).
 
     Raises:
         ConfigError: a data set that can't be cut, or context that belongs to the classes of one step.
@@ -168,42 +168,22 @@ class IncrementalStep:
         self.earlier = [
             earlier_learner(trainer, seen.class_names, folder) for seen, folder in zip(self.sets, folders, strict=False)
         ]
+        self.negatives = self.earlier if cfg.INCREMENTAL.SEEN_AS_NEGATIVES else []
         self._frozen_text: dict[int, Tensor] = {}
 
-    @classmethod
-    def of(cls, trainer: Any) -> "IncrementalStep | None":
-        """The step that the trainer's config asks for; None: it asks for none."""
-        return cls(trainer) if step_of(trainer.cfg) else None
+    def negative_scores(self, image: Tensor) -> list[Tensor]:
+        """The scores of the classes of earlier sets, for the softmax over all classes seen so far.
 
-    def among_seen(
-        self, parts: dict[str, Tensor], image: Tensor, logits: Tensor, labels: Tensor
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """The loss among all classes seen so far, where `INCREMENTAL.SEEN_AS_NEGATIVES` asks for it.
-
-        What has a softmax over classes, the cross-entropy and L_KD (Eq. 7), then has it over this set's classes and the
-        earlier ones, whose features are constants: the context does not move in order to push them away. L_WC and L_COS
-        (Eq. 5, 6) are about embeddings that move, and stay those of this set.
+        Their text features are constants: the context does not move in order to push them away.
 
         Args:
-            parts: of the loss among this set's own classes.
             image: unit image features, (B, E).
-            logits: the learned scores of this set's classes, (B, N).
-            labels: within this set, (B,).
 
         Returns:
-            The parts, and the logits that the cross-entropy is over: this set's classes, then those of sets 1, 2, ….
+            (B, classes of the set), for each set in `negatives`.
         """
-        if not (self.earlier and self._trainer.cfg.INCREMENTAL.SEEN_AS_NEGATIVES):
-            return parts, logits
         scale = self._trainer.clip.logit_scale
-        negatives = [scaled_scores(image, self._text(place, image), scale) for place in range(len(self.earlier))]
-        logits = torch.cat([logits, *negatives], dim=1)
-        parts = {**parts, "loss_ce": F.cross_entropy(logits, labels)}
-        if "loss_kd" in parts:
-            learner = self._trainer.learner
-            teacher = torch.cat([one.teacher_features(image) for one in (learner, *self.earlier)], dim=1)
-            parts["loss_kd"] = learner.distillation_loss(logits, image, teacher)
-        return parts, logits
+        return [scaled_scores(image, self._text(place, image), scale) for place in range(len(self.negatives))]
 
     def metrics(self) -> dict[str, float]:
         """For every set so far its accuracy (a) among its own classes and (b) among all classes seen, in percent."""

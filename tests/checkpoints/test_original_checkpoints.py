@@ -248,9 +248,9 @@ def test_original_labels_need_the_released_label_tokens(tokens: str, small_clip:
     refused(learner, labels_file(small_clip), message)
 
 
-def test_a_disabled_learner_refuses_labels(small_clip: ClipModel) -> None:
-    learner = coop_lamm(small_clip, alignment=AlignmentSettings(enabled=False))
-    refused(learner, {**coop_file(small_clip), **labels_file(small_clip)}, "another method; use --trainer CoOp_LAMM")
+def test_a_learner_without_alignment_refuses_labels(small_clip: ClipModel) -> None:
+    file = {**coop_file(small_clip), **labels_file(small_clip)}
+    refused(coop(small_clip), file, "another method; use --trainer CoOp_LAMM")
 
 
 def test_another_depth_or_number_of_context_vectors_of_maple_is_named(small_clip: ClipModel) -> None:

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 import torch
+from lamm_trainers import extend_cfg
+from lamm_trainers.lamm import LabelAlignmentMixin
 
-from lamm.checkpoints.by_class_name import load_learned
 from lamm.clip.model import ClipModel
+from lamm.engine import get_cfg_default
 from tests.reference import whole_prompt as reference
 from tests.trainers.learner_cases import (
     FIRST,
+    LEARNERS,
     METHODS,
     NAMES,
     WORDS,
@@ -75,24 +78,18 @@ def test_a_fresh_aligned_learner_equals_its_base(fresh_case: Case) -> None:
 # The mixin off.
 
 
-def test_a_disabled_learner_is_its_base(fresh_case: Case) -> None:
-    images, labels = fresh_case.batch()
-    disabled, expected = fresh_case.build(enabled=False), fresh_case.build_base()
-    assert torch.equal(features(disabled, images), features(expected, images))
-    state, base_state = disabled.state_dict(), expected.state_dict()
-    assert state.pop("_extra_state") == base_state.pop("_extra_state")
-    assert state.keys() == base_state.keys()
-    assert all(torch.equal(value, base_state[key]) for key, value in state.items())
-    assert set(loss_parts(disabled, images, labels)) == {"loss_ce"}
-    assert disabled.label_bank() is None
-
-
-def test_a_disabled_learner_takes_its_bases_checkpoint(fresh_case: Case) -> None:
-    images, _ = fresh_case.batch()
-    trained = disturb(fresh_case.build_base())
-    disabled = fresh_case.build(enabled=False)
-    load_learned(disabled, trained.state_dict(), "file")
-    assert torch.equal(features(disabled, images), features(trained, images))
+@pytest.mark.parametrize("name", [name for name in FIRST if "LAMM" in name])
+def test_switched_off_the_mixin_is_not_there(name: str, small_clip: ClipModel) -> None:
+    aligned_class = type(LEARNERS[name](small_clip))
+    cfg = get_cfg_default()
+    extend_cfg(cfg)
+    cfg.TRAINER.LAMM.ENABLED = False
+    cfg.TRAINER.MAPLE.PROMPT_DEPTH = 2
+    disabled = aligned_class.from_config(cfg, small_clip, NAMES)
+    assert type(disabled) is aligned_class.__mro__[2]
+    assert not isinstance(disabled, LabelAlignmentMixin)
+    cfg.TRAINER.LAMM.ENABLED = True
+    assert type(aligned_class.from_config(cfg, small_clip, NAMES)) is aligned_class
 
 
 def test_without_the_hierarchical_loss_the_cross_entropy_is_left(aligned_case: Case) -> None:

@@ -27,8 +27,8 @@ def assert_near(got: Tensor, expected: Tensor, error: float) -> None:
 def test_the_shared_prefix_gives_what_the_plain_encoder_gives(case: Case) -> None:
     images, labels = case.batch()
     shared, plain = disturb(case.build()), disturb(case.build())
-    assert isinstance(shared._frozen.text_encoder, SharedPrefixEncoder)
-    plain._frozen.text_encoder = PlainTextEncoder(case.clip.text)
+    assert isinstance(shared.text_encoder, SharedPrefixEncoder)
+    plain.text_encoder = PlainTextEncoder(case.clip.text)
     assert_near(features(shared, images), features(plain, images), FEATURE_ERROR[case.exact])
     got, expected = gradients(shared, images, labels), gradients(plain, images, labels)
     assert_near(got, expected, GRADIENT_ERROR[case.exact])
@@ -63,7 +63,7 @@ def test_bf16_gradients_point_where_those_of_fp32_do(
         case = Case(place[0], clips[place[1], precision])
         learner = disturb(case.build())
         if plain:
-            learner._frozen.text_encoder = PlainTextEncoder(case.clip.text)
+            learner.text_encoder = PlainTextEncoder(case.clip.text)
         images, labels = case.batch()
         found.append((features(learner, images), gradients(learner, images, labels)))
     (exact, exact_gradient), (rounded, gradient) = found
