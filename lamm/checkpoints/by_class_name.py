@@ -1,4 +1,8 @@
-"""Learned tensors from a checkpoint into a learner, also onto another class list."""
+"""Learned tensors from a run's checkpoint into a learner, also onto another class list, by class name.
+
+A run keeps `<folder>/model.pth.tar-<epochs done>`, `<folder>/model-best.pth.tar` where the best model on the validation
+images is wanted, and `<folder>/checkpoint`, which names the file written last.
+"""
 
 import os
 from typing import Any
@@ -16,6 +20,7 @@ from lamm.checkpoints.original_code import (
     read_original,
     require_fit,
     trainer_of,
+    without_fixed_words,
 )
 from lamm.engine import load_checkpoint
 from lamm.errors import CheckpointError
@@ -23,6 +28,63 @@ from lamm.log import logger
 
 EXTRA = "_extra_state"
 DEEP = ("compound_prompts_text.", "compound_prompt_projections.")
+BEST_MODEL = "model-best.pth.tar"
+POINTER = "checkpoint"
+
+
+class MissingCheckpoint(CheckpointError, FileNotFoundError):
+    """No checkpoint where one was expected."""
+
+
+def checkpoint_file(folder: str, epoch: int | None) -> str:
+    """The file of an epoch; without one `model-best.pth.tar` if it is there, else the file that `checkpoint` names.
+
+    Args:
+        folder: of the checkpoints.
+        epoch: epochs done, or None.
+
+    Raises:
+        MissingCheckpoint: there is no such file.
+    """
+    path = os.path.join(folder, BEST_MODEL if epoch is None else f"model.pth.tar-{epoch}")
+    if epoch is None and not os.path.exists(path):
+        path = _pointed(folder) or path
+    if not os.path.exists(path):
+        raise MissingCheckpoint(f'Model not found at "{path}"; --model-dir must be the output folder of a training run')
+    return path
+
+
+def final_checkpoint(folder: str, final_model: str) -> str | None:
+    """The file of the model that a run tests at its end; None: the run has written none yet.
+
+    Args:
+        folder: of the checkpoints.
+        final_model: `TEST.FINAL_MODEL`: `last_step` or `best_val`.
+    """
+    best = os.path.join(folder, BEST_MODEL)
+    path = best if final_model == "best_val" and os.path.exists(best) else _pointed(folder)
+    return path if path is not None and os.path.exists(path) else None
+
+
+def read_checkpoint(path: str) -> dict[str, Any]:
+    """A checkpoint with its `state_dict`.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or is not a trainer's.
+    """
+    checkpoint = load_checkpoint(path)
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
+        raise CheckpointError(f"{path} is not a checkpoint of a trainer: it has no state_dict")
+    return checkpoint
+
+
+def _pointed(folder: str) -> str | None:
+    """The file that `checkpoint` names."""
+    pointer = os.path.join(folder, POINTER)
+    if not os.path.exists(pointer):
+        return None
+    with open(pointer, encoding="utf-8") as file:
+        return os.path.join(folder, os.path.basename(file.readline().strip()))
 
 
 def load_learned(learner: Learner, state: dict[str, Any], path: str) -> int | None:
@@ -42,7 +104,7 @@ def load_learned(learner: Learner, state: dict[str, Any], path: str) -> int | No
     Raises:
         CheckpointError: the file is of another backbone, method or setting.
     """
-    original = read_original(state, path) if is_original(state) else None
+    original = without_fixed_words(read_original(state, path), learner) if is_original(state) else None
     state = dict(state) if original is None else dict(original.learned)
     extra = state.pop(EXTRA, {})
     _require_same_backbone(learner, extra, path)
@@ -86,8 +148,8 @@ def _require_same_backbone(learner: Learner, extra: dict[str, Any], path: str) -
 def _require_same_method(state: dict[str, Any], own: dict[str, Tensor], path: str) -> None:
     """The same names, whatever the depth of MaPLe's prompts."""
     counted = DEEP if "proj.weight" in own else ()
-    held, taken = ({name for name in names if not name.startswith(counted)} for names in (state, own))
-    if held != taken:
+    saved, expected = ({name for name in names if not name.startswith(counted)} for names in (state, own))
+    if saved != expected:
         trainer = trainer_of(state)
         advice = f"; use --trainer {trainer}" if trainer and trainer != trainer_of(own) else ""
         raise CheckpointError(
@@ -99,11 +161,11 @@ def _require_same_widths(state: dict[str, Any], own: dict[str, Tensor], backbone
     """The sizes that the backbone alone sets: all of a linear layer's, the last one of vectors."""
     for name in sorted(state.keys() & own.keys()):
         sizes = slice(None) if name.endswith((".weight", ".bias")) else slice(-1, None)
-        held, taken = tuple(state[name].shape[sizes]), tuple(own[name].shape[sizes])
-        if held != taken:
+        saved, expected = tuple(state[name].shape[sizes]), tuple(own[name].shape[sizes])
+        if saved != expected:
             raise CheckpointError(
-                f'{path} was trained with another backbone: "{name}" is {_product(held)} wide, {backbone} takes '
-                f"{_product(taken)}; set MODEL.BACKBONE.NAME to the backbone of the training run"
+                f'{path} was trained with another backbone: "{name}" is {_product(saved)} wide, {backbone} takes '
+                f"{_product(expected)}; set MODEL.BACKBONE.NAME to the backbone of the training run"
             )
 
 
@@ -112,11 +174,11 @@ def _product(sizes: tuple[int, ...]) -> str:
 
 
 def _require_same_depth(state: dict[str, Any], own: dict[str, Tensor], path: str) -> None:
-    held, taken = (1 + sum(name.startswith(DEEP[0]) for name in names) for names in (state, own))
-    if held != taken:
+    saved, expected = (1 + sum(name.startswith(DEEP[0]) for name in names) for names in (state, own))
+    if saved != expected:
         raise CheckpointError(
-            f"{path} was trained with PROMPT_DEPTH {held}, this run has PROMPT_DEPTH {taken}: "
-            f"set TRAINER.MAPLE.PROMPT_DEPTH to {held}"
+            f"{path} was trained with PROMPT_DEPTH {saved}, this run has PROMPT_DEPTH {expected}: "
+            f"set TRAINER.MAPLE.PROMPT_DEPTH to {saved}"
         )
     if unpaired := set(own) ^ set(state):
         raise CheckpointError(f"{path} is damaged: its prompts and their couplings don't pair up ({listed(unpaired)})")
@@ -134,10 +196,10 @@ def _what_sets_the_shape(name: str, value: Tensor, own: Tensor) -> str:
 def _require_same_prompt(learner: Learner, extra: dict[str, Any], path: str) -> None:
     """The same words, number of vectors and class position; files that don't say theirs are taken."""
     own = learner.get_extra_state()["prompt"]
-    held = extra.get("prompt", own)
-    if held != own:
+    saved = extra.get("prompt", own)
+    if saved != own:
         differing = [
-            f"{key} {held.get(key)!r} (this run: {own.get(key)!r})" for key in own if held.get(key) != own[key]
+            f"{key} {saved.get(key)!r} (this run: {own.get(key)!r})" for key in own if saved.get(key) != own[key]
         ]
         raise CheckpointError(f"{path} was trained with another prompt: {', '.join(differing)}; use the same settings")
 
@@ -160,7 +222,7 @@ def _labels_by_name(
         raise CheckpointError(f"{path}: its labels are {tuple(vectors.shape)}; they belong to another backbone")
     if extra.get("label_tokens") == "released" and set(counts) != set(learner.label_counts):
         raise CheckpointError(
-            f"{path} has {counts[0]} label vectors a class, this class list takes {learner.label_counts[0]}: "
+            f"{path} has {counts[0]} label vectors per class, this class list takes {learner.label_counts[0]}: "
             'LABEL_TOKENS "released" takes as many as the shortest class name has sub-tokens; '
             f"test it on classes where that is {counts[0]}"
         )
@@ -175,62 +237,3 @@ def _labels_by_name(
         len(places) - len(matched),
     )
     return torch.cat(places), len(matched)
-
-
-BEST_MODEL = "model-best.pth.tar"
-POINTER = "checkpoint"
-
-
-class MissingCheckpoint(CheckpointError, FileNotFoundError):
-    """No checkpoint where one was expected."""
-
-
-def checkpoint_file(folder: str, epoch: int | None) -> str:
-    """The file of an epoch; without one `model-best.pth.tar` if there, else the file that `checkpoint` names.
-
-    Args:
-        folder: of the checkpoints.
-        epoch: epochs done, or None.
-
-    Raises:
-        MissingCheckpoint: there is no such file.
-    """
-    path = os.path.join(folder, BEST_MODEL if epoch is None else f"model.pth.tar-{epoch}")
-    if epoch is None and not os.path.exists(path):
-        path = _pointed(folder) or path
-    if not os.path.exists(path):
-        raise MissingCheckpoint(f'Model not found at "{path}"; --model-dir must be the output folder of a training run')
-    return path
-
-
-def final_checkpoint(folder: str, final_model: str) -> str | None:
-    """The file of the model that a run tests at its end; None: the run has written none yet.
-
-    Args:
-        folder: of the checkpoints.
-        final_model: `TEST.FINAL_MODEL`: `last_step` or `best_val`.
-    """
-    best = os.path.join(folder, BEST_MODEL)
-    path = best if final_model == "best_val" and os.path.exists(best) else _pointed(folder)
-    return path if path is not None and os.path.exists(path) else None
-
-
-def read_checkpoint(path: str) -> dict[str, Any]:
-    """A checkpoint with its `state_dict`.
-
-    Raises:
-        CheckpointError: the file is missing, damaged, or no trainer's.
-    """
-    checkpoint = load_checkpoint(path)
-    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
-        raise CheckpointError(f"{path} is no checkpoint of a trainer: it has no state_dict")
-    return checkpoint
-
-
-def _pointed(folder: str) -> str | None:
-    """The file that `checkpoint` names."""
-    pointer = os.path.join(folder, POINTER)
-    if not os.path.exists(pointer):
-        return None
-    with open(pointer, encoding="utf-8") as file:
-        return os.path.join(folder, os.path.basename(file.readline().strip()))

@@ -3,12 +3,12 @@
 Such a file holds the learned tensors, often in fp16, next to buffers, and for MaPLe the whole frozen CLIP. It knows
 neither its classes by name nor its backbone, so both are checked by what the tensors tell.
 
-Letters: N classes, m label vectors a class, V = N · m, D width.
+Letters: N classes, m label vectors per class, V = N · m, D width.
 """
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -28,8 +28,8 @@ LEARNED = re.compile(
     rf"ctx|{ORIGINAL_LABELS}|proj\.{LINEAR}|meta_net\.linear[12]\.{LINEAR}"
     rf"|compound_prompts_text\.\d+|compound_prompt_projections\.\d+\.{LINEAR}"
 )
-# Relative distance between a start token's embedding and the same in fp16 is below 0.001; between two models near 1.
-START_TOLERANCE = 0.01
+# Relative distance between a token's embedding and the same in fp16 is below 0.001; between two models it is near 1.
+SAME_MODEL = 0.01
 
 
 class Learner(Protocol):
@@ -78,10 +78,10 @@ class OriginalState:
 
 def trainer_of(names: Iterable[str]) -> str | None:
     """The trainer of ours that learns tensors of these names; None: there is none."""
-    given = set(names)
+    names = set(names)
     kinds = {"MaPLe": "proj.weight", "CoCoOp": "meta_net.linear1.weight", "CoOp": "ctx"}
-    base = next((trainer for trainer, name in kinds.items() if name in given), None)
-    if LABELS not in given:
+    base = next((trainer for trainer, name in kinds.items() if name in names), None)
+    if LABELS not in names:
         return base
     return f"{base}_LAMM" if base else "LAMM"
 
@@ -92,7 +92,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def is_original(state: dict[str, Any]) -> bool:
-    """Whether a `state_dict` is none that our learners saved: theirs say what they belong to."""
+    """Whether a `state_dict` is not one that our learners saved: theirs say what they belong to."""
     return not {"_extra_state", LABELS} & set(state)
 
 
@@ -142,6 +142,17 @@ def _start_token(inside: dict[str, Any]) -> Tensor | None:
     if not torch.is_tensor(prefix) or not prefix.numel():
         return None
     return prefix.detach().reshape(-1, prefix.shape[-1])[0].float()
+
+
+def without_fixed_words(original: OriginalState, learner: Any) -> OriginalState:
+    """The state without `ctx` if that is the learner's fixed words: the authors' LAMM saves them beside its labels."""
+    context, words = original.learned.get("ctx"), learner.words
+    if context is None or "ctx" in learner.state_dict() or context.shape != words.shape:
+        return original
+    if (context.to(words) - words).norm() > SAME_MODEL * words.norm():
+        return original
+    learned = {name: value for name, value in original.learned.items() if name != "ctx"}
+    return replace(original, learned=learned, ignored=original.ignored + 1)
 
 
 def require_fit(original: OriginalState, learner: Any, path: str) -> None:
@@ -201,7 +212,7 @@ def _require_same_start_token(original: OriginalState, learner: Learner, path: s
         return
     own = learner.clip.text.token_embedding.weight[learner.clip.tokenizer.start].detach().float().cpu()
     given = original.start_token.cpu()
-    if given.shape != own.shape or (given - own).norm() > START_TOLERANCE * own.norm():
+    if given.shape != own.shape or (given - own).norm() > SAME_MODEL * own.norm():
         raise CheckpointError(
             f"{path} was trained with another backbone than {learner.clip.name}: the start token's embedding that it "
             "holds is another one; set MODEL.BACKBONE.NAME to the backbone of the training run"

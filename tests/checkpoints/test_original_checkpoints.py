@@ -299,9 +299,7 @@ def test_released_labels_of_ours_are_refused_where_the_shortest_name_has_another
     build: Any, trained: list[str], tested: list[str], held: int, taken: int, small_clip: ClipModel
 ) -> None:
     state = build(small_clip, trained).state_dict()
-    message = (
-        f"has {held} label vectors a class, this class list takes {taken}: LABEL_TOKENS .* classes where that is {held}"
-    )
+    message = f"has {held} label vectors per class, this class list takes {taken}: LABEL_TOKENS .* where that is {held}"
     refused(build(small_clip, tested), state, message)
 
 
@@ -356,3 +354,16 @@ def test_a_trainer_loads_a_file_that_holds_a_pickled_scheduler(
 def test_a_trainer_looks_in_the_folder_of_the_original_code(trainer: Any) -> None:
     folder = "MultiModalPromptLearner" if "MaPLe" in trainer.__name__ else "prompt_learner"
     assert trainer.registered_name == folder
+
+
+def test_the_fixed_words_in_a_file_of_lamm_are_left_out(small_clip: ClipModel, log_lines: list[str]) -> None:
+    learner = lamm(small_clip)
+    file = labels_file(small_clip)
+    assert load_learned(learner, {**file, "ctx": learner.words.half()}, "file") == len(learner.class_names)
+    torch.testing.assert_close(learner.label_embeddings.detach(), file["token_classes"].float().flatten(0, 1))
+    assert any("with the tensors of LAMM: 1 taken" in line for line in log_lines)
+
+
+def test_a_learned_context_in_a_file_is_not_taken_for_the_fixed_words(small_clip: ClipModel) -> None:
+    learner = lamm(small_clip)
+    refused(learner, {**labels_file(small_clip), "ctx": -learner.words.half()}, "use --trainer CoOp_LAMM")

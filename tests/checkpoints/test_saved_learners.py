@@ -1,17 +1,21 @@
 """What holds for every method's checkpoint: what it holds, and what loading it gives back."""
 
 import io
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from lamm_trainers.coop import CoOpLearner
+from lamm_trainers.lamm import LabelAlignmentMixin
 from torch import Tensor
 
 from lamm.checkpoints.by_class_name import load_learned
 from lamm.clip.model import ClipModel
 from lamm.errors import CheckpointError
-from tests.trainers.learner_cases import LEARNERS, NAMES, Case, batch, disturb, features
+from tests.train_command import train
+from tests.trainers.learner_cases import LEARNERS, NAMES, Case, batch, disturb, features, on_first_place
 
 
 def test_saving_and_loading_is_the_identity(case: Case) -> None:
@@ -21,13 +25,16 @@ def test_saving_and_loading_is_the_identity(case: Case) -> None:
     torch.save(trained.state_dict(), file)
     file.seek(0)
     state = torch.load(file, weights_only=True)
-    for load in (lambda learner: load_learned(learner, state, "file"), lambda learner: learner.load_state_dict(state)):
-        learner = case.build()
-        assert not torch.equal(features(learner, images), features(trained, images))
-        load(learner)
+    counted, resumed = case.build(), case.build()
+    assert not torch.equal(features(counted, images), features(trained, images))
+    labels = len(NAMES) if isinstance(counted, LabelAlignmentMixin) else None
+    assert load_learned(counted, state, "file") == labels
+    resumed.load_state_dict(state)
+    for learner in (counted, resumed):
         assert torch.equal(features(learner, images), features(trained, images))
 
 
+@pytest.mark.parametrize("case", on_first_place(), indirect=True)
 def test_a_checkpoint_holds_learned_tensors_and_the_class_names_alone(case: Case) -> None:
     learner = case.build()
     state = learner.state_dict()
@@ -42,6 +49,7 @@ def test_a_checkpoint_holds_learned_tensors_and_the_class_names_alone(case: Case
     assert file.tell() <= numbers + container
 
 
+@pytest.mark.parametrize("aligned_case", on_first_place(["LAMM-single", "CoOp_LAMM-csc-name"]), indirect=True)
 def test_the_learned_labels_as_a_bank_are_the_learned_vectors(aligned_case: Case) -> None:
     learner = disturb(aligned_case.build())
     bank = learner.label_bank()
@@ -102,3 +110,31 @@ def test_tensors_that_fit_another_prompt_are_refused(
     state = CoOpLearner(small_clip, NAMES, **trained).state_dict()
     with pytest.raises(CheckpointError, match=f"trained with another prompt: {said}"):
         load_learned(CoOpLearner(small_clip, NAMES, **tested), state, "file")
+
+
+# How many classes of an evaluation have a learned label, and how many CLIP's own.
+
+
+@pytest.fixture(scope="module")
+def base_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """LAMM on the first five digits."""
+    folder = tmp_path_factory.mktemp("counted")
+    line = f"--trainer LAMM --dataset digits --shots 1 --seed 1 --root {folder}/data --output-dir {folder}/run"
+    done = train(f"{line} OPTIM.MAX_EPOCH 1 DATASET.SUBSAMPLE_CLASSES base")
+    assert done.code == 0, done.err
+    return folder / "run"
+
+
+@pytest.mark.parametrize(("subset", "learned", "from_clip"), [("base", 5, 0), ("new", 0, 5), ("all", 5, 5)])
+def test_an_evaluation_records_whose_labels_its_classes_have(
+    base_run: Path, tmp_path: Path, subset: str, learned: int, from_clip: int
+) -> None:
+    line = f"--trainer LAMM --dataset digits --shots 1 --seed 1 --root {base_run.parent}/data --output-dir {tmp_path}"
+    done = train(f"{line} --eval-only --model-dir {base_run} DATASET.SUBSAMPLE_CLASSES {subset}")
+    assert done.code == 0, done.err
+    metrics = json.loads((tmp_path / "results.json").read_text())["metrics"]
+    assert (metrics["labels_learned"], metrics["labels_from_clip"]) == (learned, from_clip)
+
+
+def test_a_training_run_has_no_such_counts(base_run: Path) -> None:
+    assert "labels_learned" not in json.loads((base_run / "results.json").read_text())["metrics"]

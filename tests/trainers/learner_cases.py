@@ -17,6 +17,7 @@ from torch import Tensor
 from lamm.clip.model import ClipModel
 
 # Underscores, a full stop swallowed by the name, a name of one sub-token, and one name twice.
+INVERSE_TEMPERATURE = 20.0
 NAMES = ["crane", "german_shepherd", "C++", "car (red)", "crane"]
 WORDS = "a photo of a"
 SHOTS = 4.0
@@ -125,6 +126,11 @@ def matrix_of(names: Iterable[str]) -> list[Any]:
     """The places of the matrix that these learners have, as parameters of a fixture."""
     chosen = set(names)
     return [pytest.param(place, id=" ".join(place)) for place in MATRIX if place[0] in chosen]
+
+
+def on_first_place(names: Iterable[str] = FIRST) -> list[Any]:
+    """One place each: the vision transformer in fp32."""
+    return [parameter for parameter in matrix_of(names) if parameter.values[0][1:] == PLACES[0]]
 
 
 def method_of(name: str) -> str:
@@ -236,3 +242,13 @@ def disturb(learner: Any) -> Any:
         for parameter in learner.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     return learner
+
+
+def assert_same_curve(got: list[dict[str, float]], expected: list[dict[str, float]]) -> None:
+    """The same parts, step by step; and the run moved, so that the steps were compared and not only the start."""
+    assert len(got) == len(expected)
+    for step, reference in zip(got, expected, strict=True):
+        assert step.keys() == reference.keys()
+        for part, value in reference.items():
+            assert step[part] == pytest.approx(value, rel=2e-4, abs=2e-6), part
+    assert abs(expected[0]["loss"] - expected[-1]["loss"]) > 1e-3

@@ -34,6 +34,7 @@ def test_the_shared_prefix_gives_what_the_plain_encoder_gives(case: Case) -> Non
     assert_near(got, expected, GRADIENT_ERROR[case.exact])
 
 
+@pytest.mark.parametrize("case", matrix_of(FIRST), indirect=True)
 def test_prompts_in_chunks_give_what_they_give_at_once(case: Case) -> None:
     assert_same_in_chunks(case, 2)
 

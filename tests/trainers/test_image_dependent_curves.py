@@ -12,12 +12,13 @@ from torch import Tensor
 from lamm.clip.model import ClipModel
 from tests.reference.slow_cocoop import SlowCoCoOp
 from tests.reference.slow_maple import SlowMaPLe
-from tests.trainers.curves import INVERSE_TEMPERATURE, assert_same_curve
 from tests.trainers.learner_cases import (
     DEEP_CONTEXTS,
     IMAGE_CONTEXTS,
+    INVERSE_TEMPERATURE,
     NAMES,
     SHOTS,
+    assert_same_curve,
     batch,
     cocoop,
     cocoop_lamm,

@@ -7,8 +7,19 @@ import torch
 
 from lamm.clip.model import ClipModel
 from tests.reference.slow_training import SlowTraining
-from tests.trainers.curves import INVERSE_TEMPERATURE, assert_same_curve
-from tests.trainers.learner_cases import CONTEXTS, NAMES, SHOTS, WORDS, batch, coop, coop_lamm, lamm, train
+from tests.trainers.learner_cases import (
+    CONTEXTS,
+    INVERSE_TEMPERATURE,
+    NAMES,
+    SHOTS,
+    WORDS,
+    assert_same_curve,
+    batch,
+    coop,
+    coop_lamm,
+    lamm,
+    train,
+)
 
 SETTINGS = [
     {"label_tokens": tokens, "teacher": teacher, "cos_over": over, "kd_direction": direction}

@@ -48,6 +48,6 @@ def test_a_loss_that_is_not_a_number_stops_the_run(squares_config):
     from lamm.engine import build_trainer
 
     trainer = build_trainer(squares_config("LAMM", "run"))
-    trainer.epoch = 0
+    trainer.epoch, trainer.batch_idx, trainer.num_batches = 0, 0, 1
     with pytest.raises(LammError, match="infinite or not a number in epoch 1"):
-        trainer._update(torch.tensor(float("nan"), requires_grad=True))
+        trainer._check_loss(torch.tensor(float("nan")))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.trainers.learner_cases import FIRST, Case, gradients, matrix_of
+from tests.trainers.learner_cases import Case, gradients, on_first_place
 
 # Operators whose result, or the size of it, has to be known before the program can go on.
 WAITING = {"_local_scalar_dense", "equal", "nonzero", "is_nonzero", "masked_select", "unique_dim", "_unique2", "item"}
@@ -32,7 +32,7 @@ def test_the_mode_sees_operators_that_wait() -> None:
 
 
 @pytest.mark.parametrize("cos_over", ["classes", "batch"])
-@pytest.mark.parametrize("case", matrix_of(FIRST), indirect=True)
+@pytest.mark.parametrize("case", on_first_place(), indirect=True)
 def test_no_step_but_the_first_two_waits(case: Case, cos_over: str) -> None:
     images, labels = case.batch()
     learner = case.build(**({"cos_over": cos_over} if "LAMM" in case.name else {}))
