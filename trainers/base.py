@@ -77,6 +77,7 @@ class PromptTrainer(Scoring, TrainerX):
 
     def __init__(self, cfg: CfgNode) -> None:
         self.ranks = current_ranks()
+        self.with_others = self.ranks.many
         super().__init__(cfg)
 
     # The training step.
@@ -95,11 +96,13 @@ class PromptTrainer(Scoring, TrainerX):
         self.model_zero_grad()
         if self.scaler is None:
             loss.backward()
-            average_gradients(self._learned(), self.ranks)
+            if self.with_others:
+                average_gradients(self._learned(), self.ranks)
             self.model_update()
         else:
             self.scaler.scale(loss).backward()
-            average_gradients(self._learned(), self.ranks)
+            if self.with_others:
+                average_gradients(self._learned(), self.ranks)
             self.scaler.step(self.optim)
             self.scaler.update()
         if self.batch_idx + 1 == self.num_batches:
@@ -192,7 +195,7 @@ class PromptTrainer(Scoring, TrainerX):
     def build_learner(self, clip: ClipModel, class_names: Sequence[str]) -> Any:
         """The prompts, on the device."""
         learner = self.make_learner(self.cfg, clip, class_names, self.templates).to(self.device)
-        if self.ranks.many and self.learner_class is not None:
+        if self.with_others and self.learner_class is not None:
             learner.encode_with(SharedOutTextEncoder(learner.text_encoder, self.ranks))
         return learner
 
@@ -227,7 +230,7 @@ class PromptTrainer(Scoring, TrainerX):
             self.time_start = time.time()
             return
         super().before_train()
-        if self.ranks.many:
+        if self.with_others:
             sums = [f"{value.double().sum().item():.4e}" for value in self._learned()]
             self.ranks.require_same(
                 "what they start from", [self.start_epoch, *sums], "the output folder must be on a disk that all share"
@@ -241,7 +244,7 @@ class PromptTrainer(Scoring, TrainerX):
 
     def after_epoch(self) -> None:
         """Check that the processes have stayed together, then what the engine does."""
-        if self.ranks.many:
+        if self.with_others:
             self._require_together()
         super().after_epoch()
 
@@ -335,7 +338,7 @@ class PromptTrainer(Scoring, TrainerX):
     def share_of_batches(self, loader: Any) -> Any:
         """The loader as this process needs it: of its share of the images. One of features stays as it is."""
         shared_out = not isinstance(loader, EpochLoader) or isinstance(loader, ShareLoader)
-        return loader if shared_out or not self.ranks.many else ShareLoader(loader, self.ranks)
+        return loader if shared_out or not self.with_others else ShareLoader(loader, self.ranks)
 
     def _learned(self) -> list[nn.Parameter]:
         modules = [self._models[name] for name in self.get_model_names()]
