@@ -7,8 +7,8 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 
 CORE = [
-    "torch>=2.4",
-    "torchvision>=0.19",
+    "torch>=2.6",
+    "torchvision>=0.21",
     "open_clip_torch>=2.30",
     "timm>=1.0.17",  # open_clip needs it; the WordNet ids of ImageNet's classes come from it
     "yacs>=0.1.8",
@@ -20,7 +20,7 @@ CORE = [
     "tensorboard>=2.14",
 ]
 PLOTS = ["matplotlib>=3.8"]
-ONNX = ["torch>=2.6", "onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.1"]
+ONNX = ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.1"]
 SWEEP = ["ray>=2.9", "submitit>=1.5,<2", "rich>=13"]  # Slurm scripts use a private function of submitit
 REPORT = ["jinja2>=3.1", *PLOTS]
 BROWSER = ["playwright>=1.40"]  # drives a Chromium that is there: no browser is downloaded

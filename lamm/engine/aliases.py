@@ -10,75 +10,67 @@ from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
 from lamm.engine import ENGINE, upstream
 from lamm.engine.choice import VARIABLE, requested_engine
 from lamm.errors import EngineError
 
-_EMBEDDED = "lamm.engine.embedded"
-_ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
+# The names of each Dassl module, by the module of the embedded engine (or the library) that has them. Beyond the
+# packages' own names, it holds what code of the CoOp family imports from deeper places.
+ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
     "dassl": {},
     "dassl.engine": {
-        "registry": ("TRAINER_REGISTRY", "build_trainer"),
-        "trainer": ("TrainerBase", "SimpleTrainer", "TrainerX"),
-        "modeling": ("SimpleNet",),
+        ".registry": ("TRAINER_REGISTRY", "build_trainer"),
+        ".trainer": ("TrainerBase", "SimpleTrainer", "TrainerX"),
     },
-    "dassl.data": {"data_manager": ("DataManager", "DatasetWrapper")},
-    "dassl.data.data_manager": {"data_manager": ("DataManager", "DatasetWrapper", "build_data_loader")},
-    "dassl.data.datasets": {"registry": ("DATASET_REGISTRY", "build_dataset"), "datum": ("Datum", "DatasetBase")},
-    "dassl.data.datasets.base_dataset": {"datum": ("Datum", "DatasetBase")},
-    "dassl.data.samplers": {"data_manager": ("build_sampler", "RandomClassSampler")},
-    "dassl.data.transforms": {"transforms": ("build_transform", "INTERPOLATION_MODES")},
-    "dassl.evaluation": {"evaluation": ("EVALUATOR_REGISTRY", "build_evaluator", "EvaluatorBase", "Classification")},
-    "dassl.optim": {"optim": ("build_optimizer", "build_lr_scheduler")},
-    "dassl.metrics": {
-        "evaluation": ("compute_accuracy", "compute_distance_matrix", "cosine_distance", "euclidean_squared_distance")
+    "dassl.engine.trainer": {
+        ".trainer": ("TrainerBase", "SimpleTrainer", "TrainerX"),
+        ".log": ("MetricMeter", "AverageMeter"),
+        "torch.utils.tensorboard": ("SummaryWriter",),
     },
-    "dassl.config": {"config": ("get_cfg_default", "clean_cfg", "cfg_default")},
-    "dassl.modeling": {
-        "modeling": (
-            "BACKBONE_REGISTRY",
-            "HEAD_REGISTRY",
-            "NETWORK_REGISTRY",
-            "build_backbone",
-            "build_head",
-            "build_network",
-        )
+    "dassl.data": {".data_manager": ("DataManager", "DatasetWrapper")},
+    "dassl.data.data_manager": {
+        ".data_manager": ("DataManager", "DatasetWrapper", "build_data_loader"),
+        ".transforms": ("build_transform",),
     },
+    "dassl.data.datasets": {".registry": ("DATASET_REGISTRY", "build_dataset"), ".datum": ("Datum", "DatasetBase")},
+    "dassl.data.datasets.base_dataset": {".datum": ("Datum", "DatasetBase")},
+    "dassl.data.samplers": {
+        ".samplers": ("build_sampler", "RandomDomainSampler", "SeqDomainSampler"),
+        "torch.utils.data.sampler": ("RandomSampler", "SequentialSampler"),
+    },
+    "dassl.data.transforms": {".transforms": ("build_transform", "INTERPOLATION_MODES")},
+    "dassl.evaluation": {".evaluation": ("EVALUATOR_REGISTRY", "build_evaluator", "EvaluatorBase", "Classification")},
+    "dassl.optim": {".optim": ("build_optimizer", "build_lr_scheduler")},
+    "dassl.optim.lr_scheduler": {
+        ".optim": ("ConstantWarmupScheduler", "LinearWarmupScheduler", "build_lr_scheduler"),
+    },
+    "dassl.optim.radam": {".optim": ("RAdam",)},
+    "dassl.metrics": {".evaluation": ("compute_accuracy",)},
+    "dassl.config": {".config": ("get_cfg_default", "clean_cfg", "cfg_default")},
     "dassl.utils": {
-        "registry": ("Registry", "check_availability"),
-        "log": ("Logger", "setup_logger", "AverageMeter", "MetricMeter"),
-        "seeding": ("set_random_seed",),
-        "dassl_utils": (
+        ".registry": ("Registry", "check_availability"),
+        ".log": ("Logger", "setup_logger", "AverageMeter", "MetricMeter"),
+        ".seeding": ("set_random_seed",),
+        ".dassl_utils": (
             "collect_env_info",
-            "download_url",
             "mkdir_if_missing",
             "check_isfile",
             "read_json",
             "write_json",
             "listdir_nohidden",
-            "get_most_similar_str_to_a_from_b",
-            "tolist_if_not",
             "load_pretrained_weights",
             "count_num_param",
-            "open_all_layers",
-            "open_specified_layers",
-            "init_network_weights",
         ),
-        "decoding": ("read_image",),
-        "checkpoint": ("save_checkpoint", "load_checkpoint", "resume_from_checkpoint"),
+        ".decoding": ("read_image",),
+        ".checkpoint": ("save_checkpoint", "load_checkpoint", "resume_from_checkpoint"),
+    },
+    "dassl.utils.tools": {
+        ".seeding": ("set_random_seed",),
+        ".dassl_utils": ("mkdir_if_missing", "check_isfile", "read_json", "write_json", "listdir_nohidden"),
     },
 }
-
-
-class _LackingNames(MetaPathFinder):
-    """Turns the import of a name or module that the engine lacks into an error that says so."""
-
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
-        if fullname.startswith("dassl.") and upstream.is_alias():
-            # A ModuleNotFoundError would be dropped by `from module import name`, and its text with it.
-            raise ImportError(_lacks(fullname), name=fullname)
 
 
 def install_aliases() -> None:
@@ -98,35 +90,43 @@ def install_aliases() -> None:
             f"dassl is installed but not in use ({ENGINE.reason}); "
             f"with {VARIABLE}=embedded the embedded engine answers in its place"
         )
-    for name, sources in _ALIASES.items():
-        _install(name, sources)
-    sys.meta_path.insert(0, _LackingNames())
+    for name, sources in ALIASES.items():
+        module = _AliasModule(name, sources)
+        sys.modules[name] = module
+        parent, _, child = name.rpartition(".")
+        if parent:
+            setattr(sys.modules[parent], child, module)
+    vars(sys.modules["dassl"])["__version__"] = ENGINE.version
+    sys.meta_path.insert(0, _MissingModules())
 
 
-def _install(name: str, sources: dict[str, tuple[str, ...]]) -> None:
-    module = ModuleType(name, f"The embedded engine's answer to `{name}`.")
-    module.__path__ = []
-    for source, exported in sources.items():
-        found = importlib.import_module(f"{_EMBEDDED}.{source}")
-        for exported_name in exported:
-            setattr(module, exported_name, getattr(found, exported_name))
-    vars(module)["__all__"] = [export for exported in sources.values() for export in exported]
-    vars(module)["__getattr__"] = _lacking_attribute(name)
-    setattr(module, upstream.ALIAS_MARK, True)
-    module.__spec__ = ModuleSpec(name, loader=None, is_package=True)
-    sys.modules[name] = module
-    parent, _, child = name.rpartition(".")
-    if parent:
-        setattr(sys.modules[parent], child, module)
-    else:
-        vars(module)["__version__"] = ENGINE.version
+class _AliasModule(ModuleType):
+    """A module of Dassl whose names are looked up in the embedded engine when they are asked for."""
+
+    def __init__(self, name: str, sources: dict[str, tuple[str, ...]]) -> None:
+        super().__init__(name, f"The embedded engine's answer to `{name}`.")
+        self.__path__: list[str] = []
+        self.__spec__ = ModuleSpec(name, loader=None, is_package=True)
+        self.__all__ = [exported for names in sources.values() for exported in names]
+        setattr(self, upstream.ALIAS_MARK, True)
+        self._sources = {exported: source for source, names in sources.items() for exported in names}
+
+    def __getattr__(self, name: str) -> Any:
+        source = vars(self).get("_sources", {}).get(name)
+        if source is None:
+            raise AttributeError(_lacks(f"{self.__name__}.{name}"))
+        value = getattr(importlib.import_module(source, "lamm.engine.embedded"), name)
+        setattr(self, name, value)
+        return value
 
 
-def _lacking_attribute(module: str) -> Any:
-    def __getattr__(name: str) -> NoReturn:
-        raise AttributeError(_lacks(f"{module}.{name}"))
+class _MissingModules(MetaPathFinder):
+    """Turns the import of a name or module that the engine lacks into an error that says so."""
 
-    return __getattr__
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        if fullname.startswith("dassl.") and upstream.is_alias():
+            # A ModuleNotFoundError would be dropped by `from module import name`, and its text with it.
+            raise ImportError(_lacks(fullname), name=fullname)
 
 
 def _lacks(name: str) -> str:

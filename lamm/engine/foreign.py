@@ -48,17 +48,17 @@ def _import_file(spec: str) -> ModuleType:
     loaded = _loaded_from(path)
     if loaded is not None:
         return loaded
-    made = importlib.util.spec_from_file_location(_module_name(path), path)
-    if made is None or made.loader is None:
+    module_spec = importlib.util.spec_from_file_location(_module_name(path), path)
+    if module_spec is None or module_spec.loader is None:
         raise ConfigError(f"--import {spec}: not a Python file; its name has to end in .py")
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
-    module = importlib.util.module_from_spec(made)
-    sys.modules[made.name] = module
+    module = importlib.util.module_from_spec(module_spec)
+    sys.modules[module_spec.name] = module
     try:
-        made.loader.exec_module(module)
+        module_spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[made.name]
+        del sys.modules[module_spec.name]
         raise
     return module
 
@@ -75,10 +75,10 @@ def _loaded_from(path: Path) -> ModuleType | None:
 def _module_name(path: Path) -> str:
     """The file's own name, by which its neighbours import it; with a hash where that name is taken."""
     try:
-        found = importlib.util.find_spec(path.stem)
+        spec = importlib.util.find_spec(path.stem)
     except (ImportError, ValueError):
-        found = None
-    if path.stem.isidentifier() and (found is None or (found.origin and Path(found.origin).resolve() == path)):
+        spec = None
+    if path.stem.isidentifier() and (spec is None or (spec.origin and Path(spec.origin).resolve() == path)):
         return path.stem
     return f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
 

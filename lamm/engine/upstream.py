@@ -1,4 +1,4 @@
-"""Upstream Dassl: found, imported, mended from outside where current libraries break it, and probed.
+"""Upstream Dassl: looked for, imported, mended from outside where current libraries break it, and probed.
 
 Nothing in the installed package is edited, and `torch.load` keeps its safe default.
 """
@@ -8,6 +8,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import io
+import logging
 import math
 import os
 import sys
@@ -24,41 +25,81 @@ from lamm.engine.embedded.transforms import decoding_of
 from lamm.engine.embedded.worker_count import MOST, SIZED, usable_cores
 from lamm.errors import ConfigError, DataError
 
+ALIAS_MARK = "__answered_by_embedded_engine__"
 _MENDED = "_mended_by_lamm"
-
-
-def mend_loaders(data_manager: Any) -> None:
-    """Have a module's `build_data_loader` size its workers to the machine; a second call changes nothing.
-
-    Args:
-        data_manager: The imported `dassl.data.data_manager`.
-    """
-    original = data_manager.build_data_loader
-    if hasattr(original, _MENDED):
-        return
-
-    @functools.wraps(original)
-    def build_data_loader(cfg: CfgNode, *arguments: Any, **options: Any) -> Any:
-        decoding = decoding_of(cfg.INPUT)
-        if decoding != "exact":
-            raise ConfigError(f"INPUT.DECODING {decoding} needs the embedded engine: set LAMM_ENGINE=embedded")
-        return original(_with_sized_workers(cfg), *arguments, **options)
-
-    setattr(build_data_loader, _MENDED, True)
-    data_manager.build_data_loader = build_data_loader
-
-
-def _with_sized_workers(cfg: CfgNode) -> CfgNode:
-    if cfg.DATALOADER.NUM_WORKERS != SIZED:
-        return cfg
-    sized = cfg.clone()
-    sized.defrost()
-    sized.DATALOADER.NUM_WORKERS = min(MOST, usable_cores())
-    sized.freeze()
-    return sized
-
-
 _WILDS = "dassl.data.datasets.dg.wilds"
+
+NEEDED = {
+    "dassl.engine": "TRAINER_REGISTRY build_trainer TrainerBase SimpleTrainer TrainerX",
+    "dassl.data": "DataManager DatasetWrapper",
+    "dassl.data.data_manager": "build_data_loader",
+    "dassl.data.datasets": "DATASET_REGISTRY build_dataset Datum DatasetBase",
+    "dassl.data.transforms": "build_transform INTERPOLATION_MODES",
+    "dassl.evaluation": "EVALUATOR_REGISTRY build_evaluator EvaluatorBase Classification",
+    "dassl.optim": "build_optimizer build_lr_scheduler",
+    "dassl.metrics": "compute_accuracy",
+    "dassl.config": "get_cfg_default",
+    "dassl.utils": "Registry setup_logger AverageMeter MetricMeter mkdir_if_missing check_isfile read_json write_json "
+    "set_random_seed collect_env_info listdir_nohidden save_checkpoint load_checkpoint load_pretrained_weights "
+    "count_num_param",
+}
+"""Names that the probe asks for, by module."""
+
+
+class UpstreamFault(Exception):
+    """Why the installed dassl can't be used; one line."""
+
+
+def is_alias() -> bool:
+    """Whether the module called `dassl` in this process is the embedded engine's alias."""
+    return hasattr(sys.modules.get("dassl"), ALIAS_MARK)
+
+
+def is_installed() -> bool:
+    """Whether a package called `dassl` can be imported; a plain folder of that name does not count."""
+    if "dassl" in sys.modules and not is_alias():
+        return True
+    # Not importlib.util.find_spec, which would find the alias. Editable installs have finders of their own.
+    for finder in sys.meta_path:
+        find_spec = getattr(finder, "find_spec", None)
+        spec = find_spec("dassl", None) if find_spec is not None else None
+        if spec is not None:
+            return spec.origin is not None
+    return False
+
+
+def prepare() -> str:
+    """Import, mend and probe; the version.
+
+    Raises:
+        UpstreamFault: It can't run here. Modules that this call imported are taken out again.
+    """
+    imported = set(sys.modules)
+    silenced = logging.root.manager.disable
+    if silenced == logging.WARNING and f"{_WILDS}.wilds_base" in sys.modules:
+        silenced = logging.NOTSET  # that module silences the whole process; the program has imported it
+    try:
+        mend_before_import()
+        for name in ("dassl", "dassl.utils", "dassl.config", "dassl.optim", "dassl.data", "dassl.evaluation"):
+            importlib.import_module(name)
+        importlib.import_module("dassl.engine")
+        mend_after_import()
+        probe()
+    except Exception as error:
+        for name in set(sys.modules) - imported:
+            if name == "dassl" or name.startswith("dassl."):
+                del sys.modules[name]
+        text = " ".join(str(error).split())
+        raise UpstreamFault(text if isinstance(error, UpstreamFault) else f"{type(error).__name__}: {text}") from error
+    finally:
+        logging.disable(silenced)
+    version = getattr(sys.modules["dassl"], "__version__", None)
+    if version is None:
+        try:
+            version = importlib.metadata.version("dassl")
+        except importlib.metadata.PackageNotFoundError:
+            version = "of unknown version"
+    return str(version)
 
 
 def mend_before_import() -> None:
@@ -73,18 +114,19 @@ def mend_before_import() -> None:
         vars(np)["int"] = int
 
 
+def _no_gdown(url: str, *arguments: Any, **options: Any) -> NoReturn:
+    raise DataError(f'can\'t download "{url}": gdown is not installed; pip install gdown, or fetch the file by hand')
+
+
 def mend_after_import() -> None:
-    """Put right the classes of the imported package; a second call changes nothing."""
+    """Put right the classes and functions of the imported package; a second call changes nothing."""
     _mend_warmup(importlib.import_module("dassl.optim.lr_scheduler")._BaseWarmupScheduler)
     _mend_logger(importlib.import_module("dassl.utils.logger").Logger)
     mend_loaders(importlib.import_module("dassl.data.data_manager"))
 
 
-def _no_gdown(url: str, *arguments: Any, **options: Any) -> NoReturn:
-    raise DataError(f'can\'t download "{url}": gdown is not installed; pip install gdown, or fetch the file by hand')
-
-
 def _mend_warmup(base: Any) -> None:
+    """No positional `verbose` for torch's constructor, and a state without objects in it."""
     if _MENDED in vars(base):
         return
 
@@ -102,6 +144,7 @@ def _mend_warmup(base: Any) -> None:
 
 
 def _mend_logger(logger: Any) -> None:
+    """The tee answers like its console, and closes its file only."""
     if _MENDED in vars(logger):
         return
 
@@ -135,161 +178,71 @@ def _mend_logger(logger: Any) -> None:
     setattr(logger, _MENDED, True)
 
 
-NEEDED = {
-    "dassl.engine": ("TRAINER_REGISTRY", "build_trainer", "TrainerBase", "SimpleTrainer", "TrainerX"),
-    "dassl.data": ("DataManager", "DatasetWrapper"),
-    "dassl.data.data_manager": ("build_data_loader",),
-    "dassl.data.datasets": ("DATASET_REGISTRY", "build_dataset", "Datum", "DatasetBase"),
-    "dassl.data.transforms": ("build_transform", "INTERPOLATION_MODES"),
-    "dassl.evaluation": ("EVALUATOR_REGISTRY", "build_evaluator", "EvaluatorBase", "Classification"),
-    "dassl.optim": ("build_optimizer", "build_lr_scheduler"),
-    "dassl.metrics": ("compute_accuracy",),
-    "dassl.config": ("get_cfg_default",),
-    "dassl.utils": (
-        "Registry",
-        "setup_logger",
-        "AverageMeter",
-        "MetricMeter",
-        "mkdir_if_missing",
-        "check_isfile",
-        "read_json",
-        "write_json",
-        "set_random_seed",
-        "collect_env_info",
-        "listdir_nohidden",
-        "save_checkpoint",
-        "load_checkpoint",
-        "load_pretrained_weights",
-        "count_num_param",
-    ),
-}
-_BASE_LR, _WARMUP_LR, _EPOCHS = 0.002, 1e-5, 10
-# Constant warm-up of one epoch, then a cosine over ten, delayed by that epoch.
-_EXPECTED = (_WARMUP_LR, _BASE_LR, _BASE_LR * (1 + math.cos(math.pi / _EPOCHS)) / 2)
+def mend_loaders(data_manager: Any) -> None:
+    """Have a module's `build_data_loader` size its workers to the machine; a second call changes nothing.
 
+    Args:
+        data_manager: The imported `dassl.data.data_manager`.
+    """
+    original = data_manager.build_data_loader
+    if hasattr(original, _MENDED):
+        return
 
-class ProbeError(Exception):
-    """What the probe found; one line."""
+    @functools.wraps(original)
+    def build_data_loader(cfg: CfgNode, *arguments: Any, **options: Any) -> Any:
+        decoding = decoding_of(cfg.INPUT)
+        if decoding != "exact":
+            raise ConfigError(f"INPUT.DECODING {decoding} needs the embedded engine: set LAMM_ENGINE=embedded")
+        if cfg.DATALOADER.NUM_WORKERS == SIZED:
+            cfg = cfg.clone()
+            cfg.defrost()
+            cfg.DATALOADER.NUM_WORKERS = min(MOST, usable_cores())
+            cfg.freeze()
+        return original(cfg, *arguments, **options)
+
+    setattr(build_data_loader, _MENDED, True)
+    data_manager.build_data_loader = build_data_loader
 
 
 def probe() -> None:
     """Check the names, the learning rates behind a warm-up, and that they go on after a resume.
 
     Raises:
-        ProbeError: Something is missing or wrong.
+        UpstreamFault: Something is missing or wrong.
     """
     for module, names in NEEDED.items():
-        imported = importlib.import_module(module)
-        missing = [name for name in names if not hasattr(imported, name)]
+        missing = [name for name in names.split() if not hasattr(importlib.import_module(module), name)]
         if missing:
-            raise ProbeError(f"{module} lacks {', '.join(missing)}")
-    optimizer, scheduler = _toy()
-    rates = [_rate(optimizer)]
-    rates.append(_advance(optimizer, scheduler))
-    saved = _through_a_file(optimizer, scheduler)
-    rates.append(_advance(optimizer, scheduler))
-    if not all(math.isclose(rate, expected, rel_tol=1e-9) for rate, expected in zip(rates, _EXPECTED, strict=True)):
-        raise ProbeError(f"warm-up gives the learning rates {rates}, expected {list(_EXPECTED)}")
-    resumed_optimizer, resumed_scheduler = _toy()
-    resumed_optimizer.load_state_dict(saved["optimizer"])
-    resumed_scheduler.load_state_dict(saved["scheduler"])
-    resumed = _advance(resumed_optimizer, resumed_scheduler)
-    if resumed != rates[2]:
-        raise ProbeError(f"after a resume the learning rate is {resumed}, expected {rates[2]}")
+            raise UpstreamFault(f"{module} lacks {', '.join(missing)}")
 
-
-def _toy() -> tuple[torch.optim.Optimizer, Any]:
-    optim_cfg = importlib.import_module("dassl.config").get_cfg_default().OPTIM
-    optim_cfg.NAME, optim_cfg.LR, optim_cfg.MAX_EPOCH = "sgd", _BASE_LR, _EPOCHS
-    optim_cfg.LR_SCHEDULER, optim_cfg.WARMUP_EPOCH, optim_cfg.WARMUP_TYPE = "cosine", 1, "constant"
-    optim_cfg.WARMUP_CONS_LR = _WARMUP_LR
+    base_lr, warmup_lr, epochs = 0.002, 1e-5, 10
+    cfg = importlib.import_module("dassl.config").get_cfg_default().OPTIM
+    cfg.NAME, cfg.LR, cfg.MAX_EPOCH, cfg.LR_SCHEDULER = "sgd", base_lr, epochs, "cosine"
+    cfg.WARMUP_EPOCH, cfg.WARMUP_TYPE, cfg.WARMUP_CONS_LR = 1, "constant", warmup_lr
     optim = importlib.import_module("dassl.optim")
-    optimizer = optim.build_optimizer([torch.nn.Parameter(torch.zeros(1))], optim_cfg)
-    return optimizer, optim.build_lr_scheduler(optimizer, optim_cfg)
 
+    def build() -> tuple[Any, Any]:
+        optimizer = optim.build_optimizer([torch.nn.Parameter(torch.zeros(1))], cfg)
+        return optimizer, optim.build_lr_scheduler(optimizer, cfg)
 
-def _advance(optimizer: torch.optim.Optimizer, scheduler: Any) -> float:
-    optimizer.step()
-    scheduler.step()
-    return _rate(optimizer)
+    def next_rate(optimizer: Any, scheduler: Any) -> float:
+        optimizer.step()
+        scheduler.step()
+        return float(optimizer.param_groups[0]["lr"])
 
-
-def _rate(optimizer: torch.optim.Optimizer) -> float:
-    return float(optimizer.param_groups[0]["lr"])
-
-
-def _through_a_file(optimizer: torch.optim.Optimizer, scheduler: Any) -> Any:
+    optimizer, scheduler = build()
+    rates = [float(optimizer.param_groups[0]["lr"]), next_rate(optimizer, scheduler)]
     file = io.BytesIO()
-    torch.save({"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}, file)
+    torch.save([optimizer.state_dict(), scheduler.state_dict()], file)
     file.seek(0)
-    return torch.load(file, weights_only=True)
-
-
-__all__ = ["ALIAS_MARK", "UpstreamFault", "is_alias", "is_installed", "prepare"]
-
-ALIAS_MARK = "__answered_by_embedded_engine__"
-
-
-class UpstreamFault(Exception):
-    """Why the installed dassl can't be used; one line."""
-
-
-def is_alias() -> bool:
-    """Whether the module called `dassl` in this process is the embedded engine's alias."""
-    return hasattr(sys.modules.get("dassl"), ALIAS_MARK)
-
-
-def is_installed() -> bool:
-    """Whether a package called `dassl` can be imported; a plain folder of that name does not count."""
-    if is_alias():
-        return _found_beside_aliases()
-    if "dassl" in sys.modules:
-        return True
-    spec = importlib.util.find_spec("dassl")
-    return spec is not None and spec.origin is not None
-
-
-def _found_beside_aliases() -> bool:
-    spec = importlib.machinery.PathFinder.find_spec("dassl")
-    return spec is not None and spec.origin is not None
-
-
-def prepare() -> str:
-    """Import, mend and probe; the version.
-
-    Raises:
-        UpstreamFault: It can't run here. Modules that this call imported are taken out again.
-    """
-    before = set(sys.modules)
-    try:
-        mend_before_import()
-        importlib.import_module("dassl")
-        _import_all()
-        mend_after_import()
-        probe()
-    except Exception as error:
-        _forget(set(sys.modules) - before)
-        text = " ".join(str(error).split())
-        raise UpstreamFault(f"{type(error).__name__}: {text}") from error
-    return _version(sys.modules["dassl"])
-
-
-def _import_all() -> None:
-    for name in ("dassl.utils", "dassl.config", "dassl.optim", "dassl.data", "dassl.evaluation", "dassl.engine"):
-        importlib.import_module(name)
-
-
-def _forget(names: set[str]) -> None:
-    for name in names:
-        if name == "dassl" or name.startswith("dassl."):
-            del sys.modules[name]
-
-
-def _version(module: ModuleType) -> str:
-    version = getattr(module, "__version__", None)
-    if version is None:
-        try:
-            version = importlib.metadata.version("dassl")
-        except importlib.metadata.PackageNotFoundError:
-            version = "of unknown version"
-    return str(version)
+    rates.append(next_rate(optimizer, scheduler))
+    # Constant warm-up of one epoch, then a cosine over ten, delayed by that epoch.
+    expected = [warmup_lr, base_lr, base_lr * (1 + math.cos(math.pi / epochs)) / 2]
+    if not all(math.isclose(rate, wanted, rel_tol=1e-9) for rate, wanted in zip(rates, expected, strict=True)):
+        raise UpstreamFault(f"warm-up gives the learning rates {rates}, expected {expected}")
+    optimizer, scheduler = build()
+    for part, state in zip((optimizer, scheduler), torch.load(file, weights_only=True), strict=True):
+        part.load_state_dict(state)
+    resumed = next_rate(optimizer, scheduler)
+    if resumed != rates[2]:
+        raise UpstreamFault(f"after a resume the learning rate is {resumed}, expected {rates[2]}")

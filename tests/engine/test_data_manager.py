@@ -1,17 +1,20 @@
-"""Loaders, batches and the summary of a run's data."""
+"""Samplers, loaders, batches and the summary of a run's data."""
 
 import random
+from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 from torchvision import transforms as T
 
 from lamm.engine.embedded.config import get_cfg_default
 from lamm.engine.embedded.data_manager import DataManager, DatasetWrapper, build_data_loader
 from lamm.engine.embedded.datum import DatasetBase, Datum
 from lamm.engine.embedded.registry import DATASET_REGISTRY
+from lamm.engine.embedded.samplers import RandomDomainSampler, SeqDomainSampler, build_sampler
 from lamm.engine.embedded.seeding import set_random_seed
 from lamm.errors import LammError
 
@@ -199,10 +202,8 @@ def test_no_transform_gives_pil_images(cfg, items):
     assert isinstance(DatasetWrapper(cfg, items(1))[0]["img"], Image.Image)
 
 
-@pytest.mark.parametrize("sampler", ["RandomSampler", "RandomClassSampler"])
-def test_any_number_of_worker_processes_loads_the_same_batches(cfg, greys, sampler):
+def test_any_number_of_worker_processes_loads_the_same_batches(cfg, greys):
     greys(train_x=9, val=3, test=5)
-    cfg.DATALOADER.TRAIN_X.update({"SAMPLER": sampler, "N_INS": 2})
     cfg.INPUT.TRANSFORMS = ("random_resized_crop", "gaussian_noise", "cutout", "colorjitter")
     cfg.INPUT.CUTOUT_LEN = 3
     cfg.DATALOADER.K_TRANSFORMS = 2
@@ -256,3 +257,35 @@ def test_unknown_data_set_suggests_the_nearest(cfg, greys):
     cfg.DATASET.NAME = "Greyz"
     with pytest.raises(ValueError, match=r"but got \[Greyz\] \(do you mean \[Greys\]\?\)"):
         DataManager(cfg)
+
+
+def in_domains(*counts):
+    return [SimpleNamespace(domain=domain) for domain, count in enumerate(counts) for _ in range(count)]
+
+
+def test_plain_samplers_are_torchs_without_a_generator():
+    sampler = build_sampler("RandomSampler", data_source=range(5))
+    assert (type(sampler), sampler.generator) == (RandomSampler, None)
+    sampler = build_sampler("SequentialSampler", data_source=range(3))
+    assert (type(sampler), list(sampler)) == (SequentialSampler, [0, 1, 2])
+    with pytest.raises(ValueError, match=r"^Unknown sampler type: Shuffle;") as error:
+        build_sampler("Shuffle", data_source=range(3))
+    assert isinstance(error.value, LammError)
+
+
+def test_a_batch_has_equally_many_images_of_some_domains_or_of_all_in_order():
+    data = in_domains(7, 9, 4, 6)
+    sampler = build_sampler("RandomDomainSampler", data_source=data, batch_size=4, n_domain=2)
+    order = list(sampler)
+    assert len(order) == len(set(order)) == len(sampler) == len(list(sampler)) == 24
+    for start in range(0, 24, 4):
+        assert set(Counter(data[position].domain for position in order[start : start + 4]).values()) == {2}
+    order = list(build_sampler("SeqDomainSampler", data_source=data, batch_size=4))
+    assert [data[position].domain for position in order] == [0, 1, 2, 3] * 4
+    assert len(set(order)) == len(SeqDomainSampler(data, 4)) == 16
+
+
+@pytest.mark.parametrize(("batch_size", "n_domain"), [(6, 4), (5, 2)])
+def test_domains_that_can_t_share_a_batch_evenly_are_refused(batch_size, n_domain):
+    with pytest.raises(ValueError, match="N_DOMAIN"):
+        RandomDomainSampler(in_domains(9, 9, 9), batch_size, n_domain)

@@ -9,9 +9,9 @@ import torch
 
 import lamm.engine as door
 from lamm.engine import DATASET_REGISTRY, ENGINE, TRAINER_REGISTRY, TrainerX, build_trainer, get_cfg_default
-from lamm.engine.aliases import _ALIASES, install_aliases
+from lamm.engine.aliases import ALIASES, install_aliases
 from lamm.engine.foreign import import_file_or_module
-from lamm.errors import ConfigError
+from lamm.errors import ConfigError, EngineError
 
 pytestmark = pytest.mark.skipif(ENGINE.name != "embedded", reason="upstream Dassl is in charge")
 FOREIGN = Path(__file__).parents[1] / "foreign"
@@ -86,13 +86,11 @@ def test_a_prompt_learner_in_the_style_of_coop_trains_saves_and_loads(tmp_path, 
 def test_every_alias_gives_the_embedded_engines_own_object():
     install_aliases()
     install_aliases()
-    for name, sources in _ALIASES.items():
+    for name, sources in ALIASES.items():
         module = importlib.import_module(name)
         for source, exported in sources.items():
-            for export in exported.split():
-                assert getattr(module, export) is getattr(
-                    importlib.import_module(f"lamm.engine.embedded.{source}"), export
-                )
+            original = importlib.import_module(source, "lamm.engine.embedded")
+            assert all(getattr(module, export) is getattr(original, export) for export in exported)
     import dassl.engine
 
     assert dassl.engine.TRAINER_REGISTRY is TRAINER_REGISTRY
@@ -110,6 +108,29 @@ def test_a_name_that_the_engine_lacks_says_so():
     with pytest.raises(ImportError, match=r"embedded engine does not have dassl.engine.dg"):
         import dassl.engine.dg
     assert not hasattr(dassl, "something")
+
+
+def test_code_finds_the_names_that_the_coop_family_imports_from_deeper_places():
+    install_aliases()
+    exec(
+        "from dassl.utils.tools import mkdir_if_missing\n"
+        "from dassl.engine.trainer import AverageMeter, MetricMeter, SummaryWriter, TrainerX\n"
+        "from dassl.optim.radam import RAdam\n"
+        "from dassl.optim.lr_scheduler import ConstantWarmupScheduler, LinearWarmupScheduler\n"
+        "from dassl.data.data_manager import build_transform\n"
+        "from dassl.data.samplers import RandomDomainSampler, RandomSampler, SeqDomainSampler, SequentialSampler\n"
+        "from dassl.metrics import *\n"
+        "assert compute_accuracy and TrainerX.run_epoch",
+        {},
+    )
+
+
+def test_a_trainer_without_a_model_of_its_own_is_told_to_build_one(tmp_path):
+    import_file_or_module(str(FOREIGN / "plain_classifier.py"))
+    trainer = type("NoModel", (TrainerX,), {"__module__": TRAINER_REGISTRY.get("PlainClassifier").__module__})
+    TRAINER_REGISTRY.register(trainer, force=True)
+    with pytest.raises(EngineError, match="build_model"):
+        build_trainer(config(tmp_path, "NoModel"))
 
 
 def test_a_pickled_datum_of_dassl_is_ours():

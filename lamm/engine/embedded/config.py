@@ -1,7 +1,7 @@
 """The config tree: every key of the engine with its default.
 
 A run builds its config in this order: these defaults, the keys that trainers add, YAML files, command-line
-options (`merge_config`), `freeze()`. A value has the type of its default for ever; lists and tuples convert.
+options (`merge_config`), `freeze()`. A value keeps the type of its default; lists and tuples convert.
 """
 
 from yacs.config import CfgNode as CN
@@ -49,7 +49,7 @@ cfg_default.INPUT.CUTOUT_LEN = 16
 # Mean and standard deviation of what `gaussian_noise` adds, in the units of the normalised image.
 cfg_default.INPUT.GN_MEAN = 0.0
 cfg_default.INPUT.GN_STD = 0.15
-# Operations an image in the `randaugment` family, and the strength (0 to 30) of those of `randaugment`.
+# Operations per image in the `randaugment` family, and the strength (0 to 30) of those of `randaugment`.
 cfg_default.INPUT.RANDAUGMENT_N = 2
 cfg_default.INPUT.RANDAUGMENT_M = 10
 # Largest change by `colorjitter`: brightness, contrast, saturation (factor 1 ± value), hue (0 to 0.5).
@@ -73,7 +73,7 @@ cfg_default.DATASET.SOURCE_DOMAINS = ()
 cfg_default.DATASET.TARGET_DOMAINS = ()
 # Labelled images in all, for semi-supervised data sets; -1 means all.
 cfg_default.DATASET.NUM_LABELED = -1
-# Training images a class; below 1 means all.
+# Training images per class; below 1 means all.
 cfg_default.DATASET.NUM_SHOTS = -1
 # Share of the training images, 0 to 1, that data sets without a validation list set aside.
 cfg_default.DATASET.VAL_PERCENT = 0.1
@@ -94,13 +94,13 @@ cfg_default.DATALOADER.K_TRANSFORMS = 1
 cfg_default.DATALOADER.RETURN_IMG0 = False
 # Labelled training images.
 cfg_default.DATALOADER.TRAIN_X = CN()
-# RandomSampler, SequentialSampler or RandomClassSampler.
+# RandomSampler, SequentialSampler, RandomDomainSampler or SeqDomainSampler.
 cfg_default.DATALOADER.TRAIN_X.SAMPLER = "RandomSampler"
-# Images a batch.
+# Images per batch.
 cfg_default.DATALOADER.TRAIN_X.BATCH_SIZE = 32
-# Domains a batch, for samplers over domains.
+# Domains per batch of RandomDomainSampler; 0: all.
 cfg_default.DATALOADER.TRAIN_X.N_DOMAIN = 0
-# Images of one class in a batch of RandomClassSampler.
+# Images of one class in a batch, for a sampler of Dassl that this engine lacks.
 cfg_default.DATALOADER.TRAIN_X.N_INS = 16
 # Unlabelled training images; the keys mean the same.
 cfg_default.DATALOADER.TRAIN_U = CN()
@@ -123,7 +123,7 @@ cfg_default.MODEL.BACKBONE = CN()
 cfg_default.MODEL.BACKBONE.NAME = ""
 # Start from pretrained weights.
 cfg_default.MODEL.BACKBONE.PRETRAINED = True
-# A network between backbone and classifier; prompt learners have none.
+# A network between backbone and classifier, for trainers that build one; prompt learners have none.
 cfg_default.MODEL.HEAD = CN()
 cfg_default.MODEL.HEAD.NAME = ""
 # Widths of its hidden layers.
@@ -154,7 +154,7 @@ cfg_default.OPTIM.ADAM_BETA2 = 0.999
 cfg_default.OPTIM.STAGED_LR = False
 cfg_default.OPTIM.NEW_LAYERS = ()
 cfg_default.OPTIM.BASE_LR_MULT = 0.1
-# single_step, multi_step or cosine; one step an epoch.
+# single_step, multi_step or cosine; one step per epoch.
 cfg_default.OPTIM.LR_SCHEDULER = "single_step"
 # Epochs after which the rate falls: single_step reads the last entry (≤ 0: never), multi_step all.
 cfg_default.OPTIM.STEPSIZE = (-1,)

@@ -1,13 +1,11 @@
 """The data set, the transforms and the loaders of a run."""
 
-import random
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from tabulate import tabulate
-from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler, SequentialSampler
+from torch.utils.data import Dataset
 from torchvision import transforms as T
 from yacs.config import CfgNode as CN
 
@@ -15,6 +13,7 @@ from lamm.engine.embedded.datum import Datum
 from lamm.engine.embedded.decoding import ImageFile
 from lamm.engine.embedded.loader import EpochLoader
 from lamm.engine.embedded.registry import ChoiceError, InvalidDataError, build_dataset
+from lamm.engine.embedded.samplers import build_sampler
 from lamm.engine.embedded.transforms import build_transform, check_size, fused, interpolation_mode, normalization
 from lamm.engine.embedded.worker_count import worker_count
 
@@ -23,8 +22,8 @@ class DatasetWrapper(Dataset[dict[str, Any]]):
     """Reads and transforms the images of a split.
 
     An item is a dict: `img` (float tensor [3, height, width]; a list of K of them when training with
-    `DATALOADER.K_TRANSFORMS` K > 1), `label`, `domain`, `impath`, `index` (position in `data_source`), and
-    `img0` under `DATALOADER.RETURN_IMG0`.
+    `DATALOADER.K_TRANSFORMS` K > 1), `label`, `domain`, `impath`, `index` (position in `data_source`), and under
+    `DATALOADER.RETURN_IMG0` also `img0` (resized to SIZE, not augmented).
 
     Args:
         cfg: The config; its INPUT and DATALOADER nodes are read.
@@ -51,17 +50,14 @@ class DatasetWrapper(Dataset[dict[str, Any]]):
         self.return_img0 = cfg.DATALOADER.RETURN_IMG0
         if self.k_tfm > 1 and transform is None:
             raise ChoiceError(f"DATALOADER.K_TRANSFORMS is {self.k_tfm}, but there is no transform to repeat")
-        self.to_tensor = self._plain(cfg.INPUT) if self.return_img0 else None
-
-    @staticmethod
-    def _plain(options: CN) -> Callable[[Any], Any]:
-        """Resize to SIZE, tensor, and the normalisation if chosen."""
-        check_size(options.SIZE)
-        resize = T.Resize(tuple(options.SIZE), interpolation=interpolation_mode(options.INTERPOLATION))
-        steps: list[Any] = [resize, T.ToTensor()]
-        if "normalize" in options.TRANSFORMS:
-            steps.append(normalization(options)[1])
-        return T.Compose(fused(steps))
+        self.to_tensor = None
+        if self.return_img0:
+            check_size(cfg.INPUT.SIZE)
+            mode = interpolation_mode(cfg.INPUT.INTERPOLATION)
+            steps: list[Any] = [T.Resize(tuple(cfg.INPUT.SIZE), interpolation=mode), T.ToTensor()]
+            if "normalize" in cfg.INPUT.TRANSFORMS:
+                steps.append(normalization(cfg.INPUT)[1])
+            self.to_tensor = T.Compose(fused(steps))
 
     def __len__(self) -> int:
         return len(self.data_source)
@@ -82,98 +78,9 @@ class DatasetWrapper(Dataset[dict[str, Any]]):
         return item
 
     def _apply(self, transform: Any, file: ImageFile) -> Any:
+        """One view of the image, or a list of `k_tfm` views."""
         views = [transform(file.opened_for(transform)) for _ in range(self.k_tfm)]
         return views[0] if len(views) == 1 else views
-
-
-SAMPLER_NAMES = ("RandomSampler", "SequentialSampler", "RandomClassSampler")
-
-
-class RandomClassSampler(Sampler[int]):
-    """Batches of `batch_size // n_ins` classes with `n_ins` images each.
-
-    Each class's images are shuffled and cut into groups of `n_ins`; the rest waits for the next pass. A class with
-    fewer images than that fills one group by drawing with replacement. A batch takes one group from each of
-    several classes, those with the most groups left first, at random among equals; so every pass has the same
-    length.
-
-    Args:
-        data_source: The images of the split.
-        batch_size: Images a batch.
-        n_ins: Images a class in a batch.
-
-    Raises:
-        ChoiceError: (a ValueError) `n_ins` is below 1 or above `batch_size`.
-    """
-
-    def __init__(self, data_source: Sequence[Datum], batch_size: int, n_ins: int) -> None:
-        if not 1 <= n_ins <= batch_size:
-            raise ChoiceError(f"N_INS has to lie between 1 and BATCH_SIZE ({batch_size}), got {n_ins}")
-        self.n_ins = n_ins
-        self.positions: defaultdict[int, list[int]] = defaultdict(list)
-        for position, item in enumerate(data_source):
-            self.positions[item.label].append(position)
-        self.classes_per_batch = min(batch_size // n_ins, len(self.positions))
-        self.batches = self._count_batches()
-
-    def _count_batches(self) -> int:
-        groups = [max(1, len(positions) // self.n_ins) for positions in self.positions.values()]
-        batches = 0
-        while groups and sum(min(n, batches + 1) for n in groups) >= (batches + 1) * self.classes_per_batch:
-            batches += 1
-        return batches
-
-    def _groups(self, positions: list[int]) -> list[list[int]]:
-        if len(positions) < self.n_ins:
-            return [random.choices(positions, k=self.n_ins)]
-        shuffled = random.sample(positions, len(positions))
-        last_start = len(positions) - self.n_ins
-        return [shuffled[start : start + self.n_ins] for start in range(0, last_start + 1, self.n_ins)]
-
-    def __iter__(self) -> Iterator[int]:
-        left = {label: self._groups(positions) for label, positions in self.positions.items()}
-        for _ in range(self.batches):
-            labels = random.sample(list(left), len(left))
-            labels.sort(key=lambda label: len(left[label]), reverse=True)
-            for label in labels[: self.classes_per_batch]:
-                yield from left[label].pop()
-
-    def __len__(self) -> int:
-        return self.batches * self.classes_per_batch * self.n_ins
-
-
-def build_sampler(
-    sampler_type: str,
-    cfg: CN | None = None,
-    data_source: Sequence[Datum] | None = None,
-    batch_size: int = 32,
-    n_domain: int = 0,
-    n_ins: int = 16,
-) -> Sampler[Any]:
-    """Build a sampler by name.
-
-    Args:
-        sampler_type: One of `SAMPLER_NAMES`.
-        cfg: Not needed by these samplers.
-        data_source: The images of the split.
-        batch_size: Images a batch.
-        n_domain: Not needed by these samplers.
-        n_ins: Images a class in a batch of RandomClassSampler.
-
-    Raises:
-        ChoiceError: (a ValueError) the name is unknown.
-    """
-    items = data_source or ()
-    if sampler_type == "RandomSampler":
-        return RandomSampler(items)
-    if sampler_type == "SequentialSampler":
-        return SequentialSampler(items)
-    if sampler_type == "RandomClassSampler":
-        return RandomClassSampler(items, batch_size, n_ins)
-    raise ChoiceError(f"Unknown sampler type: {sampler_type}; known: {', '.join(SAMPLER_NAMES)}")
-
-
-__all__ = ["DataManager", "DatasetWrapper", "build_data_loader"]
 
 
 def build_data_loader(
@@ -196,9 +103,9 @@ def build_data_loader(
         cfg: The config; DATALOADER and USE_CUDA are read.
         sampler_type: Name of the sampler, which alone decides on the order.
         data_source: The images of the split.
-        batch_size: Images a batch.
-        n_domain: Domains a batch, for samplers over domains.
-        n_ins: Images a class in a batch of RandomClassSampler.
+        batch_size: Images per batch.
+        n_domain: Domains per batch, for RandomDomainSampler.
+        n_ins: Not needed by the samplers of this engine.
         tfm: The transform, or several.
         is_train: Training images.
         dataset_wrapper: Takes the place of `DatasetWrapper`.
@@ -253,17 +160,20 @@ class DataManager:
         self.dataset = build_dataset(cfg)
         self._cfg = cfg
         self._wrapper = dataset_wrapper
-        self._tfm_train = self._choose(custom_tfm_train, True)
-        self._tfm_test = self._choose(custom_tfm_test, False)
+        tfm_train = self._transform(custom_tfm_train, True)
+        tfm_test = self._transform(custom_tfm_test, False)
 
-        train_x, train_u = cfg.DATALOADER.TRAIN_X, cfg.DATALOADER.TRAIN_U
-        self.train_loader_x = self._train_loader(train_x, self.dataset.train_x)
+        train_x, train_u, test = cfg.DATALOADER.TRAIN_X, cfg.DATALOADER.TRAIN_U, cfg.DATALOADER.TEST
+        data = self.dataset
+        self.train_loader_x = self._loader(train_x, data.train_x, tfm_train)
         self.train_loader_u = None
-        if self.dataset.train_u:
-            self.train_loader_u = self._train_loader(train_x if train_u.SAME_AS_X else train_u, self.dataset.train_u)
-        each_epoch = cfg.TEST.FINAL_MODEL == "best_val"
-        self.val_loader = self._test_loader(self.dataset.val, each_epoch) if self.dataset.val else None
-        self.test_loader = self._test_loader(self.dataset.test)
+        if data.train_u:
+            self.train_loader_u = self._loader(train_x if train_u.SAME_AS_X else train_u, data.train_u, tfm_train)
+        self.val_loader = None
+        if data.val:
+            each_epoch = cfg.TEST.FINAL_MODEL == "best_val"
+            self.val_loader = self._loader(test, data.val, tfm_test, is_train=False, keeps_workers=each_epoch)
+        self.test_loader = self._loader(test, data.test, tfm_test, is_train=False)
 
         self._num_classes = self.dataset.num_classes
         self._lab2cname = self.dataset.lab2cname
@@ -302,34 +212,20 @@ class DataManager:
         rows.append(["# test", f"{len(data.test):,}"])
         print(tabulate(rows))
 
-    def _choose(self, custom: Any, is_train: bool) -> Any:
+    def _transform(self, custom: Any, is_train: bool) -> Any:
         if custom is None:
             return build_transform(self._cfg, is_train=is_train)
         print(f"* Using custom transform for {'training' if is_train else 'testing'}")
         return custom
 
-    def _train_loader(self, options: CN, data_source: Sequence[Datum]) -> DataLoader[Any]:
+    def _loader(self, options: CN, data_source: Sequence[Datum], tfm: Any, **more: Any) -> EpochLoader:
         return build_data_loader(
             self._cfg,
             sampler_type=options.SAMPLER,
             data_source=data_source,
             batch_size=options.BATCH_SIZE,
-            n_domain=options.N_DOMAIN,
-            n_ins=options.N_INS,
-            tfm=self._tfm_train,
-            is_train=True,
+            n_domain=options.get("N_DOMAIN", 0),
+            tfm=tfm,
             dataset_wrapper=self._wrapper,
-        )
-
-    def _test_loader(self, data_source: Sequence[Datum], each_epoch: bool = False) -> DataLoader[Any]:
-        options = self._cfg.DATALOADER.TEST
-        return build_data_loader(
-            self._cfg,
-            sampler_type=options.SAMPLER,
-            data_source=data_source,
-            batch_size=options.BATCH_SIZE,
-            tfm=self._tfm_test,
-            is_train=False,
-            dataset_wrapper=self._wrapper,
-            keeps_workers=each_epoch,
+            **more,
         )

@@ -171,7 +171,7 @@ class DatasetBase:
 
         Args:
             data_sources: Lists to draw from, one after the other.
-            num_shots: Images a class; below 1 the lists are returned as they are.
+            num_shots: Images per class; below 1 the lists are returned as they are.
             repeat: Fill a class that has too few images by drawing with replacement.
 
         Returns:

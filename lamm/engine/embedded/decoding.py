@@ -1,7 +1,11 @@
-"""Reading an image file."""
+"""Image files: opened, decoded exactly or fast, and errors that name the file.
+
+`ImageFile` is an image for any transform: Pillow's (`read_image`), or for a pipeline of `INPUT.DECODING fast` a
+`Photo`, which knows its size before it is decoded and can be decoded at a part of it.
+"""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -12,12 +16,8 @@ from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from torch import Tensor
-from torchvision import transforms as T
 from torchvision.io import ImageReadMode, decode_jpeg
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional as F
 
-from lamm.engine.embedded.registry import ChoiceError
 from lamm.errors import DataError
 
 
@@ -74,10 +74,40 @@ def image_errors(path: str) -> Iterator[None]:
         raise ImageError(f'image file "{path}" can\'t be read ({reason}); replace it') from error
 
 
-# What a JPEG decoder can divide both sides by while it decodes.
+class ImageFile:
+    """An image file that is read once for several transforms.
+
+    Args:
+        path: Of the file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def opened_for(self, transform: Any) -> Any:
+        """What a transform takes at its best speed: `photo`, or `image`, as for any foreign transform.
+
+        Raises:
+            ImageError: The file is missing or broken.
+        """
+        return self.photo if getattr(transform, "decodes", False) else self.image
+
+    @cached_property
+    def image(self) -> Image.Image:
+        """The decoded image."""
+        return read_image(self._path)
+
+    @cached_property
+    def photo(self) -> "Photo":
+        """The image, its pixels not decoded yet."""
+        return Photo(self._path)
+
+
 SHRINKS = (8, 4, 2)
-# Pixels of a file from which on that is worth the difference it makes.
+"""What a JPEG decoder can divide both sides by while it decodes."""
+
 LARGE = 1_000_000
+"""Pixels of a file from which on that is worth the difference it makes."""
 
 
 class Photo:
@@ -170,191 +200,3 @@ class LoadedPhoto(Photo):
 def pixels_of(image: Image.Image) -> Tensor:
     """The pixels of an RGB image, without a copy into planes. Shape: [3, H, W], uint8"""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
-
-
-class Pipeline(T.Compose):
-    """torchvision's `Compose`, from an image to a tensor.
-
-    Args:
-        transforms: Its steps.
-        decodes: The first step decodes image files itself (`INPUT.DECODING fast`). A PIL image is taken all the same.
-    """
-
-    def __init__(self, transforms: list[Any], decodes: bool = False) -> None:
-        super().__init__(transforms)
-        self.decodes = decodes
-
-
-class ImageFile:
-    """An image file that is read once for several transforms.
-
-    Args:
-        path: Of the file.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def opened_for(self, transform: Any) -> Any:
-        """What a transform takes at its best speed: `photo`, or `image`, as for any foreign transform.
-
-        Raises:
-            ImageError: The file is missing or broken.
-        """
-        return self.photo if getattr(transform, "decodes", False) else self.image
-
-    @cached_property
-    def image(self) -> Image.Image:
-        """The decoded image."""
-        return read_image(self._path)
-
-    @cached_property
-    def photo(self) -> Photo:
-        """The image, its pixels not decoded yet."""
-        return Photo(self._path)
-
-
-class PixelsToTensor:
-    """torchvision's `ToTensor` followed by its `Normalize`, with the same bits out and half the passes over memory.
-
-    Args:
-        mean: Of red, green, blue; pixels are in [0, 1].
-        std: Standard deviation of red, green, blue.
-    """
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        self._reference = T.Compose([T.ToTensor(), T.Normalize(mean=mean, std=std)])
-        self._plain = len(mean) == len(std) == 3 and all(std)
-        self._mean, self._std = list(mean), list(std)
-
-    def __call__(self, image: Any) -> Tensor:
-        """An RGB image, PIL or uint8 tensor [3, H, W] → [3, H, W]; whatever else `ToTensor` takes goes to it."""
-        if self._plain and isinstance(image, Image.Image) and image.mode == "RGB":
-            pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
-        elif self._plain and isinstance(image, Tensor) and image.dtype == torch.uint8 and image.shape[0] == 3:
-            pixels = image
-        else:
-            return self._reference(image)
-        dtype = torch.get_default_dtype()
-        out = torch.empty(pixels.shape, dtype=dtype).copy_(pixels).div_(255)
-        mean, std = (torch.as_tensor(values, dtype=dtype).view(3, 1, 1) for values in (self._mean, self._std))
-        return out.sub_(mean).div_(std)
-
-
-FAST_MODES = {
-    InterpolationMode.BILINEAR: Image.Resampling.BILINEAR,
-    InterpolationMode.BICUBIC: Image.Resampling.BICUBIC,
-}
-RATIO = [3 / 4, 4 / 3]
-
-# (top, left, H, W)
-Box = tuple[int, int, int, int]
-
-
-def decoding_first(transforms: Sequence[Any]) -> list[Any]:
-    """The same steps with a first one that decodes.
-
-    Args:
-        transforms: torchvision's, of PIL images, and `PixelsToTensor`.
-
-    Raises:
-        ChoiceError: they don't begin with a resize or a random resized crop, bilinear or bicubic.
-    """
-    first, rest = _first_step(transforms)
-    straight = all(isinstance(step, T.RandomHorizontalFlip) for step in rest[:-1])
-    if not (straight and isinstance(rest[-1], PixelsToTensor)):
-        rest = [as_pil, *rest]
-    return [first, *rest]
-
-
-def _first_step(transforms: Sequence[Any]) -> tuple[Any, list[Any]]:
-    head, rest = transforms[0], list(transforms[1:])
-    if getattr(head, "interpolation", None) in FAST_MODES:
-        if isinstance(head, T.RandomResizedCrop):
-            return FastRandomResizedCrop(tuple(head.size), tuple(head.scale), head.interpolation), rest
-        if isinstance(head, T.Resize) and isinstance(rest[0], T.CenterCrop):
-            return FastCenterCrop(tuple(rest[0].size), head.interpolation), rest[1:]
-        if isinstance(head, T.Resize):
-            return FastResize(tuple(head.size), head.interpolation), rest
-    raise ChoiceError(
-        "INPUT.DECODING fast needs images that are first resized, or cropped by random_resized_crop, bilinear or "
-        "bicubic: change INPUT.TRANSFORMS or INPUT.INTERPOLATION, or set it to exact"
-    )
-
-
-class FastResize:
-    """The whole image at a size, its aspect ratio not kept.
-
-    Args:
-        size: (H, W) of the result.
-        mode: A key of `FAST_MODES`.
-    """
-
-    def __init__(self, size: tuple[int, int], mode: InterpolationMode) -> None:
-        self._size, self._mode = size, mode
-
-    def __call__(self, image: Any) -> Tensor | Image.Image:
-        """A `Photo`, or a PIL image → RGB of the size: uint8 tensor [3, H, W], or a PIL image."""
-        photo = image if isinstance(image, Photo) else LoadedPhoto(image)
-        return self._region(photo, self._box(photo))
-
-    def _box(self, photo: Photo) -> Box:
-        width, height = photo.size
-        return 0, 0, height, width
-
-    def _region(self, photo: Photo, box: Box) -> Tensor | Image.Image:
-        top, left, height, width = box
-        shrink = photo.shrink_for((width, height), self._size[::-1])
-        if shrink > 1:
-            return self._part(photo, shrink, (left, top, left + width, top + height))
-        return F.resized_crop(photo.pixels, *box, list(self._size), self._mode, antialias=True)
-
-    def _part(self, photo: Photo, shrink: int, region: tuple[float, float, float, float]) -> Image.Image:
-        """A region (left, top, right, bottom), in pixels of the file, of the image decoded at a part of its size."""
-        small = photo.shrunk(shrink)
-        left, top, right, bottom = (edge / shrink for edge in region)
-        box = (left, top, min(right, small.width), min(bottom, small.height))
-        return small.resize(self._size[::-1], FAST_MODES[self._mode], box=box)
-
-
-class FastRandomResizedCrop(FastResize):
-    """A random region at a size.
-
-    Args:
-        size: (H, W) of the result.
-        scale: Smallest and largest share of the area.
-        mode: A key of `FAST_MODES`.
-    """
-
-    def __init__(self, size: tuple[int, int], scale: tuple[float, float], mode: InterpolationMode) -> None:
-        super().__init__(size, mode)
-        self._scale = list(scale)
-
-    def _box(self, photo: Photo) -> Box:
-        width, height = photo.size
-        outline = torch.empty(3, height, width, dtype=torch.uint8, device="meta")
-        return T.RandomResizedCrop.get_params(outline, self._scale, RATIO)
-
-
-class FastCenterCrop(FastResize):
-    """The middle of the image after its smaller side has become the size's larger one."""
-
-    def _region(self, photo: Photo, box: Box) -> Tensor | Image.Image:
-        edge, (wanted_height, wanted_width) = max(self._size), self._size
-        width, height = photo.size
-        short, long = min(width, height), max(width, height)
-        resized = (edge, int(edge * long / short)) if height <= width else (int(edge * long / short), edge)
-        top, left = round((resized[0] - wanted_height) / 2), round((resized[1] - wanted_width) / 2)
-        shrink = photo.shrink_for((width, height), resized[::-1])
-        if width % shrink or height % shrink:  # the last pixels of the smaller image stand for less than the others
-            x, y = width / resized[1], height / resized[0]
-            region = (left * x, top * y, (left + wanted_width) * x, (top + wanted_height) * y)
-            return self._part(photo, shrink, region)
-        pixels = photo.pixels if shrink == 1 else pixels_of(photo.shrunk(shrink))
-        whole = F.resize(pixels, list(resized), self._mode, antialias=True)
-        return whole[:, top : top + wanted_height, left : left + wanted_width]
-
-
-def as_pil(image: Tensor | Image.Image) -> Image.Image:
-    """What a geometric step gave, as the PIL image that policies and colour changes take."""
-    return image if isinstance(image, Image.Image) else Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())

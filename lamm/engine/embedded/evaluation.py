@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from sklearn.metrics import confusion_matrix, f1_score
 from torch import Tensor
 from yacs.config import CfgNode
@@ -74,7 +73,7 @@ class Classification(EvaluatorBase):
         correct = sum(true == predicted for true, predicted in zip(self._y_true, self._y_pred, strict=True))
         accuracy = 100.0 * correct / total
         error = 100.0 - accuracy
-        # The mean over the classes that occur among the labels; others can't be right or wrong.
+        # The mean over the classes that occur among the labels; the others can be neither right nor wrong.
         macro_f1 = 100.0 * float(
             f1_score(self._y_true, self._y_pred, average="macro", labels=np.unique(self._y_true), zero_division=0)
         )
@@ -94,9 +93,8 @@ class Classification(EvaluatorBase):
         return results
 
     def _print_per_class(self) -> Any:
-        """One line a class, sorted by label; the mean of their accuracies."""
-        if self._lab2cname is None:
-            raise AssertionError("TEST.PER_CLASS_RESULT needs the class name of each label (lab2cname)")
+        """Print one line per class, sorted by label; the mean of their accuracies."""
+        assert self._lab2cname is not None  # checked by the constructor
         hits: defaultdict[int, list[int]] = defaultdict(list)
         for true, predicted in zip(self._y_true, self._y_pred, strict=True):
             hits[true].append(int(true == predicted))
@@ -140,35 +138,3 @@ def compute_accuracy(output: Tensor | Sequence[Tensor], target: Tensor, topk: Se
     highest = logits.topk(max(topk), dim=1).indices
     hits = highest.eq(target.view(-1, 1))
     return [hits[:, :k].sum().float().mul(100.0 / target.shape[0]).reshape(1) for k in topk]
-
-
-def compute_distance_matrix(input1: Tensor, input2: Tensor, metric: str = "euclidean") -> Tensor:
-    """Distances [M, N] between the rows of `input1` [M, D] and `input2` [N, D].
-
-    Args:
-        input1: Rows [M, D].
-        input2: Rows [N, D].
-        metric: `euclidean` (squared) or `cosine`.
-
-    Raises:
-        ValueError: Inputs that are not matrices of equal width, or an unknown metric.
-    """
-    if input1.dim() != 2 or input2.dim() != 2 or input1.shape[1] != input2.shape[1]:
-        raise ValueError(f"expected two matrices of equal width, got {tuple(input1.shape)} and {tuple(input2.shape)}")
-    if metric == "euclidean":
-        return euclidean_squared_distance(input1, input2)
-    if metric == "cosine":
-        return cosine_distance(input1, input2)
-    raise ValueError(f'unknown distance metric "{metric}"; choose "euclidean" or "cosine"')
-
-
-def euclidean_squared_distance(input1: Tensor, input2: Tensor) -> Tensor:
-    """Squared Euclidean distances [M, N]: |a|² + |b|² − 2ab."""
-    squares1 = input1.pow(2).sum(dim=1, keepdim=True)
-    squares2 = input2.pow(2).sum(dim=1)
-    return torch.addmm(squares1 + squares2, input1, input2.t(), beta=1, alpha=-2)
-
-
-def cosine_distance(input1: Tensor, input2: Tensor) -> Tensor:
-    """One minus the cosine of each pair of rows, [M, N]."""
-    return 1 - F.normalize(input1, dim=1) @ F.normalize(input2, dim=1).t()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lamm.engine.embedded.checkpoint import (
+    MissingCheckpointError,
     load_checkpoint,
     load_weights,
     model_file,
@@ -16,14 +17,13 @@ from lamm.engine.embedded.checkpoint import (
     restore_checkpoint,
     save_checkpoint,
 )
-from lamm.engine.embedded.registry import MissingCheckpointError
 from lamm.engine.embedded.seeding import restore_rng_states, rng_states
 
 Names = str | Sequence[str] | None
 
 
 class RegisteredModels:
-    """Modules with their optimisers and schedulers, by name."""
+    """Modules with their optimizers and schedulers, by name."""
 
     best_result: float
     scaler: Any
@@ -39,7 +39,7 @@ class RegisteredModels:
         Args:
             name: The folder of its checkpoints.
             model: The module.
-            optim: Its optimiser, or None.
+            optim: Its optimizer, or None.
             sched: Its scheduler, or None.
         """
         if "_models" not in vars(self):
@@ -74,7 +74,7 @@ class RegisteredModels:
                 self._scheds[name].step()
 
     def get_current_lr(self, names: Names = None) -> float:
-        """The learning rate of group 0 of the first model that has an optimiser."""
+        """The learning rate of group 0 of the first model that has an optimizer."""
         for name in self.get_model_names(names):
             if self._optims[name] is not None:
                 return float(self._optims[name].param_groups[0]["lr"])
@@ -105,7 +105,7 @@ class RegisteredModels:
         loss.backward()
 
     def model_update(self, names: Names = None) -> None:
-        """Step the optimisers."""
+        """Step the optimizers."""
         for optimizer in self._optimizers(names):
             optimizer.step()
 

@@ -1,4 +1,4 @@
-"""Optimisers by name, with the settings of `cfg.OPTIM`."""
+"""Optimizers and learning-rate schedules by name, with the settings of `cfg.OPTIM`."""
 
 import warnings
 from collections.abc import Iterable, Mapping
@@ -10,16 +10,35 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, StepLR
 from yacs.config import CfgNode
 
-from lamm.engine.embedded.registry import ConfigValueError
-from lamm.errors import nearest
+from lamm.errors import ConfigError, nearest
 
 OPTIMIZER_NAMES = ["adam", "amsgrad", "sgd", "rmsprop", "radam", "adamw"]
+SCHEDULER_NAMES = ["single_step", "multi_step", "cosine"]
+WARMUP_TYPES = ["linear", "constant"]
+
+
+class ConfigValueError(ConfigError, ValueError):
+    """A value of `cfg.OPTIM` that is not on offer."""
+
+
+class RAdam(torch.optim.RAdam):
+    """torch's RAdam with the weight decay of the reference implementation: apart from the gradient."""
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, decoupled_weight_decay=True)
 
 
 def build_optimizer(
     model: nn.Module | Iterable[Any], optim_cfg: CfgNode, param_groups: Iterable[Any] | None = None
-) -> torch.optim.Optimizer:
-    """The optimiser that `optim_cfg.NAME` names, over all parameters of `model`, frozen ones included.
+) -> Optimizer:
+    """The optimizer that `optim_cfg.NAME` names, over all parameters of `model`, frozen ones included.
 
     Args:
         model: A module, or an iterable of parameters or parameter groups.
@@ -30,29 +49,37 @@ def build_optimizer(
         ConfigValueError: An unknown name (also a ValueError).
         TypeError: `STAGED_LR` with something other than a module.
     """
-    name = optim_cfg.NAME
+    cfg, name = optim_cfg, optim_cfg.NAME
     if name not in OPTIMIZER_NAMES:
         hint = nearest(str(name), OPTIMIZER_NAMES)
         raise ConfigValueError(f"optim must be one of {OPTIMIZER_NAMES}, but got {name} (do you mean {hint}?)")
-    if param_groups is not None and optim_cfg.STAGED_LR:
-        warnings.warn("OPTIM.STAGED_LR is ignored because parameter groups are given", stacklevel=2)
-    if param_groups is None:
-        param_groups = _parameters(model, optim_cfg)
-    return _make(name, param_groups, optim_cfg)
+    if param_groups is not None:
+        if cfg.STAGED_LR:
+            warnings.warn("OPTIM.STAGED_LR is ignored because parameter groups are given", stacklevel=2)
+    elif cfg.STAGED_LR:
+        param_groups = _staged_groups(model, cfg)
+    else:
+        param_groups = model.parameters() if isinstance(model, nn.Module) else model
+
+    common: dict[str, Any] = {"lr": cfg.LR, "weight_decay": cfg.WEIGHT_DECAY}
+    if name == "sgd":
+        options = {"momentum": cfg.MOMENTUM, "dampening": cfg.SGD_DAMPNING, "nesterov": cfg.SGD_NESTEROV}
+        return torch.optim.SGD(param_groups, **common, **options)
+    if name == "rmsprop":
+        return torch.optim.RMSprop(param_groups, **common, momentum=cfg.MOMENTUM, alpha=cfg.RMSPROP_ALPHA)
+    common["betas"] = (cfg.ADAM_BETA1, cfg.ADAM_BETA2)
+    if name == "radam":
+        return RAdam(param_groups, **common)
+    if name == "adamw":
+        return torch.optim.AdamW(param_groups, **common)
+    return torch.optim.Adam(param_groups, **common, amsgrad=name == "amsgrad")
 
 
-def _parameters(model: nn.Module | Iterable[Any], optim_cfg: CfgNode) -> Iterable[Any]:
-    if optim_cfg.STAGED_LR:
-        return _staged_groups(model, optim_cfg)
-    return model.parameters() if isinstance(model, nn.Module) else model
-
-
-def _staged_groups(model: nn.Module | Iterable[Any], optim_cfg: CfgNode) -> list[dict[str, Any]]:
+def _staged_groups(model: nn.Module | Iterable[Any], cfg: CfgNode) -> list[dict[str, Any]]:
     """Children named in NEW_LAYERS train at LR (group 1), the others at LR × BASE_LR_MULT (group 0)."""
     if not isinstance(model, nn.Module):
         raise TypeError("OPTIM.STAGED_LR needs a torch module, not a list of parameters")
-    new_layers = optim_cfg.NEW_LAYERS
-    new_layers = [new_layers] if isinstance(new_layers, str) else list(new_layers)
+    new_layers = [cfg.NEW_LAYERS] if isinstance(cfg.NEW_LAYERS, str) else list(cfg.NEW_LAYERS)
     if not any(new_layers):
         warnings.warn("OPTIM.NEW_LAYERS is empty, so OPTIM.STAGED_LR slows all layers down", stacklevel=3)
     slow: list[nn.Parameter] = []
@@ -60,44 +87,54 @@ def _staged_groups(model: nn.Module | Iterable[Any], optim_cfg: CfgNode) -> list
     root = model.module if isinstance(model, nn.DataParallel) else model
     for name, child in root.named_children():
         (fast if name in new_layers else slow).extend(child.parameters())
-    return [{"params": slow, "lr": optim_cfg.LR * optim_cfg.BASE_LR_MULT}, {"params": fast}]
+    return [{"params": slow, "lr": cfg.LR * cfg.BASE_LR_MULT}, {"params": fast}]
 
 
-def _make(name: str, params: Iterable[Any], cfg: CfgNode) -> torch.optim.Optimizer:
-    lr, weight_decay = cfg.LR, cfg.WEIGHT_DECAY
-    betas = (cfg.ADAM_BETA1, cfg.ADAM_BETA2)
-    if name == "sgd":
-        return torch.optim.SGD(
-            params,
-            lr=lr,
-            momentum=cfg.MOMENTUM,
-            weight_decay=weight_decay,
-            dampening=cfg.SGD_DAMPNING,
-            nesterov=cfg.SGD_NESTEROV,
-        )
-    if name == "rmsprop":
-        return torch.optim.RMSprop(
-            params, lr=lr, momentum=cfg.MOMENTUM, weight_decay=weight_decay, alpha=cfg.RMSPROP_ALPHA
-        )
-    if name == "radam":
-        # The reference implementation of RAdam decays the weights apart from the gradient.
-        return torch.optim.RAdam(params, lr=lr, betas=betas, weight_decay=weight_decay, decoupled_weight_decay=True)
-    if name == "adamw":
-        return torch.optim.AdamW(params, lr=lr, betas=betas, weight_decay=weight_decay)
-    return torch.optim.Adam(params, lr=lr, betas=betas, weight_decay=weight_decay, amsgrad=name == "amsgrad")
+def build_lr_scheduler(optimizer: Optimizer, optim_cfg: CfgNode) -> LRScheduler:
+    """The schedule that `optim_cfg.LR_SCHEDULER` names, behind a warm-up if `WARMUP_EPOCH` is above 0.
+
+    Raises:
+        ConfigValueError: An unknown schedule or warm-up type (also a ValueError).
+        TypeError: A `STEPSIZE` of the wrong type.
+    """
+    scheduler = _schedule(optimizer, optim_cfg)
+    warmup_epoch = optim_cfg.WARMUP_EPOCH
+    if warmup_epoch <= 0:
+        return scheduler
+    if not optim_cfg.WARMUP_RECOUNT:
+        scheduler.last_epoch = warmup_epoch
+    if optim_cfg.WARMUP_TYPE == "constant":
+        return ConstantWarmupScheduler(optimizer, scheduler, warmup_epoch, optim_cfg.WARMUP_CONS_LR)
+    if optim_cfg.WARMUP_TYPE == "linear":
+        return LinearWarmupScheduler(optimizer, scheduler, warmup_epoch, optim_cfg.WARMUP_MIN_LR)
+    raise ConfigValueError(f"OPTIM.WARMUP_TYPE must be one of {WARMUP_TYPES}, but got {optim_cfg.WARMUP_TYPE}")
 
 
-SCHEDULER_NAMES = ["single_step", "multi_step", "cosine"]
-WARMUP_TYPES = ["linear", "constant"]
+def _schedule(optimizer: Optimizer, cfg: CfgNode) -> LRScheduler:
+    name, stepsize = cfg.LR_SCHEDULER, cfg.STEPSIZE
+    if name == "cosine":
+        return CosineAnnealingLR(optimizer, float(cfg.MAX_EPOCH))  # type: ignore[arg-type]
+    if name == "single_step":
+        if isinstance(stepsize, (list, tuple)):
+            stepsize = stepsize[-1]
+        if not isinstance(stepsize, int):
+            raise TypeError(f"OPTIM.STEPSIZE of single_step must end in an integer, but got {stepsize!r}")
+        return StepLR(optimizer, step_size=stepsize if stepsize > 0 else cfg.MAX_EPOCH, gamma=cfg.GAMMA)
+    if name == "multi_step":
+        if not isinstance(stepsize, (list, tuple)):
+            raise TypeError(f"OPTIM.STEPSIZE of multi_step must be a list, but got {type(stepsize).__name__}")
+        return MultiStepLR(optimizer, milestones=list(stepsize), gamma=cfg.GAMMA)
+    hint = nearest(str(name), SCHEDULER_NAMES)
+    raise ConfigValueError(f"scheduler must be one of {SCHEDULER_NAMES}, but got {name} (do you mean {hint}?)")
 
 
 class WarmupScheduler(LRScheduler):
-    """Rates of its own for `warmup_epoch` epochs, then those of `successor`, which drives the same optimiser."""
+    """Rates of its own for `warmup_epoch` epochs, then those of `successor`, which drives the same optimizer."""
 
-    def __init__(self, optimizer: Optimizer, successor: LRScheduler, warmup_epoch: int) -> None:
+    def __init__(self, optimizer: Optimizer, successor: LRScheduler, warmup_epoch: int, last_epoch: int = -1) -> None:
         self.successor = successor
         self.warmup_epoch = warmup_epoch
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def warmup_lr(self, epoch: int, base_lr: float) -> float:
         """The rate of warm-up epoch `epoch`, 0 ≤ epoch < `warmup_epoch`."""
@@ -127,27 +164,31 @@ class WarmupScheduler(LRScheduler):
 class ConstantWarmupScheduler(WarmupScheduler):
     """The rate is `cons_lr` during the warm-up."""
 
-    def __init__(self, optimizer: Optimizer, successor: LRScheduler, warmup_epoch: int, cons_lr: float) -> None:
+    def __init__(
+        self, optimizer: Optimizer, successor: LRScheduler, warmup_epoch: int, cons_lr: float, last_epoch: int = -1
+    ) -> None:
         self.cons_lr = cons_lr
-        super().__init__(optimizer, successor, warmup_epoch)
+        super().__init__(optimizer, successor, warmup_epoch, last_epoch)
 
     def warmup_lr(self, epoch: int, base_lr: float) -> float:
         return self.cons_lr
 
 
 class LinearWarmupScheduler(WarmupScheduler):
-    """The rate is `min_lr` in epoch 0, then the share e/w of the base rate."""
+    """The rate is `min_lr` in epoch 0, then the share e/w of the base rate in epoch e of w."""
 
-    def __init__(self, optimizer: Optimizer, successor: LRScheduler, warmup_epoch: int, min_lr: float) -> None:
+    def __init__(
+        self, optimizer: Optimizer, successor: LRScheduler, warmup_epoch: int, min_lr: float, last_epoch: int = -1
+    ) -> None:
         self.min_lr = min_lr
-        super().__init__(optimizer, successor, warmup_epoch)
+        super().__init__(optimizer, successor, warmup_epoch, last_epoch)
 
     def warmup_lr(self, epoch: int, base_lr: float) -> float:
         return self.min_lr if epoch == 0 else base_lr * epoch / self.warmup_epoch
 
 
 def warmup_state(scheduler: Any) -> dict[str, Any]:
-    """The state of a warm-up scheduler, and of its successor, without the optimiser."""
+    """The state of a warm-up scheduler (ours or Dassl's), and of its successor, without the optimizer."""
     state = {key: value for key, value in vars(scheduler).items() if key not in ("optimizer", "successor")}
     state["successor"] = scheduler.successor.state_dict()
     return state
@@ -159,60 +200,9 @@ def load_warmup_state(scheduler: Any, state: Mapping[str, Any]) -> None:
     own.pop("optimizer", None)
     successor = own.pop("successor", None)
     vars(scheduler).update(own)
-    if successor is not None:
-        scheduler.successor.load_state_dict(_successor_state(successor))
-
-
-def _successor_state(successor: Any) -> dict[str, Any]:
-    if isinstance(successor, Mapping):
-        state = dict(successor)
-    elif hasattr(successor, "state_dict"):
-        state = dict(successor.state_dict())
-    else:
-        state = dict(vars(successor))
-    # A successor saved as an object brings a copy of the optimiser, which must not replace the one in use.
-    state.pop("optimizer", None)
-    return state
-
-
-def build_lr_scheduler(optimizer: Optimizer, optim_cfg: CfgNode) -> LRScheduler:
-    """The schedule that `optim_cfg.LR_SCHEDULER` names, behind a warm-up if `WARMUP_EPOCH` is above 0.
-
-    Raises:
-        ConfigValueError: An unknown schedule or warm-up type (also a ValueError).
-        TypeError: A `STEPSIZE` of the wrong type.
-    """
-    scheduler = _make_lr_scheduler(optimizer, optim_cfg)
-    warmup_epoch = optim_cfg.WARMUP_EPOCH
-    if warmup_epoch <= 0:
-        return scheduler
-    if not optim_cfg.WARMUP_RECOUNT:
-        scheduler.last_epoch = warmup_epoch
-    if optim_cfg.WARMUP_TYPE == "constant":
-        return ConstantWarmupScheduler(optimizer, scheduler, warmup_epoch, optim_cfg.WARMUP_CONS_LR)
-    if optim_cfg.WARMUP_TYPE == "linear":
-        return LinearWarmupScheduler(optimizer, scheduler, warmup_epoch, optim_cfg.WARMUP_MIN_LR)
-    raise ConfigValueError(f"OPTIM.WARMUP_TYPE must be one of {WARMUP_TYPES}, but got {optim_cfg.WARMUP_TYPE}")
-
-
-def _make_lr_scheduler(optimizer: Optimizer, cfg: CfgNode) -> LRScheduler:
-    name = cfg.LR_SCHEDULER
-    if name == "cosine":
-        return CosineAnnealingLR(optimizer, float(cfg.MAX_EPOCH))  # type: ignore[arg-type]
-    if name == "single_step":
-        return StepLR(optimizer, step_size=_single_stepsize(cfg), gamma=cfg.GAMMA)
-    if name == "multi_step":
-        if not isinstance(cfg.STEPSIZE, (list, tuple)):
-            raise TypeError(f"OPTIM.STEPSIZE of multi_step must be a list, but got {type(cfg.STEPSIZE).__name__}")
-        return MultiStepLR(optimizer, milestones=list(cfg.STEPSIZE), gamma=cfg.GAMMA)
-    hint = nearest(str(name), SCHEDULER_NAMES)
-    raise ConfigValueError(f"scheduler must be one of {SCHEDULER_NAMES}, but got {name} (do you mean {hint}?)")
-
-
-def _single_stepsize(cfg: CfgNode) -> int:
-    stepsize = cfg.STEPSIZE
-    if isinstance(stepsize, (list, tuple)):
-        stepsize = stepsize[-1]
-    if not isinstance(stepsize, int):
-        raise TypeError(f"OPTIM.STEPSIZE of single_step must end in an integer, but got {stepsize!r}")
-    return stepsize if stepsize > 0 else cfg.MAX_EPOCH
+    if successor is None:
+        return
+    if not isinstance(successor, Mapping):
+        successor = successor.state_dict()
+    # A successor that was saved as an object brings a copy of the optimizer, which must not replace the one in use.
+    scheduler.successor.load_state_dict({key: value for key, value in successor.items() if key != "optimizer"})

@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from yacs.config import CfgNode
-from yacs.config import CfgNode as CN
 
-from lamm.errors import CheckpointError, ConfigError, DataError, nearest
+from lamm.errors import ConfigError, DataError, nearest
 
 
 class ChoiceError(ConfigError, AssertionError, ValueError):
@@ -40,15 +39,18 @@ class Registry:
         Raises:
             KeyError: The name is taken and `force` is off.
         """
-        if obj is not None:
-            self._add(obj, force)
-            return None
 
-        def decorate(decorated: Any) -> Any:
-            self._add(decorated, force)
-            return decorated
+        def add(registered: Any) -> Any:
+            name = registered.__name__
+            if name in self._objects and not force:
+                raise KeyError(f'An object named "{name}" was already registered in "{self._name}" registry')
+            self._objects[name] = registered
+            return registered
 
-        return decorate
+        if obj is None:
+            return add
+        add(obj)
+        return None
 
     def get(self, name: str) -> Any:
         """The object registered as `name`.
@@ -63,12 +65,6 @@ class Registry:
     def registered_names(self) -> list[str]:
         """All names, in the order of registration."""
         return list(self._objects)
-
-    def _add(self, obj: Any, force: bool) -> None:
-        name = obj.__name__
-        if name in self._objects and not force:
-            raise KeyError(f'An object named "{name}" was already registered in "{self._name}" registry')
-        self._objects[name] = obj
 
 
 def check_availability(requested: str, available: Iterable[str]) -> None:
@@ -86,21 +82,25 @@ def check_availability(requested: str, available: Iterable[str]) -> None:
 
 
 TRAINER_REGISTRY = Registry("TRAINER")
+"""Trainers: classes called with the config."""
+
+DATASET_REGISTRY = Registry("DATASET")
+"""Data sets: classes called with the config that build a `DatasetBase`."""
 
 
 def build_trainer(cfg: CfgNode) -> Any:
-    """The trainer that `cfg.TRAINER.NAME` names, built from the config."""
+    """Build the trainer that `cfg.TRAINER.NAME` names.
+
+    Raises:
+        ChoiceError: (a ValueError) no such trainer is registered.
+    """
     check_availability(cfg.TRAINER.NAME, TRAINER_REGISTRY.registered_names())
     if cfg.VERBOSE:
         print(f"Loading trainer: {cfg.TRAINER.NAME}")
     return TRAINER_REGISTRY.get(cfg.TRAINER.NAME)(cfg)
 
 
-DATASET_REGISTRY = Registry("DATASET")
-"""Data sets: classes called with the config that build a `DatasetBase`."""
-
-
-def build_dataset(cfg: CN) -> Any:
+def build_dataset(cfg: CfgNode) -> Any:
     """Build the data set that `cfg.DATASET.NAME` names.
 
     Raises:
@@ -110,15 +110,3 @@ def build_dataset(cfg: CN) -> Any:
     if cfg.VERBOSE:
         print(f"Loading dataset: {cfg.DATASET.NAME}")
     return DATASET_REGISTRY.get(cfg.DATASET.NAME)(cfg)
-
-
-class ConfigValueError(ConfigError, ValueError):
-    """A config value that no part of the engine understands."""
-
-
-class MissingCheckpointError(CheckpointError, FileNotFoundError):
-    """A checkpoint that is not where it should be."""
-
-
-class CheckpointMismatchError(CheckpointError, RuntimeError):
-    """A checkpoint whose tensors do not fit the model."""

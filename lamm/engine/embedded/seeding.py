@@ -1,6 +1,8 @@
-"""Random generators: seeding them, and carrying their states from one process to the next."""
+"""Random generators: seeding them, setting them back, and carrying their states from one process to the next."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,8 +21,31 @@ def set_random_seed(seed: int) -> None:
     torch.cuda.manual_seed_all(seed)
 
 
+def cpu_states() -> tuple[Any, ...]:
+    """The states of Python's, NumPy's and torch's CPU generator, for this process."""
+    return random.getstate(), np.random.get_state(), torch.get_rng_state()
+
+
+def restore_cpu_states(states: tuple[Any, ...]) -> None:
+    """Continue the three generators from what `cpu_states` gave."""
+    python, numpy, pytorch = states
+    random.setstate(python)
+    np.random.set_state(numpy)
+    torch.set_rng_state(pytorch)
+
+
+@contextmanager
+def cpu_states_restored() -> Iterator[None]:
+    """Leave the three generators in the end as they were in the beginning."""
+    states = cpu_states()
+    try:
+        yield
+    finally:
+        restore_cpu_states(states)
+
+
 def rng_states() -> dict[str, Any]:
-    """The states of all generators, as tensors and plain data."""
+    """The states of all generators, those of CUDA devices too, as tensors and plain data for a checkpoint."""
     version, internal, gauss_next = random.getstate()
     numpy_state: Any = np.random.get_state(legacy=True)
     name, keys, position, has_gauss, cached = numpy_state

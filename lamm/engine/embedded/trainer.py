@@ -1,4 +1,7 @@
-"""The loop over epochs, and the writer of training curves."""
+"""The loop over epochs: what a trainer derives from, and the hooks that it may override.
+
+`TrainerBase` has the loop, `SimpleTrainer` the data, the evaluation and when to save, `TrainerX` an epoch.
+"""
 
 import os
 import time
@@ -6,18 +9,16 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 from yacs.config import CfgNode
 
 from lamm.engine.embedded.checkpoint import BEST_MODEL
-from lamm.engine.embedded.dassl_utils import count_num_param, load_pretrained_weights
 from lamm.engine.embedded.data_manager import DataManager
 from lamm.engine.embedded.evaluation import build_evaluator
 from lamm.engine.embedded.log import AverageMeter, MetricMeter
-from lamm.engine.embedded.modeling import SimpleNet
 from lamm.engine.embedded.models import RegisteredModels
-from lamm.engine.embedded.optim import build_lr_scheduler, build_optimizer
+from lamm.errors import EngineError
 
 
 class TrainerBase(RegisteredModels):
@@ -30,28 +31,6 @@ class TrainerBase(RegisteredModels):
     def __init__(self) -> None:
         super().__init__()
         self._writer: Any = None
-
-    # TensorBoard.
-
-    def init_writer(self, log_dir: str) -> None:
-        """Open the TensorBoard writer, once."""
-        if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            print(f"Initialize tensorboard (log_dir={log_dir})")
-            self._writer = SummaryWriter(log_dir=log_dir)
-
-    def close_writer(self) -> None:
-        """Close the TensorBoard writer if there is one."""
-        if self._writer is not None:
-            self._writer.close()
-
-    def write_scalar(self, tag: str, scalar_value: float, global_step: int | None = None) -> None:
-        """Write one number; nothing happens without a writer, as when only testing."""
-        if self._writer is not None:
-            self._writer.add_scalar(tag, scalar_value, global_step)
-
-    # The loop.
 
     def train(self, start_epoch: int, max_epoch: int) -> None:
         """Run the epochs from `start_epoch` up to but without `max_epoch`; `before_train` may move the start."""
@@ -101,6 +80,24 @@ class TrainerBase(RegisteredModels):
         """The model's output for a test input."""
         raise NotImplementedError
 
+    def init_writer(self, log_dir: str) -> None:
+        """Open the TensorBoard writer, once."""
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            print(f"Initialize tensorboard (log_dir={log_dir})")
+            self._writer = SummaryWriter(log_dir=log_dir)
+
+    def close_writer(self) -> None:
+        """Close the TensorBoard writer if there is one."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def write_scalar(self, tag: str, scalar_value: float, global_step: int | None = None) -> None:
+        """Write one number; nothing happens without a writer, as when only testing."""
+        if self._writer is not None:
+            self._writer.add_scalar(tag, scalar_value, global_step)
+
 
 class SimpleTrainer(TrainerBase):
     """Checks the config, loads data, builds model and evaluator; tests after training.
@@ -114,6 +111,7 @@ class SimpleTrainer(TrainerBase):
 
     # None until `build_model` sets it, in trainers that use mixed precision.
     scaler: Any = None
+    model: Any
 
     def __init__(self, cfg: CfgNode) -> None:
         super().__init__()
@@ -144,21 +142,15 @@ class SimpleTrainer(TrainerBase):
         self.dm = dm
 
     def build_model(self) -> None:
-        """Build, move and register the model; here a backbone with a linear classifier."""
-        cfg = self.cfg
-        print("Building model")
-        self.model: Any = SimpleNet(cfg, cfg.MODEL, self.num_classes)
-        if cfg.MODEL.INIT_WEIGHTS:
-            load_pretrained_weights(self.model, cfg.MODEL.INIT_WEIGHTS)
-        self.model.to(self.device)
-        print(f"# params: {count_num_param(self.model):,}")
-        self.optim = build_optimizer(self.model, cfg.OPTIM)
-        self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
-        self.register_model("model", self.model, self.optim, self.sched)
-        devices = torch.cuda.device_count()
-        if self.device.type == "cuda" and devices > 1:
-            print(f"Detected {devices} GPUs (use nn.DataParallel)")
-            self.model = nn.DataParallel(self.model)
+        """Build and move the model, set `self.model`, call `register_model`. Every trainer defines it.
+
+        Raises:
+            EngineError: This one does not.
+        """
+        raise EngineError(
+            f"trainer {type(self).__name__} has no build_model() of its own, and Dassl's SimpleNet is not in the "
+            "embedded engine: define build_model(), which sets self.model and registers it"
+        )
 
     def train(self) -> None:  # type: ignore[override]
         """Train from the first epoch, or from a checkpoint, to the last; then test."""
@@ -172,15 +164,14 @@ class SimpleTrainer(TrainerBase):
 
     def after_epoch(self) -> None:
         """Validate if the best model is wanted, and save a checkpoint when one is due."""
-        best_wanted = not self.cfg.TEST.NO_TEST and self.cfg.TEST.FINAL_MODEL == "best_val"
-        if best_wanted:
+        if not self.cfg.TEST.NO_TEST and self.cfg.TEST.FINAL_MODEL == "best_val":
             result = self.test(split="val")
             if result > self.best_result:
                 self.best_result = result
                 self.save_model(self.epoch, self.output_dir, val_result=result, model_name=BEST_MODEL)
-        done = self.epoch + 1
+        epochs = self.epoch + 1
         every = self.cfg.TRAIN.CHECKPOINT_FREQ
-        if done == self.max_epoch or (every > 0 and done % every == 0):
+        if epochs == self.max_epoch or (every > 0 and epochs % every == 0):
             self.save_model(self.epoch, self.output_dir)
 
     def after_train(self) -> None:
@@ -232,7 +223,7 @@ class SimpleTrainer(TrainerBase):
 
 
 class TrainerX(SimpleTrainer):
-    """A trainer's base class: implement `forward_backward(batch)`, usually `build_model` too.
+    """A trainer's base class: implement `build_model` and `forward_backward(batch)`.
 
     `forward_backward` returns a dictionary of numbers to print, and calls `self.update_lr()` when
     `self.batch_idx + 1 == self.num_batches`.
@@ -246,18 +237,19 @@ class TrainerX(SimpleTrainer):
         self.set_model_mode("train")
         losses, batch_time, data_time = MetricMeter(), AverageMeter(), AverageMeter()
         self.num_batches = len(self.train_loader_x)
-        waiting: list[tuple[int, float]] = []
+        print_freq = self.cfg.TRAIN.PRINT_FREQ
+        unwritten: list[tuple[int, float]] = []
         end = time.time()
         for batch_idx, batch in enumerate(self.train_loader_x):
             self.batch_idx = batch_idx
             data_time.update(time.time() - end)
             losses.update(self.forward_backward(batch))
             batch_time.update(time.time() - end)
-            waiting.append((self.epoch * self.num_batches + batch_idx, self.get_current_lr()))
-            due = (batch_idx + 1) % self.cfg.TRAIN.PRINT_FREQ == 0 or self.num_batches < self.cfg.TRAIN.PRINT_FREQ
+            unwritten.append((self.epoch * self.num_batches + batch_idx, self.get_current_lr()))
+            due = (batch_idx + 1) % print_freq == 0 or self.num_batches < print_freq
             if due or batch_idx + 1 == self.num_batches:
-                self._write(losses.settle(), waiting)
-                waiting = []
+                self._write(losses.settle(), unwritten)
+                unwritten = []
             if due:
                 print(self._progress(losses, batch_time, data_time))
             end = time.time()
@@ -284,7 +276,7 @@ class TrainerX(SimpleTrainer):
             f"lr {self.get_current_lr():.4e}",
             f"eta {timedelta(seconds=int(batch_time.avg * batches_left))}",
         ]
-        return " ".join(part for part in parts if part)
+        return " ".join(part for part in parts if part)  # a trainer without losses to print has an empty part
 
     def parse_batch_train(self, batch: Any) -> tuple[Tensor, ...]:
         """Images, labels and domains, on the device; prompt learners return images and labels only."""

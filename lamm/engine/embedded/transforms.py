@@ -14,38 +14,9 @@ from torchvision import transforms as T
 from torchvision.transforms import AutoAugmentPolicy, InterpolationMode
 from yacs.config import CfgNode as CN
 
-from lamm.engine.embedded.decoding import Pipeline, PixelsToTensor, decoding_first
+from lamm.engine.embedded.pipeline import Pipeline, PixelsToTensor, decoding_first
 from lamm.engine.embedded.registry import ChoiceError
 from lamm.errors import unknown_name
-
-
-class GaussianNoise(nn.Module):
-    """Add normally distributed noise to an image tensor.
-
-    Args:
-        mean: Mean of the noise.
-        std: Standard deviation of the noise.
-    """
-
-    def __init__(self, mean: float, std: float) -> None:
-        super().__init__()
-        self.mean = mean
-        self.std = std
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Image [C, H, W] → noisy image [C, H, W]."""
-        return image + torch.randn_like(image) * self.std + self.mean
-
-
-class InstanceNormalization(nn.Module):
-    """Give each channel of an image tensor mean 0 and standard deviation 1 over its own pixels."""
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Image [C, H, W] → normalised image [C, H, W]."""
-        mean = image.mean(dim=(1, 2), keepdim=True)
-        std = image.std(dim=(1, 2), keepdim=True)
-        return (image - mean) / (std + 1e-8)
-
 
 INTERPOLATION_MODES = {
     "bilinear": InterpolationMode.BILINEAR,
@@ -76,8 +47,10 @@ TRANSFORM_NAMES = (
 
 DECODINGS = ("exact", "fast")
 
-# A pipeline's step: the line that tells it, and what it does.
+# A pipeline's step: the line that announces it, and what it does.
 Step = tuple[str, Callable[[Any], Any]]
+
+TO_TENSOR = "to torch tensor of range [0, 1]"
 
 
 def build_transform(
@@ -152,9 +125,9 @@ def check_size(size: Sequence[int]) -> None:
 
 def _train_steps(options: CN, names: set[str]) -> list[Step]:
     steps = _geometry(options, names) + _policies(options, names) + _colour(options, names)
-    steps.append(_to_tensor())
+    steps.append((TO_TENSOR, T.ToTensor()))
     if "cutout" in names:
-        steps += _cutout(options)
+        steps.append(_cutout(options))
     if "normalize" in names:
         steps.append(normalization(options))
     if "gaussian_noise" in names:
@@ -165,24 +138,13 @@ def _train_steps(options: CN, names: set[str]) -> list[Step]:
     return steps
 
 
-def fused(transforms: list[Any]) -> list[Any]:
-    """The same steps, a conversion to a tensor and the normalisation right behind it as one."""
-    made: list[Any] = []
-    for transform in transforms:
-        if isinstance(transform, T.Normalize) and made and isinstance(made[-1], T.ToTensor):
-            made[-1] = PixelsToTensor(transform.mean, transform.std)
-        else:
-            made.append(transform)
-    return made
-
-
 def _test_steps(options: CN, names: set[str]) -> list[Step]:
     height, width = options.SIZE
     resize = T.Resize(max(height, width), interpolation=interpolation_mode(options.INTERPOLATION))
     steps: list[Step] = [
         (f"resize the smaller edge to {max(height, width)}", resize),
         (f"{height}x{width} center crop", T.CenterCrop((height, width))),
-        _to_tensor(),
+        (TO_TENSOR, T.ToTensor()),
     ]
     if "normalize" in names:
         steps.append(normalization(options))
@@ -245,7 +207,7 @@ def _colour(options: CN, names: set[str]) -> list[Step]:
     return steps
 
 
-def _cutout(options: CN) -> list[Step]:
+def _cutout(options: CN) -> Step:
     n, length = options.CUTOUT_N, options.CUTOUT_LEN
     height, width = options.SIZE
     if not 0 < length < min(height, width):
@@ -254,14 +216,49 @@ def _cutout(options: CN) -> list[Step]:
         )
     share = length**2 / (height * width)
     hole = T.RandomErasing(p=1.0, scale=(share, share), ratio=(1.0, 1.0), value=0)
-    return [(f"cutout (n_holes={n}, length={length})", T.Compose([hole] * n))]
-
-
-def _to_tensor() -> Step:
-    return "to torch tensor of range [0, 1]", T.ToTensor()
+    return f"cutout (n_holes={n}, length={length})", T.Compose([hole] * n)
 
 
 def normalization(options: CN) -> Step:
     """The step that `normalize` names, from the INPUT node."""
     mean, std = list(options.PIXEL_MEAN), list(options.PIXEL_STD)
     return f"normalization (mean={mean}, std={std})", T.Normalize(mean=mean, std=std)
+
+
+def fused(transforms: list[Any]) -> list[Any]:
+    """The same steps, a conversion to a tensor and the normalisation right behind it as one."""
+    steps: list[Any] = []
+    for transform in transforms:
+        if isinstance(transform, T.Normalize) and steps and isinstance(steps[-1], T.ToTensor):
+            steps[-1] = PixelsToTensor(transform.mean, transform.std)
+        else:
+            steps.append(transform)
+    return steps
+
+
+class GaussianNoise(nn.Module):
+    """Add normally distributed noise to an image tensor.
+
+    Args:
+        mean: Mean of the noise.
+        std: Standard deviation of the noise.
+    """
+
+    def __init__(self, mean: float, std: float) -> None:
+        super().__init__()
+        self.mean = mean
+        self.std = std
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Image [C, H, W] → noisy image [C, H, W]."""
+        return image + torch.randn_like(image) * self.std + self.mean
+
+
+class InstanceNormalization(nn.Module):
+    """Give each channel of an image tensor mean 0 and standard deviation 1 over its own pixels."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Image [C, H, W] → normalised image [C, H, W]."""
+        mean = image.mean(dim=(1, 2), keepdim=True)
+        std = image.std(dim=(1, 2), keepdim=True)
+        return (image - mean) / (std + 1e-8)

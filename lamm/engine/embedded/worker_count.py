@@ -18,9 +18,9 @@ MOST = 8
 TINY = 10_000
 """Pixels read and made for an image, below which a worker gains little: most of the time is not spent on pixels."""
 
-_LOOKED_AT = 4  # images whose size is looked at
-_PHOTO_PIXELS = 250_000  # of an image whose size can't be told
-_BATCHES_HELD = 3  # in shared memory for each worker: two made ahead, one on its way
+_SAMPLE = 4  # images whose size is looked at
+_PHOTO_PIXELS = 250_000  # assumed for an image that can't be opened
+_BATCHES_PER_WORKER = 3  # in shared memory: two loaded ahead, one on its way
 _SHARED_MEMORY = "/dev/shm"
 
 
@@ -32,17 +32,18 @@ def worker_count(cfg: CN, data_source: Sequence[Datum], batch_size: int) -> int:
     Args:
         cfg: The config; INPUT.SIZE and DATALOADER are read.
         data_source: The images of the split.
-        batch_size: Images a batch.
+        batch_size: Images per batch.
     """
     options = cfg.DATALOADER
     if options.NUM_WORKERS != SIZED:
         return int(options.NUM_WORKERS)
     height, width = cfg.INPUT.SIZE
-    made = height * width * options.K_TRANSFORMS
-    if _mean_pixels(data_source) + made < TINY:
+    pixels_out = height * width * options.K_TRANSFORMS
+    if _mean_pixels(data_source) + pixels_out < TINY:
         return 0
-    wanted = min(MOST, usable_cores(), -(-len(data_source) // batch_size))
-    return min(wanted, _fitting(min(batch_size, len(data_source)) * made * 3 * 4))
+    batches = -(-len(data_source) // batch_size)
+    batch_bytes = min(batch_size, len(data_source)) * pixels_out * 3 * 4  # RGB, four bytes each
+    return min(MOST, usable_cores(), batches, _fitting(batch_bytes))
 
 
 def usable_cores() -> int:
@@ -54,15 +55,12 @@ def usable_cores() -> int:
 
 def _mean_pixels(data_source: Sequence[Datum]) -> float:
     """Width × height, the mean over a few images from all over the split."""
-    step = -(-len(data_source) // _LOOKED_AT)
-    found = []
-    for position in range(0, len(data_source), step):
-        with (
-            suppress(Exception),
-            Image.open(data_source[position].impath) as image,
-        ):  # a broken one is reported when it is loaded
-            found.append(image.width * image.height)
-    return sum(found) / len(found) if found else _PHOTO_PIXELS
+    step = -(-len(data_source) // _SAMPLE)
+    pixels = []
+    for item in data_source[::step]:
+        with suppress(Exception), Image.open(item.impath) as image:  # a broken one is reported when it is loaded
+            pixels.append(image.width * image.height)
+    return sum(pixels) / len(pixels) if pixels else _PHOTO_PIXELS
 
 
 def _fitting(batch_bytes: int) -> int:
@@ -70,10 +68,11 @@ def _fitting(batch_bytes: int) -> int:
     if not os.path.isdir(_SHARED_MEMORY):
         return MOST
     free = shutil.disk_usage(_SHARED_MEMORY).free
-    fitting = free // (_BATCHES_HELD * batch_bytes)
+    fitting = free // (_BATCHES_PER_WORKER * batch_bytes)
     if fitting < 1:
-        text = (
-            "%s has %d MB left, too little for workers: loading in this process; give a container a larger --shm-size"
+        logger.info(
+            "%s has %d MB left, too little for workers: loading in this process; give a container a larger --shm-size",
+            _SHARED_MEMORY,
+            free // 2**20,
         )
-        logger.info(text, _SHARED_MEMORY, free // 2**20)
     return min(MOST, int(fitting))

@@ -10,7 +10,7 @@ from PIL import Image
 from torchvision import transforms as T
 
 from lamm.engine.embedded.config import get_cfg_default
-from lamm.engine.embedded.decoding import PixelsToTensor
+from lamm.engine.embedded.pipeline import PixelsToTensor
 from lamm.engine.embedded.transforms import (
     INTERPOLATION_MODES,
     TRANSFORM_NAMES,
@@ -89,8 +89,7 @@ def test_training_pipeline_is_torchvisions_under_the_same_seed(cfg, image):
         assert torch.equal(out, theirs(image))
 
 
-@pytest.mark.parametrize("kind", ["RGB", "L"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("kind", "dtype"), [("RGB", torch.float32), ("L", torch.float32), ("RGB", torch.float64)])
 def test_conversion_and_normalisation_as_one_have_torchvisions_bits(kind, dtype):
     pixels = np.random.default_rng(1).integers(0, 256, (33, 17, 3), dtype=np.uint8)
     picture = Image.fromarray(pixels).convert(kind)
@@ -158,9 +157,8 @@ def test_all_transforms_stand_in_the_fixed_order(cfg, capsys):
 
 
 @pytest.mark.parametrize("name", TRANSFORM_NAMES)
-@pytest.mark.parametrize("is_train", [True, False])
-def test_every_transform_gives_a_float_tensor_of_the_size(cfg, image, name, is_train):
-    pipeline = pickle.loads(pickle.dumps(build_transform(cfg, is_train=is_train, choices=[name])))  # as for a worker
+def test_every_transform_gives_a_float_tensor_of_the_size(cfg, image, name):
+    pipeline = pickle.loads(pickle.dumps(build_transform(cfg, choices=[name])))  # as for a worker
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for seed in range(4):

@@ -1,11 +1,70 @@
-"""Datum and DatasetBase: labels, class names, few-shot draws."""
+"""Registries and the names that a config asks for; what a registered data set is: images, labels, few-shot draws."""
 
 import random
 
 import pytest
 
 from lamm.engine.embedded.datum import DatasetBase, Datum
+from lamm.engine.embedded.registry import Registry, check_availability
 from lamm.errors import LammError
+
+
+class CoOp:
+    pass
+
+
+class MaPLe:
+    pass
+
+
+@pytest.fixture
+def registry() -> Registry:
+    made = Registry("TRAINER")
+    made.register(CoOp)
+    return made
+
+
+def test_both_forms_register_the_class_under_its_name(registry):
+    assert registry.register()(MaPLe) is MaPLe
+    assert registry.get("MaPLe") is MaPLe
+    assert registry.register(type("A", (), {})) is None
+    assert registry.registered_names() == ["CoOp", "MaPLe", "A"]
+
+
+def test_second_registration_of_a_name_is_refused(registry):
+    with pytest.raises(KeyError) as error:
+        registry.register(type("CoOp", (), {}))
+    assert error.value.args == ('An object named "CoOp" was already registered in "TRAINER" registry',)
+    assert registry.get("CoOp") is CoOp
+
+
+def test_force_replaces_silently(registry):
+    other = type("CoOp", (), {})
+    registry.register(other, force=True)
+    assert registry.get("CoOp") is other
+
+
+def test_unknown_name_is_a_key_error(registry):
+    with pytest.raises(KeyError) as error:
+        registry.get("LAMM")
+    assert error.value.args == ('Object name "LAMM" does not exist in "TRAINER" registry',)
+
+
+def test_only_an_available_name_passes_any_other_is_a_value_error_and_a_user_error_with_the_nearest_name():
+    check_availability("CoOp", ["CoOp", "MaPLe"])
+    with pytest.raises(ValueError) as error:
+        check_availability("MaPl", ["CoOp", "MaPLe"])
+    assert isinstance(error.value, LammError)
+    assert str(error.value) == (
+        "The requested one is expected to belong to ['CoOp', 'MaPLe'], but got [MaPl] (do you mean [MaPLe]?)"
+    )
+
+
+def test_the_hint_is_the_later_of_equally_near_names_and_none_without_names():
+    with pytest.raises(ValueError, match=r"do you mean \[xb\]"):
+        check_availability("x", ["xa", "xb"])
+    with pytest.raises(ValueError, match=r"belong to \[\], but got \[CoOp\]"):
+        check_availability("CoOp", [])
 
 
 @pytest.fixture
@@ -85,12 +144,6 @@ def test_shots_are_drawn_by_the_global_generator_class_by_class(data, make, caps
     ]
     assert drawn == expected
     assert capsys.readouterr().out == "Creating a 3-shot dataset\n"
-
-
-def test_class_with_exactly_enough_images_is_permuted_by_the_generator(data, make):
-    items = make([0] * 4)
-    random.seed(1)
-    assert data.generate_fewshot_dataset(items, num_shots=4) == random.Random(1).sample(items, 4)
 
 
 def test_class_with_too_few_images_gives_all_and_draws_nothing(data, make):

@@ -1,4 +1,4 @@
-"""`INPUT.DECODING fast`: the same crops, nearly the same pixels, and the same errors."""
+"""Reading images, exactly as Pillow does and fast (`INPUT.DECODING`): pixels, crops, and one-line errors."""
 
 import io
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
+from torch.utils.data import DataLoader
 
 from lamm.benchmark.decoding import write_photos
 from lamm.engine.embedded import decoding as photo_module
@@ -15,7 +16,7 @@ from lamm.engine.embedded.data_manager import DatasetWrapper
 from lamm.engine.embedded.datum import Datum
 from lamm.engine.embedded.decoding import ImageError, ImageFile, Photo, read_image
 from lamm.engine.embedded.transforms import build_transform
-from lamm.errors import ConfigError
+from lamm.errors import ConfigError, DataError
 
 CROP, PLAIN = ("random_resized_crop", "random_flip", "normalize"), ("random_flip", "normalize")
 SMALL, TALL, LARGE, EVEN = (260, 190), (333, 500), (1501, 1002), (1600, 1000)
@@ -46,8 +47,9 @@ def both(path, **options):
     return result(path, "fast", **options), result(path, "exact", **options)
 
 
-@pytest.mark.parametrize("size", [SMALL, TALL, LARGE, EVEN])
-@pytest.mark.parametrize("names", [CROP, PLAIN])
+@pytest.mark.parametrize(
+    ("size", "names"), [(SMALL, CROP), (TALL, PLAIN), (LARGE, CROP), (EVEN, PLAIN), (LARGE, PLAIN)]
+)
 def test_training_images_are_the_exact_ones_within_a_level_on_average(photos, size, names):
     for seed in range(5):
         fast, exact = both(photos[size], names=names, seed=seed)
@@ -55,8 +57,10 @@ def test_training_images_are_the_exact_ones_within_a_level_on_average(photos, si
         assert (fast - exact).abs().mean() < 0.5 * LEVEL
 
 
-@pytest.mark.parametrize("size", [SMALL, TALL, LARGE, EVEN])
-@pytest.mark.parametrize("wanted", [(64, 64), (48, 80), (224, 224)])
+@pytest.mark.parametrize(
+    ("size", "wanted"),
+    [(SMALL, (64, 64)), (TALL, (48, 80)), (LARGE, (224, 224)), (LARGE, (48, 80)), (EVEN, (64, 64)), (EVEN, (224, 224))],
+)
 def test_test_images_are_the_exact_ones_within_a_level_on_average(photos, size, wanted):
     fast, exact = both(photos[size], size=wanted, is_train=False)
     assert fast.shape == exact.shape == (3, *wanted)
@@ -172,3 +176,90 @@ def test_what_does_not_go_with_it_is_one_line(options, said):
     with pytest.raises(ConfigError, match=said) as caught:
         build_transform(config(**options))
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("L", (40, 30), 9).save(path)
+    return path
+
+
+def test_image_is_read_as_rgb(picture):
+    image = read_image(str(picture))
+    assert (image.mode, image.size, image.getpixel((0, 0))) == ("RGB", (40, 30), (9, 9, 9))
+
+
+KINDS = [
+    *(("RGB", "JPEG"), ("L", "JPEG"), ("CMYK", "JPEG"), ("RGB", "PNG"), ("RGBA", "PNG"), ("P", "PNG")),
+    *(("1", "PNG"), ("I;16", "PNG"), ("RGB", "BMP"), ("P", "GIF"), ("RGB", "WEBP")),
+]
+
+
+@pytest.mark.parametrize(("mode", "kind"), KINDS)
+def test_pixels_are_those_of_pillows_conversion(tmp_path, mode, kind):
+    values = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # turned by 90 degrees: nobody turns it back
+    image = Image.fromarray(values).convert("L").convert("I") if mode == "I;16" else Image.fromarray(values)
+    options = {} if kind in ("GIF", "BMP") else {"exif": exif}
+    image.convert(mode).save(tmp_path / "a", format=kind, **options)
+    with Image.open(tmp_path / "a") as opened:
+        expected = opened.convert("RGB")
+    read = read_image(str(tmp_path / "a"))
+    assert (read.mode, read.size) == ("RGB", expected.size)
+    assert read.tobytes() == expected.tobytes()
+
+
+def test_a_transparent_colour_changes_no_pixel(tmp_path):
+    Image.new("RGB", (4, 4), (1, 2, 3)).save(tmp_path / "a.png", transparency=(1, 2, 3))
+    assert read_image(str(tmp_path / "a.png")).getpixel((0, 0)) == (1, 2, 3)
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:60])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def text(path):
+    path.write_text("not an image")
+
+
+def missing(path):
+    path.unlink()
+
+
+@pytest.mark.parametrize("damage", [truncated, empty, text, missing])
+def test_broken_image_is_one_line_with_the_path(picture, damage):
+    damage(picture)
+    with pytest.raises(DataError) as error:
+        read_image(str(picture))
+    assert f'image file "{picture}"' in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+class Paths:
+    """A data set of image sizes."""
+
+    def __init__(self, paths):
+        self.paths = paths
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        return read_image(self.paths[index]).size
+
+
+def test_error_of_a_worker_process_reads_the_same(picture):
+    truncated(picture)
+    with pytest.raises(ImageError) as direct:
+        read_image(str(picture))
+    batches = iter(DataLoader(Paths([str(picture)]), num_workers=1))
+    with pytest.raises(ImageError) as from_worker:
+        next(batches)
+    batches._shutdown_workers()  # left to the garbage collector, this takes torch five seconds
+    assert str(from_worker.value) == str(direct.value)

@@ -9,7 +9,7 @@ from torch import nn
 from lamm.engine.embedded.registry import TRAINER_REGISTRY, build_trainer
 from lamm.engine.embedded.trainer import TrainerBase
 from lamm.errors import CheckpointError
-from tests.engine.engine_toy_run import ToyTrainer, toy_config, toy_trainer
+from tests.engine.toy_run import ToyTrainer, toy_config, toy_trainer
 
 PROGRESS = re.compile(
     r"epoch \[\d+/2\] batch \[\d/5\] time \d+\.\d{3} \(\d+\.\d{3}\) data \d+\.\d{3} \(\d+\.\d{3}\) "

@@ -1,17 +1,24 @@
-"""Batches that are the same for any number of worker processes, pass after pass."""
+"""Batches that are the same for any number of worker processes; how many there are if the config leaves it to us."""
 
 import os
 import random
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader, RandomSampler
 
-from lamm.engine.embedded.loader import EpochLoader, EpochPlan, Feed, generator_states, restore_generators
+from lamm.engine.embedded import worker_count as worker_count_module
+from lamm.engine.embedded.config import get_cfg_default
+from lamm.engine.embedded.datum import Datum
+from lamm.engine.embedded.loader import EpochLoader, EpochPlan, Feed
+from lamm.engine.embedded.seeding import cpu_states, restore_cpu_states
+from lamm.engine.embedded.worker_count import usable_cores, worker_count
 
-WAYS = [(0, False), (1, True), (2, False), (2, True)]  # workers, kept or not
+WAYS = [(1, True), (2, False), (2, True)]  # workers, kept or not
 
 
 class Noise:
@@ -88,10 +95,10 @@ def test_a_resumed_run_goes_on_with_the_same_batches(workers, keeps, expected):
     seed(5)
     first = loader(2, True)
     assert contents(first) == expected[0][0]
-    states = generator_states()
+    states = cpu_states()
     seed(77)
     resumed = loader(workers, keeps)
-    restore_generators(states)
+    restore_cpu_states(states)
     assert [contents(resumed) for _ in range(2)] == expected[0][1:]
 
 
@@ -164,8 +171,8 @@ def test_the_feed_goes_on_with_a_pass_only_if_it_was_foreseen():
     feed = Feed(sampler)
     feed.start_with(EpochPlan.draw(sampler))
     before = torch.get_rng_state()
-    asked_for = iter(feed)
-    batches = [next(asked_for) for _ in range(8)]
+    requested = iter(feed)
+    batches = [next(requested) for _ in range(8)]
     assert torch.equal(torch.get_rng_state(), before)
     for start in (2, 4):
         plan = EpochPlan.draw(sampler)
@@ -174,4 +181,75 @@ def test_the_feed_goes_on_with_a_pass_only_if_it_was_foreseen():
     torch.rand(1)
     assert not feed.goes_on_with(EpochPlan.draw(sampler))
     feed.start_with(EpochPlan.draw(sampler))
-    assert len(list(feed)) == 2  # it has stopped to guess
+    assert len(list(feed)) == 2  # it no longer foresees
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine of 6 cores with 4 GB of shared memory; `machine(cores, megabytes)` makes another."""
+
+    def make(cores=6, megabytes=4096):
+        monkeypatch.setattr(worker_count_module, "usable_cores", lambda: cores)
+        monkeypatch.setattr(worker_count_module.os.path, "isdir", lambda path: True)
+        monkeypatch.setattr(
+            worker_count_module.shutil, "disk_usage", lambda path: SimpleNamespace(free=megabytes * 2**20)
+        )
+
+    make()
+    return make
+
+
+@pytest.fixture
+def images(tmp_path, machine):
+    """Builds so many images of a size, on that machine."""
+
+    def build(count, size=(120, 100)):
+        Image.new("RGB", size).save(tmp_path / "a.png")
+        return [Datum(str(tmp_path / "a.png"))] * count
+
+    return build
+
+
+def count(images, workers=-1, batch_size=32, **options):
+    cfg = get_cfg_default()
+    cfg.DATALOADER.NUM_WORKERS = workers
+    cfg.INPUT.update(options)
+    return worker_count(cfg, images, batch_size)
+
+
+def test_a_number_is_taken_as_it_is(images):
+    assert count(images(3, (8, 8)), 13, SIZE=(32, 32)) == 13
+
+
+def test_photos_get_a_worker_a_core_but_eight_at_most_and_no_more_than_batches(images, machine):
+    assert count(images(320)) == 6
+    assert count(images(70)) == 3
+    assert count(images(3)) == 1
+    machine(cores=64)
+    assert count(images(3200)) == 8
+
+
+def test_tiny_images_are_loaded_where_they_are_used(images):
+    assert count(images(320, (32, 32)), SIZE=(32, 32)) == 0
+    assert count(images(320, (32, 32)), SIZE=(224, 224)) == 6
+    assert count(images(320, (640, 480)), SIZE=(32, 32)) == 6
+
+
+def test_an_image_that_can_t_be_opened_counts_as_a_photo(images, tmp_path):
+    listed = images(320)
+    (tmp_path / "a.png").write_text("no image")
+    assert count(listed, SIZE=(32, 32)) == 6
+
+
+def test_little_shared_memory_means_few_workers_and_a_line_if_none(images, machine, capsys):
+    batch = 32 * 3 * 224 * 224 * 4 / 2**20  # 18 MB, of which a worker holds three
+    machine(megabytes=int(7 * batch))
+    assert count(images(320)) == 2
+    assert capsys.readouterr().out == ""
+    machine(megabytes=50)
+    assert count(images(320)) == 0
+    assert "/dev/shm has 50 MB left, too little for workers" in capsys.readouterr().out
+
+
+def test_usable_cores_are_those_of_the_process():
+    assert 1 <= usable_cores() <= len(worker_count_module.os.sched_getaffinity(0))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lamm.engine.embedded.config import get_cfg_default
-from lamm.engine.embedded.evaluation import EVALUATOR_REGISTRY, EvaluatorBase, build_evaluator
+from lamm.engine.embedded.evaluation import EVALUATOR_REGISTRY, EvaluatorBase, build_evaluator, compute_accuracy
 
 NAMES = {label: f"class_{label}" for label in range(3)}
 # 4 of class 0 right, 4 of class 1 and 3 of class 2 all taken for 0: per class 100, 0, 0.
@@ -97,3 +97,17 @@ def test_the_config_names_the_evaluator(capsys):
     with pytest.raises(ValueError, match="Classification"):
         build_evaluator(config("TEST.EVALUATOR", "Clasification"))
     assert "Classification" in EVALUATOR_REGISTRY.registered_names()
+
+
+LOGITS = torch.tensor([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [1.0, 2.0, 3.0]])
+LABELS = torch.tensor([0, 1, 2, 2])
+
+
+def test_accuracy_counts_the_labels_among_the_k_highest():
+    first, second, third = compute_accuracy(LOGITS, LABELS, topk=(1, 2, 3))
+    assert (first.item(), second.item(), third.item()) == (50.0, 75.0, 100.0)
+    assert first.shape == (1,)
+
+
+def test_accuracy_takes_the_first_of_several_outputs():
+    assert compute_accuracy((LOGITS, None), LABELS)[0].item() == 50.0

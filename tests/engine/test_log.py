@@ -1,11 +1,12 @@
-"""The log tee: which file, what lands in it, and that the console survives it."""
+"""The log tee: which file, what lands in it, and that the console survives it; running averages."""
 
 import re
 import sys
 
 import pytest
+import torch
 
-from lamm.engine.embedded.log import Logger, setup_logger
+from lamm.engine.embedded.log import AverageMeter, Logger, MetricMeter, setup_logger
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +68,22 @@ def test_the_tee_answers_like_its_console_and_closes_only_the_file(tmp_path, res
     tee.flush()
     assert not restored_stdout.closed
     assert (tmp_path / "log.txt").read_text() == ""
+
+
+def test_the_average_weighs_by_count_and_the_exponential_one_starts_at_zero():
+    meter, smooth = AverageMeter(), AverageMeter(ema=True)
+    for value, count in ((1.0, 1), (4.0, 2)):
+        meter.update(value, count)
+        smooth.update(torch.tensor(value))
+    assert (meter.val, meter.avg, meter.sum, meter.count) == (4.0, 3.0, 9.0, 3)
+    assert smooth.avg == pytest.approx(0.9 * 0.1 + 0.4)
+
+
+def test_meters_print_value_and_mean_with_four_decimals_in_order():
+    meter = MetricMeter()
+    meter.update({"loss": 1.0, "acc": torch.tensor(50.0)})
+    meter.update(None)
+    meter.update({"loss": 2.0, "acc": 100.0})
+    assert str(meter) == "loss 2.0000 (1.5000) acc 100.0000 (75.0000)"
+    with pytest.raises(TypeError, match="dictionary"):
+        meter.update(3.0)

@@ -1,10 +1,9 @@
 """Checkpoint files: their layout, plain content, and errors of one line."""
 
 import io
-import pickle
 import warnings
 import zipfile
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from lamm.engine.embedded.checkpoint import (
 )
 from lamm.engine.embedded.dassl_utils import load_pretrained_weights
 from lamm.errors import CheckpointError
-from tests.engine.engine_toy_run import toy_config, toy_trainer
+from tests.engine.toy_run import toy_config, toy_trainer
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +65,7 @@ def test_one_leading_module_is_stripped_and_the_best_copied(tmp_path, capsys):
     assert list(weights) == ["module.module.a", "b.module.c"]
 
 
-def test_what_is_no_data_is_left_out_and_said(tmp_path, capsys):
+def test_what_is_not_data_is_left_out_and_named(tmp_path, capsys):
     scheduler = {"last_epoch": np.int64(3), "function": lambda epoch: epoch, "successor": nn.Linear(1, 1)}
     save_checkpoint({"state_dict": {}, "epoch": 1, "scheduler": scheduler}, tmp_path)
     assert "scheduler.function (function)" in capsys.readouterr().out
@@ -100,21 +99,15 @@ def test_no_path_a_missing_file_and_a_folder_without_pointer_are_told_apart(tmp_
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage that is no checkpoint", b"PK\x03\x04 cut off"])
-def test_a_damaged_file_is_one_line(tmp_path, capsys, content):
+def test_a_damaged_file_is_one_line(finished, tmp_path, capsys):
+    intact = (finished[0] / "toy" / "model.pth.tar-1").read_bytes()
     path = tmp_path / "model.pth.tar-1"
-    path.write_bytes(content)
-    with pytest.raises(CheckpointError, match="damaged") as caught:
-        load_checkpoint(path)
-    assert "\n" not in str(caught.value)
-    assert f'Unable to load checkpoint from "{path}"' in capsys.readouterr().out
-
-
-def test_a_truncated_checkpoint_is_one_line(finished, tmp_path):
-    whole = (finished[0] / "toy" / "model.pth.tar-1").read_bytes()
-    (tmp_path / "cut").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(CheckpointError, match="damaged"):
-        load_checkpoint(tmp_path / "cut")
+    for content in (b"", b"garbage that is not a checkpoint", b"PK\x03\x04 cut off", intact[: len(intact) // 2]):
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match="damaged") as caught:
+            load_checkpoint(path)
+        assert "\n" not in str(caught.value)
+        assert f'Unable to load checkpoint from "{path}"' in capsys.readouterr().out
 
 
 def test_weights_of_another_model_are_refused_on_one_line(finished, tmp_path):
@@ -160,27 +153,69 @@ def test_foreign_code_in_a_checkpoint_never_runs(tmp_path):
     assert (loaded["epoch"], loaded["scheduler"]) == (3, {})
 
 
-@pytest.mark.parametrize("protocol", [0, 2, 4])
-def test_a_plain_pickle_with_foreign_code_is_refused_without_running_it(tmp_path, protocol):
-    target = tmp_path / "written by foreign code"
-    (tmp_path / "file").write_bytes(pickle.dumps(Malicious(str(target)), protocol=protocol))
-    with pytest.raises(CheckpointError):
-        load_checkpoint(tmp_path / "file")
-    assert not target.exists()
+class Options:
+    """A class of another project, with a tensor and an object of its own kind inside."""
+
+    def __init__(self, inner=None):
+        self.rate, self.weight, self.inner = 0.5, torch.ones(1), inner
 
 
-def test_a_pickle_protocol_four_dotted_name_does_not_reach_an_attribute(tmp_path):
-    target = tmp_path / "written by foreign code"
-    code = b"\x80\x04\x8c\x05torch\x8c\x11os.path.os.system\x93\x8c" + bytes([len(f"touch '{target}'")])
-    code += f"touch '{target}'".encode() + b"\x85R."
+def test_objects_of_foreign_classes_become_dictionaries_of_their_state(tmp_path):
+    torch.save({"state_dict": {}, "args": Options(Options()), "names": {"a", "b"}}, tmp_path / "file")
+    loaded = load_checkpoint(tmp_path / "file")["args"]
+    assert type(loaded) is type(loaded["inner"]) is dict
+    assert (loaded["rate"], loaded["inner"]["rate"], loaded["inner"]["inner"]) == (0.5, 0.5, None)
+    assert torch.equal(loaded["inner"]["weight"], torch.ones(1))
+
+
+def test_an_optimizer_and_its_scheduler_as_dassl_pickles_them_become_plain_data(tmp_path):
+    parameter = nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.SGD([parameter], lr=0.1, momentum=0.9)
+    successor = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10.0)
+    parameter.sum().backward()
+    optimizer.step()
+    assert type(optimizer.state) is defaultdict
+    torch.save({"scheduler": {"successor": successor}, "whole": optimizer}, tmp_path / "file")
+    loaded = load_checkpoint(tmp_path / "file")
+    assert loaded["scheduler"]["successor"]["T_max"] == 10.0
+    (state,) = loaded["whole"]["state"].values()
+    assert torch.equal(state["momentum_buffer"], torch.ones(2))
+    torch.save(loaded, tmp_path / "again")
+    torch.load(tmp_path / "again", weights_only=True)
+
+
+def with_pickle(path, code):
+    """Write an archive of torch's whose pickled part is this code."""
     blank = io.BytesIO()
     torch.save({}, blank)
     source = zipfile.ZipFile(blank)
-    with zipfile.ZipFile(tmp_path / "file", "w") as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         for name in source.namelist():
             archive.writestr(name, code if name.endswith("data.pkl") else source.read(name))
-    assert load_checkpoint(tmp_path / "file") == {}
-    assert not target.exists()
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("wrapped", [True, False])
+@pytest.mark.parametrize(
+    "code",
+    [
+        b"cos\nsystem\n(S'touch %s'\ntR.",
+        b"\x80\x02cos\nsystem\nX%c\x00\x00\x00touch %s\x85R.",
+        b"\x80\x02cbuiltins\neval\nX%c\x00\x00\x00touch %s\x85Rc__main__\nanything\n\x85R.",  # calls a result
+        b"\x80\x04\x8c\x05torch\x8c\x11os.path.os.system\x93\x8c%ctouch %s\x85R.",  # reaches through dots
+    ],
+)
+def test_hostile_code_is_refused_on_one_line_without_running_it(tmp_path, code, wrapped):
+    target = str(tmp_path / "ran").encode()
+    code = code % ((target,) if code.count(b"%") == 1 else (len(b"touch " + target), target))
+    if wrapped:
+        with_pickle(tmp_path / "file", code)
+    else:
+        (tmp_path / "file").write_bytes(code)
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(tmp_path / "file")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_torchscript_archive_is_refused(tmp_path):

@@ -1,14 +1,19 @@
-"""Which engine runs, and that upstream's faults are mended from outside; each case in a process of its own."""
+"""Which engine runs, and that upstream's faults are mended from outside; each choice in a process of its own."""
 
 import importlib.machinery
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from tests.engine.standin_dassl import write_standin_dassl
+from lamm.engine.embedded.config import get_cfg_default
+from lamm.engine.embedded.worker_count import usable_cores
+from lamm.engine.upstream import mend_loaders
+from lamm.errors import ConfigError
+from tests.engine.standin_dassl import FILES, write_standin_dassl
 
 ROOT = Path(__file__).parents[2]
 
@@ -112,11 +117,45 @@ def test_upstream_with_its_known_faults_is_mended_and_taken(tmp_path):
     ]
 
 
-def test_a_dassl_that_the_program_has_already_imported_is_used_and_mended(tmp_path):
-    done = run(
-        "import dassl.optim, sys\n" + SAY + "\nassert sys.modules['dassl'].__path__", write_standin_dassl(tmp_path)
-    )
-    assert done.stdout == "Engine: dassl 0.6.3 (already imported)\n", done.stderr
+WILDS = {
+    "data/datasets/dg/wilds/__init__.py": "from . import wilds_base",
+    "data/datasets/dg/wilds/wilds_base.py": "import logging; logging.disable(logging.WARNING)",
+}
+
+
+def test_a_dassl_that_the_program_has_already_imported_is_used_mended_and_no_longer_silences_the_log(tmp_path):
+    code = "import dassl.optim, dassl.data.datasets.dg.wilds, sys, logging\n" + SAY
+    code += "\nassert sys.modules['dassl'].__path__; print(logging.root.manager.disable)"
+    changed = {**WILDS, "data/datasets/__init__.py": FILES["data/datasets/__init__.py"].replace("import gdown", "")}
+    done = run(code, write_standin_dassl(tmp_path, changed))
+    assert done.stdout == "Engine: dassl 0.6.3 (already imported)\n0\n", done.stderr
+
+
+EDITABLE = """
+import sys
+from importlib.util import spec_from_file_location
+class EditableFinder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return spec_from_file_location(name, FOLDER + "/dassl/__init__.py") if name == "dassl" else None
+sys.meta_path.append(EditableFinder)
+import lamm.engine as e
+from lamm.engine import aliases, upstream
+print(e.ENGINE.line())
+if e.ENGINE.name == "embedded":
+    aliases.install_aliases()
+    print(upstream.is_alias(), upstream.is_installed())
+"""
+
+
+@pytest.mark.parametrize("value", ["auto", "embedded"])
+def test_an_editable_install_is_found_also_beside_the_aliases(tmp_path, value):
+    folder = write_standin_dassl(tmp_path)
+    done = lines(run(f"import os; os.environ['LAMM_ENGINE'] = {value!r}; FOLDER = {str(folder)!r}" + EDITABLE))
+    if value == "auto":
+        assert done == ["Engine: dassl 0.6.3 (installed, and it passed the probe)"]
+    else:
+        assert done[1] == "True True"
 
 
 SHADOW = """
@@ -147,3 +186,38 @@ def test_aliases_hide_an_installed_dassl_only_when_embedded_is_asked_for(tmp_pat
     assert unasked.startswith("EngineError: dassl is installed but not in use")
     assert "already imported" in imported
     assert asked == "The embedded engine's answer to `dassl`."
+
+
+@pytest.fixture
+def module():
+    def build_data_loader(cfg, *names, **options):
+        return cfg.DATALOADER.NUM_WORKERS, names, options
+
+    made = SimpleNamespace(build_data_loader=build_data_loader)
+    mend_loaders(made)
+    mend_loaders(made)
+    return made
+
+
+def config(workers, **options):
+    cfg = get_cfg_default()
+    cfg.DATALOADER.NUM_WORKERS = workers
+    cfg.INPUT.update(options)
+    cfg.freeze()
+    return cfg
+
+
+def test_a_number_of_workers_stays_what_it_is(module):
+    assert module.build_data_loader(config(3), "RandomSampler", tfm=1) == (3, ("RandomSampler",), {"tfm": 1})
+
+
+def test_sized_workers_are_those_of_the_machine_and_the_config_stays(module):
+    cfg = config(-1)
+    assert module.build_data_loader(cfg)[0] == min(8, usable_cores())
+    assert cfg.DATALOADER.NUM_WORKERS == -1
+
+
+def test_exact_decoding_is_what_upstream_has_and_fast_is_one_line(module):
+    module.build_data_loader(config(0, DECODING="exact"))
+    with pytest.raises(ConfigError, match="needs the embedded engine"):
+        module.build_data_loader(config(0, DECODING="fast"))
