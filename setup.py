@@ -1,14 +1,16 @@
-"""Package definition: `lamm` (the library) and `lamm_trainers` (the folder `trainers/`)."""
+"""Package definition: `lamm` (the library), `lamm_trainers` (the folder `trainers/`), `lamm_configs` (`configs/`)."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
+(VERSION,) = re.findall(r'^__version__ = "(.+)"$', (ROOT / "lamm" / "__init__.py").read_text(encoding="utf-8"), re.M)
 
 CORE = [
-    "torch>=2.4",
-    "torchvision>=0.19",
+    "torch>=2.6",
+    "torchvision>=0.21",
     "open_clip_torch>=2.30",
     "timm>=1.0.17",  # open_clip needs it; the WordNet ids of ImageNet's classes come from it
     "yacs>=0.1.8",
@@ -20,7 +22,7 @@ CORE = [
     "tensorboard>=2.14",
 ]
 PLOTS = ["matplotlib>=3.8"]
-ONNX = ["torch>=2.6", "onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.1"]
+ONNX = ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.1"]
 SWEEP = ["ray>=2.9", "submitit>=1.5,<2", "rich>=13"]  # Slurm scripts use a private function of submitit
 REPORT = ["jinja2>=3.1", *PLOTS]
 BROWSER = ["playwright>=1.40"]  # drives a Chromium that is there: no browser is downloaded
@@ -28,20 +30,20 @@ TEST = ["pytest>=8", "pytest-xdist>=3.5", "clip-anytorch>=2.5", *PLOTS, *ONNX, *
 
 setup(
     name="lamm-clip",
-    version="0.1.0",
+    version=VERSION,
     description="LAMM: label alignment for multi-modal prompt learning, as trainers for the Dassl engine",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.10",
-    packages=[*find_packages(include=["lamm", "lamm.*"]), "lamm_trainers"],
-    package_dir={"lamm_trainers": "trainers"},
+    packages=[*find_packages(include=["lamm", "lamm.*"]), "lamm_trainers", "lamm_configs"],
+    package_dir={"lamm_trainers": "trainers", "lamm_configs": "configs"},
     package_data={
-        "lamm.clip.tiny": ["*.safetensors", "*.json"],
-        "lamm": ["py.typed"],
-        "lamm.results": ["*.yaml"],
-        "lamm.report": ["templates/*"],
+        "lamm": ["py.typed", "**/*.yaml", "**/*.json", "**/*.safetensors", "report/templates/*"],
+        "lamm_trainers": ["py.typed"],
+        "lamm_configs": ["**/*.yaml"],
     },
+    entry_points={"console_scripts": ["lamm = lamm.commands:main"]},
     install_requires=CORE,
     extras_require={
         "plots": PLOTS,
@@ -50,6 +52,6 @@ setup(
         "sweep": SWEEP,
         "report": REPORT,
         "test": TEST,
-        "dev": [*TEST, "ruff>=0.6", "mypy>=1.11"],
+        "dev": [*TEST, "ruff>=0.6", "mypy>=1.11", "build>=1", "setuptools>=68", "wheel"],
     },
 )
