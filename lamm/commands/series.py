@@ -70,12 +70,12 @@ Plan = tuple[list[Run], Callable[[], int]]
 
 
 def main(arguments: argparse.Namespace) -> int:
+    tqdm.monitor_interval = 0  # its thread could hold a lock at the moment of a fork
     seeds = seed_list(os.environ.get("SEEDS", "1 2 3"))
     require_no_folder(arguments.rest)
     register_datasets()
     plan = {"main": plan_main, "incremental": plan_incremental}.get(arguments.protocol, plan_transfer)
     runs, table = plan(arguments, seeds)
-    tqdm.monitor_interval = 0  # its thread could hold a lock at the moment of a fork
     for module in IMPORTED_ONCE if FORKS else ():
         importlib.import_module(module)
     for run in runs:

@@ -167,6 +167,7 @@ def test_each_seed_is_trained_and_tested_on_each_target_and_the_table_follows(
     children: Children, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setenv("SEEDS", "1 2")
+    monkeypatch.setattr("lamm.transfer.plan.facts_of", lambda plan: None)  # no need to draw the shapes
     tables = transfer_tables(monkeypatch)
     assert start("domain_generalization shapes 1 shapes_noisy shapes_sketch OPTIM.MAX_EPOCH 2") == 0
     runs = children.words
@@ -231,7 +232,7 @@ def test_what_learns_nothing_is_tested_without_a_model(children: Children, monke
         ("domain_generalization shapes 1 SEED 4", "SEED is set twice"),
         ("base_to_new digits 1 OPTIM.LR 0.1 RESUME x", "RESUME can't be set here: every run has a folder"),
         ("base_to_new digits 1 tiny_ep05", 'unknown config of LAMM "tiny_ep05"; did you mean "tiny_ep50"'),
-        ("cross_dataset shapes 1 caltech101", 'Caltech101: no folder "caltech-101"'),
+        ("cross_dataset digits 1 caltech101", 'Caltech101: no folder "caltech-101"'),
         ("cross_dataset shapes 1", "no usual targets"),
     ],
 )
