@@ -1,10 +1,12 @@
-"""Package definition: `lamm` (the library) and `lamm_trainers` (the folder `trainers/`)."""
+"""Package definition: `lamm` (the library), `lamm_trainers` (the folder `trainers/`), `lamm_configs` (`configs/`)."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
+(VERSION,) = re.findall(r'^__version__ = "(.+)"$', (ROOT / "lamm" / "__init__.py").read_text(encoding="utf-8"), re.M)
 
 CORE = [
     "torch>=2.6",
@@ -28,20 +30,20 @@ TEST = ["pytest>=8", "pytest-xdist>=3.5", "clip-anytorch>=2.5", *PLOTS, *ONNX, *
 
 setup(
     name="lamm-clip",
-    version="0.1.0",
+    version=VERSION,
     description="LAMM: label alignment for multi-modal prompt learning, as trainers for the Dassl engine",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.10",
-    packages=[*find_packages(include=["lamm", "lamm.*"]), "lamm_trainers"],
-    package_dir={"lamm_trainers": "trainers"},
+    packages=[*find_packages(include=["lamm", "lamm.*"]), "lamm_trainers", "lamm_configs"],
+    package_dir={"lamm_trainers": "trainers", "lamm_configs": "configs"},
     package_data={
-        "lamm.clip.tiny": ["*.safetensors", "*.json"],
-        "lamm": ["py.typed"],
-        "lamm.results": ["*.yaml"],
-        "lamm.report": ["templates/*"],
+        "lamm": ["py.typed", "**/*.yaml", "**/*.json", "**/*.safetensors", "report/templates/*"],
+        "lamm_trainers": ["py.typed"],
+        "lamm_configs": ["**/*.yaml"],
     },
+    entry_points={"console_scripts": ["lamm = lamm.commands:main"]},
     install_requires=CORE,
     extras_require={
         "plots": PLOTS,
@@ -50,6 +52,6 @@ setup(
         "sweep": SWEEP,
         "report": REPORT,
         "test": TEST,
-        "dev": [*TEST, "ruff>=0.6", "mypy>=1.11"],
+        "dev": [*TEST, "ruff>=0.6", "mypy>=1.11", "build>=1", "setuptools>=68", "wheel"],
     },
 )

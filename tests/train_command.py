@@ -1,13 +1,15 @@
-"""train.py inside the test's own process: the same parser, the same `main`, its outcome as three values."""
+"""Commands inside the test's own process: the same parser, the same `main`, the outcome as three values."""
 
 import importlib
 import shlex
+import subprocess
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+from lamm.commands import parser
 from lamm.parallel.command import run
 from lamm.run.arguments import train_parser
 from lamm.run.plan import RunPlan, plan_run
@@ -24,6 +26,18 @@ class Outcome(NamedTuple):
 def command_module(name: str) -> ModuleType:
     """The module of a command."""
     return importlib.import_module(f"lamm.commands.{name}")
+
+
+def call_tool(name: str, *words: object) -> "subprocess.CompletedProcess[str]":
+    """What `python tools/NAME.py WORDS` would give, without the process."""
+    out, err, code = StringIO(), StringIO(), 0
+    module = command_module(name)
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            parser.run(module.parser(), module.main, list(map(str, words)))
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 def train(line: str) -> Outcome:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from lamm.errors import LammError, unknown_name
+
 # Name → what it does, as `lamm --help` lists it; the module of a name has an underscore for each hyphen.
 COMMANDS = {
     "train": "one run: train a prompt learner on one data set with one seed, then test it",
@@ -37,7 +39,11 @@ def call(name: str, arguments: Sequence[str] | None = None) -> NoReturn:
         name: one of `COMMANDS`.
         arguments: the words behind its name; None: those of this process.
     """
-    module = importlib.import_module(f"lamm.commands.{MODULES.get(name, name.replace('-', '_'))}")
+    try:
+        module = importlib.import_module(f"lamm.commands.{MODULES.get(name, name.replace('-', '_'))}")
+    except LammError as error:  # an engine that can't run
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     if name == "train":  # torchrun can start it several times
         from lamm.parallel.command import run
     else:
@@ -62,7 +68,5 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
 
         print(f"lamm {lamm.__version__}")
         sys.exit(0)
-    from lamm.errors import unknown_name
-
     print(f"error: {unknown_name('command', words[0], COMMANDS)}; see lamm --help", file=sys.stderr)
     sys.exit(2)

@@ -20,12 +20,19 @@ BROKEN_PIPE = 141
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, with the nearest flag for a misspelt one."""
+    """An argument parser whose errors are one line, which suggests the nearest flag for a misspelt one."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         kwargs.setdefault("allow_abbrev", False)
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse unknown arguments here, so that the error of a sub-command has the sub-command's name."""
+        parsed, others = super().parse_known_args(args, namespace)
+        if others:
+            self.error(f"unrecognized arguments: {' '.join(others)}")
+        return parsed, others
 
     def error(self, message: str) -> NoReturn:
         hint = ""
@@ -69,10 +76,10 @@ def _one_line(error: Exception) -> str:
 
 
 def add_run_arguments(parser: Parser) -> None:
-    """The run's folder, and what may have to be said about it."""
+    """Add the run's folder, and where its weights and its trainer's code are."""
     parser.add_argument("run_dir", metavar="RUN_DIR", help="output folder of a run, such as output/…/seed1")
     parser.add_argument(
-        "--backbone-path", default="", metavar="FILE", help="CLIP's weights, where they are not in the run's place"
+        "--backbone-path", default="", metavar="FILE", help="CLIP's weights, if they are not where the run found them"
     )
     parser.add_argument(
         "--import",
@@ -80,12 +87,12 @@ def add_run_arguments(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="FILE_OR_MODULE",
-        help="code of the run's trainer, where it is not ours",
+        help="code of the run's trainer, if it is not one of ours",
     )
 
 
 def imported_extensions(specs: Sequence[str]) -> list[Callable[[Any], None]]:
-    """Import the code of other trainers, then ours, which take only names that are still free.
+    """Import the code of other trainers, then ours, which take only the names that are still free.
 
     Returns:
         The functions by which they add config keys.
@@ -103,7 +110,7 @@ def imported_extensions(specs: Sequence[str]) -> list[Callable[[Any], None]]:
 
 
 def chosen_device(name: str) -> "torch.device":
-    """The device of that name; without one a GPU if there is one.
+    """The device of that name; without a name, a GPU if there is one.
 
     Raises:
         ConfigError: there is no such device, or it can't be used.
@@ -120,7 +127,7 @@ def chosen_device(name: str) -> "torch.device":
 
 
 def at_least(lowest: int) -> Callable[[str], int]:
-    """A parser's type: a whole number from `lowest` up."""
+    """The type of an argument: a whole number from `lowest` up."""
 
     def number(text: str) -> int:
         if not re.fullmatch("[0-9]+", text) or int(text) < lowest:

@@ -2,7 +2,8 @@
 
     python train.py --trainer LAMM --dataset digits --shots 16 --seed 1
 
-`--help` lists Dassl's flags, which work as they do there, and ours.
+`--help` lists Dassl's flags, which work as they do there, and ours. The terminal shows a few lines; all of the rest is
+in `log.txt`, and on the terminal with `--verbose`.
 """
 
 import argparse

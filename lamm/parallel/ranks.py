@@ -1,14 +1,13 @@
-"""This process among those that train together, and what they say to each other.
+"""This process among those that train together, and their exchange.
 
-Small things that only the processors need go through gloo; tensors go through the backend of their device.
+Tensors go through the backend of their device, everything else through gloo.
 """
 
 import hashlib
 import os
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -20,10 +19,11 @@ from torch.distributed.rendezvous import rendezvous
 
 from lamm.engine.embedded.worker_count import usable_cores
 from lamm.errors import ConfigError, LammError
+from lamm.parallel.launch import Launch, launch_of, peer_timeout
 
 
 class PeerError(LammError):
-    """Another process of the run is gone, or does not answer."""
+    """Another process of the run died, or does not answer."""
 
 
 class Ranks:
@@ -49,7 +49,7 @@ class Ranks:
         return self.size > 1
 
     def share(self, count: int) -> range:
-        """This process's part of `count` things: contiguous, and as even as it can be; it may be empty."""
+        """This process's part of `count` things: contiguous, as even as possible, and possibly empty."""
         return share_of(count, self.rank, self.size)
 
     def sum(self, tensor: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ class Ranks:
         return tensor
 
     def gather(self, own: Tensor, count: int) -> Tensor:
-        """All shares behind each other, without gradients. Shape: (count, ...)
+        """The shares of all processes, concatenated, without gradients. Shape: (count, ...)
 
         Args:
             own: this process's share of `count` rows.
@@ -77,7 +77,7 @@ class Ranks:
         return torch.cat([part[: len(share_of(count, rank, self.size))] for rank, part in enumerate(parts)])
 
     def from_first(self, value: Any) -> Any:
-        """What the first process passes here; the others' arguments are not looked at."""
+        """The value that the first process passes; the others' arguments are ignored."""
         if not self.many:
             return value
         box = [value if self.first else None]
@@ -101,7 +101,7 @@ class Ranks:
 
     @contextmanager
     def first_before_others(self) -> Iterator[None]:
-        """The first process runs the block before the others do, which find what it has left on the disk."""
+        """The first process runs the block before the others, which find what it has written to the disk."""
         if not self.first:
             self.barrier()
         yield
@@ -109,7 +109,7 @@ class Ranks:
             self.barrier()
 
     def require_same(self, what: str, value: Any, advice: str) -> None:
-        """Refuse to go on where the processes don't agree.
+        """Refuse to go on if the processes disagree.
 
         Args:
             what: names the value.
@@ -117,7 +117,7 @@ class Ranks:
             advice: what to do about it.
 
         Raises:
-            LammError: another process has another value.
+            LammError: the processes have different values.
         """
         if not self.many:
             return
@@ -153,7 +153,7 @@ def enter(ranks: Ranks) -> Iterator[None]:
 
 @contextmanager
 def _peers() -> Iterator[None]:
-    """Say in one line what a broken exchange means."""
+    """Turn a broken exchange into one line that says what it means."""
     try:
         yield
     except torch.OutOfMemoryError:
@@ -165,56 +165,6 @@ def _peers() -> Iterator[None]:
         ) from error
 
 
-NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-
-
-@dataclass(frozen=True)
-class Launch:
-    """One process's place.
-
-    Attributes:
-        rank: its number, from 0.
-        size: number of processes.
-        local_rank: its number among those on this machine.
-        local_size: number of processes on this machine.
-    """
-
-    rank: int
-    size: int
-    local_rank: int
-    local_size: int
-
-
-def launch_of(environment: Mapping[str, str] = os.environ) -> Launch | None:
-    """The place that the environment gives this process; None: it is on its own.
-
-    Raises:
-        ConfigError: only a part of torchrun's variables is there, or they hold no numbers.
-    """
-    if environment.get("WORLD_SIZE", "1") == "1" or "RANK" not in environment:
-        return None
-    missing = [name for name in NEEDED if name not in environment]
-    if missing:
-        raise ConfigError(f"RANK and WORLD_SIZE are set, but not {', '.join(missing)}: start the run with torchrun")
-    rank, size = _number(environment, "RANK"), _number(environment, "WORLD_SIZE")
-    local_rank = _number(environment, "LOCAL_RANK", 0)
-    local_size = _number(environment, "LOCAL_WORLD_SIZE", 1)
-    if not 0 <= rank < size:
-        raise ConfigError(f"RANK is {rank} of WORLD_SIZE {size}: start the run with torchrun")
-    return Launch(rank, size, local_rank, local_size)
-
-
-def _number(environment: Mapping[str, str], name: str, default: int | None = None) -> int:
-    text = environment.get(name, "" if default is None else str(default))
-    if not text.isdecimal():
-        raise ConfigError(f'{name} is "{text}", which is no number: start the run with torchrun')
-    return int(text)
-
-
-TIMEOUT_VARIABLE = "LAMM_PEER_TIMEOUT"
-USUAL_TIMEOUT = 600.0
-
-
 @contextmanager
 def joined_group(launch: Launch) -> Iterator[Any]:
     """Exchange with the other processes while the block runs; gives the store.
@@ -224,7 +174,7 @@ def joined_group(launch: Launch) -> Iterator[Any]:
 
     Raises:
         PeerError: not all of the processes came in time.
-        ConfigError: a timeout that is no number above 0.
+        ConfigError: a timeout that is not a number above 0.
     """
     timeout = timedelta(seconds=peer_timeout())
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
@@ -246,24 +196,8 @@ def joined_group(launch: Launch) -> Iterator[Any]:
         dist.destroy_process_group()
 
 
-def peer_timeout() -> float:
-    """Seconds that a process waits for another: `LAMM_PEER_TIMEOUT`, else 600.
-
-    Raises:
-        ConfigError: it is no number above 0.
-    """
-    text = os.environ.get(TIMEOUT_VARIABLE) or str(USUAL_TIMEOUT)
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise ConfigError(f'{TIMEOUT_VARIABLE} is "{text}", but must be seconds, a number above 0')
-    return seconds
-
-
 def take_device(use_cuda: bool) -> str:
-    """Make this process's GPU torch's current one, or give torch this process's share of the cores; alone: nothing.
+    """Make this process's GPU the current one, or give torch this process's share of the cores; alone, do nothing.
 
     torchrun sets OMP_NUM_THREADS to 1 where it is not set; any other number is kept.
 

@@ -1,9 +1,9 @@
-"""Features that each process has a share of, gathered with their gradients.
+"""Features that are encoded in shares, one per process, and gathered with their gradients.
 
-Every process computes the loss of the whole batch from the gathered features. `gather_shares` sums the gradients of
-all processes for a share on its way back, so what reaches a process's parameters is `size` times the gradient through
-its own share, once that through what all of them compute alike; `average_gradients` makes of it the sum of the
-shares and the mean of the equal parts: the gradient of one process that computes everything.
+Every process computes the loss of the whole batch from the gathered features. On the way back `gather_shares` sums the
+gradients of all processes for a share. So a process's parameters receive `size` times the gradient through its own
+share, and once the gradient through what all processes compute alike. `average_gradients` turns that into the sum over
+the shares and the mean of the equal parts: the gradient of one process that computes everything.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,21 +18,21 @@ from lamm.parallel.ranks import Ranks
 
 
 def encoded_share(ranks: Ranks, count: int) -> range:
-    """What a process encodes of `count` things: its share; one thing, to be left out again, where that is empty.
+    """The part of `count` things that a process encodes: its share; if that is empty, one thing, to be dropped again.
 
-    So every process has the same graph of operations, and a gradient, if a zero one, for the same parameters.
+    So every process has the same graph of operations, and a gradient (maybe zero) for the same parameters.
     """
     return ranks.share(count) or range(1)
 
 
 def gather_shares(own: Tensor, count: int, ranks: Ranks, dim: int = 0) -> Tensor:
-    """The features of all processes, from those of `encoded_share`. `count` long in `dim`.
+    """The features of all processes, with gradients; of size `count` in `dim`.
 
     Args:
-        own: features of this process's share.
-        count: things of all processes together.
+        own: features of this process's `encoded_share`.
+        count: number of things of all processes together.
         ranks: the processes.
-        dim: the dimension that is shared out.
+        dim: the dimension along which the features are split.
     """
     if not ranks.many:
         return own
@@ -66,29 +66,29 @@ def average_gradients(parameters: Iterable[nn.Parameter], ranks: Ranks) -> None:
 
 
 class ImageShare(NamedTuple):
-    """What a process has of a batch of images.
+    """A process's part of a batch of images.
 
     Attributes:
         images: those of `encoded_share`, (at least 1, 3, H, W).
-        whole: B, images of the whole batch.
+        whole: B, the number of images of the whole batch.
     """
 
     images: Tensor
     whole: int
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "ImageShare":
-        """The same on a device."""
+        """A copy on a device."""
         return ImageShare(self.images.to(device, non_blocking=non_blocking), self.whole)
 
 
 class ShareLoader(EpochLoader):
-    """Draws the batches of another loader, and decodes this process's images of each.
+    """Draws the same batches as another loader, and decodes only this process's images of each.
 
-    A batch is {"img": ImageShare, "label": (B,), "index": (B,)}. The processes of a machine have together about as
-    many workers as the other loader has.
+    A batch is {"img": ImageShare, "label": (B,), "index": (B,)}. The processes of a machine together have about as
+    many workers as the other loader.
 
     Args:
-        loader: of images, its data set the engine's `DatasetWrapper`.
+        loader: a loader of images, whose data set is the engine's `DatasetWrapper`.
         ranks: the processes.
     """
 
@@ -108,7 +108,7 @@ class ShareLoader(EpochLoader):
 
 
 class BatchShares(SeededItems):
-    """Gives whole batches: the images are this process's share, the labels are all.
+    """Returns whole batches: this process's share of the images, and all labels.
 
     Args:
         items: the engine's `DatasetWrapper`.
@@ -120,7 +120,7 @@ class BatchShares(SeededItems):
         self._ranks = ranks
 
     def __getitems__(self, chosen: Sequence[SeededIndex]) -> Any:
-        """One process's view of the batch at these places."""
+        """This process's view of the batch at these places."""
         own = encoded_share(self._ranks, len(chosen))
         items = super().__getitems__(chosen[own.start : own.stop])
         data = self._items.data_source
@@ -136,7 +136,7 @@ def _as_it_is(batch: Any) -> Any:
 
 
 class SharedOutTextEncoder:
-    """Encodes this process's share of the classes, and gathers those of the others.
+    """Encodes this process's share of the classes, and gathers the features of all.
 
     Args:
         encoder: does the work.
@@ -148,7 +148,7 @@ class SharedOutTextEncoder:
 
     @property
     def chunk(self) -> int:
-        """Prompts that training encodes at a time (`encode_in_chunks`)."""
+        """Number of prompts that training encodes at a time (`encode_in_chunks`)."""
         return self._encoder.chunk
 
     @chunk.setter

@@ -1,1 +1,1 @@
-"""One run: its plan, its fingerprint, its record. Trainers are known here by name only."""
+"""One run: its plan, its checks, its execution, its record. Trainers are known here by name only."""

@@ -1,7 +1,8 @@
-"""The arguments of train.py: Dassl's own flags, and the shorter ones that fill files in."""
+"""The arguments of train.py: Dassl's flags, and short ones such as `--dataset` that stand for config files."""
 
 import argparse
 import re
+import sys
 from typing import Any
 
 from yacs.config import CfgNode
@@ -13,14 +14,14 @@ from lamm.errors import ConfigError
 def train_parser() -> Parser:
     """The parser of train.py."""
     parser = Parser(
-        prog="train.py",
+        prog="lamm train" if sys.argv[0].startswith("lamm ") else "train.py",
         description="One run: train a prompt learner on one data set with one seed, then test it.",
-        epilog="example: train.py --trainer LAMM --dataset digits --shots 16 --seed 1 --root data",
+        epilog="example: %(prog)s --trainer LAMM --dataset digits --shots 16 --seed 1 --root data",
     )
     data = parser.add_argument_group("what to run")
     data.add_argument("--trainer", default="", help="registered name, such as LAMM or CoOp")
     data.add_argument("--dataset", default="", help="name of a file in configs/datasets, such as caltech101")
-    data.add_argument("--shots", type=int, help="training images a class (DATASET.NUM_SHOTS); none: all of them")
+    data.add_argument("--shots", type=int, help="training images per class (DATASET.NUM_SHOTS); none: all of them")
     data.add_argument("--seed", type=int, help="0 or above; -1: unseeded (default: SEED of the config, else -1)")
     data.add_argument(
         "--root",
@@ -51,6 +52,7 @@ def train_parser() -> Parser:
     other.add_argument("--transforms", nargs="+", default=[], help="data augmentation, in place of the config's")
     other.add_argument("--backbone", default="", help="name of the CLIP model (MODEL.BACKBONE.NAME)")
     other.add_argument("--head", default="", help="name of the head, for trainers that have one")
+    parser.add_argument("--verbose", action="store_true", help="show all of log.txt on the terminal too")
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="config keys and values, last")
     return parser
 
@@ -80,24 +82,24 @@ def flag_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ConfigError: a flag that takes a list swallowed the KEY VALUE behind it.
     """
-    given: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for argument, key in FLAGS.items():
         value = getattr(arguments, argument)
         if isinstance(value, list):
             swallowed = next((word for word in value if KEY.fullmatch(word)), None)
             if swallowed is not None:
                 raise ConfigError(
-                    f"--{argument.replace('_', '-')} took {swallowed} for one of its values: "
+                    f"--{argument.replace('_', '-')} took {swallowed} as one of its values: "
                     "put another flag between it and KEY VALUE"
                 )
             value = tuple(value)
         if value not in (None, "", ()):
-            given[key] = value
-    return given
+            settings[key] = value
+    return settings
 
 
 def option_pairs(arguments: argparse.Namespace) -> list[tuple[str, str]]:
-    """KEY VALUE at the end of the line, as pairs; whether the keys exist and all have values is not looked at.
+    """KEY VALUE at the end of the line, as pairs; whether the keys exist and have values is not checked here.
 
     Raises:
         ConfigError: a flag among them, or a key that is set twice.
@@ -107,8 +109,8 @@ def option_pairs(arguments: argparse.Namespace) -> list[tuple[str, str]]:
     if flag is not None:
         raise ConfigError(f"{flag} stands behind KEY VALUE on the command line: put flags first, KEY VALUE last")
     pairs = list(zip(words[::2], words[1::2], strict=False))
-    taken = {key: f"--{argument.replace('_', '-')}" for argument, key in FLAGS.items()}
-    seen = {key: taken[key] for key in flag_settings(arguments)}
+    flags = {key: f"--{argument.replace('_', '-')}" for argument, key in FLAGS.items()}
+    seen = {key: flags[key] for key in flag_settings(arguments)}
     for key, _ in pairs:
         if key in seen:
             raise ConfigError(f"{key} is set twice on the command line, by {seen[key]} and by {key}: give it once")
@@ -117,7 +119,7 @@ def option_pairs(arguments: argparse.Namespace) -> list[tuple[str, str]]:
 
 
 def set_key(cfg: CfgNode, key: str, value: Any) -> None:
-    """Put a flag's value into the config as it is; a text stays a text."""
+    """Put a flag's value into the config as it is; a string stays a string."""
     *sections, name = key.split(".")
     for section in sections:
         cfg = cfg[section]

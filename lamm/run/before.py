@@ -1,22 +1,98 @@
-"""What an earlier start left in the output folder: nothing, the same run, or another one."""
+"""What may stop a run before it starts: its settings, its folder, its data, and the other processes.
 
+`before_build` asks what can be known before anything is loaded, `before_train` what only a built trainer tells.
+"""
+
+import hashlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from yacs.config import CfgNode
 
-from lamm.errors import CheckpointError, ConfigError
+from lamm.engine import ENGINE
+from lamm.errors import CheckpointError, ConfigError, EngineError
+from lamm.incremental.plan import require_earlier_steps, require_split_of_earlier_steps
+from lamm.parallel.ranks import Ranks
 from lamm.results.schema import RESULTS_FILE, RunResults
 from lamm.run.fingerprint import CONFIG_FILE, config_hash, differing_keys
 from lamm.run.plan import RunPlan
+
+LOG_FILE = "log.txt"
+
+
+def before_build(plan: RunPlan, eval_only: bool, ranks: Ranks) -> RunResults | None:
+    """Refuse a run that can't work, or would overwrite another one.
+
+    Args:
+        plan: the run.
+        eval_only: whether it only tests; such a run is always done anew.
+        ranks: the processes of this run.
+
+    Returns:
+        The record of an earlier start of this very run, or None.
+
+    Raises:
+        ConfigError: the folder holds another run, or several processes can't share this one.
+        CheckpointError: an earlier step of class-incremental learning is missing.
+        EngineError: several processes with upstream Dassl.
+        ResultsError: the record in the folder is damaged.
+    """
+    if ranks.many:
+        _require_shareable(plan, ranks)
+    earlier = earlier_run(plan)
+    if eval_only:
+        earlier = None
+    state = None if earlier is None else (earlier.status, earlier.config_hash, earlier.precision)
+    ranks.require_same("what they find in the output folder", state, "it must be on a disk that all of them share")
+    if earlier is None or not earlier.finished:
+        require_earlier_steps(plan.cfg)
+    return earlier
+
+
+def before_train(plan: RunPlan, trainer: Any, earlier: RunResults | None, ranks: Ranks) -> str:
+    """Refuse to train or test what would not be what was asked for; the run's fingerprint.
+
+    Args:
+        plan: the run.
+        trainer: what was built for it.
+        earlier: the record of an earlier start.
+        ranks: the processes of this run.
+
+    Raises:
+        ConfigError: no validation images where they are needed, or another split of the data than before.
+        CheckpointError: nothing to load or to resume from.
+        LammError: the processes see different data.
+    """
+    cfg, dataset = plan.cfg, trainer.dm.dataset
+    selects = cfg.TEST.FINAL_MODEL == "best_val" and not cfg.TEST.NO_TEST
+    if trainer.val_loader is None and (cfg.TEST.SPLIT == "val" or selects):
+        key = "TEST.SPLIT val" if cfg.TEST.SPLIT == "val" else "TEST.FINAL_MODEL best_val"
+        raise ConfigError(f"{key} needs validation images, and {cfg.DATASET.NAME} has none")
+    names = trainer.get_model_names()
+    if "EVALUATION" in cfg and bool(cfg.EVALUATION.MODEL_DIR) != bool(names):
+        raise CheckpointError(
+            f"--eval-only needs --model-dir, the output folder of a training run of {cfg.TRAINER.NAME}"
+            if names
+            else f"{cfg.TRAINER.NAME} learns nothing, so there is nothing to load: leave --model-dir out"
+        )
+    missing = [name for name in names if not (Path(cfg.RESUME) / name).is_dir()] if cfg.RESUME else []
+    if missing:
+        raise CheckpointError(f"RESUME {cfg.RESUME} has no checkpoints of this trainer (no folder {missing[0]})")
+    require_split_of_earlier_steps(cfg, getattr(dataset, "split_hash", ""))
+    fingerprint = require_same_split(plan, earlier, dataset)
+    if ranks.many:
+        images = _digest_of_images(dataset)
+        ranks.require_same("the images they see", images, "DATASET.ROOT must be the same for all of them")
+        ranks.require_same("precision", getattr(trainer, "precision", ""), "set PREC to one that all machines have")
+    return fingerprint
 
 
 def earlier_run(plan: RunPlan) -> RunResults | None:
     """The record of an earlier start of this very run, or None.
 
     Raises:
-        ConfigError: the folder holds a run with another config, or one that nobody knows the config of.
+        ConfigError: the folder holds a run with another config, or one whose config is unknown.
         ResultsError: the record is damaged.
     """
     folder = plan.output_dir
@@ -51,49 +127,26 @@ def require_same_split(plan: RunPlan, earlier: RunResults | None, dataset: Any) 
     return fingerprint
 
 
-def keep_precision(plan: RunPlan, earlier: RunResults | None) -> CfgNode:
-    """The config to build with: a resumed run keeps the precision that `PREC auto` once meant."""
-    cfg = plan.cfg
-    node = getattr(plan.trainer_class, "config_node", "")
-    if earlier is None or not node or cfg.TRAINER[node].PREC != "auto":
-        return cfg
-    cfg = cfg.clone()
+def config_to_build(plan: RunPlan, earlier: RunResults | None, ranks: Ranks) -> CfgNode:
+    """The config that the trainer is built with; the plan's, but for two settings.
+
+    A resumed run keeps the precision that `PREC auto` meant when it began. Where another process writes, the evaluator
+    writes no confusion matrix.
+    """
+    cfg = plan.cfg.clone()
     cfg.defrost()
-    cfg.TRAINER[node].PREC = earlier.precision
+    node = getattr(plan.trainer_class, "config_node", "")
+    if earlier is not None and node and cfg.TRAINER[node].PREC == "auto":
+        cfg.TRAINER[node].PREC = earlier.precision
+    cfg.TEST.COMPUTE_CMAT = cfg.TEST.COMPUTE_CMAT and ranks.first
     cfg.freeze()
     return cfg
-
-
-def check_trainer(trainer: Any, cfg: CfgNode) -> None:
-    """Refuse a run that would quietly do something else than it was asked for.
-
-    Raises:
-        ConfigError: validation images are asked for, and there are none.
-        CheckpointError: nothing to load or to resume from.
-    """
-    selects = cfg.TEST.FINAL_MODEL == "best_val" and not cfg.TEST.NO_TEST
-    if trainer.val_loader is None and (cfg.TEST.SPLIT == "val" or selects):
-        key = "TEST.SPLIT val" if cfg.TEST.SPLIT == "val" else "TEST.FINAL_MODEL best_val"
-        raise ConfigError(f"{key} needs validation images, and {cfg.DATASET.NAME} has none")
-    names = trainer.get_model_names()
-    if "EVALUATION" in cfg and bool(cfg.EVALUATION.MODEL_DIR) != bool(names):
-        raise CheckpointError(
-            f"--eval-only needs --model-dir, the output folder of a training run of {cfg.TRAINER.NAME}"
-            if names
-            else f"{cfg.TRAINER.NAME} learns nothing, so there is nothing to load: leave --model-dir out"
-        )
-    missing = [name for name in names if not (Path(cfg.RESUME) / name).is_dir()] if cfg.RESUME else []
-    if missing:
-        raise CheckpointError(f"RESUME {cfg.RESUME} has no checkpoints of this trainer (no folder {missing[0]})")
-
-
-LOG_FILE = "log.txt"
 
 
 def remove_mere_log(folder: Path, runs: Path = Path("output")) -> None:
     """Remove a run's folder that holds a log and nothing else, and the folders above it that are empty then.
 
-    What the log says beside the settings is the mistake, which stands on the screen.
+    Apart from the settings the log holds only the mistake, which is on the screen.
 
     Args:
         folder: the run's.
@@ -108,3 +161,26 @@ def remove_mere_log(folder: Path, runs: Path = Path("output")) -> None:
             if runs not in above.parents:
                 return
             above.rmdir()
+
+
+def _require_shareable(plan: RunPlan, ranks: Ranks) -> None:
+    """Refuse what only one process can do."""
+    if ENGINE.name != "embedded":
+        raise EngineError(
+            f"{ranks.size} processes can train together only with the embedded engine, and this run has {ENGINE.name}: "
+            "set LAMM_ENGINE=embedded, or start one process"
+        )
+    if not getattr(plan.trainer_class, "several_processes", False):
+        raise ConfigError(
+            f"trainer {plan.trainer} can't share its work among {ranks.size} processes: start one (without torchrun)"
+        )
+    if plan.cfg.SEED < 0:
+        raise ConfigError(f"{ranks.size} processes must draw the same batches: give --seed, 0 or above")
+
+
+def _digest_of_images(dataset: Any) -> str:
+    digest = hashlib.sha256(repr(list(dataset.classnames)).encode())
+    for items in (dataset.train_x, dataset.val or (), dataset.test):
+        for item in items:
+            digest.update(f"{item.impath}\0{item.label}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()

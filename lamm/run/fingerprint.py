@@ -1,4 +1,4 @@
-"""Whether two runs are the same run: the hash of config and split, and the keys in which two configs differ."""
+"""Which run this is: the hash of config and split, the stored config, and the folder that a run lies in."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ IGNORED = (
     "INPUT.CACHE_DIR",
     "INPUT.CACHE_GB",
 )
-# Keys that came after runs had been stored without them → the value that says the same as their absence.
+# Keys that stored runs may lack, since they were added later → the value that means the same as their absence.
 ADDED = {
     "DATASET.CSV": "",
     "DATASET.ORIGINAL_PICKS": False,
@@ -35,6 +35,14 @@ ADDED = {
     "INCREMENTAL.STEP": 0,
     "INCREMENTAL.SEEN_AS_NEGATIVES": False,
 }
+# Keys that a folder's name leaves out: the rest of the path, or the config stored in the folder, tells them.
+TOLD_ELSEWHERE = {FLAGS[name] for name in ("trainer", "seed", "shots", "root", "csv", "output_dir", "resume")} | {
+    "INPUT.CACHE_DIR",
+    "INPUT.CACHE_GB",
+    "INCREMENTAL.STEP",
+}
+LONGEST = 120
+"""Characters of a folder's name that tell overrides; longer ones end in a hash."""
 
 
 def config_hash(cfg: CfgNode, split_hash: str) -> str:
@@ -62,51 +70,15 @@ def differing_keys(cfg: CfgNode, folder: Path) -> list[str]:
     now = _flat(_plain(cfg))
     keys = [key for key in sorted(stored.keys() | now.keys()) if key not in IGNORED]
     keys = [key for key in keys if key in stored or not _as_absent(key, now[key])]
-    absent = "(absent)"
-    return [
-        f"{key}: {stored.get(key, absent)} → {now.get(key, absent)}"
-        for key in keys
-        if _text(stored.get(key, absent)) != _text(now.get(key, absent))
-    ]
+    pairs = {key: (stored.get(key, "(absent)"), now.get(key, "(absent)")) for key in keys}
+    # Compared as JSON, in which a list and a tuple are the same.
+    differ = [key for key, pair in pairs.items() if len({json.dumps(value, default=str) for value in pair}) > 1]
+    return [f"{key}: {pairs[key][0]} → {pairs[key][1]}" for key in differ]
 
 
 def store_config(cfg: CfgNode, folder: Path) -> None:
     """Write `config.yaml`."""
     write_text(folder / CONFIG_FILE, yaml.safe_dump(_plain(cfg), sort_keys=True, allow_unicode=True))
-
-
-def _as_absent(key: str, value: Any) -> bool:
-    return key in ADDED and bool(value == ADDED[key])
-
-
-def _plain(node: Any) -> Any:
-    """Nested dicts and lists of a config, as YAML holds them."""
-    if isinstance(node, dict):
-        return {key: _plain(value) for key, value in node.items()}
-    if isinstance(node, tuple | list):
-        return [_plain(value) for value in node]
-    return node
-
-
-def _flat(node: dict[str, Any], start: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        name = f"{start}{key}"
-        flat.update(_flat(value, f"{name}.") if isinstance(value, dict) else {name: value})
-    return flat
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, default=str)
-
-
-# The rest of the path, or the config stored in the folder, tells these.
-TOLD_ELSEWHERE = {FLAGS[name] for name in ("trainer", "seed", "shots", "root", "csv", "output_dir", "resume")} | {
-    "INPUT.CACHE_DIR",
-    "INPUT.CACHE_GB",
-    "INCREMENTAL.STEP",
-}
-LONGEST = 120
 
 
 def output_folder(
@@ -130,12 +102,37 @@ def override_suffix(pairs: Iterable[tuple[str, Any]], cfg: CfgNode) -> str:
     What a folder's name can't hold becomes `_`, and a hash of the whole keeps different overrides apart.
     """
     known = list(_full_keys(cfg))
-    parts = [(_shortest(key, known), _text_folder_names(value)) for key, value in pairs if key not in TOLD_ELSEWHERE]
+    parts = [
+        (_shortest(key, known), ",".join(map(str, value)) if isinstance(value, tuple) else str(value))
+        for key, value in pairs
+        if key not in TOLD_ELSEWHERE
+    ]
     exact = "".join(f"+{name}={value}" for name, value in parts)
     plain = "".join(f"+{name}=" + re.sub(r"[^A-Za-z0-9._=-]+", "_", value) for name, value in parts)
     if plain == exact and len(plain) <= LONGEST:
         return plain
     return f"{plain[:LONGEST]}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:6]}"
+
+
+def _as_absent(key: str, value: Any) -> bool:
+    return key in ADDED and bool(value == ADDED[key])
+
+
+def _plain(node: Any) -> Any:
+    """Nested dicts and lists of a config, as YAML holds them."""
+    if isinstance(node, dict):
+        return {key: _plain(value) for key, value in node.items()}
+    if isinstance(node, tuple | list):
+        return [_plain(value) for value in node]
+    return node
+
+
+def _flat(node: dict[str, Any], start: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        name = f"{start}{key}"
+        flat.update(_flat(value, f"{name}.") if isinstance(value, dict) else {name: value})
+    return flat
 
 
 def _full_keys(node: CfgNode, start: str = "") -> Iterator[str]:
@@ -153,7 +150,3 @@ def _shortest(key: str, known: list[str]) -> str:
         if sum(other == ending or other.endswith(f".{ending}") for other in known) <= 1:
             return ending
     return key
-
-
-def _text_folder_names(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

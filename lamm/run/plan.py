@@ -1,7 +1,9 @@
-"""From the arguments of train.py to everything that one run needs: names, config, folder."""
+"""From the arguments of train.py to the plan of one run: names, config, folder."""
 
 import argparse
+import functools
 import hashlib
+import importlib.util
 import math
 import os
 import re
@@ -24,15 +26,18 @@ from lamm.run.fingerprint import output_folder, override_suffix
 
 
 def config_root() -> Path:
-    """The folder `configs/` of the checkout: beside the package, else in the working directory.
+    """The folder `configs/` of the checkout that is the working directory, or that this code is in; else the package's.
 
     Raises:
         ConfigError: there is none.
     """
-    for parent in (Path(lamm.__file__).parents[1], Path.cwd()):
-        if (parent / "configs" / "trainers").is_dir():
-            return parent / "configs"
-    raise ConfigError("no folder configs/trainers here: run this from a checkout, or give --config-file")
+    for folder in (Path.cwd(), Path(lamm.__file__).parents[1]):
+        if all((folder / part).is_dir() for part in ("lamm", "trainers", "configs/trainers")):
+            return folder / "configs"
+    package = importlib.util.find_spec("lamm_configs")
+    if package is None or package.origin is None:
+        raise ConfigError("the package lamm_configs is missing: install again, or run this from a checkout")
+    return Path(package.origin).parent
 
 
 def trainer_configs(trainer: str) -> list[str]:
@@ -84,7 +89,7 @@ def settle_own_data(cfg: CfgNode) -> str:
 
 
 def name_of_place(place: Path) -> str:
-    """The last part of an absolute path without what a folder's name can't hold, and a hash of the whole path."""
+    """The last part of an absolute path, without characters that a folder's name can't hold, and a hash of the path."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", place.stem if place.is_file() else place.name)
     return f"{plain or 'data'}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"
 
@@ -112,15 +117,16 @@ def check_values(cfg: CfgNode) -> None:
     """
     if cfg.SEED < -1 or cfg.SEED > LARGEST_SEED:
         raise ConfigError(f"the seed is 0 or above (to {LARGEST_SEED}), or -1 for an unseeded run, got {cfg.SEED}")
+    values = {key: functools.reduce(getattr, key.split("."), cfg) for key in (*CHOICES, *LOWEST, *NUMBERS)}
     for key, names in CHOICES.items():
-        if _value(cfg, key) not in names:
-            raise ConfigError(unknown_name(key, str(_value(cfg, key)), names))
+        if values[key] not in names:
+            raise ConfigError(unknown_name(key, str(values[key]), names))
     for key, lowest in LOWEST.items():
-        value = _value(cfg, key)
+        value = values[key]
         if value is None or not lowest <= value < math.inf:
             raise ConfigError(f"config key {key} must be {lowest} or above, got {value}")
     for key, count in NUMBERS.items():
-        value = _value(cfg, key)
+        value = values[key]
         if len(value) != count or not all(isinstance(one, int | float) for one in value):
             raise ConfigError(f"config key {key} must be {count} numbers, got {value}")
     if min(cfg.INPUT.PIXEL_STD) <= 0:
@@ -130,13 +136,6 @@ def check_values(cfg: CfgNode) -> None:
         raise ConfigError(f"config key INPUT.RRCROP_SCALE must be two shares, smaller first, got {small, large}")
     if cfg.OPTIM.SGD_NESTEROV and (cfg.OPTIM.MOMENTUM <= 0 or cfg.OPTIM.SGD_DAMPNING != 0):
         raise ConfigError("OPTIM.SGD_NESTEROV needs OPTIM.MOMENTUM above 0 and OPTIM.SGD_DAMPNING 0")
-
-
-def _value(cfg: CfgNode, key: str) -> Any:
-    node: Any = cfg
-    for part in key.split("."):
-        node = node[part]
-    return node
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,7 @@ class RunPlan:
 
 
 def plan_run(arguments: argparse.Namespace, extend_cfg: Callable[[CfgNode], None]) -> RunPlan:
-    """Work a run out.
+    """Plan a run.
 
     Args:
         arguments: of train.py.
@@ -241,24 +240,24 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
 
 
 def _dataset(arguments: argparse.Namespace) -> tuple[str, Path]:
-    """Name and config file of the data set."""
+    """The name and the config file of the data set."""
     if arguments.dataset_config_file:
         file = Path(arguments.dataset_config_file)
         return file.stem, file
     if not arguments.dataset:
-        raise ConfigError("--dataset is missing; see train.py --help")
+        raise ConfigError("--dataset is missing; see --help")
     return arguments.dataset, dataset_config(arguments.dataset)
 
 
-def _trainer_name(arguments: argparse.Namespace, given: dict[str, Any], cfg: CfgNode) -> str:
+def _trainer_name(arguments: argparse.Namespace, settings: dict[str, Any], cfg: CfgNode) -> str:
     """The trainer asked for; the config file may name it where the command line doesn't."""
-    name = str(given.get("TRAINER.NAME", ""))
+    name = str(settings.get("TRAINER.NAME", ""))
     if not name and arguments.config_file:
         probe = cfg.clone()
         merge_config(probe, [arguments.config_file], [])
         name = probe.TRAINER.NAME
     if not name:
-        raise ConfigError("--trainer is missing; see train.py --help")
+        raise ConfigError("--trainer is missing; see --help")
     if name not in TRAINER_REGISTRY.registered_names():
         raise ConfigError(unknown_name("trainer", name, TRAINER_REGISTRY.registered_names()))
     return name

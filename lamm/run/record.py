@@ -1,62 +1,205 @@
-"""The record of one run, `results.json`: begun, kept while it runs, finished."""
+"""What is recorded of a run: `results.json`, `predictions.csv`, `classes.json`, and its few lines on the terminal."""
 
 import json
 import os
 import platform
 import resource
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from yacs.config import CfgNode
 
 import lamm
-from lamm.engine import ENGINE
+from lamm.engine import ENGINE, TRAINER_REGISTRY
+from lamm.engine.embedded.log import fetched, say
 from lamm.errors import CheckpointError
 from lamm.files import write_json
+from lamm.log import logger
 from lamm.results.run_files import Prediction, write_predictions
 from lamm.results.schema import FINISHED, METRICS, RESULTS_FILE, RUNNING, RunResults
 from lamm.run.plan import RunPlan
 
+if TYPE_CHECKING:
+    from lamm.engine import TrainerX as Trainer
+else:
+    Trainer = object
+
+LONG_TRAINING = 10
+"""Epochs; of a longer training every tenth epoch has a line on the terminal."""
+
+
+def build_recorded(cfg: CfgNode) -> Any:
+    """The trainer that `cfg.TRAINER.NAME` names, built as Dassl's `build_trainer` does, with `Recorded` in front.
+
+    The class is made here, since the registry holds the trainer's own: it derives from `Recorded` and from the
+    registered class, and has the name of the latter, so that logs, errors and results show that.
+    """
+    registered = TRAINER_REGISTRY.get(cfg.TRAINER.NAME)
+    if cfg.VERBOSE:
+        logger.info("Loading trainer: %s", cfg.TRAINER.NAME)
+    names = {
+        "__module__": registered.__module__,
+        "__qualname__": registered.__qualname__,
+        "__doc__": registered.__doc__,
+    }
+    return type(registered.__name__, (Recorded, registered), names)(cfg)
+
+
+class Recorded(Trainer):
+    """What a run hears of its trainer. Stands in front of the trainer's own class, whoever wrote that.
+
+    Attributes:
+        record: is written with each checkpoint; None, as in all processes but the first: nothing is written or told.
+        evaluator: the trainer's, in a wrapper that remembers the last test.
+        seconds_test: that tests took so far; training is timed without them.
+    """
+
+    record: "RunRecord | None" = None
+    seconds_test = 0.0
+
+    def __init__(self, cfg: CfgNode) -> None:
+        self._values: list[Mapping[str, Any]] = []
+        super().__init__(cfg)
+        self.evaluator: Any = RecordedEvaluator(self.evaluator)
+
+    def before_train(self) -> None:
+        """Say where a resumed training goes on."""
+        super().before_train()
+        if self.record is not None and self.start_epoch > 0:
+            say(f"resuming after epoch {self.start_epoch} of {self.max_epoch}")
+
+    def forward_backward(self, *batches: Any, **named: Any) -> Any:
+        """Keep the numbers of a step whose epoch has a line; they stay on the device until its end."""
+        values = super().forward_backward(*batches, **named)
+        if self._has_line() and isinstance(values, Mapping):
+            self._values.append(values)
+        return values
+
+    def after_epoch(self) -> None:
+        """Tell the means of an epoch, fetched at once."""
+        if self._has_line():
+            means = {name: self._mean(name) for name in ("loss", "acc")}
+            texts = [f"loss {means['loss']:.4f}"] if means["loss"] is not None else []
+            texts += [f"training accuracy {means['acc']:.1f}%"] if means["acc"] is not None else []
+            say(f"epoch {self.epoch + 1}/{self.max_epoch}" + (f": {', '.join(texts)}" if texts else ""))
+        self._values = []
+        super().after_epoch()
+
+    def test(self, *positional: Any, **named: Any) -> Any:
+        """Leave the time of testing out of that of training."""
+        began = time.monotonic()
+        result = super().test(*positional, **named)
+        self.seconds_test += time.monotonic() - began
+        return result
+
+    def save_model(self, *positional: Any, **named: Any) -> None:
+        """Write the record with each checkpoint."""
+        super().save_model(*positional, **named)
+        if self.record is not None:
+            self.record.write_running()
+
+    def _has_line(self) -> bool:
+        done = self.epoch + 1
+        due = self.max_epoch <= LONG_TRAINING or done % 10 == 0 or done == self.max_epoch
+        return self.record is not None and due
+
+    def _mean(self, name: str) -> float | None:
+        values = fetched([step[name] for step in self._values if isinstance(step.get(name), int | float | Tensor)])
+        return sum(values) / len(values) if values else None
+
+
+class RecordedEvaluator:
+    """An evaluator that remembers what it was given and what it said since its last `reset`.
+
+    Attributes:
+        metrics: the numbers among the results of the last `evaluate`.
+        predictions: label, predicted label and confidence of each image; of a model whose outputs are not logits
+            (B, N) none.
+
+    Args:
+        evaluator: does the work; any other attribute is its own.
+    """
+
+    def __init__(self, evaluator: Any) -> None:
+        self._evaluator = evaluator
+        self.metrics: dict[str, float] = {}
+        self.predictions: list[tuple[int, int, float]] = []
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self.predictions = []
+        self._evaluator.reset()
+
+    def process(self, output: Any, labels: Any) -> None:
+        """Take in one batch."""
+        self._evaluator.process(output, labels)
+        if isinstance(output, Tensor) and output.ndim == 2:
+            confidence, predicted = torch.softmax(output.detach().float(), dim=1).max(dim=1)
+            self.predictions += zip(labels.tolist(), predicted.tolist(), confidence.tolist(), strict=True)
+
+    def evaluate(self) -> Any:
+        """The evaluator's results."""
+        results = self._evaluator.evaluate()
+        self.metrics = {name: float(value) for name, value in results.items() if isinstance(value, int | float)}
+        return results
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_evaluator":  # not set yet, as while it is unpickled
+            raise AttributeError(name)
+        return getattr(self._evaluator, name)
+
 
 class RunRecord:
-    """Writes `results.json` of a run.
+    """Writes what a run leaves beside its checkpoints.
 
     Args:
         plan: the run.
-        trainer: the trainer object; its evaluator is listened to, its optimizers are counted. `further_metrics`, if it
-            has them, are recorded beside the evaluator's.
+        trainer: a `Recorded` one; its optimizers are counted. `further_metrics`, if it has them, are recorded beside
+            the evaluator's.
         config_hash: the run's fingerprint.
         earlier: the record of the part that ran before, when resuming.
     """
 
     def __init__(self, plan: RunPlan, trainer: Any, config_hash: str, earlier: RunResults | None = None) -> None:
         self._plan, self._trainer, self._hash = plan, trainer, config_hash
-        self._metrics: dict[str, float] = {}
         self._seconds_before = (earlier.seconds_train or 0.0) if earlier else 0.0
         self._began = time.monotonic()
-        self._seconds_test = 0.0
-        self._listen()
         self.write_running()
 
     def write_running(self) -> None:
-        """Write what is known before the end; results are not among it."""
+        """Write what is known before the end, without results."""
         self._write(RUNNING, {})
 
-    def finish(self) -> dict[str, float]:
-        """Write the file for the last time, as finished if the run was tested; its metrics."""
-        metrics = {name: float(self._metrics[name]) for name in METRICS if name in self._metrics}
+    def finish(self) -> RunResults:
+        """Write the file for the last time, as finished if the run was tested."""
+        metrics = {name: value for name, value in self._trainer.evaluator.metrics.items() if name in METRICS}
+        tested = all(name in metrics for name in METRICS)
         if metrics:
             metrics |= getattr(self._trainer, "further_metrics", {})
-        whole = all(name in metrics for name in METRICS)
-        self._write(FINISHED if whole else RUNNING, metrics)
-        return metrics
+        return self._write(FINISHED if tested else RUNNING, metrics)
 
-    def _write(self, status: str, metrics: dict[str, float]) -> None:
-        plan, cfg = self._plan, self._plan.cfg
-        RunResults(
+    def write_predictions(self) -> None:
+        """Write `predictions.csv`, if there is a prediction for every image of the split that was tested, in order."""
+        cfg, dataset = self._plan.cfg, self._trainer.dm.dataset
+        items = (getattr(dataset, "val", None) or dataset.test) if cfg.TEST.SPLIT == "val" else dataset.test
+        said = self._trainer.evaluator.predictions
+        in_order = cfg.DATALOADER.TEST.SAMPLER == "SequentialSampler"
+        if in_order and said and [item.label for item in items] == [label for label, _, _ in said]:
+            root = os.path.join(os.path.abspath(cfg.DATASET.ROOT), "")
+            paths = [os.path.abspath(item.impath) for item in items]
+            shown = [Path(path.removeprefix(root)).as_posix() if path.startswith(root) else path for path in paths]
+            rows = [Prediction(image, *one) for image, one in zip(shown, said, strict=True)]
+            write_predictions(self._plan.output_dir, rows)
+
+    def _write(self, status: str, metrics: dict[str, float]) -> RunResults:
+        plan, cfg, trainer = self._plan, self._plan.cfg, self._trainer
+        seconds = self._seconds_before + time.monotonic() - self._began - trainer.seconds_test
+        results = RunResults(
             trainer=plan.trainer,
             dataset=plan.dataset,
             shots=cfg.DATASET.NUM_SHOTS,
@@ -65,38 +208,16 @@ class RunRecord:
             protocol=plan.protocol,
             split=cfg.TEST.SPLIT,
             metrics=metrics,
-            trainable_parameters=trained_scalars(self._trainer),
-            seconds_train=round(self._seconds_before + time.monotonic() - self._began - self._seconds_test, 3),
+            trainable_parameters=trained_scalars(trainer),
+            seconds_train=round(seconds, 3),
             peak_memory_mb=round(peak_memory_mb(), 1),
-            precision=getattr(self._trainer, "precision", "unknown"),
+            precision=getattr(trainer, "precision", "unknown"),
             config_hash=self._hash,
             versions=versions(),
             status=status,
-        ).write(plan.output_dir / RESULTS_FILE)
-
-    def _listen(self) -> None:
-        """Keep the results, leave the time of testing out of that of training, and write with each checkpoint."""
-        evaluator, test, save = self._trainer.evaluator, self._trainer.test, self._trainer.save_model
-        evaluate = evaluator.evaluate
-
-        def kept() -> Any:
-            results = evaluate()
-            self._metrics = {key: value for key, value in results.items() if isinstance(value, int | float)}
-            return results
-
-        def timed(*arguments: Any, **named: Any) -> Any:
-            began = time.monotonic()
-            result = test(*arguments, **named)
-            self._seconds_test += time.monotonic() - began
-            return result
-
-        def recorded(*arguments: Any, **named: Any) -> None:
-            save(*arguments, **named)
-            self.write_running()
-
-        evaluator.evaluate = kept
-        self._trainer.test = timed
-        self._trainer.save_model = recorded
+        )
+        results.write(plan.output_dir / RESULTS_FILE)
+        return results
 
 
 def trained_scalars(trainer: Any) -> int:
@@ -121,60 +242,6 @@ def versions() -> dict[str, str]:
         "torch": torch.__version__,
         "engine": f"{ENGINE.name} {ENGINE.version}",
     }
-
-
-class PredictionRecord:
-    """The predictions of a trainer's last test.
-
-    Args:
-        trainer: the trainer object; its evaluator is listened to. One whose outputs are no logits (B, N) is heard out,
-            but nothing is kept.
-    """
-
-    def __init__(self, trainer: Any) -> None:
-        self._trainer = trainer
-        self._said: list[tuple[int, int, float]] = []
-        self._listen()
-
-    def write(self, folder: Path, split: str, root: str) -> None:
-        """Write `predictions.csv`, if there is a prediction for every image of the split that was tested, in its order.
-
-        Args:
-            folder: of the run.
-            split: `test` or `val`.
-            root: the data root.
-        """
-        dataset = self._trainer.dm.dataset
-        items = (getattr(dataset, split, None) or dataset.test) if split == "val" else dataset.test
-        in_order = self._trainer.cfg.DATALOADER.TEST.SAMPLER == "SequentialSampler"
-        if in_order and self._said and [item.label for item in items] == [label for label, _, _ in self._said]:
-            images = [_shown(item.impath, os.path.abspath(root)) for item in items]
-            write_predictions(
-                folder, [Prediction(image, *said) for image, said in zip(images, self._said, strict=True)]
-            )
-
-    def _listen(self) -> None:
-        evaluator = self._trainer.evaluator
-        reset, process = evaluator.reset, evaluator.process
-
-        def forgotten() -> None:
-            self._said.clear()
-            reset()
-
-        def kept(output: Any, labels: Any) -> None:
-            process(output, labels)
-            if isinstance(output, Tensor) and output.ndim == 2:
-                confidence, predicted = torch.softmax(output.detach().float(), dim=1).max(dim=1)
-                self._said += zip(labels.tolist(), predicted.tolist(), confidence.tolist(), strict=True)
-
-        evaluator.reset = forgotten
-        evaluator.process = kept
-
-
-def _shown(path: str, root: str) -> str:
-    """A file below the data root without it, any other one as it is."""
-    path = os.path.abspath(path)
-    return Path(os.path.relpath(path, root)).as_posix() if path.startswith(os.path.join(root, "")) else path
 
 
 CLASSES_FILE = "classes.json"

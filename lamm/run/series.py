@@ -1,74 +1,25 @@
-"""What the commands behind `scripts/<method>/` share: the words of `train.py`, and starting programs."""
+"""Several runs of train.py from one command line: its words, and the seeds in $SEEDS."""
 
-import argparse
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from lamm.errors import ConfigError, unknown_name
 from lamm.run.arguments import FLAGS, KEY
 from lamm.run.plan import trainer_config, trainer_configs
 
 
-def add_rest(parser: argparse.ArgumentParser, words: str, meaning: str) -> None:
-    """Add the optional words at the end of a script's line, which are read by hand.
+class Run(NamedTuple):
+    """One of the runs.
 
-    Args:
-        parser: of the script; they come out as `rest`.
-        words: what the help calls them, such as `[CFG] [KEY VALUE ...]`.
-        meaning: what the help says of them.
+    Attributes:
+        label: what the terminal shows when it begins.
+        words: command line of train.py.
     """
-    rest = parser.add_argument("rest", nargs=argparse.REMAINDER, metavar=words, help=meaning)
-    # argparse counts them among what is missing when the words before them are.
-    rest.required = False
 
-
-def config_and_pairs(trainer: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """`[CFG] [KEY VALUE ...]` as train.py takes it: the flag for the config file, and the rest.
-
-    Raises:
-        ConfigError: the first word is neither a config of the trainer nor a config key, or a folder is among the keys.
-    """
-    require_no_folder(words)
-    if words and words[0] in trainer_configs(trainer):
-        return ["--config-file", str(trainer_config(trainer, words[0]))], list(words[1:])
-    if words and not KEY.fullmatch(words[0]):
-        raise ConfigError(unknown_name(f"config of {trainer}", words[0], trainer_configs(trainer)))
-    return [], list(words)
-
-
-def require_no_folder(words: Sequence[str]) -> None:
-    """Refuse keys that name a run's folder: a script has several runs, each with a folder of its own.
-
-    Raises:
-        ConfigError: one of these keys is among the words.
-    """
-    taken = next((word for word in words if word in (FLAGS["output_dir"], FLAGS["resume"])), None)
-    if taken is not None:
-        raise ConfigError(f"{taken} can't be set here: every run has a folder of its own")
-
-
-def train_words(arguments: argparse.Namespace, seed: int, config: Sequence[str], pairs: Sequence[str]) -> list[str]:
-    """The command line of train.py for one seed; the data root is $DATA (default "data").
-
-    Args:
-        arguments: with `trainer`, `dataset`, `shots` and `debug`.
-        seed: the seed.
-        config: the flag for the config file, or nothing.
-        pairs: KEY VALUE.
-    """
-    words = ["--trainer", arguments.trainer, "--dataset", arguments.dataset, "--shots", str(arguments.shots)]
-    root = os.environ.get("DATA") or "data"
-    debug = ["--debug"] if arguments.debug else []
-    return [*words, "--seed", str(seed), "--root", root, *config, *debug, *pairs]
-
-
-def exit_code(words: list[str]) -> int:
-    """Run a Python program; its exit code, of one that was killed 128 + the signal, as a shell has it."""
-    code = subprocess.run([sys.executable, *words], check=False).returncode
-    return code if code >= 0 else 128 - code
+    label: str
+    words: Sequence[str]
 
 
 def seed_list(text: str) -> list[int]:
@@ -84,3 +35,41 @@ def seed_list(text: str) -> list[int]:
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f'SEEDS must name each seed once, got "{text}"')
     return seeds
+
+
+def data_root() -> str:
+    """The data root: $DATA, else `data`."""
+    return os.environ.get("DATA") or "data"
+
+
+def require_no_folder(words: Sequence[str]) -> None:
+    """Refuse what belongs to a single run, such as its folder or its seed.
+
+    Args:
+        words: those behind the data set and the number of shots.
+
+    Raises:
+        ConfigError: a flag of train.py, or a key that names a folder.
+    """
+    flag = next((word for word in words if word.startswith("--")), None)
+    if flag is not None:
+        raise ConfigError(
+            f"{flag} can't stand here: behind SHOTS come a config's name and KEY VALUE alone; every run has a folder "
+            "and a seed of its own ($SEEDS)"
+        )
+    key = next((word for word in words if word in (FLAGS["output_dir"], FLAGS["resume"])), None)
+    if key is not None:
+        raise ConfigError(f"{key} can't be set here: every run has a folder of its own")
+
+
+def config_and_pairs(trainer: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """`[CFG] [KEY VALUE ...]` as train.py takes it: the flag for the config file, and the rest.
+
+    Raises:
+        ConfigError: the first word is neither a config of the trainer nor a config key.
+    """
+    if words and words[0] in trainer_configs(trainer):
+        return ["--config-file", str(trainer_config(trainer, words[0]))], list(words[1:])
+    if words and not KEY.fullmatch(words[0]):
+        raise ConfigError(unknown_name(f"config of {trainer}", words[0], trainer_configs(trainer)))
+    return [], list(words)

@@ -1,4 +1,1 @@
-#!/usr/bin/env bash
-# CoCoOp: bash scripts/cocoop/main.sh DATASET SHOTS [CFG] [KEY VALUE ...]
-# $DATA: data root (default data); $SEEDS (default "1 2 3"); $PYTHON (default python).
-exec "${PYTHON:-python}" "$(dirname "$0")/../../tools/run_seeds.py" --trainer CoCoOp "$@"
+../run.sh

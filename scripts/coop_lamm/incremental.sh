@@ -1,4 +1,1 @@
-#!/usr/bin/env bash
-# CoOp_LAMM, classes learned set by set: bash scripts/coop_lamm/incremental.sh DATASET SHOTS [STEPS] [CFG] [KEY VALUE ...]
-# $DATA: data root (default data); $SEEDS (default "1 2 3"); $PYTHON (default python).
-exec "${PYTHON:-python}" "$(dirname "$0")/../../tools/run_incremental.py" --trainer CoOp_LAMM "$@"
+../run.sh

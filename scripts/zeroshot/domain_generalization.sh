@@ -1,4 +1,1 @@
-#!/usr/bin/env bash
-# ZeroshotCLIP: bash scripts/zeroshot/domain_generalization.sh SOURCE SHOTS [TARGET ...] [CFG] [KEY VALUE ...]
-# $DATA: data root (default data); $SEEDS (default "1 2 3"); $PYTHON (default python). docs/transfer.md
-exec "${PYTHON:-python}" "$(dirname "$0")/../../tools/run_transfer.py" --protocol domain_generalization --trainer ZeroshotCLIP "$@"
+../run.sh

@@ -1,4 +1,1 @@
-#!/usr/bin/env bash
-# ZeroshotCLIP, classes learned set by set: bash scripts/zeroshot/incremental.sh DATASET SHOTS [STEPS] [CFG] [KEY VALUE ...]
-# $DATA: data root (default data); $SEEDS (default "1 2 3"); $PYTHON (default python).
-exec "${PYTHON:-python}" "$(dirname "$0")/../../tools/run_incremental.py" --trainer ZeroshotCLIP "$@"
+../run.sh

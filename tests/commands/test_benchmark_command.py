@@ -1,4 +1,4 @@
-"""`tools/benchmark.py` as a user runs it, on the smallest model."""
+"""`lamm benchmark` on the smallest model; `benchmark-decoding` and `benchmark-loading` on few small photos."""
 
 import json
 import subprocess
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "benchmark.py"
+from lamm.benchmark.decoding import write_photos
+from tests.train_command import ROOT, call_tool
+
 FIELDS = {
     *("trainer", "classes", "precision", "text_fast_s", "text_plain_s", "text_ratio", "step_fast_s", "step_plain_s"),
     *("step_ratio", "peak_fast_mb", "peak_plain_mb", "image_s", "forward_s", "backward_s", "optimizer_s", "gemm_share"),
@@ -15,7 +17,7 @@ FIELDS = {
 
 
 def benchmark(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, str(TOOL), *map(str, arguments)]
+    line = [sys.executable, str(ROOT / "tools" / "benchmark.py"), *map(str, arguments)]
     return subprocess.run(line, cwd=cwd, capture_output=True, text=True, encoding="utf-8", check=False)
 
 
@@ -69,8 +71,48 @@ def test_cached_features_several_class_counts_and_two_ranks_are_measured(tmp_pat
         (["--ranks", "0"], "must be a whole number from 1 up, got 0"),
     ],
 )
-def test_a_mistake_is_one_line(line: list[str], said: str, tmp_path: Path) -> None:
-    done = benchmark(*line, cwd=tmp_path)
+def test_a_mistake_is_one_line(line: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = call_tool("benchmark", *line)
     assert done.returncode == 2
     assert said in done.stderr.splitlines()[-1]
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_photos(tmp_path / "photos" / "deeper", (80, 60), 3)
+    return tmp_path / "photos"
+
+
+def test_decoding_is_measured_for_training_and_test_images(folder: Path) -> None:
+    done = call_tool("benchmark_decoding", "--images", folder, "--limit", 2, "--rounds", 1, "--size", 48)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"2 photos of {folder}; training images" in done.stdout
+    assert f"2 photos of {folder}; test images" in done.stdout
+    exact = [line.split() for line in done.stdout.splitlines() if line.startswith("exact")]
+    assert [(row[3], row[4]) for row in exact] == [("none", "1.00000")] * 2
+
+
+def test_loading_is_measured_for_numbers_of_workers(folder: Path) -> None:
+    line = ["--images", folder, "--batch", 2, "--rounds", 1, "--step", 0, "--size", 224]
+    done = call_tool("benchmark_loading", *line)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("3 images, 1 batches of 2")
+    assert "DATALOADER.NUM_WORKERS -1 takes" in done.stdout
+
+
+@pytest.mark.parametrize("tool", ["benchmark_decoding", "benchmark_loading"])
+def test_a_mistake_about_photos_is_one_line(tool: str, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (folder / "broken.jpg").write_bytes(b"no photo")
+    for line, said in [
+        (["--images", folder], 'broken.jpg" is not an image'),
+        (["--images", tmp_path / "nowhere"], "nowhere is not a folder"),
+        (["--images", tmp_path / "empty"], "has no .jpg"),
+        (["--rounds", "0"], "must be a whole number from 1 up, got 0"),
+    ]:
+        done = call_tool(tool, *line)
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert len(done.stderr.splitlines()) == 1

@@ -3,30 +3,29 @@
 import os
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "check_data.py"
-REPOSITORY = TOOL.parents[1]
+from tests.train_command import ROOT, call_tool
+
 COUNTS = "train / val / test: 4,128 / 1,649 / 2,465, as expected"
 
 
-def command(*arguments: object, data: Path | None = None) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, str(TOOL), *map(str, arguments)]
-    environment = {name: value for name, value in os.environ.items() if name != "DATA"}
-    if data is not None:
-        environment["DATA"] = str(data)
-    return subprocess.run(line, capture_output=True, text=True, encoding="utf-8", check=False, env=environment)
+def command(*words: object, data: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("DATA", raising=False)
+        if data is not None:
+            patch.setenv("DATA", str(data))
+        return call_tool("check_data", *words)
 
 
 @pytest.fixture
 def real_caltech() -> Path:
     """A data root with the real Caltech-101, from LAMM_TEST_DATA or beside the repository."""
-    root = Path(os.environ.get("LAMM_TEST_DATA") or REPOSITORY.parent / "shared" / "data")
+    root = Path(os.environ.get("LAMM_TEST_DATA") or ROOT.parent / "shared" / "data")
     if not (root / "caltech-101" / "101_ObjectCategories").is_dir():
         pytest.skip("no real Caltech-101: set LAMM_TEST_DATA to a data root with caltech-101/")
     return root

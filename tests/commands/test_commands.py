@@ -1,9 +1,14 @@
-"""What every command does with a mistake."""
+"""The console script `lamm`, and what every command does with a mistake."""
+
+import sys
 
 import pytest
 
+from lamm.commands import COMMANDS
+from lamm.commands import main as lamm_main
 from lamm.commands.parser import Parser, run
-from lamm.errors import ConfigError
+from lamm.errors import ConfigError, EngineError
+from tests.train_command import ROOT
 
 
 def outcome(main, *words):
@@ -65,3 +70,42 @@ def test_a_wrong_flag_is_one_line(capsys, words, said):
     printed = capsys.readouterr().err
     assert said in printed
     assert printed.count("\n") == 1
+
+
+def console(*words):
+    with pytest.raises(SystemExit) as stop:
+        lamm_main(words)
+    return stop.value.code
+
+
+def test_lamm_lists_its_commands(capsys):
+    assert console("--help") == 0
+    printed = capsys.readouterr().out
+    assert all(f"\n  {name} " in printed for name in COMMANDS)
+    assert console() == 2
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_under_the_name_of_lamm(capsys, monkeypatch, name):
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    assert console(name, "--help") == 0
+    assert capsys.readouterr().out.startswith(f"usage: lamm {name} " if name != "sweep" else "usage: ")
+
+
+def test_an_unknown_command_is_one_line(capsys):
+    assert console("sweeep") == 2
+    assert capsys.readouterr().err.startswith('error: unknown command "sweeep"; did you mean "sweep"')
+
+
+def test_every_tool_of_the_checkout_is_a_command():
+    tools = {path.stem.replace("_", "-") for path in (ROOT / "tools").glob("*.py")}
+    assert tools == set(COMMANDS) - {"train"}
+
+
+def test_an_engine_that_can_not_run_is_one_line(capsys, monkeypatch):
+    def fail(name):
+        raise EngineError("no engine")
+
+    monkeypatch.setattr("importlib.import_module", fail)
+    assert console("sweep") == 2
+    assert capsys.readouterr().err == "error: no engine\n"

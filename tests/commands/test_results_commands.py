@@ -1,18 +1,17 @@
 """`tools/parse_results.py` and `tools/plot_few_shot.py` as a user runs them."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
+import pytest
+
 from lamm.results.schema import RunResults
+from tests.train_command import call_tool
 
-TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
-
-def command(tool: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, str(TOOLS / tool), *map(str, arguments)]
-    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, encoding="utf-8", check=False)
+@pytest.fixture(autouse=True)
+def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
 def write_runs(
@@ -41,7 +40,7 @@ def write_runs(
 
 def test_the_table_is_printed_from_any_folder(tmp_path: Path) -> None:
     write_runs(tmp_path / "output")
-    done = command("parse_results.py", "output/digits", cwd=tmp_path)
+    done = call_tool("parse_results", "output/digits")
     assert (done.returncode, done.stderr) == (0, "")
     assert "62.00 ± 0.82" in done.stdout
     assert "61.00 ± 0.82" in done.stdout
@@ -49,7 +48,7 @@ def test_the_table_is_printed_from_any_folder(tmp_path: Path) -> None:
 
 def test_the_keyword_chooses_the_metric(tmp_path: Path) -> None:
     write_runs(tmp_path)
-    done = command("parse_results.py", ".", "--keyword", "error", "--format", "json", cwd=tmp_path)
+    done = call_tool("parse_results", ".", "--keyword", "error", "--format", "json")
     (row,) = json.loads(done.stdout)
     assert row["error_rate"]["mean"] == 38.0
     assert "accuracy" not in row
@@ -58,7 +57,7 @@ def test_the_keyword_chooses_the_metric(tmp_path: Path) -> None:
 def test_missing_and_unfinished_runs_are_listed_and_the_rest_is_printed(tmp_path: Path) -> None:
     write_runs(tmp_path, seeds=(1,))
     write_runs(tmp_path, seeds=(2,), status="running")
-    done = command("parse_results.py", tmp_path, "--seeds", 1, 2, 3, cwd=tmp_path)
+    done = call_tool("parse_results", tmp_path, "--seeds", 1, 2, 3)
     assert done.returncode == 1
     assert "61.00" in done.stdout
     first, second = done.stderr.splitlines()
@@ -68,7 +67,7 @@ def test_missing_and_unfinished_runs_are_listed_and_the_rest_is_printed(tmp_path
 
 def test_with_nothing_finished_there_is_only_the_list(tmp_path: Path) -> None:
     write_runs(tmp_path, status="running")
-    done = command("parse_results.py", tmp_path, cwd=tmp_path)
+    done = call_tool("parse_results", tmp_path)
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 3)
 
 
@@ -76,22 +75,22 @@ def test_original_evaluation_logs_are_read_when_asked(tmp_path: Path) -> None:
     seed = tmp_path / "dtd" / "CoOp" / "rn50_16shots" / "nctx16_cscFalse_ctpend" / "seed1"
     seed.mkdir(parents=True)
     (seed / "log.txt").write_text("=> result\n* total: 11\n* correct: 4\n* accuracy: 36.4%\n* error: 63.6%\n")
-    assert command("parse_results.py", tmp_path, cwd=tmp_path).returncode == 1
-    done = command("parse_results.py", tmp_path, "--test-log", cwd=tmp_path)
+    assert call_tool("parse_results", tmp_path).returncode == 1
+    done = call_tool("parse_results", tmp_path, "--test-log")
     assert done.returncode == 0
     assert "36.40" in done.stdout
 
 
 def test_a_missing_folder_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
-    for tool, more in (("parse_results.py", ()), ("plot_few_shot.py", ("-o", "a.png"))):
-        done = command(tool, "nowhere", *more, cwd=tmp_path)
+    for tool, more in (("parse_results", ()), ("plot_few_shot", ("-o", "a.png"))):
+        done = call_tool(tool, "nowhere", *more)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith("error: nowhere is not a folder")
         assert len(done.stderr.splitlines()) == 1
 
 
 def test_an_empty_folder_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
-    done = command("parse_results.py", ".", cwd=tmp_path)
+    done = call_tool("parse_results", ".")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
 
@@ -99,7 +98,7 @@ def test_an_empty_folder_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
 def test_the_curves_are_drawn(tmp_path: Path) -> None:
     for shots in (1, 2):
         write_runs(tmp_path / "output", shots=shots)
-    done = command("plot_few_shot.py", "output", "-o", "pictures/curves.svg", cwd=tmp_path)
+    done = call_tool("plot_few_shot", "output", "-o", "pictures/curves.svg")
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "pictures" / "curves.svg").read_text().startswith("<?xml")
 
@@ -109,7 +108,7 @@ def test_the_curves_are_of_few_shot_runs_on_all_classes(tmp_path: Path) -> None:
     write_runs(tmp_path, seeds=(4,), cfg="tiny_ep50+SUBSAMPLE_CLASSES=base")
     write_runs(tmp_path, seeds=(1, 2), cfg="tiny_ep50+MODEL_DIR=x", protocol="evaluation")
     write_runs(tmp_path, seeds=(1,), cfg="tiny_ep50+STEPS=2/step1", protocol="incremental")
-    done = command("plot_few_shot.py", tmp_path, "-o", "curves.svg", cwd=tmp_path)
+    done = call_tool("plot_few_shot", tmp_path, "-o", "curves.svg")
     assert done.returncode == 0
     left_out = "evaluation (2), incremental step (1), on a part of the classes (1)"
     assert done.stderr == f"left out, no few-shot runs on all classes: {left_out}\n"
@@ -120,7 +119,16 @@ def test_the_curves_are_of_few_shot_runs_on_all_classes(tmp_path: Path) -> None:
 def test_unfinished_runs_are_listed_beside_the_picture(tmp_path: Path) -> None:
     write_runs(tmp_path, seeds=(1,))
     write_runs(tmp_path, seeds=(2,), status="running")
-    done = command("plot_few_shot.py", tmp_path, "-o", "curves.png", cwd=tmp_path)
+    done = call_tool("plot_few_shot", tmp_path, "-o", "curves.png")
     assert done.returncode == 1
     assert done.stderr.startswith("unfinished: ")
     assert (tmp_path / "curves.png").is_file()
+
+
+def test_the_incremental_table_refuses_what_it_can_not_show(digits_run: Path) -> None:
+    done = call_tool("incremental_table", digits_run)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no seed with all its steps in or below" in done.stderr
+    done = call_tool("incremental_table", digits_run, "--overview", "--format", "csv")
+    assert done.returncode == 2
+    assert "--overview has no csv layout" in done.stderr

@@ -89,13 +89,30 @@ def test_a_run_leaves_log_config_checkpoints_labels_and_results(data_root):
     log = (folder / "log.txt").read_text()
     assert log.index("** Arguments **") < log.index("** Config **") < log.index("** System info **")
     assert "Engine: " in log
-    assert "Setting fixed seed: 1" in done.out
+    lines = done.out.splitlines()
+    assert lines[0] == f"LAMM on digits, 1 shot, seed 1, in {folder}"
+    assert lines[1].startswith("CLIP tiny, precision fp32, on c")
+    assert [line[:10] for line in lines[2:4]] == ["epoch 1/2:", "epoch 2/2:"]
+    assert lines[4].startswith(f"validation accuracy {made.metrics['accuracy']:.1f}%")
+    assert len(lines) == 5
+    assert all(line in log for line in lines)
+
+
+def test_verbose_shows_the_whole_log_on_the_terminal(data_root):
+    done = lamm_run(data_root, f"--seed 1 --output-dir o --verbose --no-train {SHORT} 2")
+    assert done.out == "Setting fixed seed: 1\n" + Path("o/log.txt").read_text()
+    assert "** Config **" in done.out
+
+
+def test_of_a_long_training_every_tenth_epoch_has_a_line(data_root):
+    done = lamm_run(data_root, "--seed 1 TEST.SPLIT val OPTIM.MAX_EPOCH 12 TEST.NO_TEST True", dataset="digits")
+    assert re.findall(r"^epoch \S+:", done.out, re.MULTILINE) == ["epoch 10/12:", "epoch 12/12:"]
 
 
 def test_a_finished_run_is_skipped_and_says_so(data_root, monkeypatch):
     assert lamm_run(data_root, f"--output-dir o --seed 0 {SHORT} 1").code == 0
     log = Path("o/log.txt").read_text()
-    monkeypatch.setattr(execution, "build_trainer", lambda cfg: pytest.fail("built the trainer again"))
+    monkeypatch.setattr(execution, "build_recorded", lambda cfg: pytest.fail("built the trainer again"))
     again = lamm_run(data_root, f"--output-dir o --seed 0 {SHORT} 1")
     assert again.code == 0
     assert "o is finished already" in again.out
@@ -148,8 +165,9 @@ def test_a_killed_run_continues_from_its_last_checkpoint_to_the_same_result(data
     assert begun.seconds_train > 0
     resumed = train(line)
     assert resumed.code == 0
-    assert "Previous epoch: 2" in resumed.out
+    assert "resuming after epoch 2 of 3" in resumed.out
     log = Path("killed/log.txt").read_text()
+    assert "Previous epoch: 2" in log
     assert log.count("** Arguments **") == 2
     assert sorted(set(re.findall(r"epoch \[(\d)/3\]", log))) == ["1", "2", "3"]
     assert [path.name for path in Path("killed").glob("log.txt*")] == ["log.txt"]
@@ -193,13 +211,14 @@ def test_an_evaluation_leaves_the_training_alone_and_repeats_its_result(data_roo
     counted = {"labels_learned": 10, "labels_from_clip": 0}
     assert results(str(folder)).metrics == {**results("o").metrics, **counted}
     assert accuracy_of_coop_parser(folder / "log.txt", "=> result") == round(results("o").metrics["accuracy"], 1)
-    again = lamm_run(data_root, "--seed 0 --eval-only --model-dir o TEST.SPLIT val")
-    assert "=> result" in again.out
+    lamm_run(data_root, "--seed 0 --eval-only --model-dir o TEST.SPLIT val")
+    assert (folder / "log.txt").read_text().count("=> result") == 2
     assert lamm_run(data_root, "--seed 0 --eval-only --model-dir o --load-epoch 9 TEST.SPLIT val").code == 2
     # Class names decide where the labels of another class list go.
-    shapes = lamm_run(data_root, "--seed 0 --eval-only --model-dir o TEST.SPLIT val", dataset="shapes")
-    assert shapes.code == 0
-    assert "0 learned, 36 unknown to the checkpoint start from CLIP's own" in shapes.out
+    line = "--seed 0 --eval-only --model-dir o --output-dir shapes TEST.SPLIT val"
+    assert lamm_run(data_root, line, dataset="shapes").code == 0
+    log = Path("shapes/log.txt").read_text()
+    assert "0 learned, 36 unknown to the checkpoint start from CLIP's own" in log
 
 
 def test_a_checkpoint_of_another_method_is_one_line(data_root):

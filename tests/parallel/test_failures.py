@@ -45,7 +45,7 @@ def test_a_process_that_dies_ends_the_run_with_one_line_and_the_run_can_go_on(st
     assert len(losses("broken")) == 2
     again = start("broken", 2, TRAINING)
     assert [done.code for done in again] == [0, 0]
-    assert "(will resume training)" in again[0].out
+    assert "resuming after epoch 2 of 4" in again[0].out
     assert [step["loss"] for step in losses("broken")] == [step["loss"] for step in losses("whole")]
     assert metrics("broken") == metrics("whole")
 
@@ -125,5 +125,5 @@ def test_an_unknown_flag_is_told_once(start: Start) -> None:
 def test_a_trainer_of_others_is_refused(start: Start) -> None:
     toy = f"--import {ROOT}/tests/foreign/coop_style.py --trainer ToyCoOp"
     done = start("wrong", 2, f"{toy} --config-file {ROOT}/configs/trainers/LAMM/tiny_ep50.yaml --shots 1")
-    told = "error: trainer ToyCoOp can't share its work out over 2 processes: start one (without torchrun)\n"
+    told = "error: trainer ToyCoOp can't share its work among 2 processes: start one (without torchrun)\n"
     assert "".join(outcome.err for outcome in done) == told

@@ -19,10 +19,14 @@ class Logger:
     Every attribute that it lacks (`isatty`, `encoding`, `fileno`, …) is the console's. Closing it closes the file
     alone. The file receives each line at once, so a killed run loses nothing. On a terminal complete lines go above
     the progress bars that are shown.
+
+    Attributes:
+        shown: whether the console gets what is written; the file always does.
     """
 
-    def __init__(self, fpath: str | os.PathLike[str] | None = None, mode: str = "w") -> None:
+    def __init__(self, fpath: str | os.PathLike[str] | None = None, mode: str = "w", shown: bool = True) -> None:
         self.console: TextIO = sys.stdout
+        self.shown = shown
         self._line = ""
         self.file: TextIO | None = None
         if fpath is not None:
@@ -31,7 +35,8 @@ class Logger:
 
     def write(self, msg: str) -> int:
         """Write to both; complete lines reach the file at once."""
-        self._write_to_console(msg)
+        if self.shown:
+            self._write_to_console(msg)
         if self.file is not None:
             self.file.write(msg)
             if "\n" in msg:
@@ -62,7 +67,7 @@ class Logger:
             file.close()
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("console", "file", "_line"):
+        if name in ("console", "file", "shown", "_line"):
             raise AttributeError(name)
         return getattr(self.console, name)
 
@@ -75,13 +80,14 @@ class Logger:
         self.close()
 
 
-def setup_logger(output: str | os.PathLike[str] | None = None, append: bool = False) -> None:
+def setup_logger(output: str | os.PathLike[str] | None = None, append: bool = False, console: bool = True) -> None:
     """Send stdout to a log file too, from now on.
 
     Args:
         output: A path that ends in `.txt` or `.log` is the file itself, any other is the folder of `log.txt`;
             None or "" does nothing.
         append: Continue an existing file. Otherwise it is kept and the new one gets the date as a suffix.
+        console: Off: the console gets nothing of it but the lines of `say`.
     """
     if not output:
         return
@@ -90,7 +96,20 @@ def setup_logger(output: str | os.PathLike[str] | None = None, append: bool = Fa
         path = os.path.join(path, "log.txt")
     if os.path.exists(path) and not append:
         path += time.strftime("-%Y-%m-%d-%H-%M-%S")
-    sys.stdout = Logger(path, mode="a")  # type: ignore[assignment]
+    sys.stdout = Logger(path, mode="a", shown=console)  # type: ignore[assignment]
+
+
+def say(line: str) -> None:
+    """Print a line that a user wants to see even where a `Logger` keeps everything else to its file."""
+    tee: Any = sys.stdout
+    shown = getattr(tee, "shown", True)
+    if not shown:
+        tee.shown = True
+    try:
+        print(line, flush=True)
+    finally:
+        if not shown:
+            tee.shown = False
 
 
 class AverageMeter:

@@ -1,11 +1,15 @@
 """From a command line to a plan, without running anything."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+import lamm
+from lamm.engine import get_cfg_default
 from lamm.errors import CheckpointError, ConfigError
-from tests.train_command import plan
+from lamm.run.plan import check_values, config_root
+from tests.train_command import ROOT, plan
 
 LAMM = "--trainer LAMM --dataset digits"
 
@@ -13,6 +17,22 @@ LAMM = "--trainer LAMM --dataset digits"
 @pytest.fixture(autouse=True)
 def empty_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+
+
+def test_configs_come_from_the_working_directorys_checkout_then_from_this_one_then_from_the_package(
+    tmp_path, monkeypatch
+):
+    assert config_root() == ROOT / "configs"
+    (tmp_path / "configs" / "trainers").mkdir(parents=True)
+    assert config_root() == ROOT / "configs"  # some other project's
+    for name in ("lamm", "trainers"):
+        (tmp_path / name).mkdir()
+    assert config_root() == tmp_path / "configs"
+    monkeypatch.chdir("/")
+    monkeypatch.setattr(lamm, "__file__", str(tmp_path / "site" / "lamm" / "__init__.py"))
+    spec = SimpleNamespace(origin=str(tmp_path / "site" / "lamm_configs" / "__init__.py"))
+    monkeypatch.setattr("importlib.util.find_spec", {"lamm_configs": spec}.__getitem__)
+    assert config_root() == tmp_path / "site" / "lamm_configs"
 
 
 def test_short_flags_fill_the_files_in():
@@ -144,3 +164,35 @@ def test_a_mistake_is_one_line_that_names_it(line, said):
 def test_a_folder_to_load_from_has_to_be_there(line):
     with pytest.raises(CheckpointError, match="no is not a folder"):
         plan(line)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("INPUT.PIXEL_MEAN", [0.5]),
+        ("INPUT.PIXEL_MEAN", ["a", "b", "c"]),
+        ("INPUT.PIXEL_STD", [0.2, 0.0, 0.2]),
+        ("INPUT.RRCROP_SCALE", (1.0,)),
+        ("INPUT.RRCROP_SCALE", (0.9, 0.1)),
+        ("OPTIM.LR", -0.1),
+        ("TRAIN.PRINT_FREQ", 0),
+        ("TEST.SPLIT", "tset"),
+    ],
+)
+def test_a_value_that_means_nothing_is_refused(key, value):
+    cfg = get_cfg_default()
+    cfg.merge_from_list([key, value])
+    with pytest.raises(ConfigError, match=key.replace(".", r"\.")) as caught:
+        check_values(cfg)
+    assert "\n" not in str(caught.value)
+
+
+def test_nesterov_needs_momentum_without_dampening():
+    cfg = get_cfg_default()
+    cfg.merge_from_list(["OPTIM.SGD_NESTEROV", True, "OPTIM.SGD_DAMPNING", 1])
+    with pytest.raises(ConfigError, match="SGD_DAMPNING 0"):
+        check_values(cfg)
+
+
+def test_the_defaults_pass():
+    check_values(get_cfg_default())

@@ -1,0 +1,1 @@
+"""The config files, as the package `lamm_configs`: `trainers/<Trainer>/`, `datasets/` and `sweeps/`."""
