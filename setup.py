@@ -39,6 +39,7 @@ setup(
     package_data={
         "lamm.clip.tiny": ["*.safetensors", "*.json"],
         "lamm": ["py.typed"],
+        "lamm.datasets": ["*.yaml"],
         "lamm.results": ["*.yaml"],
         "lamm.report": ["templates/*"],
     },

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lamm.datasets import BENCHMARK, dataset_class
-from lamm.datasets.sources import SOURCES, Need, source_of
+from lamm.datasets.sources import SOURCES, Need
 
 # Data set → module of torchvision with the same archives.
 IN_TORCHVISION = {
@@ -29,7 +29,7 @@ def test_every_data_set_of_the_benchmark_has_a_source() -> None:
 
 @pytest.mark.parametrize("name", BENCHMARK)
 def test_folder_split_file_and_image_folder_are_those_of_the_loader(name: str) -> None:
-    source, dataset = source_of(name), dataset_class(name)
+    source, dataset = SOURCES[name], dataset_class(name)
     assert source.folder == dataset.dataset_dir
     assert [part.target for part in source.parts if part.need is Need.SPLIT] == [dataset.split_file] * bool(
         dataset.split_file
@@ -43,7 +43,7 @@ def test_folder_split_file_and_image_folder_are_those_of_the_loader(name: str) -
 
 @pytest.mark.parametrize("name", BENCHMARK)
 def test_the_images_expected_are_those_of_the_loader(name: str) -> None:
-    source, dataset = source_of(name), dataset_class(name)
+    source, dataset = SOURCES[name], dataset_class(name)
     assert dataset.expected_sizes is not None
     expected = dataset.expected_sizes[2] if dataset.test_only else sum(dataset.expected_sizes)
     assert sum(part.images for part in source.image_parts) == expected
@@ -54,7 +54,7 @@ def test_the_images_expected_are_those_of_the_loader(name: str) -> None:
 
 @pytest.mark.parametrize("name", BENCHMARK)
 def test_every_part_but_what_is_written_here_is_in_a_published_file(name: str) -> None:
-    source = source_of(name)
+    source = SOURCES[name]
     given = {target for file in source.files for target in file.gives}
     parts = {part.target for part in source.parts}
     assert given <= parts
@@ -63,7 +63,7 @@ def test_every_part_but_what_is_written_here_is_in_a_published_file(name: str) -
 
 @pytest.mark.parametrize("name", BENCHMARK)
 def test_every_file_can_be_found_by_a_person(name: str) -> None:
-    source = source_of(name)
+    source = SOURCES[name]
     assert source.page.startswith("https://")
     for file in source.files:
         assert file.where or file.trouble, file.name
@@ -74,7 +74,7 @@ def test_every_file_can_be_found_by_a_person(name: str) -> None:
 @pytest.mark.parametrize(("name", "module"), IN_TORCHVISION.items())
 def test_md5_sums_are_torchvisions(name: str, module: str) -> None:
     text = inspect.getsource(importlib.import_module(f"torchvision.datasets.{module}"))
-    sums = [file.md5 for file in source_of(name).files if file.md5]
+    sums = [file.md5 for file in SOURCES[name].files if file.md5]
     assert sums
     assert all(md5 in text for md5 in sums)
 
@@ -82,7 +82,7 @@ def test_md5_sums_are_torchvisions(name: str, module: str) -> None:
 @pytest.mark.parametrize("name", BENCHMARK)
 def test_the_documentation_has_every_file_link_and_folder(name: str) -> None:
     text = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
-    source = source_of(name)
+    source = SOURCES[name]
     wanted = [source.page, source.title, f"`{source.folder}`", *source.notes]
     for file in source.files:
         wanted += [f"`{file.name}`", *file.urls, file.where]
