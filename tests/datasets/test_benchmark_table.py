@@ -3,7 +3,7 @@
 import pytest
 
 from lamm.datasets import BENCHMARK, DATASETS, dataset_class
-from lamm.datasets.templates import IMAGENET_TEMPLATES, ensemble_of
+from lamm.datasets.templates import IMAGENET_TEMPLATES, ensemble_of, template_of
 
 PLAIN = "a photo of a {}."
 
@@ -47,7 +47,7 @@ def test_a_data_set_is_as_in_the_table(name: str) -> None:
         found.image_prefix.rstrip("/"),
         found.expected_classes,
         found.expected_sizes,
-        found.template,
+        template_of(found.__name__),
     )
     assert said == TABLE[name]
     assert DATASETS[name] == found.__name__

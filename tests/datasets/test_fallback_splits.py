@@ -168,7 +168,7 @@ def test_a_read_only_folder_gives_the_same_split_and_picks(
             ]
     assert tree(tmp_path / "read only") == before
     if name in PUBLISHED_SPLITS:
-        assert any("not kept" in line and str(tmp_path / "read only") in line for line in logged)
+        assert any("not stored" in line and str(tmp_path / "read only") in line for line in logged)
 
 
 def test_the_simulated_disk_refuses_to_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

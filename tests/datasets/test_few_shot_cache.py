@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lamm.datasets import few_shot as few_shot_cache
-from lamm.datasets.few_shot import cache_file, cached_few_shot_split, few_shot_split, generator_of
+from lamm.datasets.few_shot import cache_file, cached_few_shot_split, few_shot_split
 from lamm.datasets.splits import Split, SplitItem
 
 
@@ -16,7 +16,7 @@ def split_with(images: int) -> Split:
 
 
 def drawn(split: Split, shots: int, seed: int) -> Split:
-    return few_shot_split(split, shots, generator_of(seed))
+    return few_shot_split(split, shots, seed)
 
 
 def refuse_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,4 +86,4 @@ def test_a_folder_that_cannot_be_written_costs_one_log_line_and_nothing_else(
     for _ in range(3):
         assert cached_few_shot_split(tmp_path, split_with(9), 2, 1) == drawn(split_with(9), 2, 1)
     assert len(logged) == 1
-    assert "few-shot picks are not kept" in logged[0]
+    assert "few-shot picks are not stored" in logged[0]

@@ -123,7 +123,7 @@ def test_an_empty_class_name_is_refused(tmp_path: Path, name: Any) -> None:
 )
 def test_malformed_json_is_named_with_its_file(tmp_path: Path, text: str) -> None:
     (tmp_path / "split.json").write_text(text, encoding="latin-1")
-    with pytest.raises(DataError, match=r"split.json is not valid JSON") as error:
+    with pytest.raises(DataError, match=r"split.json is not a split file") as error:
         read_split(tmp_path / "split.json")
     assert "\n" not in str(error.value)
 
@@ -131,9 +131,9 @@ def test_malformed_json_is_named_with_its_file(tmp_path: Path, text: str) -> Non
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[]", "holds no JSON object"),
-        ('{"train": [], "val": []}', 'has no list "test"'),
-        ('{"train": {}, "val": [], "test": []}', 'has no list "train"'),
+        ("[]", "not a JSON object"),
+        ('{"train": [], "val": []}', '"test"'),
+        ('{"train": {}, "val": [], "test": []}', '"train"'),
     ],
 )
 def test_json_that_is_not_a_split_is_refused(tmp_path: Path, text: str, message: str) -> None:
