@@ -3,6 +3,8 @@
 Hidden entries, and what operating systems and archive programs leave behind, are never classes or images.
 """
 
+from __future__ import annotations
+
 import bisect
 import itertools
 import json
@@ -13,15 +15,17 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 from tqdm import tqdm
 
 from lamm.datasets.splits import SplitItem
-from lamm.engine import Datum
 from lamm.errors import DataError
 from lamm.files import atomic_path, json_object
 from lamm.log import logger
+
+if TYPE_CHECKING:
+    from lamm.engine import Datum  # slow to import, and processes that decode images import this file
 
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".tif", ".tiff", ".webp",
@@ -74,7 +78,7 @@ def images_below(folder: Path) -> list[str]:
     return sorted(paths)
 
 
-def _entries(folder: Path) -> "os._ScandirIterator[str]":
+def _entries(folder: Path) -> os._ScandirIterator[str]:
     try:
         return os.scandir(folder)
     except OSError as error:
@@ -185,7 +189,7 @@ class ListedImages(Sequence[SplitItem]):
         return self._folders[place][index - (self._ends[place - 1] if place else 0)]
 
 
-class ListedData(Sequence[Datum]):
+class ListedData(Sequence["Datum"]):
     """Items as data: `Datum`s that are made, and their files looked for, when they are asked for."""
 
     def __init__(self, items: Sequence[SplitItem], as_datum: Callable[[SplitItem], Datum]) -> None:

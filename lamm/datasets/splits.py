@@ -5,6 +5,8 @@ The benchmark's format: one JSON object with the keys `train`, `val`, `test`, ea
 a list counts: few-shot sampling depends on it.
 """
 
+from __future__ import annotations
+
 import hashlib
 import itertools
 import json
@@ -15,11 +17,13 @@ from itertools import pairwise
 from json.encoder import encode_basestring_ascii
 from os import PathLike
 from pathlib import Path, PureWindowsPath
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lamm.engine import Datum
 from lamm.errors import ConfigError, DataError, unknown_name
 from lamm.files import json_object, write_text
+
+if TYPE_CHECKING:
+    from lamm.engine import Datum  # slow to import, and not needed to read a split
 
 
 class SplitItem(NamedTuple):

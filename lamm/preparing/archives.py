@@ -211,8 +211,6 @@ def _begins_like_tar(start: bytes) -> bool:
     return True
 
 
-
-
 class Unpacker:
     """Writes entries of one archive below a folder.
 

@@ -108,7 +108,7 @@ FAULTS: dict[Callable[[Checked], None], str] = {
     missing_image: r"images missing \(\d+\): .*Faces/image_0001\.jpg",
     empty_image: r"images that are empty files \(1\): 101_ObjectCategories/Faces/image_0002\.jpg",
     truncated_image: r"images damaged or cut off \(1\): 101_ObjectCategories/Faces/image_0003\.jpg \(image file is ",
-    text_called_image: r"files that are called images and are none \(1\): 101_ObjectCategories/Faces/image_0004\.jpg",
+    text_called_image: r"files that are called images and are not \(1\): 101_ObjectCategories/Faces/image_0004\.jpg",
     folder_called_image: r"images missing \(\d+\): .*Faces/image_0005\.jpg",
     missing_class_folder: r"image folders missing \(1\): yin_yang \(\d+ images\)",
     removed_entry: r"the split names .* images, expected are ",
@@ -174,7 +174,7 @@ def test_stray_files_and_images_are_notes(caltech: Checked) -> None:
     shutil.copy(images / "Faces" / "image_0001.jpg", images / "Faces" / "holiday.jpg")
     report = caltech.check()
     assert report.state is State.WHOLE
-    assert "note: files among the images that are none (1): 101_ObjectCategories/Thumbs.db" in texts(report)
+    assert "note: files among the images that are not images (1): 101_ObjectCategories/Thumbs.db" in texts(report)
     unused = f"{IMAGES}/Faces/holiday.jpg"
     assert f"note: images that the split does not name, so nothing uses them (1): {unused}" in texts(report)
 

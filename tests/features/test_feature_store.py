@@ -102,4 +102,4 @@ def test_a_place_that_can_not_be_written_costs_a_log_line(tmp_path: Path, log_li
     (tmp_path / "file").write_text("in the way")
     store = filled(tmp_path / "file", 1)
     assert store.read(keys_of(1)) == {}
-    assert "image features are not kept" in log_lines[0]
+    assert "image features are not stored" in log_lines[0]

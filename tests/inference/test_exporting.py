@@ -144,7 +144,7 @@ def test_the_pair_alone_gives_our_predictions(name: str, tiny: ClipModel, tmp_pa
 
 def test_the_described_preprocessing_is_that_of_the_test_images(tiny: ClipModel, tmp_path: Path) -> None:
     from lamm.engine import build_transform
-    from lamm.inference.export import described_preprocessing
+    from lamm.inference.export import preprocessing_description
 
     cfg = run_of("LAMM", tmp_path).cfg
     transform = build_transform(cfg, is_train=False)
@@ -152,7 +152,7 @@ def test_the_described_preprocessing_is_that_of_the_test_images(tiny: ClipModel,
     for size in ((97, 150), (64, 64), (32, 200), (20, 31)):
         photo = tmp_path / "photo.png"
         Image.effect_noise(size, 80).convert("RGB").save(photo)
-        described = described_preprocessing(cfg.INPUT)
+        described = preprocessing_description(cfg.INPUT)
         expected = transform(Image.open(photo))
         torch.testing.assert_close(preprocessed(photo, described)[0], expected, atol=1e-6, rtol=0)
 

@@ -76,7 +76,7 @@ def test_a_damaged_header_in_the_middle_is_not_taken_for_the_end(tmp_path: Path)
 def test_what_is_no_archive(content: bytes, what: str, tmp_path: Path) -> None:
     file = tmp_path / "x"
     file.write_bytes(content)
-    with pytest.raises(DataError, match=f"x is no archive: {what}"):
+    with pytest.raises(DataError, match=f"x is not an archive: {what}"):
         list(entries(file))
 
 

@@ -97,7 +97,7 @@ def test_an_evil_path_in_an_archive_within_an_archive(tmp_path: Path) -> None:
 
 
 def test_a_bomb_is_stopped_by_its_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lamm.preparing.archives._SMALL", 10**5)
+    monkeypatch.setattr("lamm.preparing.archives.ALWAYS_ALLOWED_BYTES", 10**5)
     file = tmp_path / "EuroSAT.zip"
     file.write_bytes(zipped({**GOOD, "2750/Forest/bomb.jpg": bytes(10**7)}))
     refused(file, tmp_path, "unpacks to more than 200 times its own size")

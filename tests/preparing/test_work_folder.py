@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lamm.preparing.prepare import DOWNLOADS, NAME, UNPACKED, Preparation, work_folder
+from lamm.preparing.prepare import DOWNLOADS, UNPACKED, WORK_FOLDER, Preparation, work_folder
 from tests.preparing.dataset_archives import write_archives
 from tests.preparing.small_sources import small_source
 
@@ -42,7 +42,7 @@ def test_it_is_gone_after_an_error_too(tmp_path: Path) -> None:
 def test_half_a_download_is_kept(tmp_path: Path) -> None:
     with work_folder(tmp_path / "toy") as work:
         (work / DOWNLOADS / "a.zip.part").write_text("half", encoding="utf-8")
-    assert (tmp_path / "toy" / NAME / DOWNLOADS / "a.zip.part").exists()
+    assert (tmp_path / "toy" / WORK_FOLDER / DOWNLOADS / "a.zip.part").exists()
 
 
 def test_a_second_process_waits_for_the_first(tmp_path: Path, log_lines: list[str]) -> None:
@@ -63,7 +63,7 @@ def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
         assert other.stdout is not None
         other.stdout.readline()
         other.kill()
-    assert (tmp_path / "toy" / NAME).is_dir()
+    assert (tmp_path / "toy" / WORK_FOLDER).is_dir()
     with work_folder(tmp_path / "toy"):
         pass
     assert not (tmp_path / "toy").exists()
