@@ -1,6 +1,5 @@
 """`tools/prepare_data.py` as a user runs it."""
 
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lamm.commands import prepare_data
 from lamm.commands.parser import run
 from lamm.datasets import sources
 from tests.preparing.dataset_archives import MAKERS, write_archives, zipped
@@ -25,17 +25,12 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Run the command in this process, so that it sees a small catalogue; gives its exit code."""
-    spec = importlib.util.spec_from_file_location("prepare_data", TOOL)
-    assert spec is not None
-    assert spec.loader is not None
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
     monkeypatch.setitem(sys.modules, "gdown", None)
 
     def ran(name: str, *arguments: object, url_base: str = "") -> int:
         monkeypatch.setitem(sources.SOURCES, name, small_source(name, url_base))
         with pytest.raises(SystemExit) as ended:
-            run(tool.parser(), tool.main, [name, *map(str, arguments)])
+            run(prepare_data.parser(), prepare_data.main, [name, *map(str, arguments)])
         return int(ended.value.code or 0)
 
     return ran

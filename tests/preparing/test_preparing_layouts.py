@@ -9,8 +9,7 @@ from lamm.errors import DataError
 from lamm.preparing.parts import count_images
 from lamm.preparing.prepare import WORK_FOLDER, Preparation
 from tests.preparing.dataset_archives import MAKERS, WNIDS, jpeg, tar, targz, write_archives, zipped
-from tests.preparing.preparing_runs import prepared
-from tests.preparing.small_sources import COUNTS, small_source
+from tests.preparing.small_sources import COUNTS, prepared, small_source
 
 # Images that the loaders list, in train + val and in test.
 LOADED = {
