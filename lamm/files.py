@@ -39,6 +39,29 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def json_object(text: str | bytes, **fields: type) -> dict[str, Any]:
+    """The object in a JSON text.
+
+    Args:
+        text: of a file or a line; bytes are UTF-8.
+        fields: keys that the object must have, and the type of their values.
+
+    Raises:
+        ValueError: the text is not JSON, not an object, or a field is missing or of another type; says which.
+    """
+    try:
+        content = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(content, dict):
+        raise ValueError("it is not a JSON object")
+    for key, kind in fields.items():
+        value = content.get(key)
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise ValueError(f'it has no "{key}" of type {kind.__name__}')
+    return content
+
+
 def sha256_of_file(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()

@@ -1,7 +1,8 @@
-"""ImageNet and its variants: the split is what the class folders hold, so the folders are what is checked."""
+"""Checking a benchmark data set: its split file, or the class folders of ImageNet and its variants, and its images."""
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,36 +19,28 @@ from lamm.preparing.parts import Survey, shortcoming
 from lamm.preparing.what_to_get import lines_of_layout, lines_to_get
 
 
-def images_by_class(place: Path) -> dict[str, list[str]]:
-    """Class folder → names of its images; empty where the place can't be listed."""
-    try:
-        return {name: image_names(place / name) for name in folder_names(place)}
-    except DataError:
-        return {}
-
-
 def folder_findings(place: Path, part: Part, images: dict[str, list[str]], classes: list[str]) -> Iterator[Finding]:
     """What is wrong with the class folders of one image folder.
 
     Args:
         place: the image folder.
         part: what it should be.
-        images: as `images_by_class` gives them.
+        images: class folder → names of its images.
         classes: what class folders may be called.
     """
     loose = image_names(place)
     hint = ": python tools/prepare_data.py imagenet sorts them" if part.target.endswith("val") else ""
     yield from listed(f"{part.target}: images outside of class folders{hint}", loose)
     strangers = sorted(set(images) - set(classes))
-    yield from listed(f"{part.target}: folders that are no class of {FILE_NAME}", strangers, is_fault=False)
+    yield from listed(f"{part.target}: folders that are not a class of {FILE_NAME}", strangers, is_fault=False)
     empty = [name for name in classes if name in images and not images[name]]
     yield from listed(f"{part.target}: class folders without an image", empty)
-    found = [name for name in classes if name in images]
-    if len(found) != part.folders:
+    present = [name for name in classes if name in images]
+    if len(present) != part.folders:
         missing = [name for name in classes if name not in images] if part.folders == len(classes) else []
         such = f", such as {', '.join(missing[:3])}" if missing else ""
         yield Finding(
-            f"{part.target} has {len(found):,} class folders, expected are {part.folders:,}{such}: a missing or "
+            f"{part.target} has {len(present):,} class folders, expected are {part.folders:,}{such}: a missing or "
             "extra one shifts the labels of all later classes"
         )
 
@@ -61,7 +54,7 @@ def class_names(folder: Path) -> tuple[dict[str, str], list[Finding]]:
         return published, [Finding(str(error))]
     findings = [
         *listed(f"{FILE_NAME}: classes that it lacks", sorted(set(published) - set(names))),
-        *listed(f"{FILE_NAME}: lines that are no class of ImageNet", sorted(set(names) - set(published))),
+        *listed(f"{FILE_NAME}: lines that are not a class of ImageNet", sorted(set(names) - set(published))),
     ]
     other = [
         f"{wnid} ({names[wnid]}; OpenAI: {published[wnid]})" for wnid in names if names[wnid] != published.get(wnid)
@@ -72,8 +65,16 @@ def class_names(folder: Path) -> tuple[dict[str, str], list[Finding]]:
 
 
 LONG_NAME = 100
-_WNID = re.compile(r"n\d{8}")
-_CAMEL = re.compile(r"\S*[a-z][A-Z]\S*")
+BLANK = r"\s*"
+# What a class name may look like → what is odd about that.
+NAME_PATTERNS = {
+    BLANK: "that are blank",
+    r"n\d{8}": "that are WordNet ids, which CLIP can't read (classnames.txt can give words)",
+    r"\d+": "of digits only, which say little to CLIP (classnames.txt can give words)",
+    r".*_.*": "with underscores, which become spaces in prompts",
+    r"\S*[a-z][A-Z]\S*": "of words run together (CamelCase)",
+    r"(?s)\s+\S.*|.*\S\s+": "that begin or end with a space",
+}
 
 
 def name_oddities(names: Iterable[str]) -> Iterator[Finding]:
@@ -84,33 +85,13 @@ def name_oddities(names: Iterable[str]) -> Iterator[Finding]:
     """
     quoted = {name: f'"{name}"' for name in dict.fromkeys(names)}
 
-    def those(test: re.Pattern[str] | str) -> list[str]:
-        return [shown for name, shown in quoted.items() if re.fullmatch(test, name)]
-
-    yield from listed("class names that are blank", those(r"\s*"))
-    yield from listed(
-        "class names that are WordNet ids, which CLIP can't read (classnames.txt can give words)",
-        those(_WNID),
-        is_fault=False,
-    )
-    yield from listed(
-        "class names of digits only, which say little to CLIP (classnames.txt can give words)",
-        those(r"\d+"),
-        is_fault=False,
-    )
-    yield from listed("class names with underscores, which become spaces in prompts", those(r".*_.*"), is_fault=False)
-    yield from listed("class names of words run together (CamelCase)", those(_CAMEL), is_fault=False)
-    spaced = [shown for name, shown in quoted.items() if name != name.strip() and name.strip()]
-    yield from listed("class names that begin or end with a space", spaced, is_fault=False)
+    for pattern, what in NAME_PATTERNS.items():
+        matches = [shown for name, shown in quoted.items() if re.fullmatch(pattern, name)]
+        yield from listed(f"class names {what}", matches, is_fault=pattern == BLANK)
     long = [f'"{name[:40]}…"' for name in quoted if len(name) > LONG_NAME]
     yield from listed(f"class names of more than {LONG_NAME} letters", long, is_fault=False)
-    yield from _alike(quoted)
-
-
-def _alike(quoted: dict[str, str]) -> Iterator[Finding]:
-    """Names that differ in case, spaces or underscores only."""
     first: dict[str, str] = {}
-    pairs = []
+    pairs = []  # of names that differ in case, spaces or underscores only
     for name, shown in quoted.items():
         plain = re.sub(r"[\s_-]+", " ", name).strip().lower()
         other = first.setdefault(plain, shown)
@@ -160,21 +141,25 @@ def check_class_folders(source: Source, dataset: type[BenchmarkDataset], root: P
     report.add(findings)
     # V2's folders are called by label.
     known = [str(label) for label in range(len(names))] if source.name == "imagenetv2" else list(names)
-    found: dict[str, dict[str, list[str]]] = {}
+    images_of: dict[str, dict[str, list[str]]] = {}
     for part in source.image_parts:
         place = folder / part.target
         if not place.is_dir():
             report.add([Finding(f"{part.target} is missing")])
             continue
-        images = images_by_class(place)
+        images: dict[str, list[str]] = {}
+        with suppress(DataError):  # a folder that can't be listed
+            images = {name: image_names(place / name) for name in folder_names(place)}
         report.add(folder_findings(place, part, images, known))
-        found[part.target] = {name: images[name] for name in known if name in images}
-        count = sum(map(len, found[part.target].values()))
+        images_of[part.target] = {name: images[name] for name in known if name in images}
+        count = sum(map(len, images_of[part.target].values()))
         if count != part.images:
             report.add([Finding(f"{part.target} has {count:,} images, expected are {part.images:,}")])
-    report.add(_only_in_one(found))
-    classes = next(iter(found.values()), {})
-    counts = [sum(map(len, images.values())) for images in found.values()]
+    if len(images_of) == 2:
+        (first, one), (second, other) = images_of.items()
+        report.add(listed(f"class folders in only one of {first} and {second}", sorted(one.keys() ^ other.keys())))
+    classes = next(iter(images_of.values()), {})
+    counts = [sum(map(len, images.values())) for images in images_of.values()]
     if len(counts) == len(source.image_parts):
         report.sizes = (counts[0], 0, counts[-1])
     report.classes = sum(bool(images) for images in classes.values())
@@ -185,24 +170,16 @@ def check_class_folders(source: Source, dataset: type[BenchmarkDataset], root: P
     report.add(_same_names(names))
     paths = [
         f"{target}/{name}/{image}"
-        for target, images in found.items()
-        for name, listed_images in images.items()
-        for image in listed_images
+        for target, images in images_of.items()
+        for name, names_of_images in images.items()
+        for image in names_of_images
     ]
-    report.add(extra_findings(folder, list(found), paths, [f"{target}/README.txt" for target in found]))
+    report.add(extra_findings(folder, list(images_of), paths, [f"{target}/README.txt" for target in images_of]))
     return CheckedImages([str(folder / path) for path in paths], False)
 
 
-def _only_in_one(found: dict[str, dict[str, list[str]]]) -> list[Finding]:
-    if len(found) < 2:
-        return []
-    (first, one), (second, other) = found.items()
-    alone = sorted(one.keys() ^ other.keys())
-    return list(listed(f"class folders in only one of {first} and {second}", alone))
-
-
 def _same_names(names: dict[str, str]) -> list[Finding]:
-    """OpenAI's list has two such pairs, so it is no fault."""
+    """OpenAI's list has two such pairs, so it is not a fault."""
     ids: dict[str, list[str]] = {}
     for wnid, name in names.items():
         ids.setdefault(name, []).append(wnid)

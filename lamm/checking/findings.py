@@ -1,4 +1,4 @@
-"""What a check finds: faults, which spoil results or stop a run, and notes, which one should know of."""
+"""What a check finds, and how it is shown: faults spoil results or stop a run; notes are only good to know."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -68,7 +68,7 @@ class Report:
 
     @property
     def notes(self) -> list[Finding]:
-        """The findings that are none."""
+        """The findings that are notes."""
         return [finding for finding in self.findings if not finding.is_fault]
 
     def add(self, findings: Iterable[Finding]) -> None:
@@ -77,7 +77,7 @@ class Report:
 
 
 def note(text: str) -> Finding:
-    """A finding that is no fault."""
+    """A finding that is not a fault."""
     return Finding(text, is_fault=False)
 
 
@@ -120,7 +120,8 @@ def details(report: Report) -> Iterator[str]:
     """Everything that a report says, in lines."""
     yield f"{report.title} ({report.name}) in {report.place}: {report.state.value}"
     if report.sizes:
-        yield f"  {_compared('train / val / test', in_words(report.sizes), _sizes(report))}"
+        expected = in_words(report.expected_sizes) if report.expected_sizes else ""
+        yield f"  {_compared('train / val / test', in_words(report.sizes), expected)}"
     if report.classes:
         expected = f"{report.expected_classes:,}" if report.expected_classes else ""
         yield f"  {_compared('classes', f'{report.classes:,}', expected)}"
@@ -137,14 +138,10 @@ def worst(reports: Iterable[Report]) -> bool:
     return any(report.state is not State.WHOLE for report in reports)
 
 
-def _sizes(report: Report) -> str:
-    return in_words(report.expected_sizes) if report.expected_sizes else ""
-
-
-def _compared(what: str, found: str, expected: str) -> str:
+def _compared(what: str, actual: str, expected: str) -> str:
     if not expected:
-        return f"{what}: {found}"
-    return f"{what}: {found}, as expected" if found == expected else f"{what}: {found}; expected: {expected}"
+        return f"{what}: {actual}"
+    return f"{what}: {actual}, as expected" if actual == expected else f"{what}: {actual}; expected: {expected}"
 
 
 def in_words(sizes: tuple[int, int, int]) -> str:

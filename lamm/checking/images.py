@@ -1,4 +1,4 @@
-"""Decoding every image, in several processes: the only way to know that none is cut off.
+"""Checking image files: missing ones, ones that nothing uses, and decoding each, which shows those that are cut off.
 
 Nothing heavy is imported here, since each process imports this file anew.
 """
@@ -81,7 +81,7 @@ def _problems(paths: Sequence[str]) -> list[tuple[str, str, str]]:
 
 _WORDS = {
     EMPTY: "images that are empty files",
-    FOREIGN: "files that are called images and are none",
+    FOREIGN: "files that are called images and are not",
     DAMAGED: "images damaged or cut off",
 }
 
@@ -146,7 +146,7 @@ def extra_findings(
                 others += [] if any(fnmatch(path, pattern) for pattern in unused) else [path]
     return [
         *listed("images that the split does not name, so nothing uses them", sorted(images), is_fault=False),
-        *listed("files among the images that are none", sorted(others), is_fault=False),
+        *listed("files among the images that are not images", sorted(others), is_fault=False),
     ]
 
 

@@ -1,6 +1,5 @@
-"""Someone's own images as a check sees them: read as far as they can be, with all that is wrong."""
+"""Checking a user's own images: read as far as they can be, with all that is wrong."""
 
-import json
 import os
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from lamm.datasets.listing import image_names, images_below, is_image_name
 from lamm.datasets.own_images import ImageFolder, pretty_names
 from lamm.datasets.splits import PARTS
 from lamm.errors import DataError
+from lamm.files import json_object
 
 
 class OwnImage(NamedTuple):
@@ -45,13 +45,13 @@ class OwnImages:
 
 def images_of_folder(folder: Path) -> OwnImages:
     """The images of a folder with a folder for each class, perhaps within train, val and test."""
-    found = OwnImages()
+    own = OwnImages()
     dataset = ImageFolder.__new__(ImageFolder)
     dataset.locate(folder)
     try:
         places = dataset.part_folders()
     except DataError as error:
-        found.findings.append(Finding(str(error)))
+        own.findings.append(Finding(str(error)))
         places = {"train": ""}
     is_split = any(places.values())
     empty, loose = [], []
@@ -60,39 +60,39 @@ def images_of_folder(folder: Path) -> OwnImages:
         for name in dataset.folders_in(place):
             below = images_below(folder / place / name)
             empty += [] if below else [f"{place}{name}"]
-            found.images += [
+            own.images += [
                 OwnImage(str(folder / place / name / path), name, part if is_split else "") for path in below
             ]
-    found.classes = sorted({image.label for image in found.images})
-    found.names = _names(folder, found)
-    found.findings += listed("folders without an image, which are no classes", empty, is_fault=False)
-    found.findings += listed("images outside of class folders, so nothing uses them", loose, is_fault=False)
+    own.classes = sorted({image.label for image in own.images})
+    own.names = _names(folder, own)
+    own.findings += listed("folders without an image, which are not classes", empty, is_fault=False)
+    own.findings += listed("images outside of class folders, so nothing uses them", loose, is_fault=False)
     tops = [f"{place}{name}" for place in places.values() for name in dataset.folders_in(place)]
     others = [path for path in files_below(folder, tops) if not is_image_name(path)]
-    found.findings += listed("files in class folders that are no images", others, is_fault=False)
-    found.findings += _split_findings(found, folder / dataset.own_split_file)
-    return found
+    own.findings += listed("files in class folders that are not images", others, is_fault=False)
+    own.findings += _split_findings(own, folder / dataset.own_split_file)
+    return own
 
 
 def images_of_table(file: Path) -> OwnImages:
     """The images of a CSV or JSONL file; rows that can't be read are findings."""
     rows, broken = _rows(file)
-    found = OwnImages(findings=broken)
-    found.images = [OwnImage(os.path.normpath(file.parent / row.path), row.label, row.split) for row in rows]
-    found.classes = in_order({row.label for row in rows})
-    found.names = _names(file.parent, found)
+    own = OwnImages(findings=broken)
+    own.images = [OwnImage(os.path.normpath(file.parent / row.path), row.label, row.split) for row in rows]
+    own.classes = in_order({row.label for row in rows})
+    own.names = _names(file.parent, own)
     lines: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         lines[row.path].append(str(row.line))
     twice = [f"{path} (lines {', '.join(numbers)})" for path, numbers in lines.items() if len(numbers) > 1]
-    found.findings += listed(f"{file.name}: images listed more than once", twice)
+    own.findings += listed(f"{file.name}: images listed more than once", twice)
     missing = [f"{row.path} (line {row.line})" for row in rows if not (file.parent / row.path).is_file()]
-    found.findings += listed(f"{file.name}: images missing", missing)
+    own.findings += listed(f"{file.name}: images missing", missing)
     without = [str(row.line) for row in rows if not row.split]
     if len(without) < len(rows):
-        found.findings += listed(f"{file.name}: lines without a split, while others have one", without)
-    found.findings += _split_findings(found, file.parent / f"split_lamm_{file.stem}.json")
-    return found
+        own.findings += listed(f"{file.name}: lines without a split, while others have one", without)
+    own.findings += _split_findings(own, file.parent / f"split_lamm_{file.stem}.json")
+    return own
 
 
 def _rows(file: Path) -> tuple[list[TableRow], list[Finding]]:
@@ -115,22 +115,22 @@ def _rows(file: Path) -> tuple[list[TableRow], list[Finding]]:
     return rows, findings
 
 
-def _names(folder: Path, found: OwnImages) -> dict[str, str]:
+def _names(folder: Path, own: OwnImages) -> dict[str, str]:
     try:
-        names = pretty_names(folder, found.classes)
+        names = pretty_names(folder, own.classes)
     except DataError as error:
-        found.findings.append(Finding(str(error)))
+        own.findings.append(Finding(str(error)))
         return {}
     same = [f'"{name}"' for name, count in Counter(names.values()).items() if count > 1]
-    found.findings += listed("class names that two classes share", same)
+    own.findings += listed("class names that two classes share", same)
     return names
 
 
-def _split_findings(found: OwnImages, kept: Path) -> list[Finding]:
+def _split_findings(own: OwnImages, stored: Path) -> list[Finding]:
     """What there is to say of train, val and test."""
-    if found.sizes is None:
-        return [_note_of_kept_split(kept)]
-    labels = {part: {image.label for image in found.images if image.part == part} for part in PARTS}
+    if own.sizes is None:
+        return [_stored_split_finding(stored)]
+    labels = {part: {image.label for image in own.images if image.part == part} for part in PARTS}
     strangers = sorted((labels["val"] | labels["test"]) - labels["train"])
     findings = list(listed("classes without an image to train on", strangers))
     if not labels["test"]:
@@ -139,19 +139,19 @@ def _split_findings(found: OwnImages, kept: Path) -> list[Finding]:
     return findings
 
 
-def _note_of_kept_split(kept: Path) -> Finding:
+def _stored_split_finding(file: Path) -> Finding:
     try:
-        content = json.loads(kept.read_bytes())
-        sizes = " / ".join(f"{len(content[part]):,}" for part in PARTS)
+        content = json_object(file.read_bytes(), **dict.fromkeys(PARTS, list))
     except FileNotFoundError:
         return note("no split is given: the first run tests on a fifth of each class and trains on the rest")
-    except (OSError, ValueError, KeyError, TypeError):
-        return Finding(f"{kept.name}, which keeps the split, is damaged; remove it to split anew")
-    return note(f"{kept.name} keeps the split of an earlier run: {sizes} images in train / val / test")
+    except (OSError, ValueError):
+        return Finding(f"{file.name}, which stores the split, is damaged; remove it to split anew")
+    sizes = " / ".join(f"{len(content[part]):,}" for part in PARTS)
+    return note(f"{file.name} stores the split of an earlier run: {sizes} images in train / val / test")
 
 
 FEWEST = 3
-"""With fewer images a class has none for training, validation and testing each."""
+"""With fewer images, a class can't have one each for training, validation and testing."""
 
 
 def check_own_data(kind: str, place: Path, quick: bool = False, workers: int = 0) -> Report:

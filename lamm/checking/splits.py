@@ -1,17 +1,15 @@
-"""What a split says: labels, class names, images named twice, counts."""
+"""Checking a split: its file, labels, class names, images named twice, and counts."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from lamm.checking.findings import Finding, in_words, listed, note
 from lamm.datasets.base import BenchmarkDataset
 from lamm.datasets.sources import Need, Part, Source
 from lamm.datasets.splits import PARTS, Split, SplitItem, checked_item
 from lamm.errors import DataError
-from lamm.files import sha256_of_file
+from lamm.files import json_object, sha256_of_file
 
 
 def content_findings(split: Split, same_names_are_known: bool = False) -> Iterator[Finding]:
@@ -21,7 +19,9 @@ def content_findings(split: Split, same_names_are_known: bool = False) -> Iterat
         split: what could be read of it.
         same_names_are_known: two classes of the same name are a note (ImageNet's published names have two pairs).
     """
-    yield from _empty_parts(split)
+    for part in ("train", "test"):
+        if not getattr(split, part):
+            yield Finding(f'the list "{part}" is empty')
     yield from _labels(split)
     yield from _names(split, same_names_are_known)
     yield from _named_twice(split)
@@ -31,9 +31,9 @@ def size_findings(
     split: Split, sizes: tuple[int, int, int] | None, classes: int, what: str = "the split"
 ) -> Iterator[Finding]:
     """Faults where counts are not the expected ones."""
-    found = sizes_of(split)
-    if sizes and found != sizes:
-        yield Finding(f"{what} names {in_words(found)} images, expected are {in_words(sizes)} (train / val / test)")
+    actual = sizes_of(split)
+    if sizes and actual != sizes:
+        yield Finding(f"{what} names {in_words(actual)} images, expected are {in_words(sizes)} (train / val / test)")
     count = len({item.label for item in split.items()})
     if classes and count != classes:
         yield Finding(f"{what} has {count:,} classes, expected are {classes:,}")
@@ -42,12 +42,6 @@ def size_findings(
 def sizes_of(split: Split) -> tuple[int, int, int]:
     """Images in train, val and test."""
     return len(split.train), len(split.val), len(split.test)
-
-
-def _empty_parts(split: Split) -> Iterator[Finding]:
-    for part in ("train", "test"):
-        if not getattr(split, part):
-            yield Finding(f'the list "{part}" is empty')
 
 
 def _labels(split: Split) -> Iterator[Finding]:
@@ -104,13 +98,11 @@ def read_as_far_as_possible(file: Path) -> tuple[Split | None, list[Finding]]:
         The split, None where nothing can be read; and the findings.
     """
     try:
-        content: Any = json.loads(file.read_bytes())
+        content = json_object(file.read_bytes())
     except OSError as error:
         return None, [Finding(f"{file.name} can't be read: {error.strerror}")]
-    except (ValueError, RecursionError) as error:
-        return None, [Finding(f"{file.name} is not valid JSON ({error}): fetch it again")]
-    if not isinstance(content, dict):
-        return None, [Finding(f"{file.name} holds no JSON object with the keys {', '.join(PARTS)}: fetch it again")]
+    except ValueError as error:
+        return None, [Finding(f"{file.name} is not a JSON object with the keys {', '.join(PARTS)} ({error})")]
     parts: dict[str, list[SplitItem]] = {part: [] for part in PARTS}
     findings: list[Finding] = []
     broken: list[str] = []

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lamm.commands.parser import Parser, at_least
 from lamm.datasets import BENCHMARK, DATASETS, DEMO, OWN
-from lamm.datasets.sources import source_of
+from lamm.datasets.sources import SOURCES
 from lamm.errors import ConfigError, unknown_name
 
 
@@ -53,7 +53,7 @@ def main(arguments: argparse.Namespace) -> int:
             place = arguments.csv.expanduser() if name == "csv" and arguments.csv else root
             reports.append(check_own_data(name, place, arguments.quick, arguments.workers or 0))
         else:
-            reports.append(check_benchmark(source_of(name), root, arguments.quick, arguments.workers or 0))
+            reports.append(check_benchmark(SOURCES[name], root, arguments.quick, arguments.workers or 0))
     if len(reports) > 1:
         print(f"{table(reports)}\n")
     print("\n\n".join("\n".join(details(report)) for report in reports), flush=True)

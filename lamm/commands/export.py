@@ -26,10 +26,7 @@ def main(arguments: argparse.Namespace) -> None:
         from lamm.inference.export import export
 
         classifier = Classifier.from_run(
-            arguments.run_dir,
-            precision="fp32",
-            backbone_path=arguments.backbone_path,
-            extensions=extensions,
+            arguments.run_dir, extensions, precision="fp32", backbone_path=arguments.backbone_path
         )
         assert classifier.run is not None, "it was made from a run"
         exported = export(classifier, classifier.run, folder, onnx=not arguments.no_onnx)
@@ -40,8 +37,8 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def parser() -> Parser:
-    made = Parser(description="write what a run has learned as files for other programs")
-    add_run_arguments(made)
-    made.add_argument("-o", "--output", default="", metavar="FOLDER", help="where to (default: RUN_DIR/export)")
-    made.add_argument("--no-onnx", action="store_true", help="class features and their description alone")
-    return made
+    parser = Parser(description="write what a run has learned as files for other programs")
+    add_run_arguments(parser)
+    parser.add_argument("-o", "--output", default="", metavar="FOLDER", help="where to (default: RUN_DIR/export)")
+    parser.add_argument("--no-onnx", action="store_true", help="only class features and their description")
+    return parser

@@ -2,9 +2,9 @@
 
     python tools/predict.py output/digits/shots_16/LAMM/tiny_ep50/seed1 holiday/ scans/*.png --top-k 3 --csv out.csv
 
-A line a photo on stdout: path, then classes with their probabilities, the best first; between tabs unless stdout is a
-terminal. Exit code 0: all photos were classified. 1: some could not be found or read (listed on stderr; the others
-were classified). 2: a mistake in the arguments, a run that can't be used, or no photo at all.
+One line per photo on stdout: path, then classes with their probabilities, the best first; separated by tabs unless
+stdout is a terminal. Exit code 0: all photos were classified. 1: some could not be found or read (listed on stderr; the
+others were classified). 2: a mistake in the arguments, a run that can't be used, or no photo at all.
 """
 
 import argparse
@@ -30,13 +30,13 @@ def main(arguments: argparse.Namespace) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks
     if arguments.quiet and not arguments.csv:
-        raise ConfigError("--quiet without --csv would tell nobody the classes: give --csv FILE, or leave --quiet out")
-    found = find_photos(arguments.photos)
-    if not found.files:
-        raise DataError(f"there is no photo to classify: {'; '.join(one.line() for one in found.missing)}")
-    with csv_file(arguments.csv, found.files, arguments.run_dir) as file:
+        raise ConfigError("--quiet without --csv would put the classes nowhere: give --csv FILE, or leave --quiet out")
+    photos = find_photos(arguments.photos)
+    if not photos.files:
+        raise DataError(f"there is no photo to classify: {'; '.join(one.line() for one in photos.missing)}")
+    with csv_file(arguments.csv, photos.files, arguments.run_dir) as file:
         classifier = load(arguments)
-        failed = [*found.missing, *classify(classifier, found.files, file, arguments)]
+        failed = [*photos.missing, *classify(classifier, photos.files, file, arguments)]
     for one in failed:
         print(f"not classified: {one.line()}", file=sys.stderr)
     return SOME_NOT_CLASSIFIED if failed else 0
@@ -44,7 +44,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def csv_file(path: str, photos: Sequence[str], run_dir: str) -> Iterator[Any]:
-    """The CSV file, begun beside its place at once: a place that can't be written to is told before the work."""
+    """The CSV file, begun beside its place at once: a place that can't be written to is reported before the work."""
     if not path:
         yield None
         return
@@ -88,7 +88,7 @@ def classify(classifier: Any, photos: Sequence[str], file: Any, arguments: argpa
     workers = usable_cores() if arguments.workers is None else arguments.workers
     layout = Layout(photos, classifier.class_names) if sys.stdout.isatty() else Layout()
     table = Table(file, min(arguments.top_k, len(classifier.class_names))) if file else None
-    made = predictions(
+    batches = predictions(
         photos,
         classifier.transform,
         classifier.probabilities,
@@ -99,7 +99,7 @@ def classify(classifier: Any, photos: Sequence[str], file: Any, arguments: argpa
     )
     failed = []
     with tqdm(total=len(photos), unit="photo", disable=None) as bar:
-        for batch in made:
+        for batch in batches:
             done = [one for one in batch if isinstance(one, Prediction)]
             failed += [one for one in batch if isinstance(one, Unreadable)]
             if done and not arguments.quiet:
@@ -112,14 +112,16 @@ def classify(classifier: Any, photos: Sequence[str], file: Any, arguments: argpa
 
 
 def parser() -> Parser:
-    made = Parser(description="classify photos with what a run has learned; its data set is not needed")
-    add_run_arguments(made)
-    made.add_argument("photos", nargs="+", metavar="PHOTO", help="files, folders (all photos below them), patterns")
-    made.add_argument("--top-k", type=at_least(1), default=1, metavar="K", help="classes a photo (default: 1)")
-    made.add_argument("--csv", default="", metavar="FILE", help="write path,class_1,probability_1,… to a CSV file too")
-    made.add_argument("--quiet", action="store_true", help="no line a photo on stdout")
-    made.add_argument("--batch-size", type=at_least(1), default=64, metavar="B", help="photos at once (default: 64)")
-    made.add_argument("--workers", type=at_least(0), metavar="W", help="processes that decode (default: one a core)")
-    made.add_argument("--device", default="", help="cpu, cuda, cuda:1, … (default: a GPU if there is one)")
-    made.add_argument("--precision", default="", help="auto, fp32, fp16, amp or bf16 (default: PREC of the run)")
-    return made
+    parser = Parser(description="classify photos with what a run has learned; its data set is not needed")
+    add_run_arguments(parser)
+    parser.add_argument("photos", nargs="+", metavar="PHOTO", help="files, folders (all photos below them), patterns")
+    parser.add_argument("--top-k", type=at_least(1), default=1, metavar="K", help="classes per photo (default: 1)")
+    parser.add_argument(
+        "--csv", default="", metavar="FILE", help="also write path,class_1,probability_1,… to this file"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print no line per photo on stdout")
+    parser.add_argument("--batch-size", type=at_least(1), default=64, metavar="B", help="photos at once (default: 64)")
+    parser.add_argument("--workers", type=at_least(0), metavar="W", help="decoding processes (default: one per core)")
+    parser.add_argument("--device", default="", help="cpu, cuda, cuda:1, … (default: a GPU if there is one)")
+    parser.add_argument("--precision", default="", help="auto, fp32, fp16, amp or bf16 (default: PREC of the run)")
+    return parser

@@ -57,7 +57,7 @@ def main(arguments: argparse.Namespace) -> int:
         raise ConfigError(unknown_name("data set", name, sources.SOURCES))
     if root.exists() and not root.is_dir():
         raise ConfigError(f"the data root {root} is a file; --root must be a folder")
-    source = sources.source_of(name)
+    source = sources.SOURCES[name]
     preparation = Preparation(source, root, arguments.any_md5)
     failures = preparation.run([path.expanduser() for path in arguments.given], arguments.download)
     survey = preparation.survey

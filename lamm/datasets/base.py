@@ -4,14 +4,15 @@ import os
 import random
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from lamm.datasets import BENCHMARK
-from lamm.datasets.few_shot import cached_few_shot_split
-from lamm.datasets.few_shot import original_picks as picks_of_the_original_code
+from lamm.datasets.few_shot import cached_few_shot_split, original_few_shot_split
 from lamm.datasets.listing import ListedData, missing_images
 from lamm.datasets.splits import (
+    SPLIT_SEED,
     SeenSet,
     Split,
     SplitItem,
@@ -20,12 +21,10 @@ from lamm.datasets.splits import (
     class_names,
     class_sets,
     hash_of_split,
-    keep_split,
-    kept_split,
     read_split,
     select_classes,
+    write_split,
 )
-from lamm.datasets.templates import DEFAULT_TEMPLATE
 from lamm.engine import DatasetBase, Datum
 from lamm.errors import ConfigError, DataError, nearest
 from lamm.log import logger
@@ -42,7 +41,6 @@ class BenchmarkDataset(DatasetBase):
         dataset_dir: folder under the data root.
         image_prefix: folder inside it that the split's paths are relative to; "" is the folder itself.
         split_file: name of the published split file in the folder; "" where none is published.
-        template: zero-shot prompt template.
         test_only: the training list is the test list and there is no validation list; NUM_SHOTS and
             SUBSAMPLE_CLASSES have no effect (a domain-shift variant of another data set).
         val_is_test: validation images are the test images (ImageNet).
@@ -53,15 +51,14 @@ class BenchmarkDataset(DatasetBase):
         folder: the data set's folder.
         image_folder: what the split's paths are relative to.
         split_hash: SHA-256 of the whole split, before sampling; two runs with the same one saw the same data.
-        split_made_here: whether it is a split of our own in place of a published one that is absent.
-        seen_sets: of one step of class-incremental learning, the sets of classes up to this step's, which is the
-            last; its classes and images are what the data set gives. Empty without steps.
+        split_made_here: whether the split is one made here, since the published one is absent.
+        seen_sets: in class-incremental learning, the sets of classes up to this step's, which is the last and whose
+            classes and images the data set gives. Empty without steps.
     """
 
     dataset_dir: str = ""
     image_prefix: str = ""
     split_file: str = ""
-    template: str = DEFAULT_TEMPLATE
     test_only: bool = False
     val_is_test: bool = False
     expected_sizes: tuple[int, int, int] | None = None
@@ -69,7 +66,7 @@ class BenchmarkDataset(DatasetBase):
 
     folder: Path
     image_folder: Path
-    seen_sets: Sequence[SeenSet] = ()
+    seen_sets: list[SeenSet]
 
     def __init__(
         self,
@@ -90,11 +87,11 @@ class BenchmarkDataset(DatasetBase):
                 DATASET.ORIGINAL_PICKS, INCREMENTAL.STEPS, INCREMENTAL.STEP (their defaults below where a key is
                 absent) and SEED replace the arguments.
             root: data root; `~` is expanded.
-            num_shots: training images a class; below 1 all of them.
+            num_shots: training images per class; below 1 all of them.
             seed: of the few-shot draw; -1 is unseeded.
             subsample_classes: `all`, `base` or `new`.
             original_picks: take the few-shot picks that the original code left beside the data.
-            steps: sets that class-incremental learning cuts the classes into; 0: none.
+            steps: number of sets that class-incremental learning cuts the classes into; 0: none.
             step: which of them, from 1, this is.
 
         Raises:
@@ -107,6 +104,7 @@ class BenchmarkDataset(DatasetBase):
             original_picks = getattr(cfg.DATASET, "ORIGINAL_PICKS", original_picks)
             incremental = getattr(cfg, "INCREMENTAL", None)
             steps, step = (incremental.STEPS, incremental.STEP) if incremental is not None else (steps, step)
+        self.seen_sets = []
         check_subset(subsample_classes)
         if steps and self.test_only:
             raise ConfigError(f"{type(self).__name__} is for testing only: nothing can be learned on it step by step")
@@ -118,14 +116,19 @@ class BenchmarkDataset(DatasetBase):
         split = self.whole_split()
         check_labels(split, self.split_source())
         self.check_images(split)
-        self.keep_split_made_here(split)
+        self.store_split_made_here(split)
         self.split_hash = hash_of_split(split)
         self.split_made_here = bool(self.split_file) and not (self.folder / self.split_file).is_file()
         if self.test_only:
-            self._say_what_is_ignored(num_shots, subsample_classes)
+            ignored = [f"NUM_SHOTS {num_shots}"] if num_shots >= 1 else []
+            ignored += [f"SUBSAMPLE_CLASSES {subsample_classes}"] if subsample_classes != "all" else []
+            if ignored:
+                logger.info(f"{type(self).__name__} is for testing only: {' and '.join(ignored)} has no effect on it")
         else:
-            split = self._few_shot(split, num_shots, seed, original_picks)
-            split = self._subset(split, subsample_classes)
+            split = self._few_shot(split, num_shots, seed, original_picks) if num_shots >= 1 else split
+            if subsample_classes != "all":
+                logger.info(f"SUBSAMPLE {subsample_classes.upper()} CLASSES!")
+            split = select_classes(split, subsample_classes)
             split = self._set_of_step(split, steps, step) if steps else split
         train_x, val, test = (self._as_data(part) for part in (split.train, split.val, split.test))
         super().__init__(train_x=train_x, val=test if self.val_is_test else val or None, test=test)
@@ -137,10 +140,10 @@ class BenchmarkDataset(DatasetBase):
         Raises:
             DataError: root, folder or split file is missing, or the split is broken.
         """
-        found = cls.__new__(cls)
-        found.locate(root)
-        found.check_folders()
-        return found.whole_split()
+        dataset = cls.__new__(cls)
+        dataset.locate(root)
+        dataset.check_folders()
+        return dataset.whole_split()
 
     @classmethod
     def place_of(cls, cfg: Any, root: str | os.PathLike[str]) -> str | os.PathLike[str]:
@@ -157,7 +160,7 @@ class BenchmarkDataset(DatasetBase):
 
     @property
     def own_split_file(self) -> str:
-        """Name of the file that keeps a split made here; never that of the published one."""
+        """Name of the file that stores a split made here; never that of the published one."""
         return f"split_lamm_{type(self).__name__}.json"
 
     def split_source(self) -> Path:
@@ -168,14 +171,12 @@ class BenchmarkDataset(DatasetBase):
     def whole_split(self) -> Split:
         """The split before sampling: what the published file says, else the one that `fallback_split` makes."""
         published = self.folder / self.split_file
-        if not published.is_file():
-            return self._split_made_here(published)
-        split = read_split(published)
-        return Split(train=split.test, val=[], test=split.test) if self.test_only else split
-
-    def _split_made_here(self, published: Path) -> Split:
+        if published.is_file():
+            split = read_split(published)
+            return Split(train=split.test, val=[], test=split.test) if self.test_only else split
         try:
-            split = kept_split(self.folder / self.own_split_file, self.fallback_split)
+            file = self.folder / self.own_split_file
+            split = read_split(file) if file.is_file() else self.fallback_split(random.Random(SPLIT_SEED))
         except DataError as error:
             if not self.split_file:
                 raise
@@ -185,11 +186,15 @@ class BenchmarkDataset(DatasetBase):
             logger.info(f"{self.split_file} is absent: the split is one made here, published numbers are on another")
         return split
 
-    def keep_split_made_here(self, split: Split) -> None:
-        """Keep a split that was made here, once it has passed the checks, so that later runs have the very same one."""
+    def store_split_made_here(self, split: Split) -> None:
+        """Store a split that was made here, after the checks, so that later runs have the very same one."""
         files = (self.folder / self.split_file, self.folder / self.own_split_file)
         if self.split_file and not any(file.is_file() for file in files):
-            keep_split(files[1], split)
+            try:
+                write_split(files[1], split)
+                logger.info(f"The split is stored in {files[1]}")
+            except OSError as error:
+                logger.info(f"the split is not stored: can't write to {self.folder} ({error.strerror or error})")
 
     def fallback_split(self, rng: random.Random) -> Split:
         """Make a split where none is published, or the published one is absent.
@@ -201,7 +206,8 @@ class BenchmarkDataset(DatasetBase):
 
     def remedy(self) -> str:
         """What to do about missing files: the last part of an error message."""
-        name = next((name for name, (_, found) in BENCHMARK.items() if found == type(self).__name__), "")
+        own_name = type(self).__name__
+        name = next((name for name, (_, class_name) in BENCHMARK.items() if class_name == own_name), "")
         get = f"; python tools/check_data.py {name} says what to get" if name else ""
         return f'put it there, or set DATASET.ROOT (--root) to the folder that holds "{self.dataset_dir}"{get}'
 
@@ -211,7 +217,10 @@ class BenchmarkDataset(DatasetBase):
         if not os.path.isdir(root):
             raise DataError(f"{name}: the data root {root} does not exist; {self.remedy()}")
         if not os.path.isdir(self.folder):
-            other = nearest(self.dataset_dir, _visible_folders(root))
+            folders = []
+            with suppress(OSError), os.scandir(root) as entries:
+                folders = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+            other = nearest(self.dataset_dir, folders)
             seen = f' (the nearest name there is "{other}")' if other else ""
             raise DataError(f'{name}: no folder "{self.dataset_dir}" in {root}{seen}; {self.remedy()}')
         if not os.path.isdir(self.image_folder):
@@ -228,21 +237,14 @@ class BenchmarkDataset(DatasetBase):
             )
 
     def _few_shot(self, split: Split, num_shots: int, seed: int, original_picks: bool) -> Split:
-        if num_shots < 1:
-            return split
         logger.info(f"Creating a {num_shots}-shot dataset")
         sizes = Counter(item.label for item in split.train).values()
         if min(sizes) < num_shots:
             few = sum(size < num_shots for size in sizes)
             logger.info(f"{few} of {len(sizes)} classes have fewer than {num_shots} training images: all are taken")
         if original_picks:
-            return picks_of_the_original_code(self.folder, split, num_shots, seed)
+            return original_few_shot_split(self.folder, split, num_shots, seed)
         return cached_few_shot_split(self.folder, split, num_shots, seed)
-
-    def _subset(self, split: Split, subset: str) -> Split:
-        if subset != "all":
-            logger.info(f"SUBSAMPLE {subset.upper()} CLASSES!")
-        return select_classes(split, subset)
 
     def _set_of_step(self, split: Split, steps: int, step: int) -> Split:
         """The classes of one step; sets `seen_sets`."""
@@ -250,17 +252,11 @@ class BenchmarkDataset(DatasetBase):
             raise ConfigError(f"INCREMENTAL.STEP is {step}: it must be from 1 to INCREMENTAL.STEPS, {steps}")
         sets = class_sets(split, steps)
         logger.info(f"Step {step} of {steps}: {len(class_names(sets[step - 1]))} classes")
-        self.seen_sets = [self._as_seen(seen) for seen in sets[:step]]
+        for seen in sets[:step]:
+            test = self._as_data(seen.test)
+            val = test if self.val_is_test else self._as_data(seen.val)
+            self.seen_sets.append(SeenSet(class_names(seen), val, test))
         return sets[step - 1]
-
-    def _as_seen(self, split: Split) -> SeenSet:
-        test = self._as_data(split.test)
-        return SeenSet(class_names(split), test if self.val_is_test else self._as_data(split.val), test)
-
-    def _say_what_is_ignored(self, num_shots: int, subset: str) -> None:
-        ignored = [f"NUM_SHOTS {num_shots}"] * (num_shots >= 1) + [f"SUBSAMPLE_CLASSES {subset}"] * (subset != "all")
-        if ignored:
-            logger.info(f"{type(self).__name__} is for testing only: {' and '.join(ignored)} has no effect on it")
 
     def _as_data(self, items: Sequence[SplitItem]) -> Sequence[Datum]:
         return list(map(self._as_datum, items)) if isinstance(items, list) else ListedData(items, self._as_datum)
@@ -271,10 +267,3 @@ class BenchmarkDataset(DatasetBase):
     def path_of(self, path: str) -> str:
         """The file of a split's path."""
         return os.path.join(self.image_folder, *path.split("/"))
-
-
-def _visible_folders(root: Path) -> list[str]:
-    try:
-        return [entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith(".")]
-    except OSError:
-        return []

@@ -1,11 +1,8 @@
-"""Caltech-101: 100 object classes (background and easy faces left out)."""
+"""The ten data sets of the benchmark besides ImageNet: where they lie, and how to split them without a split file."""
 
-import json
 import random
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from lamm.datasets.base import BenchmarkDataset
 from lamm.datasets.splits import PARTS, Split, SplitItem, checked_item, is_text
@@ -18,26 +15,26 @@ from lamm.datasets.splitters import (
     split_80_20,
     split_class_folders,
 )
-from lamm.datasets.templates import TEMPLATES
 from lamm.errors import DataError
-
-IGNORED = ("BACKGROUND_Google", "Faces_easy")
-RENAMED = {"airplanes": "airplane", "Faces": "face", "Leopards": "leopard", "Motorbikes": "motorbike"}
+from lamm.files import json_object
 
 
 class Caltech101(BenchmarkDataset):
-    """4,128 / 1,649 / 2,465 photos, in the folder tree that `101_ObjectCategories.tar.gz` unpacks to."""
+    """4,128 / 1,649 / 2,465 photos, in the folder tree that `101_ObjectCategories.tar.gz` unpacks to.
+
+    Background images and easy faces are left out.
+    """
 
     dataset_dir = "caltech-101"
     image_prefix = "101_ObjectCategories"
     split_file = "split_zhou_Caltech101.json"
-    template = TEMPLATES["Caltech101"]
     expected_sizes = (4128, 1649, 2465)
     expected_classes = 100
 
     def fallback_split(self, rng: random.Random) -> Split:
-        """A folder a class, 50 / 20 / 30 %."""
-        return split_class_folders(self.image_folder, rng, IGNORED, RENAMED)
+        """A folder per class, 50 / 20 / 30 %."""
+        renamed = {"airplanes": "airplane", "Faces": "face", "Leopards": "leopard", "Motorbikes": "motorbike"}
+        return split_class_folders(self.image_folder, rng, ("BACKGROUND_Google", "Faces_easy"), renamed)
 
 
 class DescribableTextures(BenchmarkDataset):
@@ -46,16 +43,15 @@ class DescribableTextures(BenchmarkDataset):
     dataset_dir = "dtd"
     image_prefix = "images"
     split_file = "split_zhou_DescribableTextures.json"
-    template = TEMPLATES["DescribableTextures"]
     expected_sizes = (2820, 1128, 1692)
     expected_classes = 47
 
     def fallback_split(self, rng: random.Random) -> Split:
-        """A folder a class, 50 / 20 / 30 %."""
+        """A folder per class, 50 / 20 / 30 %."""
         return split_class_folders(self.image_folder, rng)
 
 
-RENAMED_EUROSAT = {
+EUROSAT_NAMES = {
     "AnnualCrop": "Annual Crop Land",
     "Forest": "Forest",
     "HerbaceousVegetation": "Herbaceous Vegetation Land",
@@ -75,13 +71,12 @@ class EuroSAT(BenchmarkDataset):
     dataset_dir = "eurosat"
     image_prefix = "2750"
     split_file = "split_zhou_EuroSAT.json"
-    template = TEMPLATES["EuroSAT"]
     expected_sizes = (13500, 5400, 8100)
     expected_classes = 10
 
     def fallback_split(self, rng: random.Random) -> Split:
-        """A folder a class, 50 / 20 / 30 %."""
-        return split_class_folders(self.image_folder, rng, renamed=RENAMED_EUROSAT)
+        """A folder per class, 50 / 20 / 30 %."""
+        return split_class_folders(self.image_folder, rng, renamed=EUROSAT_NAMES)
 
 
 class FGVCAircraft(BenchmarkDataset):
@@ -89,7 +84,6 @@ class FGVCAircraft(BenchmarkDataset):
 
     dataset_dir = "fgvc_aircraft"
     image_prefix = "images"
-    template = TEMPLATES["FGVCAircraft"]
     expected_sizes = (3334, 3333, 3333)
     expected_classes = 100
 
@@ -97,16 +91,14 @@ class FGVCAircraft(BenchmarkDataset):
         """`images_variant_{train,val,test}.txt`; labels are the variants' lines in `variants.txt`."""
         variants = read_entries(self.folder / "variants.txt", str, "variant name")
         label_of = {name: label for label, name in enumerate(variants)}
-        return Split(*(_listed(self.folder / f"images_variant_{part}.txt", label_of) for part in PARTS))
 
+        def parse(line: str) -> SplitItem | None:
+            """`0034309 F/A-18`: only the first space separates."""
+            image, name = line.split(maxsplit=1)
+            return SplitItem(f"{image}.jpg", label_of[name], name) if name in label_of else None
 
-def _listed(file: Path, label_of: Mapping[str, int]) -> list[SplitItem]:
-    def parsed(line: str) -> SplitItem | None:
-        """`0034309 F/A-18`: only the first space separates."""
-        image, name = line.split(maxsplit=1)
-        return SplitItem(f"{image}.jpg", label_of[name], name) if name in label_of else None
-
-    return read_items(file, parsed, "image_id name, with a name of variants.txt")
+        form = "image_id name, with a name of variants.txt"
+        return Split(*(read_items(self.folder / f"images_variant_{part}.txt", parse, form) for part in PARTS))
 
 
 class Food101(BenchmarkDataset):
@@ -115,12 +107,11 @@ class Food101(BenchmarkDataset):
     dataset_dir = "food-101"
     image_prefix = "images"
     split_file = "split_zhou_Food101.json"
-    template = TEMPLATES["Food101"]
     expected_sizes = (50500, 20200, 30300)
     expected_classes = 101
 
     def fallback_split(self, rng: random.Random) -> Split:
-        """A folder a class, 50 / 20 / 30 %."""
+        """A folder per class, 50 / 20 / 30 %."""
         return split_class_folders(self.image_folder, rng)
 
 
@@ -130,19 +121,17 @@ class OxfordFlowers(BenchmarkDataset):
     dataset_dir = "oxford_flowers"
     image_prefix = "jpg"
     split_file = "split_zhou_OxfordFlowers.json"
-    template = TEMPLATES["OxfordFlowers"]
     expected_sizes = (4093, 1633, 2463)
     expected_classes = 102
 
     def fallback_split(self, rng: random.Random) -> Split:
         """`imagelabels.mat` and `cat_to_name.json`, 50 / 20 / 30 % of each flower, in the order of the first images."""
         labels = read_matlab(self.folder / "imagelabels.mat", "labels")[0]
-        names_file = self.folder / "cat_to_name.json"
-        names = _names(names_file)
+        names = self._names(self.folder / "cat_to_name.json")
         images: dict[int, list[SplitItem]] = {}
         for number, label in enumerate(map(int, labels), start=1):
             if str(label) not in names:
-                raise DataError(f"{names_file} has no name for flower {label}; fetch the file again")
+                raise DataError(f"cat_to_name.json in {self.folder} has no name for flower {label}; fetch it again")
             item = SplitItem(f"image_{number:05d}.jpg", label - 1, names[str(label)])
             images.setdefault(label, []).append(item)
         parts: Parts = ([], [], [])
@@ -150,17 +139,17 @@ class OxfordFlowers(BenchmarkDataset):
             add_50_20_30(parts, group, rng, f'flower {label} ("{names[str(label)]}")')
         return Split(*parts)
 
-
-def _names(file: Path) -> dict[str, str]:
-    try:
-        names = json.loads(file.read_bytes())
-    except FileNotFoundError:
-        raise DataError(f"no file at {file}; it belongs to the data set, put it there") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file} can't be read as JSON ({error}); fetch it again") from None
-    if not isinstance(names, dict) or not all(map(is_text, names.values())):
-        raise DataError(f'{file} holds no object of names such as {{"21": "fire lily"}}; fetch it again')
-    return names
+    @staticmethod
+    def _names(file: Path) -> dict[str, str]:
+        try:
+            names = json_object(file.read_bytes())
+        except FileNotFoundError:
+            raise DataError(f"no file at {file}; it belongs to the data set, put it there") from None
+        except (OSError, ValueError) as error:
+            raise DataError(f"{file} can't be read as JSON ({error}); fetch it again") from None
+        if not all(map(is_text, names.values())):
+            raise DataError(f'{file} holds no object of names such as {{"21": "fire lily"}}; fetch it again')
+        return names
 
 
 class OxfordPets(BenchmarkDataset):
@@ -169,25 +158,24 @@ class OxfordPets(BenchmarkDataset):
     dataset_dir = "oxford_pets"
     image_prefix = "images"
     split_file = "split_zhou_OxfordPets.json"
-    template = TEMPLATES["OxfordPets"]
     expected_sizes = (2944, 736, 3669)
     expected_classes = 37
 
     def fallback_split(self, rng: random.Random) -> Split:
-        """The official lists, a fifth of each breed's training images for validation."""
-        train, val = split_80_20(_listed_oxford_pets(self.folder / "annotations" / "trainval.txt"), rng)
-        return Split(train, val, _listed_oxford_pets(self.folder / "annotations" / "test.txt"))
+        """The official lists; a fifth of each breed's training images is for validation."""
+        trainval, test = (
+            read_items(self.folder / "annotations" / name, self._parse, "image_name class_id species breed_id")
+            for name in ("trainval.txt", "test.txt")
+        )
+        train, val = split_80_20(trainval, rng)
+        return Split(train, val, test)
 
-
-def _listed_oxford_pets(file: Path) -> list[SplitItem]:
-    return read_items(file, _parsed, "image_name class_id species breed_id")
-
-
-def _parsed(line: str) -> SplitItem | None:
-    """`american_bulldog_12 2 2 1`: the breed is the image's name without its number, labels count from 1."""
-    image, label, _species, _breed = line.split()
-    breed, _, number = image.rpartition("_")
-    return SplitItem(f"{image}.jpg", int(label) - 1, breed.lower()) if breed and number and int(label) > 0 else None
+    @staticmethod
+    def _parse(line: str) -> SplitItem | None:
+        """`american_bulldog_12 2 2 1`: the breed is the image's name without its number; labels count from 1."""
+        image, label, _species, _breed = line.split()
+        breed, _, number = image.rpartition("_")
+        return SplitItem(f"{image}.jpg", int(label) - 1, breed.lower()) if breed and number and int(label) > 0 else None
 
 
 class StanfordCars(BenchmarkDataset):
@@ -195,37 +183,37 @@ class StanfordCars(BenchmarkDataset):
 
     dataset_dir = "stanford_cars"
     split_file = "split_zhou_StanfordCars.json"
-    template = TEMPLATES["StanfordCars"]
     expected_sizes = (6509, 1635, 8041)
     expected_classes = 196
 
     def fallback_split(self, rng: random.Random) -> Split:
-        """The official annotations, a fifth of each model's training images for validation."""
+        """The official annotations; a fifth of each model's training images is for validation."""
         meta = self.folder / "devkit" / "cars_meta.mat"
         try:
-            names = [_year_first(str(cell[0])) for cell in read_matlab(meta, "class_names")[0]]
+            names = [year_first(str(cell[0])) for cell in read_matlab(meta, "class_names")[0]]
         except (IndexError, TypeError, ValueError):
             raise DataError(f"{meta} has no list of class names; fetch car_devkit.tgz again") from None
-        trainval = self._annotated("devkit/cars_train_annos.mat", "cars_train", names)
+        trainval = self._annotated(self.folder / "devkit" / "cars_train_annos.mat", "cars_train", names)
         train, val = split_80_20(trainval, rng)
-        return Split(train, val, self._annotated("cars_test_annos_withlabels.mat", "cars_test", names))
+        return Split(train, val, self._annotated(self.folder / "cars_test_annos_withlabels.mat", "cars_test", names))
 
-    def _annotated(self, file: str, images: str, names: list[str]) -> list[SplitItem]:
-        annotations = read_matlab(self.folder / file, "annotations")
-        return [_item(one, images, names, self.folder / file) for one in annotations[0]]
+    @staticmethod
+    def _annotated(file: Path, images: str, names: list[str]) -> list[SplitItem]:
+        items = []
+        for annotation in read_matlab(file, "annotations")[0]:
+            try:
+                image, label = str(annotation["fname"][0]), int(annotation["class"][0, 0]) - 1
+            except (IndexError, KeyError, TypeError, ValueError):
+                raise DataError(
+                    f"{file} holds an annotation without a file name and a class; fetch the file again"
+                ) from None
+            if not 0 <= label < len(names):
+                raise DataError(f"{file}: {image} has class {label + 1}, cars_meta.mat names 1 to {len(names)}")
+            items.append(checked_item((f"{images}/{image}", label, names[label]), f"{file}, {image}"))
+        return items
 
 
-def _item(annotation: Any, images: str, names: list[str], file: Path) -> SplitItem:
-    try:
-        image, label = str(annotation["fname"][0]), int(annotation["class"][0, 0]) - 1
-    except (IndexError, KeyError, TypeError, ValueError):
-        raise DataError(f"{file} holds an annotation without a file name and a class; fetch the file again") from None
-    if not 0 <= label < len(names):
-        raise DataError(f"{file}: {image} has class {label + 1}, cars_meta.mat names 1 to {len(names)}")
-    return checked_item((f"{images}/{image}", label, names[label]), f"{file}, {image}")
-
-
-def _year_first(name: str) -> str:
+def year_first(name: str) -> str:
     """ "Audi TTS Coupe 2012" → "2012 Audi TTS Coupe"."""
     *model, year = name.split()
     return " ".join([year, *model])
@@ -237,32 +225,26 @@ class SUN397(BenchmarkDataset):
     dataset_dir = "sun397"
     image_prefix = "SUN397"
     split_file = "split_zhou_SUN397.json"
-    template = TEMPLATES["SUN397"]
     expected_sizes = (15880, 3970, 19850)
     expected_classes = 397
 
     def fallback_split(self, rng: random.Random) -> Split:
-        """The official lists, a fifth of each scene's training images for validation."""
-        classes = read_entries(self.folder / "ClassName.txt", _without_slash, "/a/abbey")
+        """The official lists; a fifth of each scene's training images is for validation."""
+        classes = read_entries(self.folder / "ClassName.txt", lambda line: line.removeprefix("/"), "/a/abbey")
         label_of = {name: label for label, name in enumerate(classes)}
-        train, val = split_80_20(_listed_sun397(self.folder / "Training_01.txt", label_of), rng)
-        return Split(train, val, _listed_sun397(self.folder / "Testing_01.txt", label_of))
+
+        def parse(line: str) -> SplitItem | None:
+            path = line.removeprefix("/")
+            scene = path.rpartition("/")[0]
+            return SplitItem(path, label_of[scene], scene_name(scene)) if scene in label_of else None
+
+        form = "/a/abbey/sun_aaa.jpg, with a scene of ClassName.txt"
+        trainval, test = (read_items(self.folder / f"{name}_01.txt", parse, form) for name in ("Training", "Testing"))
+        train, val = split_80_20(trainval, rng)
+        return Split(train, val, test)
 
 
-def _listed_sun397(file: Path, label_of: Mapping[str, int]) -> list[SplitItem]:
-    def parsed(line: str) -> SplitItem | None:
-        path = _without_slash(line)
-        scene = path.rpartition("/")[0]
-        return SplitItem(path, label_of[scene], display_name(scene)) if scene in label_of else None
-
-    return read_items(file, parsed, "/a/abbey/sun_aaa.jpg, with a scene of ClassName.txt")
-
-
-def _without_slash(line: str) -> str:
-    return line.removeprefix("/")
-
-
-def display_name(scene: str) -> str:
+def scene_name(scene: str) -> str:
     """`a/apartment_building/outdoor` → "outdoor apartment_building"."""
     return " ".join(reversed(scene.split("/")[1:]))
 
@@ -273,36 +255,34 @@ class UCF101(BenchmarkDataset):
     dataset_dir = "ucf101"
     image_prefix = "UCF-101-midframes"
     split_file = "split_zhou_UCF101.json"
-    template = TEMPLATES["UCF101"]
     expected_sizes = (7639, 1898, 3783)
     expected_classes = 101
 
     def fallback_split(self, rng: random.Random) -> Split:
-        """The official lists, a fifth of each action's training videos for validation."""
+        """The official lists; a fifth of each action's training videos is for validation."""
         lists = self.folder / "ucfTrainTestlist"
-        classes = read_entries(lists / "classInd.txt", _action_and_label, "1 ApplyEyeMakeup")
+        classes = read_entries(lists / "classInd.txt", self._action_and_label, "1 ApplyEyeMakeup")
         label_of = dict(classes)
         if not len(classes) == len(label_of) == len(set(label_of.values())):
             raise DataError(f"{lists / 'classInd.txt'} has an action or a number twice; fetch the file again")
-        train, val = split_80_20(_listed_ucf101(lists / "trainlist01.txt", label_of), rng)
-        return Split(train, val, _listed_ucf101(lists / "testlist01.txt", label_of))
 
+        def parse(line: str) -> SplitItem | None:
+            """`ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 1`; a number behind the path is not needed."""
+            action, _, video = line.split()[0].partition("/")
+            if action not in label_of or not video:
+                return None
+            name = words_of(action)
+            return SplitItem(f"{name}/{Path(video).stem}.jpg", label_of[action], name)
 
-def _action_and_label(line: str) -> tuple[str, int] | None:
-    number, action = line.split()
-    return (action, int(number) - 1) if int(number) > 0 else None
+        form = "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi, with an action of classInd.txt"
+        trainval, test = (read_items(lists / f"{name}list01.txt", parse, form) for name in ("train", "test"))
+        train, val = split_80_20(trainval, rng)
+        return Split(train, val, test)
 
-
-def _listed_ucf101(file: Path, label_of: Mapping[str, int]) -> list[SplitItem]:
-    def parsed(line: str) -> SplitItem | None:
-        """`ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 1`; a number behind the path is not needed."""
-        action, _, video = line.split()[0].partition("/")
-        if action not in label_of or not video:
-            return None
-        name = words_of(action)
-        return SplitItem(f"{name}/{Path(video).stem}.jpg", label_of[action], name)
-
-    return read_items(file, parsed, "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi, with an action of classInd.txt")
+    @staticmethod
+    def _action_and_label(line: str) -> tuple[str, int] | None:
+        number, action = line.split()
+        return (action, int(number) - 1) if int(number) > 0 else None
 
 
 def words_of(action: str) -> str:

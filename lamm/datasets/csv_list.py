@@ -1,17 +1,17 @@
-"""Anyone's own list of images: a CSV or JSONL file of path, label and, if wished, split."""
+"""A user's own list of images: a CSV or JSONL file with the columns path, label and, optionally, split."""
 
 import csv
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lamm.datasets.base import BenchmarkDataset
-from lamm.datasets.own_images import complete_split, keep_own_split, pretty_names
+from lamm.datasets.own_images import complete_split, pretty_names, store_own_split
 from lamm.datasets.splits import PARTS, Split, SplitItem, is_text
 from lamm.datasets.splitters import numbered_lines
 from lamm.errors import ConfigError, DataError
+from lamm.files import json_object
 
 # Column → what it may be called, in lower case.
 COLUMNS = {
@@ -106,11 +106,11 @@ def json_records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     for number, line in numbered_lines(file):
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            record = None
-        if not isinstance(record, dict):
-            raise DataError(f'{file}, line {number}: expected {{"path": "…", "label": "…"}}, found {line[:80]}')
+            record = json_object(line)
+        except ValueError:
+            raise DataError(
+                f'{file}, line {number}: expected {{"path": "…", "label": "…"}}, found {line[:80]}'
+            ) from None
         yield number, {str(key).lower(): value for key, value in record.items()}
 
 
@@ -137,11 +137,11 @@ def _value(record: Mapping[str, Any], names: tuple[str, ...]) -> str:
 
 
 class Csv(BenchmarkDataset):
-    """The images of a CSV or JSONL file, with paths relative to it; see `image_table` for its columns.
+    """The images of a CSV or JSONL file, with paths relative to it; see `COLUMNS`.
 
     Labels are class names, any text; they are numbered in the order of the alphabet (of whole numbers, by value).
     `classnames.txt` beside the file may give better names. Without a `split` column the split is made here
-    (`own_split`) and kept in `split_lamm_<name of the file>.json` beside it.
+    (`own_split`) and stored in `split_lamm_<name of the file>.json` beside it.
 
     Args:
         cfg: the engine's config: DATASET.CSV is the file, or DATASET.ROOT where that is a file.
@@ -164,7 +164,7 @@ class Csv(BenchmarkDataset):
 
     @property
     def own_split_file(self) -> str:
-        """Name of the file that keeps a split made here."""
+        """Name of the file that stores a split made here."""
         return f"split_lamm_{self.file.stem}.json"
 
     def split_source(self) -> Path:
@@ -195,20 +195,17 @@ class Csv(BenchmarkDataset):
         parts: dict[str, list[SplitItem]] = {part: [] for part in PARTS}
         for row in rows:
             parts[row.split or "train"].append(SplitItem(row.path, label_of[row.label], names[row.label]))
-        self._check_classes(rows)
+        trained = {row.label for row in rows if row.split in ("", "train")}
+        untrained = next((row for row in rows if row.label not in trained), None)
+        if untrained is not None:
+            raise DataError(f'{self.file}, line {untrained.line}: class "{untrained.label}" has no training image')
         self._made_here = not (parts["val"] or parts["test"])
         return complete_split(Split(**parts), self.folder / self.own_split_file)
 
-    def keep_split_made_here(self, split: Split) -> None:
-        """Keep which image is in which part, where the table doesn't say it."""
+    def store_split_made_here(self, split: Split) -> None:
+        """Store which image is in which part, where the table doesn't say it."""
         if self._made_here:
-            keep_own_split(self.folder / self.own_split_file, split)
-
-    def _check_classes(self, rows: list[TableRow]) -> None:
-        trained = {row.label for row in rows if row.split in ("", "train")}
-        stranger = next((row for row in rows if row.label not in trained), None)
-        if stranger is not None:
-            raise DataError(f'{self.file}, line {stranger.line}: class "{stranger.label}" has no training image')
+            store_own_split(self.folder / self.own_split_file, split)
 
     def path_of(self, path: str) -> str:
         """The file of a path in the table; it may be absolute, or lead out of the table's folder."""

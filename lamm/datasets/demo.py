@@ -1,12 +1,11 @@
-"""Data set folders that are made on first use, whole or not at all.
+"""The demo data sets: handwritten digits and drawn shapes, whose folders are made on first use.
 
-A folder is built under a hidden name beside its place and renamed when it is whole, so a folder with the right name
+A folder is built under a hidden name beside its place and renamed when it is complete, so a folder with the right name
 is never half built, and processes that build at the same time end with one result. A build that was killed leaves
 its hidden folder behind, which nobody reads.
 """
 
 import hashlib
-import json
 import os
 import random
 import shutil
@@ -20,12 +19,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from lamm.datasets.base import BenchmarkDataset
-from lamm.datasets.splits import Split, SplitItem, write_split
+from lamm.datasets.splits import SPLIT_SEED, Split, SplitItem, write_split
 from lamm.datasets.splitters import Parts, add_50_20_30
-from lamm.datasets.templates import TEMPLATES
 from lamm.drawing.compositions import HELD_OUT, draw_composition
 from lamm.errors import DataError
-from lamm.files import write_json
+from lamm.files import json_object, write_json
 from lamm.log import logger
 
 STAMP_FILE = "lamm_demo.json"
@@ -51,7 +49,11 @@ def materialise(folder: Path, version: int, build: Callable[[Path], None]) -> No
         temporary.mkdir(parents=True)
         build(temporary)
         write_json(temporary / STAMP_FILE, {"data_set": folder.name, "generator_version": version})
-        _move_into_place(temporary, folder)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process has put its folder there first: that one stays
+                raise
     except OSError as error:
         raise DataError(
             f"can't write the data set to {folder}: {error.strerror or error}; give another --root"
@@ -62,23 +64,14 @@ def materialise(folder: Path, version: int, build: Callable[[Path], None]) -> No
     logger.info(f"Made {folder}")
 
 
-def _move_into_place(temporary: Path, folder: Path) -> None:
-    """Rename; where another process has put its folder first, that one stays."""
-    try:
-        temporary.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
-
-
 def _check_stamp(folder: Path, version: int) -> None:
     try:
-        found = json.loads((folder / STAMP_FILE).read_bytes())["generator_version"]
-    except (OSError, ValueError, KeyError, TypeError):
+        stamp = json_object((folder / STAMP_FILE).read_bytes(), generator_version=int)
+    except (OSError, ValueError):
         raise DataError(f"{folder} is not a data set made here (no readable {STAMP_FILE}); move or remove it") from None
-    if found != version:
+    if (stored := stamp["generator_version"]) != version:
         raise DataError(
-            f"{folder} holds version {found} of this data set, version {version} is needed; remove the folder"
+            f"{folder} holds version {stored} of this data set, version {version} is needed; remove the folder"
         )
 
 
@@ -121,8 +114,7 @@ class DemoDataset(BenchmarkDataset):
 
 CLASS_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SIZE = 32
-_INK_LEVELS = 16
-_SPLIT_SEED = 1
+INK_LEVELS = 16
 
 
 class Digits(DemoDataset):
@@ -130,7 +122,6 @@ class Digits(DemoDataset):
 
     dataset_dir = "digits"
     split_file = "split_lamm_Digits.json"
-    template = TEMPLATES["Digits"]
 
     @classmethod
     def content(cls) -> tuple[Split, Iterator[tuple[str, Image.Image]]]:
@@ -140,7 +131,7 @@ class Digits(DemoDataset):
         scans = load_digits()
         paths = [f"{CLASS_NAMES[label]}/{index:04d}.png" for index, label in enumerate(scans.target)]
         parts: Parts = ([], [], [])
-        rng = random.Random(_SPLIT_SEED)
+        rng = random.Random(SPLIT_SEED)
         for label, name in enumerate(CLASS_NAMES):
             images = [
                 SplitItem(path, label, name) for path, truth in zip(paths, scans.target, strict=True) if truth == label
@@ -151,7 +142,7 @@ class Digits(DemoDataset):
 
 def enlarged(scan: np.ndarray) -> Image.Image:
     """A scan of ink levels 0 … 16, shape (8, 8), as a grey image of 32 × 32."""
-    grey = (scan.astype(np.int64) * 255 // _INK_LEVELS).astype(np.uint8)
+    grey = (scan.astype(np.int64) * 255 // INK_LEVELS).astype(np.uint8)
     return Image.fromarray(grey).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
 
 
@@ -169,11 +160,10 @@ TRAIN_IMAGES, VAL_IMAGES, TEST_IMAGES = 30, 12, 18
 
 
 class Shapes(DemoDataset):
-    """One class for each composition that the embedded model never saw; 30 / 12 / 18 images of 64 × 64 a class."""
+    """One class per composition that the embedded model never saw; 30 / 12 / 18 images of 64 × 64 per class."""
 
     dataset_dir = "shapes"
     split_file = "split_lamm_Shapes.json"
-    template = TEMPLATES["Shapes"]
     style: str = "plain"
 
     @classmethod
@@ -194,9 +184,11 @@ class Shapes(DemoDataset):
 
     @classmethod
     def _pictures(cls, per_class: int) -> Iterator[tuple[str, Image.Image]]:
+        """Each image has a generator of its own, so that it does not depend on how many came before it."""
         for shape, texture in HELD_OUT:
             for index in range(per_class):
-                rng = _generator_of(cls.style, shape, texture, index)
+                digest = hashlib.sha256(f"{cls.style}/{shape}/{texture}/{index}".encode()).digest()
+                rng = np.random.RandomState(int.from_bytes(digest[:4], "big"))
                 yield _path(shape, texture, index), Image.fromarray(draw_composition(shape, texture, rng, cls.style))
 
 
@@ -205,7 +197,6 @@ class ShapesSketch(Shapes):
 
     dataset_dir = "shapes_sketch"
     split_file = "split_lamm_ShapesSketch.json"
-    template = TEMPLATES["ShapesSketch"]
     test_only = True
     style = "sketch"
 
@@ -215,7 +206,6 @@ class ShapesNoisy(Shapes):
 
     dataset_dir = "shapes_noisy"
     split_file = "split_lamm_ShapesNoisy.json"
-    template = TEMPLATES["ShapesNoisy"]
     test_only = True
     style = "noisy"
 
@@ -225,16 +215,9 @@ class ShapesInverted(Shapes):
 
     dataset_dir = "shapes_inverted"
     split_file = "split_lamm_ShapesInverted.json"
-    template = TEMPLATES["ShapesInverted"]
     test_only = True
     style = "inverted"
 
 
 def _path(shape: str, texture: str, index: int) -> str:
     return f"{texture}_{shape}/{index:02d}.png".replace(" ", "_")
-
-
-def _generator_of(style: str, shape: str, texture: str, index: int) -> np.random.RandomState:
-    """A generator of its own for each image, so that one image does not depend on how many came before it."""
-    digest = hashlib.sha256(f"{style}/{shape}/{texture}/{index}".encode()).digest()
-    return np.random.RandomState(int.from_bytes(digest[:4], "big"))

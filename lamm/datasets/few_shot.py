@@ -6,31 +6,30 @@ stays untouched.
 """
 
 import functools
-import json
 import pickle
 import random
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lamm.datasets.splits import Split, SplitItem, hash_of_split
 from lamm.errors import DataError
-from lamm.files import write_json
+from lamm.files import json_object, write_json
 from lamm.log import logger
 
 MOST_VAL_SHOTS = 4
 
 
 def sample_shots(items: Sequence[SplitItem], shots: int, rng: random.Random) -> list[SplitItem]:
-    """Draw `shots` images of each class.
+    """Draw `shots` images per class.
 
     Classes come in the order of their first image in the list, not of their labels. A class with fewer than `shots`
-    images is taken whole, in list order, and consumes nothing of `rng`.
+    images is taken whole, in list order, and draws nothing from `rng`.
 
     Args:
         items: a train or val list; its order decides the draw.
-        shots: images a class, at least 1.
+        shots: images per class, at least 1.
         rng: the generator to draw from; its state moves on.
 
     Returns:
@@ -45,79 +44,77 @@ def sample_shots(items: Sequence[SplitItem], shots: int, rng: random.Random) -> 
     return picks
 
 
-def few_shot_split(split: Split, shots: int, rng: random.Random) -> Split:
-    """A split with `shots` training and at most 4 validation images a class; `test` stays whole.
+def few_shot_split(split: Split, shots: int, seed: int) -> Split:
+    """A split with `shots` training and at most 4 validation images per class; `test` stays whole.
 
-    Train is drawn first and val with what `rng` is left with, so one can't be drawn without the other.
+    Train is drawn first, and val from the generator's state after that, so one can't be drawn without the other.
+
+    Args:
+        split: the whole split.
+        shots: images per class, at least 1.
+        seed: 0 or more; -1 is unseeded.
     """
+    rng = random.Random(seed) if seed >= 0 else random.Random()
     train = sample_shots(split.train, shots, rng)
     val = sample_shots(split.val, min(shots, MOST_VAL_SHOTS), rng)
     return Split(train=train, val=val, test=split.test)
 
 
-def generator_of(seed: int) -> random.Random:
-    """The generator that the picks of `seed` come from; -1 is unseeded."""
-    return random.Random(seed) if seed >= 0 else random.Random()
-
-
 CACHE_FOLDER = "split_fewshot"
-_KEPT_PARTS = ("train", "val")
 
 
 def cache_file(folder: Path, shots: int, seed: int) -> Path:
-    """Where the picks of (`shots`, `seed`) are kept in a data set's folder."""
+    """The file with the picks of (`shots`, `seed`) in a data set's folder."""
     return folder / CACHE_FOLDER / f"lamm_shot_{shots}-seed_{seed}.json"
 
 
 def cached_few_shot_split(folder: Path, split: Split, shots: int, seed: int) -> Split:
-    """The few-shot split of `seed`: from the cache if it is of this very split, else drawn and kept.
+    """`few_shot_split`, from the data set's folder if the picks there are of this very split, else drawn and stored.
 
     Args:
         folder: the data set's folder.
         split: the whole split.
-        shots: images a class, at least 1.
+        shots: images per class, at least 1.
         seed: 0 or more; -1 draws unseeded, and neither reads nor writes the cache.
     """
     if seed < 0:
-        return few_shot_split(split, shots, generator_of(seed))
+        return few_shot_split(split, shots, seed)
     file = cache_file(folder, shots, seed)
     identity = {"split_hash": hash_of_split(split), "shots": shots, "seed": seed}
-    cached = _read(file, identity, split)
+    cached = _read_cache(file, identity, split)
     if cached is not None:
         return cached
-    drawn = few_shot_split(split, shots, generator_of(seed))
+    drawn = few_shot_split(split, shots, seed)
     try:
-        write_json(file, {**identity, **{part: getattr(drawn, part) for part in _KEPT_PARTS}})
+        write_json(file, {**identity, "train": drawn.train, "val": drawn.val})
     except OSError as error:
-        _say_once(f"few-shot picks are not kept: can't write to {file.parent} ({error.strerror or error})")
+        _log_once(f"few-shot picks are not stored: can't write to {file.parent} ({error.strerror or error})")
     return drawn
 
 
-def _read(file: Path, identity: dict[str, Any], split: Split) -> Split | None:
-    """The kept picks, or None when there are none, they are of another draw, or the file is damaged."""
+def _read_cache(file: Path, identity: dict[str, Any], split: Split) -> Split | None:
+    """The stored picks; None if there are none, they are of another draw, or the file is damaged."""
     try:
-        content = json.loads(file.read_bytes())
-        if any(content[key] != value for key, value in identity.items()):
+        content = json_object(file.read_bytes(), train=list, val=list)
+        train, val = ([SplitItem(*entry) for entry in content[part]] for part in ("train", "val"))
+        if any(content.get(key) != value for key, value in identity.items()):
             return None
-        train, val = ([SplitItem(*entry) for entry in content[part]] for part in _KEPT_PARTS)
-        if not (_all_among(train, split.train) and _all_among(val, split.val)):
+        if set(train).difference(split.train) or set(val).difference(split.val):
             return None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, TypeError):
         return None
     return Split(train=train, val=val, test=split.test)
 
 
-def _all_among(picks: list[SplitItem], items: Sequence[SplitItem]) -> bool:
-    wanted = set(picks)
-    wanted.difference_update(items)
-    return not wanted
-
-
 @functools.cache
-def _say_once(message: str) -> None:
+def _log_once(message: str) -> None:
     logger.info(message)
 
 
+ADVICE = "remove DATASET.ORIGINAL_PICKS to draw them here"
+OTHER_SPLIT = (
+    "it was drawn from another split; use the split file it belongs to, or remove DATASET.ORIGINAL_PICKS to draw here"
+)
 RECORD = ("dassl.data.datasets.base_dataset", "Datum")
 
 
@@ -134,13 +131,13 @@ class _RecordsOnly(pickle.Unpickler):
         return _Record
 
 
-def original_picks(folder: Path, split: Split, shots: int, seed: int) -> Split:
+def original_few_shot_split(folder: Path, split: Split, shots: int, seed: int) -> Split:
     """The picks of the original code for (`shots`, `seed`), as images of `split`; `test` stays whole.
 
     Args:
         folder: the data set's folder.
         split: the whole split; a pick is found in it by the end of its path.
-        shots: images a class, at least 1.
+        shots: images per class, at least 1.
         seed: of the run that drew them; -1 of an unseeded one.
 
     Raises:
@@ -148,54 +145,44 @@ def original_picks(folder: Path, split: Split, shots: int, seed: int) -> Split:
     """
     file = folder / CACHE_FOLDER / f"shot_{shots}-seed_{seed}.pkl"
     content = _read_original_picks(file)
-    train = _found(content["train"], split.train, file)
-    val = _found(content["val"], split.val, file) if "val" in content else split.val
-    without = {item.label for item in split.train} - {item.label for item in train}
-    if without:
-        raise DataError(
-            f"{file} has no pick of label {min(without)}: it was drawn from another split; "
-            "use the split file it belongs to, or remove DATASET.ORIGINAL_PICKS to draw here"
-        )
+    train = _items_of(content["train"], split.train, file)
+    val = _items_of(content["val"], split.val, file) if "val" in content else split.val
+    missing = {item.label for item in split.train} - {item.label for item in train}
+    if missing:
+        raise DataError(f"{file} has no pick of label {min(missing)}: {OTHER_SPLIT}")
     return Split(train=train, val=val, test=split.test)
 
 
 def _read_original_picks(file: Path) -> dict[str, list[Any]]:
-    advice = "remove DATASET.ORIGINAL_PICKS to draw them here"
     try:
         with open(file, "rb") as opened:
             content = _RecordsOnly(opened).load()
     except FileNotFoundError:
-        raise DataError(f"DATASET.ORIGINAL_PICKS: no few-shot picks of the original code at {file}; {advice}") from None
+        raise DataError(f"DATASET.ORIGINAL_PICKS: no few-shot picks of the original code at {file}; {ADVICE}") from None
     except OSError as error:
         raise DataError(f"can't read {file}: {error.strerror}") from None
     except Exception as error:  # what a broken or hostile pickle trips over is anyone's guess
-        raise DataError(f"{file} is no file of few-shot picks ({_reason(error)}); {advice}") from None
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise DataError(f"{file} is not a file of few-shot picks ({reason}); {ADVICE}") from None
     parts = content if isinstance(content, dict) else {}
     if not isinstance(parts.get("train"), list) or not isinstance(parts.get("val", []), list):
-        raise DataError(f'{file} is no file of few-shot picks (no list "train"); {advice}')
+        raise DataError(f'{file} is not a file of few-shot picks (no list "train"); {ADVICE}')
     return parts
 
 
-def _found(records: list[Any], items: Sequence[SplitItem], file: Path) -> list[SplitItem]:
+def _items_of(records: list[Any], items: Sequence[SplitItem], file: Path) -> list[SplitItem]:
+    """The items that the records are of: each by the longest end of its path that is an item's path."""
     by_path = {item.path: item for item in items}
-    return [_item_of(record, by_path, file) for record in records]
-
-
-def _item_of(record: Any, by_path: Mapping[str, SplitItem], file: Path) -> SplitItem:
-    said = vars(record) if isinstance(record, _Record) else {}
-    path, label, classname = (said.get(name) for name in ("_impath", "_label", "_classname"))
-    if not isinstance(path, str):
-        raise DataError(f"{file} is damaged: a pick has no path; remove DATASET.ORIGINAL_PICKS to draw them here")
-    parts = path.replace("\\", "/").split("/")
-    endings = ("/".join(parts[start:]) for start in range(len(parts)))
-    item = next((by_path[ending] for ending in endings if ending in by_path), None)
-    if item is None or (item.label, item.classname) != (label, classname):
-        raise DataError(
-            f'{file} was drawn from another split: "{path}" ({label}, "{classname}") is not in this one; '
-            "use the split file it belongs to, or remove DATASET.ORIGINAL_PICKS to draw here"
-        )
-    return item
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
+    picks = []
+    for record in records:
+        fields = vars(record) if isinstance(record, _Record) else {}
+        path, label, classname = (fields.get(name) for name in ("_impath", "_label", "_classname"))
+        if not isinstance(path, str):
+            raise DataError(f"{file} is damaged: a pick has no path; {ADVICE}")
+        names = path.replace("\\", "/").split("/")
+        ends = ("/".join(names[start:]) for start in range(len(names)))
+        item = next((by_path[end] for end in ends if end in by_path), None)
+        if item is None or (item.label, item.classname) != (label, classname):
+            raise DataError(f'{file}: "{path}" ({label}, "{classname}") is not in this split: {OTHER_SPLIT}')
+        picks.append(item)
+    return picks

@@ -1,14 +1,17 @@
-"""ImageNet (ILSVRC 2012): 1,000 classes; the official validation images are the test set."""
+"""ImageNet (ILSVRC 2012) and four variants of it that are for testing only.
+
+Classes are folders, and their names come from `classnames.txt`.
+"""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 from lamm.datasets.base import BenchmarkDataset
-from lamm.datasets.listing import ListedFolder, ListedImages, folder_names, image_names, image_names_kept
+from lamm.datasets.listing import ListedFolder, ListedImages, cached_image_names, folder_names, image_names
 from lamm.datasets.splits import Split, SplitItem
 from lamm.datasets.splitters import read_entries
-from lamm.datasets.templates import TEMPLATES
 from lamm.errors import DataError
 from lamm.log import logger
 
@@ -26,17 +29,20 @@ def read_classnames(folder: Path) -> dict[str, str]:
     """
     files = [folder / FILE_NAME, folder.parent / "imagenet" / FILE_NAME]
     file = next((file for file in files if file.is_file()), files[0])
-    pairs = read_entries(file, _parsed, "n01440764 tench")
-    names = dict(pairs)
-    if len(names) < len(pairs):
-        seen: set[str] = set()
-        twice = next(wnid for wnid, _ in pairs if wnid in seen or seen.add(wnid))  # type: ignore[func-returns-value]
-        raise DataError(f"{file} has two lines for {twice}; each class has one")
-    return dict(sorted(names.items()))
+    pairs = read_entries(file, _wnid_and_name, "n01440764 tench")
+    wnid, lines = Counter(wnid for wnid, _ in pairs).most_common(1)[0]
+    if lines > 1:
+        raise DataError(f"{file} has {lines} lines for {wnid}; each class has one")
+    return dict(sorted(pairs))
+
+
+def _wnid_and_name(line: str) -> tuple[str, str]:
+    wnid, name = line.split(maxsplit=1)
+    return wnid, name
 
 
 def known_folders(folder: Path, names: Mapping[str, str], source: Path) -> list[str]:
-    """The class folders in `folder`, sorted; what is not called like a WordNet id is none.
+    """The class folders in `folder`, sorted; what is not called like a WordNet id is not a class folder.
 
     Args:
         folder: holds the class folders.
@@ -46,18 +52,13 @@ def known_folders(folder: Path, names: Mapping[str, str], source: Path) -> list[
     Raises:
         DataError: a class folder that `classnames.txt` does not know: all later labels would be off.
     """
-    found = [name for name in folder_names(folder) if WNID.fullmatch(name) or name in names]
-    unknown = next((name for name in found if name not in names), None)
+    classes = [name for name in folder_names(folder) if WNID.fullmatch(name) or name in names]
+    unknown = next((name for name in classes if name not in names), None)
     if unknown is not None:
         raise DataError(
             f"{folder} has a class folder {unknown}, and {source / FILE_NAME} no name for it: add a line, or remove it"
         )
-    return found
-
-
-def _parsed(line: str) -> tuple[str, str]:
-    wnid, name = line.split(maxsplit=1)
-    return wnid, name
+    return classes
 
 
 class ImageNet(BenchmarkDataset):
@@ -70,26 +71,33 @@ class ImageNet(BenchmarkDataset):
 
     dataset_dir = "imagenet"
     image_prefix = "images"
-    template = TEMPLATES["ImageNet"]
     val_is_test = True
     expected_sizes = (1281167, 0, 50000)
     expected_classes = 1000
 
     def whole_split(self) -> Split:
-        """Both folders, listed; the listing is kept, see `kept_listing`."""
+        """The images of both folders; the listing is stored, see `cached_image_names`."""
         names = read_classnames(self.folder)
         classes = self._classes("train", names)
         in_val = self._classes("val", names)
         if classes != in_val:
-            alone = sorted(set(classes) ^ set(in_val))
+            alone = sorted({*classes} ^ {*in_val})
             raise DataError(
                 f"ImageNet: images/train has {len(classes)} class folders and images/val {len(in_val)}; {alone[0]} is "
                 "in one of them only, which would shift all later labels: complete or remove it"
             )
         file = self.folder / "listing_lamm_ImageNet.jsonl"
         folders = [f"{part}/{wnid}" for part in ("train", "val") for wnid in classes]
-        listed = image_names_kept(file, self.image_folder, folders)
-        train, test = (_images(part, classes, names, listed) for part in ("train", "val"))
+        images = cached_image_names(file, self.image_folder, folders)
+        train, test = (
+            ListedImages(
+                [
+                    ListedFolder(f"{part}/{wnid}", label, names[wnid], images[f"{part}/{wnid}"])
+                    for label, wnid in enumerate(classes)
+                ]
+            )
+            for part in ("train", "val")
+        )
         return Split(train=train, val=[], test=list(test))
 
     def check_images(self, split: Split) -> None:
@@ -98,21 +106,15 @@ class ImageNet(BenchmarkDataset):
     def _classes(self, part: str, names: dict[str, str]) -> list[str]:
         """The class folders of a part that `classnames.txt` knows."""
         folder = self.image_folder / part
-        found = known_folders(folder, names, self.folder)
-        if not found:
-            loose = (
-                f"its {len(image_names(folder)):,} images lie there loose" if image_names(folder) else "there is none"
-            )
+        classes = known_folders(folder, names, self.folder)
+        if not classes:
+            images = len(image_names(folder))
+            loose = f"its {images:,} images are not in folders" if images else "there is none"
             raise DataError(
                 f"ImageNet: {folder} must hold a folder for each class of classnames.txt (n01440764, …), and {loose}; "
                 "python tools/prepare_data.py imagenet sorts them"
             )
-        return found
-
-
-def _images(part: str, classes: list[str], names: dict[str, str], listed: dict[str, str]) -> ListedImages:
-    folders = ((f"{part}/{wnid}", label, names[wnid]) for label, wnid in enumerate(classes))
-    return ListedImages([ListedFolder(folder, label, name, listed[folder]) for folder, label, name in folders])
+        return classes
 
 
 class _ImageNetVariant(BenchmarkDataset):
@@ -133,22 +135,22 @@ class _ImageNetVariant(BenchmarkDataset):
         """Nothing to do: the split is what the folders hold."""
 
     def classes(self) -> list[tuple[str, int, str]]:
-        """Folder, label and name of each class: here a folder a WordNet id, labels their ranks among those present.
+        """Folder, label and name of each class: here a folder per WordNet id, labels are ranks among those present.
 
         Raises:
             DataError: no folder is called by an id of `classnames.txt`.
         """
         names = read_classnames(self.folder)
-        found = known_folders(self.image_folder, names, self.folder)
-        absent = sorted(names.keys() - set(found))
+        classes = known_folders(self.image_folder, names, self.folder)
+        absent = sorted(names.keys() - set(classes))
         if absent:
             logger.info(
                 f"{len(absent):,} of the {len(names):,} classes in classnames.txt have no folder here "
                 f"({absent[0]}{', …' if len(absent) > 1 else ''}): labels count those that have"
             )
-        if not found:
+        if not classes:
             raise DataError(f"{type(self).__name__}: no folder in {self.image_folder} is a class of classnames.txt")
-        return [(wnid, label, names[wnid]) for label, wnid in enumerate(found)]
+        return [(wnid, label, names[wnid]) for label, wnid in enumerate(classes)]
 
 
 class ImageNetV2(_ImageNetVariant):
@@ -156,7 +158,6 @@ class ImageNetV2(_ImageNetVariant):
 
     dataset_dir = "imagenetv2"
     image_prefix = "imagenetv2-matched-frequency-format-val"
-    template = TEMPLATES["ImageNetV2"]
     expected_sizes = (10000, 0, 10000)
     expected_classes = 1000
 
@@ -180,7 +181,6 @@ class ImageNetSketch(_ImageNetVariant):
 
     dataset_dir = "imagenet-sketch"
     image_prefix = "images"
-    template = TEMPLATES["ImageNetSketch"]
     expected_sizes = (50889, 0, 50889)
     expected_classes = 1000
 
@@ -190,7 +190,6 @@ class ImageNetA(_ImageNetVariant):
 
     dataset_dir = "imagenet-adversarial"
     image_prefix = "imagenet-a"
-    template = TEMPLATES["ImageNetA"]
     expected_sizes = (7500, 0, 7500)
     expected_classes = 200
 
@@ -200,7 +199,6 @@ class ImageNetR(_ImageNetVariant):
 
     dataset_dir = "imagenet-rendition"
     image_prefix = "imagenet-r"
-    template = TEMPLATES["ImageNetR"]
     expected_sizes = (30000, 0, 30000)
     expected_classes = 200
 

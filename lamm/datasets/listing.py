@@ -1,7 +1,9 @@
-"""What a folder holds: class folders and image files, sorted, whatever order the file system gives them in.
+"""What a folder holds: class folders and image files, sorted, whatever the order of the file system.
 
 Hidden entries, and what operating systems and archive programs leave behind, are never classes or images.
 """
+
+from __future__ import annotations
 
 import bisect
 import itertools
@@ -10,17 +12,20 @@ import os
 import posixpath
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import TYPE_CHECKING, overload
 
 from tqdm import tqdm
 
 from lamm.datasets.splits import SplitItem
-from lamm.engine import Datum
 from lamm.errors import DataError
-from lamm.files import atomic_path
+from lamm.files import atomic_path, json_object
 from lamm.log import logger
+
+if TYPE_CHECKING:
+    from lamm.engine import Datum  # slow to import, and processes that decode images import this file
 
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".tif", ".tiff", ".webp",
@@ -66,90 +71,78 @@ def images_below(folder: Path) -> list[str]:
     Raises:
         DataError: a folder can't be listed.
     """
-    found = image_names(folder)
+    paths = image_names(folder)
     for name in folder_names(folder):
-        if (folder / name).is_symlink():
-            continue
-        found += [f"{name}/{path}" for path in images_below(folder / name)]
-    return sorted(found)
+        if not (folder / name).is_symlink():
+            paths += [f"{name}/{path}" for path in images_below(folder / name)]
+    return sorted(paths)
 
 
-def _entries(folder: Path) -> "os._ScandirIterator[str]":
+def _entries(folder: Path) -> os._ScandirIterator[str]:
     try:
         return os.scandir(folder)
     except OSError as error:
-        raise DataError(f"can't list {folder}: {error.strerror}; check the path and its permissions") from None
+        raise _not_listed(folder, error) from None
 
 
-_TICK_NS = 2_000_000_000
+def _not_listed(folder: Path, error: OSError) -> DataError:
+    return DataError(f"can't list {folder}: {error.strerror}; check the path and its permissions")
 
 
-class _Kept(NamedTuple):
-    """Modification time of a folder in ns (0: not to be trusted), and its image names, a line each."""
-
-    modified: int
-    names: str
+# A folder that was modified less than this before it was listed may change again with the same time stamp.
+TICK_NS = 2_000_000_000
 
 
-def image_names_kept(file: Path, base: Path, folders: Iterable[str]) -> dict[str, str]:
-    """The sorted image names of each folder, a line each.
+def cached_image_names(file: Path, base: Path, folders: Iterable[str]) -> dict[str, str]:
+    """The sorted image names of each folder, one per line; a folder is only listed if it has changed since last time.
 
     Args:
-        file: where the lists are kept (`.jsonl`); where it can't be written they are only returned.
+        file: where the lists are stored (`.jsonl`); if it can't be written, they are only returned.
         base: what the folders are relative to.
         folders: relative POSIX paths.
 
     Raises:
         DataError: a folder is missing or can't be listed.
     """
-    kept, now = _read(file), {}
+    cached, listing = _read_cache(file), {}
     for folder in tqdm(list(folders), desc="listing images", unit="folder", leave=False, disable=None):
-        changed = _modified(base / folder)
-        if folder in kept and kept[folder].modified == changed:
-            now[folder] = kept[folder]
+        try:
+            modified = os.stat(base / folder).st_mtime_ns
+        except OSError as error:
+            raise _not_listed(base / folder, error) from None
+        if folder in cached and cached[folder][0] == modified:
+            listing[folder] = cached[folder]
         else:
-            settled = time.time_ns() - changed > _TICK_NS
-            now[folder] = _Kept(changed if settled else 0, "\n".join(image_names(base / folder)))
-    if now != kept:
-        _write(file, now)
-    return {folder: names for folder, (_, names) in now.items()}
+            settled = time.time_ns() - modified > TICK_NS
+            listing[folder] = (modified if settled else 0, "\n".join(image_names(base / folder)))
+    if listing != cached:
+        try:
+            with atomic_path(file) as temporary, open(temporary, "w", encoding="utf-8") as opened:
+                for folder, (modified, names) in listing.items():
+                    opened.write(json.dumps({"folder": folder, "modified": modified, "names": names}) + "\n")
+        except OSError as error:
+            logger.info(f"the list of images is not stored: can't write to {file.parent} ({error.strerror or error})")
+    return {folder: names for folder, (_, names) in listing.items()}
 
 
-def _modified(folder: Path) -> int:
-    try:
-        return os.stat(folder).st_mtime_ns
-    except OSError as error:
-        raise DataError(f"can't list {folder}: {error.strerror}; check the path and its permissions") from None
-
-
-def _read(file: Path) -> dict[str, _Kept]:
-    """The kept lists; none where there is no file, or a damaged one."""
-    kept: dict[str, _Kept] = {}
+def _read_cache(file: Path) -> dict[str, tuple[int, str]]:
+    """Folder → its modification time in ns (0: not to be trusted) and its image names; empty if missing or damaged."""
+    cached: dict[str, tuple[int, str]] = {}
     try:
         with open(file, encoding="utf-8") as opened:
             for line in opened:
-                one = json.loads(line)
-                modified, names = one["modified"], one["names"]
-                if not isinstance(modified, int) or not isinstance(names, str) or "/" in names:
+                fields = json_object(line, folder=str, modified=int, names=str)
+                if "/" in fields["names"]:
                     return {}
-                kept[one["folder"]] = _Kept(modified, names)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+                cached[fields["folder"]] = (fields["modified"], fields["names"])
+    except (OSError, ValueError):
         return {}
-    return kept
-
-
-def _write(file: Path, listing: dict[str, _Kept]) -> None:
-    try:
-        with atomic_path(file) as temporary, open(temporary, "w", encoding="utf-8") as opened:
-            for folder, kept in listing.items():
-                opened.write(json.dumps({"folder": folder, **kept._asdict()}) + "\n")
-    except OSError as error:
-        logger.info(f"the list of images is not kept: can't write to {file.parent} ({error.strerror or error})")
+    return cached
 
 
 @dataclass(frozen=True)
 class ListedFolder:
-    """A class's folder, relative to the image folder, and the names of its images, a line each."""
+    """A class's folder, relative to the image folder, and the names of its images, one per line."""
 
     folder: str
     label: int
@@ -196,7 +189,7 @@ class ListedImages(Sequence[SplitItem]):
         return self._folders[place][index - (self._ends[place - 1] if place else 0)]
 
 
-class ListedData(Sequence[Datum]):
+class ListedData(Sequence["Datum"]):
     """Items as data: `Datum`s that are made, and their files looked for, when they are asked for."""
 
     def __init__(self, items: Sequence[SplitItem], as_datum: Callable[[SplitItem], Datum]) -> None:
@@ -221,7 +214,7 @@ class ListedData(Sequence[Datum]):
 def missing_images(folder: Path, paths: Iterable[str]) -> list[str]:
     """The paths (relative to `folder`, POSIX, each once) at which there is no file, in the order given.
 
-    Every folder is listed once. A file that a listing lacks is asked for by name before it counts as missing, since
+    Every folder is listed once. A file that a listing lacks is looked up by name before it counts as missing, since
     file systems that ignore case or normalise names find it all the same.
     """
     listings: dict[str, frozenset[str]] = {}
@@ -229,15 +222,9 @@ def missing_images(folder: Path, paths: Iterable[str]) -> list[str]:
     for path in dict.fromkeys(paths):
         parent, name = posixpath.split(path)
         if parent not in listings:
-            listings[parent] = _names_of_files(folder / parent)
+            listings[parent] = frozenset()
+            with suppress(OSError), os.scandir(folder / parent) as entries:
+                listings[parent] = frozenset(entry.name for entry in entries if entry.is_file())
         if name not in listings[parent] and not os.path.isfile(folder / path):
             missing.append(path)
     return missing
-
-
-def _names_of_files(folder: Path) -> frozenset[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return frozenset(entry.name for entry in entries if entry.is_file())
-    except OSError:
-        return frozenset()

@@ -1,11 +1,10 @@
-"""Train, val and test for images that someone brings without a split.
+"""A user's own folder of images; and what a user's images need in general: a split and better class names.
 
 Of a class's n images, max(1, round(0.2 n)) are for testing, round(0.1 n) for validation and the rest for training; a
-class of one image is trained on only. Which image is in which part is kept in a file, so that photos which join later
-don't move the others: an image that was tested on is never trained on.
+class of one image is only trained on. Which image is in which part is stored in a file, so that photos which are added
+later don't move the others: an image that was tested on is never trained on.
 """
 
-import json
 import random
 import unicodedata
 from collections import Counter
@@ -18,25 +17,25 @@ from lamm.datasets.listing import folder_names, image_names, images_below
 from lamm.datasets.splits import PARTS, SPLIT_SEED, Split, SplitItem
 from lamm.datasets.splitters import numbered_lines
 from lamm.errors import DataError
-from lamm.files import write_json
+from lamm.files import json_object, write_json
 from lamm.log import logger
 
 
-def complete_split(given: Split, file: Path) -> Split:
-    """A split with training and test images, from what someone brought; nothing is written.
+def complete_split(split: Split, file: Path) -> Split:
+    """A split with training and test images, from a user's; nothing is written.
 
-    Test images that are there stay; without them validation images are the test images; without both the training
-    images are split, and the file keeps how.
+    Test images that are there stay; without them the validation images are the test images; without both the training
+    images are split by `own_split`.
 
     Raises:
         DataError: the file is damaged, or there are too few images to test on any.
     """
-    if given.test:
-        return given
-    if given.val:
+    if split.test:
+        return split
+    if split.val:
         logger.info("There are no test images: the validation images are the test images")
-        return Split(given.train, [], given.val)
-    return own_split(given.train, file)
+        return Split(split.train, [], split.val)
+    return own_split(split.train, file)
 
 
 def own_split(images: Sequence[SplitItem], file: Path) -> Split:
@@ -44,67 +43,64 @@ def own_split(images: Sequence[SplitItem], file: Path) -> Split:
 
     Args:
         images: all of them; each path once.
-        file: keeps the parts (`keep_own_split`); without it they are the same each time, as long as no image joins.
+        file: stores the parts (`store_own_split`); without it they are the same each time, as long as no image is
+            added.
 
     Raises:
         DataError: the file is damaged, or every class has one image only.
     """
-    kept = _read(file)
-    parted: dict[str, list[SplitItem]] = {part: [] for part in PARTS}
+    stored = _stored_parts(file)
+    parts: dict[str, list[SplitItem]] = {part: [] for part in PARTS}
     classes: dict[int, list[SplitItem]] = {}
     for item in images:
         classes.setdefault(item.label, []).append(item)
     for _, group in sorted(classes.items()):
-        parts = _parts_of(group, kept)
+        part_of = _parts_of_class(sorted(item.path for item in group), stored)
         for item in sorted(group):
-            parted[parts[item.path]].append(item)
-    split = Split(**parted)
-    if not split.test:
-        raise DataError(f"{file.parent} has one image a class: nothing is left to test on; add images")
-    return split
+            parts[part_of[item.path]].append(item)
+    if not parts["test"]:
+        raise DataError(f"{file.parent} has one image per class: nothing is left to test on; add images")
+    return Split(**parts)
 
 
-def keep_own_split(file: Path, split: Split) -> None:
+def store_own_split(file: Path, split: Split) -> None:
     """Write which image is in which part, if the file does not say so already and can be written."""
-    kept = _read(file)
-    now = {item.path for item in split.items()}
-    if now == kept.keys():
+    stored, now = _stored_parts(file).keys(), {item.path for item in split.items()}
+    if now == stored:
         return
-    if kept:
-        logger.info(f"Images since the last run: {len(now - kept.keys())} new, {len(kept.keys() - now)} gone")
+    if stored:
+        logger.info(f"Images since the last run: {len(now - stored)} new, {len(stored - now)} gone")
     try:
         write_json(file, {part: [item.path for item in getattr(split, part)] for part in PARTS})
-        logger.info(f"Which images are for training and which for testing is kept in {file}")
+        logger.info(f"Which images are for training and which for testing is stored in {file}")
     except OSError as error:
-        logger.info(f"the split is not kept: can't write to {file.parent} ({error.strerror or error})")
+        logger.info(f"the split is not stored: can't write to {file.parent} ({error.strerror or error})")
 
 
-def _parts_of(group: Sequence[SplitItem], kept: Mapping[str, str]) -> dict[str, str]:
-    """Path → part, for one class."""
-    parts = {item.path: kept[item.path] for item in group if item.path in kept}
+def _parts_of_class(paths: Sequence[str], stored: Mapping[str, str]) -> dict[str, str]:
+    """Path → part, for the sorted paths of one class."""
+    parts = {path: stored[path] for path in paths if path in stored}
     if "train" not in parts.values():
         parts = {}
-    new = sorted(item.path for item in group if item.path not in parts)
-    random.Random(f"{SPLIT_SEED}/{min(group).path}").shuffle(new)
-    in_test = max(1, round(0.2 * len(group))) if len(group) > 1 else 0
-    for part, target in (("test", in_test), ("val", round(0.1 * len(group)))):
+    new = [path for path in paths if path not in parts]
+    random.Random(f"{SPLIT_SEED}/{paths[0]}").shuffle(new)
+    in_test = max(1, round(0.2 * len(paths))) if len(paths) > 1 else 0
+    for part, target in (("test", in_test), ("val", round(0.1 * len(paths)))):
         lacking = max(0, target - list(parts.values()).count(part))
         parts.update(dict.fromkeys(new[:lacking], part))
         new = new[lacking:]
     return {**parts, **dict.fromkeys(new, "train")}
 
 
-def _read(file: Path) -> dict[str, str]:
-    """Path → part, as the file has it."""
+def _stored_parts(file: Path) -> dict[str, str]:
+    """Path → part; empty if there is no file."""
     try:
-        content = json.loads(file.read_bytes())
+        content = json_object(file.read_bytes(), **dict.fromkeys(PARTS, list))
         return {path: part for part in PARTS for path in content[part]}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{file}, which keeps the split, is damaged ({type(error).__name__}); remove it to split anew"
-        ) from None
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{file}, which stores the split, is damaged ({error}); remove it to split anew") from None
 
 
 FILE_NAME = "classnames.txt"
@@ -125,33 +121,37 @@ def pretty_names(folder: Path, classes: Sequence[str]) -> dict[str, str]:
         DataError: a line begins with no class, has no name, or a class has two lines.
     """
     file = folder / FILE_NAME
-    names: dict[str, str] = {}
     if not file.is_file():
         return {name: name for name in classes}
+    names: dict[str, str] = {}
     longest_first = sorted(classes, key=len, reverse=True)
-    for number, line in ((number, _composed(line)) for number, line in numbered_lines(file)):
-        found = next((name for name in longest_first if _begins_with(line, _composed(name))), None)
-        if found is None:
+    for number, raw_line in numbered_lines(file):
+        line = _composed(raw_line)
+        named = next(
+            (name for name in longest_first if line.startswith(tuple(_composed(name) + end for end in SEPARATORS))),
+            None,
+        )
+        if named is None:
             raise DataError(
                 f'{file}, line {number}: expected a class, a tab and its name, found "{line[:80]}"; '
                 f"classes are {', '.join(classes[:5])}{', …' if len(classes) > 5 else ''}"
             )
-        pretty = line[len(_composed(found)) :].lstrip("".join(SEPARATORS))
-        if not pretty or found in names:
-            raise DataError(f'{file}, line {number}: "{found}" has {"two lines" if pretty else "no name"}')
-        names[found] = pretty
+        pretty = line[len(_composed(named)) :].lstrip("".join(SEPARATORS))
+        if not pretty or named in names:
+            raise DataError(f'{file}, line {number}: "{named}" has {"two lines" if pretty else "no name"}')
+        names[named] = pretty
     if len(names) < len(classes):
         logger.info(f"{FILE_NAME} names {len(names)} of {len(classes)} classes; the others keep their own names")
-    made = {name: names.get(name, name) for name in classes}
-    for name, count in Counter(made.values()).items():
+    names = {name: names.get(name, name) for name in classes}
+    for pretty, count in Counter(names.values()).items():
         if count > 1:
-            same = ", ".join(f'"{one}"' for one in classes if made[one] == name)
-            logger.info(f'{FILE_NAME} calls {count} classes "{name}" ({same}): CLIP can\'t tell them apart by name')
-    return made
+            same = ", ".join(f'"{name}"' for name in classes if names[name] == pretty)
+            logger.info(f'{FILE_NAME} calls {count} classes "{pretty}" ({same}): CLIP can\'t tell them apart by name')
+    return names
 
 
-def _begins_with(line: str, name: str) -> bool:
-    return line.startswith(tuple(name + end for end in SEPARATORS))
+def _beginnings(name: str) -> tuple[str, ...]:
+    return tuple(_composed(name) + end for end in SEPARATORS)
 
 
 def _composed(text: str) -> str:
@@ -171,7 +171,7 @@ class ImageFolder(BenchmarkDataset):
     """`<root>/<class>/…/image.jpg`, any number of images; the data root is the folder itself.
 
     Images may lie in folders below that of their class. With `<root>/train/<class>/`, and `val` and `test` beside it
-    if there are any, the split is what the folders say; else it is made here (`own_split`) and kept in
+    if there are any, the split is what the folders say; else it is made here (`own_split`) and stored in
     `split_lamm_folder.json`. Class names are those of the folders, or what `classnames.txt` says.
     """
 
@@ -184,14 +184,18 @@ class ImageFolder(BenchmarkDataset):
 
     def whole_split(self) -> Split:
         """See the class."""
-        given = self._given()
-        self._made_here = not (given.val or given.test)
-        return complete_split(given, self.folder / self.own_split_file)
+        places = self.part_folders()
+        classes = self._classes(places["train"])
+        names = pretty_names(self.folder, classes)
+        parts = {part: self._images(place, classes, names) for part, place in places.items()}
+        split = Split(*(parts.get(part, []) for part in PARTS))
+        self._made_here = not (split.val or split.test)
+        return complete_split(split, self.folder / self.own_split_file)
 
-    def keep_split_made_here(self, split: Split) -> None:
-        """Keep which image is in which part, where the folders don't say it."""
+    def store_split_made_here(self, split: Split) -> None:
+        """Store which image is in which part, where the folders don't say it."""
         if self._made_here:
-            keep_own_split(self.folder / self.own_split_file, split)
+            store_own_split(self.folder / self.own_split_file, split)
 
     def check_images(self, split: Split) -> None:
         """Nothing to do: the split is what the folder holds."""
@@ -200,28 +204,20 @@ class ImageFolder(BenchmarkDataset):
         """What to do about missing files: the last part of an error message."""
         return "--root (or DATA) must be the folder that holds a folder of images for each class"
 
-    def _given(self) -> Split:
-        """The images by part, as the folders say; all are for training where they don't say."""
-        places = self.part_folders()
-        classes = self._classes(places.get("train", ""))
-        names = pretty_names(self.folder, classes)
-        parts = {part: self._images(place, classes, names) for part, place in places.items()}
-        return Split(*(parts.get(part, []) for part in PART_NAMES))
-
     def part_folders(self) -> dict[str, str]:
         """Part → its folder, ending in a slash; the whole folder is for training where there is no such thing."""
         top = self.folders_in("")
-        found = {part: f"{name}/" for part, names in PART_NAMES.items() for name in top if name.lower() in names}
-        train = found.get("train")
+        places = {part: f"{name}/" for part, names in PART_NAMES.items() for name in top if name.lower() in names}
+        train = places.get("train")
         if train is None or image_names(self.folder / train) or not folder_names(self.folder / train):
             return {"train": ""}
-        others = sorted(set(top) - {place[:-1] for place in found.values()})
+        others = sorted(set(top) - {place[:-1] for place in places.values()})
         if others:
             raise DataError(
                 f'{self.folder} holds "{train}" with folders in it, and "{others[0]}" beside it: give train, val and '
                 "test a folder of their own, or rename the class"
             )
-        return found
+        return places
 
     def _classes(self, place: str) -> list[str]:
         """The class folders that have images; labels are their ranks."""

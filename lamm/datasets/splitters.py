@@ -1,4 +1,4 @@
-"""The benchmark's two rules for making a split where the published one is absent.
+"""The benchmark's two rules for making a split where the published one is absent, and readers of official lists.
 
 Listings are sorted and the generator is the caller's, so a rule gives the same split on every machine. It has the
 sizes of the published split and other images: the order and seed of that one are not known.
@@ -24,14 +24,14 @@ def split_class_folders(
     ignored: Collection[str] = (),
     renamed: Mapping[str, str] | None = None,
 ) -> Split:
-    """A folder a class, 50 / 20 / 30 % of each: the rule of Caltech-101, DTD, Food-101 and EuroSAT.
+    """A folder per class, 50 / 20 / 30 % of each: the rule of Caltech-101, DTD, Food-101 and EuroSAT.
 
     Labels are the ranks of the folder names, by code point.
 
     Args:
         image_folder: holds the class folders.
         rng: shuffles each class in turn.
-        ignored: folders that are no class.
+        ignored: folders that are not classes.
         renamed: folder → class name; others are called like their folder.
 
     Raises:

@@ -1,1 +1,1 @@
-"""Image features of a frozen tower, encoded once and kept: what a trainer that leaves the tower alone needs of it."""
+"""Image features of a frozen tower, encoded once and stored, for trainers that leave the tower as it is."""

@@ -1,6 +1,6 @@
-"""Batches of kept features, in place of a loader of images.
+"""Image features in place of images: encoded once, stored, and loaded in batches.
 
-Letters: B images a batch, n images in all, k views of each, E embedding size.
+Letters: B images per batch, n images in all, k views of each, E embedding size.
 """
 
 import os
@@ -30,9 +30,9 @@ class FeatureLoader:
 
     Args:
         loader: of images; its batch sampler decides on the order, as it would for images.
-        features: of the loader's images, by position in its data set, (n, k, E); of several views each batch takes one
-            an image, at random.
-        device: where the features are kept.
+        features: of the loader's images, by position in its data set, (n, k, E); of several views a batch takes one
+            per image, at random.
+        device: where the features are held.
 
     Attributes:
         dataset: of `loader`.
@@ -114,8 +114,8 @@ class ViewDataset(Dataset[Tensor]):
             torch.set_rng_state(states[2])
 
 
-# Features that are kept in one file: a run that is killed loses no more than these.
-VIEWS_A_FILE = 8192
+# Features per stored file: a run that is killed loses no more than these.
+VIEWS_PER_FILE = 8192
 
 
 def features_of(
@@ -126,13 +126,13 @@ def features_of(
     batch_size: int,
     workers: int,
 ) -> Tensor:
-    """The features of views, in their order, from the store or encoded and kept. Shape: (len(views), E), fp32
+    """The features of views, in their order, from the store or encoded and stored. Shape: (len(views), E), fp32
 
-    Where several processes train together the first one reads and keeps, and each encodes a share of what is missing.
+    If several processes train together, the first one reads and stores, and each encodes a share of what is missing.
 
     Args:
         views: what to encode; a view that comes twice is encoded once.
-        store: where features are kept.
+        store: where features are stored.
         transform: of `ViewDataset`.
         encode: from images (B, 3, H, W) on the CPU to features (B, E).
         batch_size: B.
@@ -142,20 +142,20 @@ def features_of(
         DataError: an image can't be read.
     """
     ranks = current_ranks()
-    found = store.read([view.key for view in views]) if ranks.first else {}
-    missing = ranks.from_first(list({view.key: view for view in views if view.key not in found}.values()))
+    stored = store.read([view.key for view in views]) if ranks.first else {}
+    missing = ranks.from_first(list({view.key: view for view in views if view.key not in stored}.values()))
     if missing:
         logger.info("Encoding %s of %s image views", f"{len(missing):,}", f"{len(views):,}")
         with tqdm(desc="encoding", unit="img", total=len(ranks.share(len(missing))), leave=False, disable=None) as bar:
-            for start in range(0, len(missing), VIEWS_A_FILE):
-                part = missing[start : start + VIEWS_A_FILE]
+            for start in range(0, len(missing), VIEWS_PER_FILE):
+                part = missing[start : start + VIEWS_PER_FILE]
                 own = encoded_share(ranks, len(part))
                 features = _encode(part[own.start : own.stop], transform, encode, batch_size, workers, bar)
                 features = gather_shares(features, len(part), ranks)
                 if ranks.first:
                     store.write([view.key for view in part], features)
-                    found.update(zip((view.key for view in part), features, strict=True))
-    return ranks.tensor_from_first(torch.stack([found[view.key] for view in views]) if ranks.first else None)
+                    stored.update(zip((view.key for view in part), features, strict=True))
+    return ranks.tensor_from_first(torch.stack([stored[view.key] for view in views]) if ranks.first else None)
 
 
 @torch.no_grad()
@@ -185,7 +185,7 @@ class FeatureCache:
     """Turns loaders of images into loaders of their features.
 
     Args:
-        cfg: INPUT.CACHE_VIEWS, CACHE_DIR and CACHE_GB say how much is kept and where.
+        cfg: INPUT.CACHE_VIEWS, CACHE_DIR and CACHE_GB say how much is stored and where.
         clip: the model; its image tower runs as it is.
 
     Raises:
@@ -226,6 +226,6 @@ class FeatureCache:
 
 
 def cache_folder(cfg: CfgNode) -> Path:
-    """Where features are kept: INPUT.CACHE_DIR, else `lamm/features` in the user's cache folder."""
+    """Where features are stored: INPUT.CACHE_DIR, else `lamm/features` in the user's cache folder."""
     usual = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "lamm" / "features"
     return Path(cfg.INPUT.CACHE_DIR or usual).expanduser()

@@ -2,7 +2,7 @@
 
 `<folder>/<space>/<random>.safetensors` holds the tensors `keys` (n, 16) uint8 and `features` (n, E) fp32. A file is
 written under a temporary name and renamed, so runs that write at the same time, or are killed, leave whole files only;
-two that encode the same image both keep it, which costs space alone. Files that nobody has read for the longest are
+two that encode the same image both store it, which only costs space. The files that were read longest ago are
 removed first when all of them together exceed the limit.
 """
 
@@ -27,10 +27,10 @@ from yacs.config import CfgNode
 from lamm.files import atomic_path
 from lamm.log import logger
 
-# What of INPUT the test transform reads; the training transform reads all of it.
+# The keys of INPUT that the test transform reads; the training transform reads all of them.
 TEST_KEYS = ("SIZE", "INTERPOLATION", "PIXEL_MEAN", "PIXEL_STD", "DECODING")
 TEST_TRANSFORMS = ("normalize", "instance_norm")
-# What of INPUT says where and how many features are kept, not what they are.
+# The keys of INPUT that say where and how many features are stored, not what they are.
 NOT_PIXELS = ("CACHE_VIEWS", "CACHE_DIR", "CACHE_GB")
 KEY_BYTES = 16
 
@@ -83,11 +83,11 @@ def _checksum(value: Tensor) -> int:
 
 
 SUFFIX = ".safetensors"
-_LEFT_BEHIND_SECONDS = 24 * 3600
+ABANDONED_SECONDS = 24 * 3600
 
 
 class FeatureStore:
-    """The kept features of one space (`space_identity`).
+    """The stored features of one space (`space_identity`).
 
     Args:
         folder: of all spaces.
@@ -100,27 +100,27 @@ class FeatureStore:
 
     def read(self, keys: Sequence[bytes]) -> dict[bytes, Tensor]:
         """The features of those keys that are there, (E,) each; a damaged file counts as absent."""
-        wanted, found = set(keys), {}
+        wanted, features = set(keys), {}
         for file in sorted(self._folder.glob(f"*{SUFFIX}")):
             if not wanted:
                 break
             with suppress(OSError, SafetensorError, ValueError, KeyError, RuntimeError):
                 of_file = _read_file(file, wanted)
                 if of_file:
-                    found.update(of_file)
+                    features.update(of_file)
                     wanted -= of_file.keys()
                     os.utime(file)
-        return found
+        return features
 
     def write(self, keys: Sequence[bytes], features: Tensor) -> None:
-        """Keep features (n, E); where that is not possible a line in the log says so."""
+        """Store features (n, E); if that is not possible, a line in the log says so."""
         rows = torch.frombuffer(bytearray(b"".join(keys)), dtype=torch.uint8).view(len(keys), KEY_BYTES)
         file = self._folder / f"{uuid.uuid4().hex}{SUFFIX}"
         try:
             with atomic_path(file) as temporary:
                 save_file({"keys": rows, "features": features.float().cpu().contiguous()}, temporary)
         except (OSError, SafetensorError) as error:
-            logger.info("image features are not kept: can't write to %s (%s)", self._folder, error)
+            logger.info("image features are not stored: can't write to %s (%s)", self._folder, error)
             return
         _remove_beyond(self._root, self._limit, newest=file)
 
@@ -141,7 +141,7 @@ def _remove_beyond(root: Path, limit: int, newest: Path) -> None:
     for file in root.glob("*/*"):
         with suppress(OSError):
             status = file.stat()
-            if file.name.endswith(".tmp") and time.time() - status.st_mtime > _LEFT_BEHIND_SECONDS:
+            if file.name.endswith(".tmp") and time.time() - status.st_mtime > ABANDONED_SECONDS:
                 file.unlink()
             elif file.suffix == SUFFIX:
                 # Another run may have removed `newest` by now; while it is there it comes last.

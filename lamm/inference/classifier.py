@@ -36,8 +36,7 @@ from lamm.run.fingerprint import CONFIG_FILE
 from lamm.run.record import RunClasses
 from lamm.scoring import Scoring
 
-EVALUATION = {"MODEL_DIR": "", "LOAD_EPOCH": -1}
-# Where runs are looked for below a folder that is none itself.
+# How far below a folder that is not a run itself runs are looked for.
 LEVELS = ("*", "*/*", "*/*/*", "*/*/*/*", "*/*/*/*/*")
 
 
@@ -50,7 +49,7 @@ class RunFolder:
         cfg: the run's config; not frozen. Its EVALUATION node says which model a run that only tests took.
         trainer_class: what is registered under the trainer's name.
         only_tests: whether the run was one of `--eval-only`.
-        classes: names and templates; None in folders of before `classes.json`.
+        classes: names and templates; None in folders from before there was `classes.json`.
         results: the record; None where it is missing or can't be read.
     """
 
@@ -70,22 +69,28 @@ class RunFolder:
             extensions: each adds the config keys of some trainers; in this order.
 
         Raises:
-            ConfigError: no run's folder, a config that can't be read, or one of a trainer that is not registered.
+            ConfigError: not a run's folder, a config that can't be read, or one of a trainer that is not registered.
             CheckpointError: `classes.json` is damaged.
         """
         path = Path(folder)
         stored = _stored_config(path)
-        name = _trainer_name(stored, path)
+        section = stored.get("TRAINER")
+        name = section.get("NAME") if isinstance(section, dict) else None
+        if not isinstance(name, str) or not name:
+            raise ConfigError(f"{path / CONFIG_FILE} names no trainer: it is damaged")
+        if name not in TRAINER_REGISTRY.registered_names():
+            raise ConfigError(
+                f'{path} is a run of trainer "{name}", which is not ours: give its code with --import FILE'
+            )
         cfg = get_cfg_default()
         for extend in extensions:
             extend(cfg)
-        cfg.EVALUATION = CfgNode(dict(EVALUATION))
+        cfg.EVALUATION = CfgNode({"MODEL_DIR": "", "LOAD_EPOCH": -1})
         merge_config(cfg, [path / CONFIG_FILE], [])
         results = None
         with suppress(ResultsError):
             results = RunResults.read(path / RESULTS_FILE)
-        trainer_class = TRAINER_REGISTRY.get(name)
-        return cls(path, cfg, trainer_class, "EVALUATION" in stored, RunClasses.read(path), results)
+        return cls(path, cfg, TRAINER_REGISTRY.get(name), "EVALUATION" in stored, RunClasses.read(path), results)
 
     @property
     def finished(self) -> bool:
@@ -101,7 +106,7 @@ def _stored_config(path: Path) -> dict[str, Any]:
     if not file.is_file():
         below: list[str] = []
         with suppress(OSError):  # of a folder that comes, goes, or is closed to us
-            below = sorted(str(found.parent) for levels in LEVELS for found in path.glob(f"{levels}/{CONFIG_FILE}"))
+            below = sorted(str(config.parent) for levels in LEVELS for config in path.glob(f"{levels}/{CONFIG_FILE}"))
         advice = f"give one of {', '.join(below[:3])}" if below else "give the output folder of a run"
         raise ConfigError(f"{path} holds no run: it has no {CONFIG_FILE}; {advice}")
     try:
@@ -111,19 +116,9 @@ def _stored_config(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _trainer_name(stored: dict[str, Any], path: Path) -> str:
-    section = stored.get("TRAINER")
-    name = section.get("NAME") if isinstance(section, dict) else None
-    if not isinstance(name, str) or not name:
-        raise ConfigError(f"{path / CONFIG_FILE} names no trainer: it is damaged")
-    if name not in TRAINER_REGISTRY.registered_names():
-        raise ConfigError(f'{path} is a run of trainer "{name}", which is not ours: give its code with --import FILE')
-    return name
-
-
 @contextmanager
 def warnings_alone() -> Iterator[None]:
-    """The log keeps to warnings, and what is printed goes to stderr: stdout is left to a command's result."""
+    """Only warnings are logged, and what is printed goes to stderr: stdout is for a command's result."""
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:
@@ -156,7 +151,7 @@ class RunCheckpoint:
         Raises:
             CheckpointError: there is none, or it is damaged.
         """
-        path = _tested(run) if run.only_tests else _trained(run)
+        path = _tested_file(run) if run.only_tests else _trained_file(run)
         content = read_checkpoint(path)
         epoch = content.get("epoch")
         notes = []
@@ -169,14 +164,14 @@ class RunCheckpoint:
         return cls(path, content["state_dict"], epoch, notes)
 
 
-def _trained(run: RunFolder) -> str:
+def _trained_file(run: RunFolder) -> str:
     path = final_checkpoint(str(run.path / run.trainer_class.registered_name), run.cfg.TEST.FINAL_MODEL)
     if path is None:
-        raise CheckpointError(f"{run.path} has no checkpoint: the run has not come so far; start it again to resume it")
+        raise CheckpointError(f"{run.path} has no checkpoint: it has not got that far; start it again to resume it")
     return path
 
 
-def _tested(run: RunFolder) -> str:
+def _tested_file(run: RunFolder) -> str:
     """The file that a run of `--eval-only` loaded."""
     evaluation = run.cfg.EVALUATION
     if not evaluation.MODEL_DIR:
@@ -197,10 +192,10 @@ class Classifier(Scoring):
     Args:
         clip: the frozen CLIP model.
         learner: the prompts; see `Scoring`.
-        class_names: one a class, in label order.
+        class_names: one per class, in label order.
         transform: of the test images, from an image file to a tensor (3, H, W); see `PhotoFiles`.
         run: the run that it comes from, if any.
-        notes: what a user should know about it, a line each.
+        notes: what a user should know about it, one line each.
     """
 
     def __init__(
@@ -228,14 +223,14 @@ class Classifier(Scoring):
         """The classifier that a run tested at its end; of an unfinished run, that of its last checkpoint.
 
         Args:
-            folder: the run's; of one that only tests, the model is read from the folder that it tested.
+            folder: the run's; for a run that only tests, the model is read from the folder that it tested.
+            extensions: the `extend_cfg` of `lamm_trainers`, and of the modules of other trainers: they add config keys.
             device: where to compute.
             precision: in place of the run's `PREC`.
             backbone_path: in place of the run's `MODEL.BACKBONE.PATH`.
-            extensions: the `extend_cfg` of `lamm_trainers`, and of the modules of other trainers: they add config keys.
 
         Raises:
-            ConfigError: no run's folder, or one of a trainer that is not built on `PromptTrainer`.
+            ConfigError: not a run's folder, or one of a trainer that is not built on `PromptTrainer`.
             CheckpointError: a run that has learned nothing yet, or whose classes nobody knows.
             BackboneError: CLIP's weights are missing.
         """
@@ -246,17 +241,25 @@ class Classifier(Scoring):
                 f"{run.path} is a run of {run.cfg.TRAINER.NAME}, which is not built on PromptTrainer: "
                 "its model can't be made without its data"
             )
-        _set(run.cfg, trainer.config_node, precision, backbone_path)
+        if precision:
+            run.cfg.TRAINER[trainer.config_node].PREC = precision
+        if backbone_path:
+            run.cfg.MODEL.BACKBONE.PATH = backbone_path
         checkpoint = RunCheckpoint.of_run(run) if trainer.learner_class is not None else None
         class_names = _class_names(run, checkpoint)
         templates = run.classes.templates if run.classes else []
-        clip = _clip(run, trainer, torch.device(device))
+        try:
+            clip = trainer.make_clip(run.cfg, torch.device(device))
+        except BackboneError as error:
+            raise BackboneError(f"{error} (--backbone-path gives another place for the weights file)") from error
         learner = trainer.make_learner(run.cfg, clip, class_names, templates).to(device)
         if checkpoint is not None:
             load_learned(learner, checkpoint.state, checkpoint.path)
         with redirect_stdout(StringIO()):
             transform = build_transform(run.cfg, is_train=False)
-        notes = [*(checkpoint.notes if checkpoint else []), *_precision_note(run, clip.precision)]
+        notes = checkpoint.notes if checkpoint else []
+        if run.results and run.results.precision != clip.precision:
+            notes = [*notes, f"the run used precision {run.results.precision}, here it is {clip.precision}"]
         return cls(clip, learner, class_names, transform, run, notes)
 
     def logits(self, images: Tensor) -> Tensor:
@@ -271,13 +274,6 @@ class Classifier(Scoring):
         return self.logits(images).softmax(dim=-1)
 
 
-def _set(cfg: CfgNode, node: str, precision: str, backbone_path: str) -> None:
-    if precision:
-        cfg.TRAINER[node].PREC = precision
-    if backbone_path:
-        cfg.MODEL.BACKBONE.PATH = backbone_path
-
-
 def _class_names(run: RunFolder, checkpoint: RunCheckpoint | None) -> list[str]:
     """Of a run that trained, those that its learned tensors belong to; of one that tested, those it tested on."""
     extra = checkpoint.state.get(EXTRA) if checkpoint is not None and not run.only_tests else None
@@ -289,15 +285,3 @@ def _class_names(run: RunFolder, checkpoint: RunCheckpoint | None) -> list[str]:
             "run it again" + (", or give the folder of the training run" if run.only_tests else "")
         )
     return run.classes.class_names
-
-
-def _clip(run: RunFolder, trainer: Any, device: torch.device) -> ClipModel:
-    try:
-        return trainer.make_clip(run.cfg, device)
-    except BackboneError as error:
-        raise BackboneError(f"{error} (--backbone-path gives the weights file another place)") from error
-
-
-def _precision_note(run: RunFolder, precision: str) -> list[str]:
-    trained = run.results.precision if run.results else precision
-    return [] if trained == precision else [f"the run used precision {trained}, here it is {precision}"]

@@ -1,4 +1,4 @@
-"""A classifier as one module that an exporter can follow: images in, logits and probabilities out.
+"""Writing a classifier for other programs: class features with a description, and an ONNX graph.
 
 Letters: B images, N classes, H height, W width.
 """
@@ -101,32 +101,28 @@ def files_made_together(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     try:
         with tempfile.TemporaryDirectory(prefix=".export.", suffix=".tmp", dir=folder) as made:
             yield Path(made)
-            _move(Path(made), folder, names)
+            umask = os.umask(0)
+            os.umask(umask)
+            for name in names:
+                file = Path(made) / name
+                if file.exists():
+                    file.chmod(0o666 & ~umask)
+                    os.replace(file, folder / name)
+                else:
+                    (folder / name).unlink(missing_ok=True)
     finally:
         with suppress(OSError):
             folder.rmdir()  # where nothing came of it, and nothing was there
 
 
-def _move(made: Path, folder: Path, names: Sequence[str]) -> None:
-    umask = os.umask(0)
-    os.umask(umask)
-    for name in names:
-        file = made / name
-        if file.exists():
-            file.chmod(0o666 & ~umask)
-            os.replace(file, folder / name)
-        else:
-            (folder / name).unlink(missing_ok=True)
-
-
-def described_preprocessing(options: CfgNode) -> dict[str, Any]:
+def preprocessing_description(options: CfgNode) -> dict[str, Any]:
     """The steps from an image file to a tower's input.
 
     Args:
         options: the INPUT node.
 
     Raises:
-        ConfigError: the config makes steps that have no place in the description.
+        ConfigError: the config has steps that the description can't express.
     """
     if "instance_norm" in options.TRANSFORMS:
         raise ConfigError("INPUT.TRANSFORMS has instance_norm, which an exported classifier can't describe")
@@ -162,14 +158,14 @@ NAMES = (TENSORS, DESCRIPTION, GRAPH, f"{GRAPH}.data")
 
 @dataclass(frozen=True)
 class Exported:
-    """The files written, and what a user should know about them, a line each."""
+    """The files written, and what a user should know about them, one line each."""
 
     files: list[Path]
     notes: list[str]
 
 
 def export(classifier: Classifier, run: RunFolder, folder: Path, onnx: bool = True) -> Exported:
-    """Write the files; those that are there already are replaced, or removed where this export has none of the kind.
+    """Write the files; earlier ones are replaced, or removed if this export has no such file.
 
     Args:
         classifier: on the CPU, in fp32.
@@ -232,14 +228,14 @@ def _description(classifier: Classifier, run: RunFolder) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "class_names": classifier.class_names,
         "backbone": {"name": clip.name, "image_size": clip.image_size, "embedding_size": clip.embed_dim},
-        "preprocessing": described_preprocessing(run.cfg.INPUT),
+        "preprocessing": preprocessing_description(run.cfg.INPUT),
     }
     if learner.per_image:
         described["scores"] = "the class features depend on the image: they are made in the ONNX graph"
     else:
         described["tensors"] = {
             "file": TENSORS,
-            "class_features": f"{(len(classifier.class_names), clip.embed_dim)}, unit length, a row a class name",
+            "class_features": f"{(len(classifier.class_names), clip.embed_dim)}, unit length, one row per class name",
             "logit_scale": "natural logarithm of the inverse temperature",
         }
         described["scores"] = {

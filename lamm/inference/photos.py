@@ -1,4 +1,4 @@
-"""Photos that a user names on a command line: files, folders, patterns."""
+"""Photos that a user names on a command line (files, folders, patterns), and reading them in batches."""
 
 import glob
 import os
@@ -14,7 +14,7 @@ from lamm.datasets.listing import IMAGE_SUFFIXES, LEFT_BEHIND
 from lamm.engine.embedded.decoding import ImageFile
 from lamm.errors import DataError
 
-# What cameras and phones write, readable or not: a photo of a folder that can't be read is told, not passed over.
+# What cameras and phones write, readable or not: a photo in a folder that can't be read is reported, not skipped.
 PHOTO_SUFFIXES = (*IMAGE_SUFFIXES, ".avif", ".heic", ".heif", ".jp2")
 
 
@@ -85,7 +85,7 @@ def _meant(argument: str, missing: list[Unreadable]) -> Iterator[str]:
 
 def _photos_below(folder: str, missing: list[Unreadable]) -> list[str]:
     """The photos in a folder and below it; linked folders are followed, each once."""
-    found: list[str] = []
+    photos: list[str] = []
     seen: set[str] = set()
 
     def note(error: OSError) -> None:
@@ -98,10 +98,10 @@ def _photos_below(folder: str, missing: list[Unreadable]) -> list[str]:
             continue
         seen.add(real)
         folders[:] = [name for name in folders if not name.startswith(".") and name not in LEFT_BEHIND]
-        found += [os.path.join(place, name) for name in names if is_photo_name(name)]
-    if not found:
+        photos += [os.path.join(place, name) for name in names if is_photo_name(name)]
+    if not photos:
         missing.append(Unreadable(folder, "holds no photos"))
-    return sorted(found)
+    return sorted(photos)
 
 
 class PhotoBatch(NamedTuple):
@@ -155,7 +155,7 @@ def photo_batches(
     Args:
         paths: of the files.
         transform: of `PhotoFiles`.
-        batch_size: photos a batch, readable or not.
+        batch_size: photos per batch, readable or not.
         workers: processes that decode; 0: this one.
     """
     yield from DataLoader(

@@ -33,15 +33,15 @@ def predictions(
     batch_size: int,
     workers: int,
 ) -> Iterator[list[Prediction | Unreadable]]:
-    """What becomes of each photo, a batch at a time, in their order.
+    """The result of each photo, one batch at a time, in their order.
 
     Args:
         paths: of the files.
         transform: of `PhotoFiles`.
         probabilities: from images (B, 3, H, W) on the CPU to (B, N).
         class_names: N names, in label order.
-        top_k: classes a photo; more than N are N.
-        batch_size: photos a batch.
+        top_k: classes per photo; at most N are given.
+        batch_size: photos per batch.
         workers: processes that decode.
     """
     for batch in photo_batches(paths, transform, batch_size, workers):
@@ -57,7 +57,7 @@ def predictions(
 
 
 class Layout:
-    """A line a photo: its path, then the classes with their probabilities, between tabs.
+    """One line per photo: its path, then the classes with their probabilities, between tabs.
 
     Args:
         paths: all photos, whose longest sets the column's width; None: fields are not padded.
@@ -82,7 +82,7 @@ class Table:
 
     Args:
         file: opened for text.
-        ranks: classes a photo.
+        ranks: classes per photo.
     """
 
     def __init__(self, file: IO[str], ranks: int) -> None:
@@ -91,7 +91,7 @@ class Table:
         self._writer.writerow(["path", *(f"{what}_{rank}" for rank in numbers for what in ("class", "probability"))])
 
     def write(self, predictions: Sequence[Prediction]) -> None:
-        """Add a row a photo."""
+        """Add one row per photo."""
         for one in predictions:
             ranked = [field for name, value in one.ranked for field in (name, f"{value:.6f}")]
             self._writer.writerow([one.path, *ranked])

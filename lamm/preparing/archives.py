@@ -1,4 +1,6 @@
-"""The files in an archive, one after another, whatever its format; a dangerous or damaged archive is an error.
+"""The files in an archive, one after another, whatever its format, and unpacking them below a folder.
+
+A dangerous or damaged archive is an error.
 
 Tar archives (plain, gzip, bzip2, xz) are read once from front to back, so that those of 100 GB need no second copy,
 and to their very end, so that a check sum there is checked.
@@ -23,6 +25,11 @@ from typing import IO, Any
 from lamm.datasets.listing import LEFT_BEHIND as LEFT_BEHIND_FOLDERS
 from lamm.errors import DataError
 
+LEAST_FREE_BYTES = 500 * 10**6
+"""What is left free on the disk; unpacking stops before there is less."""
+GREATEST_RATIO = 200
+"""An archive that unpacks to more than this many times its own size is not one of images."""
+ALWAYS_ALLOWED_BYTES = 50 * 10**6
 _DRIVE = re.compile("[A-Za-z]:")
 # What operating systems and archive programs leave behind, in any folder.
 LEFT_BEHIND = LEFT_BEHIND_FOLDERS | {".DS_Store", "Thumbs.db", "desktop.ini", ".directory"}
@@ -63,8 +70,8 @@ COMPRESSED: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (
     (b"BZh", bz2.BZ2File),
     (b"\xfd7zXZ\x00", lzma.LZMAFile),
 )
-_TAR_BLOCK = 512
-_AT_ONCE = 1 << 20
+TAR_BLOCK = 512
+BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ def entries(archive: Path, progress: Callable[[int], object] = lambda place: Non
         progress: told how many bytes of it have been passed, after each entry.
 
     Raises:
-        DataError: it is no archive, is damaged or cut off, or holds an entry that could do harm: a path out of the
+        DataError: it is not an archive, is damaged or cut off, or holds an entry that could do harm: a path out of the
             folder it is unpacked to, a link, a device.
     """
     with open(archive, "rb") as file:
@@ -103,8 +110,8 @@ def entries_of_stream(file: Any, name: str) -> Iterator[Entry]:
         file: readable, with `peek`; a zip archive needs `seek` too.
         name: for messages.
     """
-    start = file.peek(_TAR_BLOCK)[:_TAR_BLOCK]
-    with damage_told(name):
+    start = file.peek(TAR_BLOCK)[:TAR_BLOCK]
+    with damage_as_data_error(name):
         if start.startswith(b"PK") and zipfile.is_zipfile(file):
             yield from _zip_entries(file, name)
         elif start.startswith(b"PK"):
@@ -115,18 +122,21 @@ def entries_of_stream(file: Any, name: str) -> Iterator[Entry]:
         elif _begins_like_tar(start):
             yield from _tar_entries(file, name)
         else:
-            raise DataError(f"{name} is no archive: {_what_it_is(start)}; fetch it again")
+            what = "neither tar nor zip" if start else "the file is empty"
+            if start.lstrip()[:1] == b"<":
+                what = "it is a web page, so the download led to a page instead of the file"
+            raise DataError(f"{name} is not an archive: {what}; fetch it again")
 
 
 def is_archive(path: Path) -> bool:
     """Whether a file begins like an archive."""
     with open(path, "rb") as file:
-        start = file.read(_TAR_BLOCK)
+        start = file.read(TAR_BLOCK)
     return start.startswith((b"PK", *(magic for magic, _ in COMPRESSED))) or _begins_like_tar(start)
 
 
 @contextmanager
-def damage_told(name: str) -> Iterator[None]:
+def damage_as_data_error(name: str) -> Iterator[None]:
     """Turn whatever reading a damaged archive trips over into a DataError of one line.
 
     It belongs around every read of an entry's content too.
@@ -145,7 +155,7 @@ def damage_told(name: str) -> Iterator[None]:
 def _tar_entries(file: Any, name: str) -> Iterator[Entry]:
     if not hasattr(tarfile, "data_filter"):
         raise DataError("this Python can't unpack tar archives safely; use Python 3.10.12, 3.11.4, 3.12 or later")
-    with tarfile.open(fileobj=file, mode="r|", bufsize=_AT_ONCE, tarinfo=_StrictMember) as tar:
+    with tarfile.open(fileobj=file, mode="r|", bufsize=BLOCK_BYTES, tarinfo=_StrictMember) as tar:
         while (member := tar.next()) is not None:
             tar.members = []  # type: ignore[attr-defined]  # else it keeps a million of them
             path = clean_path(member.name, name)
@@ -162,7 +172,7 @@ def _tar_entries(file: Any, name: str) -> Iterator[Entry]:
             if content is None:
                 raise tarfile.ReadError(f"no content of {member.name!r}")
             yield Entry(path, member.size, content)
-    while file.read(_AT_ONCE):
+    while file.read(BLOCK_BYTES):
         pass
 
 
@@ -201,22 +211,6 @@ def _begins_like_tar(start: bytes) -> bool:
     return True
 
 
-def _what_it_is(start: bytes) -> str:
-    if not start:
-        return "the file is empty"
-    if start.lstrip()[:1] == b"<":
-        return "it is a web page, so the download led to a page instead of the file"
-    return "neither tar nor zip"
-
-
-LEAST_FREE_BYTES = 500 * 10**6
-"""What is left free on the disk; unpacking stops before there is less."""
-GREATEST_RATIO = 200
-"""An archive that unpacks to more than this many times its own size is no archive of images."""
-_AT_ONCE_UNPACKING = 1 << 20
-_SMALL = 50 * 10**6
-
-
 class Unpacker:
     """Writes entries of one archive below a folder.
 
@@ -228,7 +222,7 @@ class Unpacker:
     def __init__(self, archive: Path, into: Path) -> None:
         self.name, self.into = archive.name, into
         self.written = 0
-        self._most = max(GREATEST_RATIO * archive.stat().st_size, _SMALL)
+        self._most = max(GREATEST_RATIO * archive.stat().st_size, ALWAYS_ALLOWED_BYTES)
 
     def write(self, entry: Entry, path: str) -> None:
         """Write one file.
@@ -241,25 +235,21 @@ class Unpacker:
             DataError: the archive is damaged, holds the file twice, is a bomb, or the disk would be full.
         """
         self._check_bounds(entry.size)
-        file = self.into / path
+        file, size = self.into / path, 0
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(file, "xb") as opened:
-                size = self._copy(entry.content, opened)
+                while block := self._read(entry.content):
+                    opened.write(block)
+                    size += len(block)
         except FileExistsError:
             raise DataError(f"{self.name} holds {path!r} twice; it is not unpacked") from None
         if size != entry.size:
             raise DataError(f"{self.name} is damaged or cut off: {path!r} has {size} of {entry.size} bytes")
 
-    def _copy(self, content: IO[bytes], file: IO[bytes]) -> int:
-        size = 0
-        while True:
-            with damage_told(self.name):
-                block = content.read(_AT_ONCE_UNPACKING)
-            if not block:
-                return size
-            file.write(block)
-            size += len(block)
+    def _read(self, content: IO[bytes]) -> bytes:
+        with damage_as_data_error(self.name):
+            return content.read(BLOCK_BYTES)
 
     def _check_bounds(self, size: int) -> None:
         self.written += size

@@ -1,4 +1,4 @@
-"""What has come so far of a download, and of which version of the server's file."""
+"""Fetching published files over HTTP or from Google Drive; a download that broke off is resumed."""
 
 import http.client
 import importlib
@@ -17,76 +17,14 @@ from tqdm import tqdm
 
 from lamm.datasets.sources import PublishedFile
 from lamm.errors import DataError
+from lamm.files import json_object
 from lamm.log import logger
 from lamm.preparing.archives import LEAST_FREE_BYTES
 
-
-@dataclass(frozen=True)
-class Version:
-    """What a server says about a file, to tell whether it is still the same one.
-
-    Attributes:
-        validator: its strong ETag, or else its date; "" where it gives neither.
-        size: bytes of the whole file; 0 where it does not say.
-        first_byte: where the piece that it sends begins.
-    """
-
-    validator: str = ""
-    size: int = 0
-    first_byte: int = 0
-
-    @classmethod
-    def of(cls, headers: Any, asked_from: int) -> "Version":
-        """From a response's headers; `asked_from` is the byte that the request asked for."""
-        validator = headers.get("ETag") or headers.get("Last-Modified") or ""
-        if validator.startswith("W/"):  # a weak one promises nothing about bytes
-            validator = headers.get("Last-Modified") or ""
-        piece = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", headers.get("Content-Range") or "")
-        if piece:
-            size = int(piece[2]) if piece[2].isdecimal() else 0
-            return cls(validator, size, int(piece[1]) if piece[1] else -1)
-        length = headers.get("Content-Length") or ""
-        return cls(validator, int(length) if length.isdecimal() else 0, -1 if asked_from else 0)
-
-
-class PartialFile:
-    """`<file>.part`, and `<file>.part.json` with the link and the version that it is of.
-
-    What can't be told to be of the same file is removed.
-    """
-
-    def __init__(self, file: Path, url: str) -> None:
-        self.path = file.with_name(f"{file.name}.part")
-        self._notes = file.with_name(f"{file.name}.part.json")
-        self.version = Version()
-        with suppress(OSError, ValueError, TypeError, KeyError):
-            notes = json.loads(self._notes.read_text(encoding="utf-8"))
-            if notes["url"] == url:
-                self.version = Version(str(notes["validator"]), int(notes["size"]))
-        if not self.version.size:
-            self.remove()
-
-    @property
-    def size(self) -> int:
-        """Bytes that have come so far."""
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    def note(self, url: str, version: Version) -> None:
-        """Remember which file this is of."""
-        self.version = version
-        self._notes.write_text(json.dumps({"url": url, **asdict(version)}), encoding="utf-8")
-
-    def remove(self) -> None:
-        """Remove it, and what is known of it."""
-        self.path.unlink(missing_ok=True)
-        self._notes.unlink(missing_ok=True)
-        self.version = Version()
-
-
 ATTEMPTS = 5
-"""How often in a row a broken connection is taken up again without having brought anything new."""
+"""How often in a row a broken connection is resumed without having brought anything new."""
 TIMEOUT_SECONDS = 30
-_AT_ONCE = 1 << 18
+BLOCK_BYTES = 1 << 18
 _HEADERS = {"User-Agent": "lamm-prepare-data", "Accept-Encoding": "identity"}
 
 
@@ -96,147 +34,6 @@ class DownloadError(DataError):
 
 class _BrokenOffError(Exception):
     """The connection failed, before or while the file came."""
-
-
-def download(url: str, file: Path, md5: str = "") -> Path:
-    """Fetch a file; `<file>.part` is what has come so far, and is gone on with if the server can.
-
-    Args:
-        url: http or https.
-        file: where to put it; its folder exists.
-        md5: the file's MD5 sum, "" where it is not known.
-
-    Returns:
-        `file`.
-
-    Raises:
-        DownloadError: the server does not answer, refuses, or breaks off again and again; or the file that came is
-            not the published one.
-        DataError: the disk is too full.
-    """
-    part, barren, complete = PartialFile(file, url), 0, False
-    while not complete:
-        before = part.size
-        try:
-            _fetch_rest(url, part)
-            complete = True
-        except urllib.error.HTTPError as error:
-            raise DownloadError(f"can't fetch {url}: the server answers {error.code} {error.reason}") from None
-        except _BrokenOffError as error:
-            barren = 0 if part.size > before else barren + 1
-            if not before and not part.size:
-                raise DownloadError(f"can't fetch {url}: {error}") from None
-            if barren >= ATTEMPTS:
-                kept = f"the {part.size:,} bytes that came are kept, the same command goes on from there"
-                raise DownloadError(f"can't fetch {url}: {error}; {kept}") from None
-            logger.info(f"the connection broke at {part.size:,} bytes ({error}): going on from there")
-    if md5 and not _has_md5(part.path, md5):
-        part.remove()
-        raise DownloadError(f"what came from {url} is not the published file (by its MD5 sum), so it was removed")
-    part.path.rename(file)
-    part.remove()
-    return file
-
-
-def _fetch_rest(url: str, part: PartialFile) -> None:
-    """One request: everything behind what is there, or the whole where the server can't, or its file has changed."""
-    start = part.size if part.version.size else 0
-    asked = {"Range": f"bytes={start}-"} if start else {}
-    if start and part.version.validator:
-        asked["If-Range"] = part.version.validator
-    request = urllib.request.Request(url, headers=_HEADERS | asked)
-    try:
-        with _failures_told():
-            response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
-    except urllib.error.HTTPError as error:
-        if error.code != 416 or not start:
-            raise
-        if Version.of(error.headers, 0).size == start:  # nothing is behind what is there
-            return
-        part.remove()
-        raise _BrokenOffError("the file on the server has changed") from None
-    with response:
-        version = Version.of(response.headers, start)
-        goes_on = start > 0 and response.status == 206
-        if goes_on and (version.first_byte != start or version.size != part.version.size):
-            part.remove()
-            raise _BrokenOffError("the file on the server has changed")
-        if start and not goes_on:
-            logger.info("the server can't go on in the middle, or its file has changed: starting over")
-        part.note(url, version)
-        _receive(response, part, start if goes_on else 0, version.size)
-
-
-def _receive(response: Any, part: PartialFile, start: int, total: int) -> None:
-    """Append what comes; `total` is the size of the whole file, 0 where the server does not say it."""
-    free = shutil.disk_usage(part.path.parent).free
-    if total - start > free - LEAST_FREE_BYTES:
-        raise DataError(
-            f"no space for {part.path.stem}: it has {total:,} bytes, and {free:,} are free at {part.path.parent}; make "
-            "room, or use another data root"
-        )
-    with (
-        open(part.path, "ab" if start else "wb") as file,
-        tqdm(total=total or None, initial=start, desc=part.path.stem, unit="B", unit_scale=True, disable=None) as bar,
-    ):
-        while block := _read(response):
-            file.write(block)
-            bar.update(len(block))
-    if part.size < total:
-        raise _BrokenOffError("it ended too early")
-
-
-def _read(response: Any) -> bytes:
-    with _failures_told():
-        return bytes(response.read(_AT_ONCE))
-
-
-@contextmanager
-def _failures_told() -> Iterator[None]:
-    """What goes wrong with a connection as a _BrokenOffError; a refusal (HTTPError) as it is, unless it may pass."""
-    try:
-        yield
-    except urllib.error.HTTPError as error:
-        if error.code < 500:
-            raise
-        raise _BrokenOffError(f"the server answers {error.code} {error.reason}") from None
-    except urllib.error.URLError as error:
-        raise _BrokenOffError(str(error.reason)) from None
-    except (OSError, http.client.HTTPException) as error:
-        raise _BrokenOffError(str(error) or type(error).__name__) from None
-
-
-def _has_md5(file: Path, md5: str) -> bool:
-    from torchvision.datasets.utils import check_integrity  # slow to import
-
-    return bool(check_integrity(file, md5))
-
-
-def fetch_from_drive(file: PublishedFile, folder: Path) -> Path:
-    """Fetch a file by its id.
-
-    Returns:
-        Its path, `folder/<name>`.
-
-    Raises:
-        DownloadError: `gdown` is not installed, or Google does not give the file out.
-    """
-    try:
-        importlib.import_module("gdown")
-    except ImportError:
-        raise DownloadError(
-            f"{file.name} is on Google Drive, and the package gdown, which fetches from there, is not installed"
-        ) from None
-    from torchvision.datasets.utils import download_file_from_google_drive
-
-    try:
-        download_file_from_google_drive(file.drive_id, folder, file.name, file.md5 or None)
-    except Exception as error:  # gdown raises many unrelated types; each of them means: no file
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise DownloadError(f"Google Drive does not give out {file.name} ({reason[:160]})") from None
-    if not (folder / file.name).is_file():
-        raise DownloadError(f"Google Drive does not give out {file.name}")
-    return folder / file.name
 
 
 def fetch(file: PublishedFile, folder: Path) -> Path:
@@ -269,3 +66,206 @@ def fetch(file: PublishedFile, folder: Path) -> Path:
         except DownloadError as error:
             reasons.append(f"{error}; open {file.where} in a browser, or pip install gdown")
     raise DownloadError("; ".join([*reasons, file.trouble] if file.trouble else reasons))
+
+
+def fetch_from_drive(file: PublishedFile, folder: Path) -> Path:
+    """Fetch a file by its id.
+
+    Returns:
+        Its path, `folder/<name>`.
+
+    Raises:
+        DownloadError: `gdown` is not installed, or Google does not give the file out.
+    """
+    try:
+        importlib.import_module("gdown")
+    except ImportError:
+        raise DownloadError(
+            f"{file.name} is on Google Drive, and the package gdown, which fetches from there, is not installed"
+        ) from None
+    from torchvision.datasets.utils import download_file_from_google_drive
+
+    try:
+        download_file_from_google_drive(file.drive_id, folder, file.name, file.md5 or None)
+    except Exception as error:  # gdown raises many unrelated types; each of them means: no file
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise DownloadError(f"Google Drive does not give out {file.name} ({reason[:160]})") from None
+    if not (folder / file.name).is_file():
+        raise DownloadError(f"Google Drive does not give out {file.name}")
+    return folder / file.name
+
+
+@dataclass(frozen=True)
+class Version:
+    """What a server says about a file, to tell whether it is still the same one.
+
+    Attributes:
+        validator: its strong ETag, or else its date; "" where it gives neither.
+        size: bytes of the whole file; 0 where it does not say.
+        first_byte: where the piece that it sends begins.
+    """
+
+    validator: str = ""
+    size: int = 0
+    first_byte: int = 0
+
+    @classmethod
+    def of(cls, headers: Any, asked_from: int) -> "Version":
+        """From a response's headers; `asked_from` is the byte that the request asked for."""
+        validator = headers.get("ETag") or headers.get("Last-Modified") or ""
+        if validator.startswith("W/"):  # a weak one promises nothing about bytes
+            validator = headers.get("Last-Modified") or ""
+        piece = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", headers.get("Content-Range") or "")
+        if piece:
+            size = int(piece[2]) if piece[2].isdecimal() else 0
+            return cls(validator, size, int(piece[1]) if piece[1] else -1)
+        length = headers.get("Content-Length") or ""
+        return cls(validator, int(length) if length.isdecimal() else 0, -1 if asked_from else 0)
+
+
+class PartialFile:
+    """`<file>.part`: what has come so far of a download; `<file>.part.json` says from which link and version.
+
+    What may be of another file is removed.
+    """
+
+    def __init__(self, file: Path, url: str) -> None:
+        self.path = file.with_name(f"{file.name}.part")
+        self._notes = file.with_name(f"{file.name}.part.json")
+        self.version = Version()
+        with suppress(OSError, ValueError):
+            notes = json_object(self._notes.read_bytes(), url=str, validator=str, size=int)
+            if notes["url"] == url:
+                self.version = Version(notes["validator"], notes["size"])
+        if not self.version.size:
+            self.remove()
+
+    @property
+    def size(self) -> int:
+        """Bytes that have come so far."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def note(self, url: str, version: Version) -> None:
+        """Remember which file this is of."""
+        self.version = version
+        self._notes.write_text(json.dumps({"url": url, **asdict(version)}), encoding="utf-8")
+
+    def remove(self) -> None:
+        """Remove it, and what is known of it."""
+        self.path.unlink(missing_ok=True)
+        self._notes.unlink(missing_ok=True)
+        self.version = Version()
+
+
+def download(url: str, file: Path, md5: str = "") -> Path:
+    """Fetch a file; `<file>.part` is what has come so far, and is resumed if the server can.
+
+    Args:
+        url: http or https.
+        file: where to put it; its folder exists.
+        md5: the file's MD5 sum, "" where it is not known.
+
+    Returns:
+        `file`.
+
+    Raises:
+        DownloadError: the server does not answer, refuses, or breaks off again and again; or the file that came is
+            not the published one.
+        DataError: the disk is too full.
+    """
+    part, barren, complete = PartialFile(file, url), 0, False
+    while not complete:
+        before = part.size
+        try:
+            _fetch_rest(url, part)
+            complete = True
+        except urllib.error.HTTPError as error:
+            raise DownloadError(f"can't fetch {url}: the server answers {error.code} {error.reason}") from None
+        except _BrokenOffError as error:
+            barren = 0 if part.size > before else barren + 1
+            if not before and not part.size:
+                raise DownloadError(f"can't fetch {url}: {error}") from None
+            if barren >= ATTEMPTS:
+                kept = f"the {part.size:,} bytes that came are kept, the same command goes on from there"
+                raise DownloadError(f"can't fetch {url}: {error}; {kept}") from None
+            logger.info(f"the connection broke at {part.size:,} bytes ({error}): going on from there")
+    if md5 and not has_md5(part.path, md5):
+        part.remove()
+        raise DownloadError(f"what came from {url} is not the published file (by its MD5 sum), so it was removed")
+    part.path.rename(file)
+    part.remove()
+    return file
+
+
+def _fetch_rest(url: str, part: PartialFile) -> None:
+    """One request: everything behind what is there, or the whole where the server can't, or its file has changed."""
+    start = part.size if part.version.size else 0
+    asked = {"Range": f"bytes={start}-"} if start else {}
+    if start and part.version.validator:
+        asked["If-Range"] = part.version.validator
+    request = urllib.request.Request(url, headers=_HEADERS | asked)
+    try:
+        with _connection_failures():
+            response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
+    except urllib.error.HTTPError as error:
+        if error.code != 416 or not start:
+            raise
+        if Version.of(error.headers, 0).size == start:  # nothing is behind what is there
+            return
+        part.remove()
+        raise _BrokenOffError("the file on the server has changed") from None
+    with response:
+        version = Version.of(response.headers, start)
+        goes_on = start > 0 and response.status == 206
+        if goes_on and (version.first_byte != start or version.size != part.version.size):
+            part.remove()
+            raise _BrokenOffError("the file on the server has changed")
+        if start and not goes_on:
+            logger.info("the server can't go on in the middle, or its file has changed: starting over")
+        part.note(url, version)
+        _receive(response, part, start if goes_on else 0, version.size)
+
+
+def _receive(response: Any, part: PartialFile, start: int, total: int) -> None:
+    """Append what comes; `total` is the size of the whole file, 0 where the server does not say it."""
+    free = shutil.disk_usage(part.path.parent).free
+    if total - start > free - LEAST_FREE_BYTES:
+        raise DataError(
+            f"no space for {part.path.stem}: it has {total:,} bytes, and {free:,} are free at {part.path.parent}; make "
+            "room, or use another data root"
+        )
+    with (
+        open(part.path, "ab" if start else "wb") as file,
+        tqdm(total=total or None, initial=start, desc=part.path.stem, unit="B", unit_scale=True, disable=None) as bar,
+    ):
+        while True:
+            with _connection_failures():
+                block = response.read(BLOCK_BYTES)
+            if not block:
+                break
+            file.write(block)
+            bar.update(len(block))
+    if part.size < total:
+        raise _BrokenOffError("it ended too early")
+
+
+@contextmanager
+def _connection_failures() -> Iterator[None]:
+    """What goes wrong with a connection as a _BrokenOffError; a refusal (HTTPError) as it is, unless it may pass."""
+    try:
+        yield
+    except urllib.error.HTTPError as error:
+        if error.code < 500:
+            raise
+        raise _BrokenOffError(f"the server answers {error.code} {error.reason}") from None
+    except urllib.error.URLError as error:
+        raise _BrokenOffError(str(error.reason)) from None
+    except (OSError, http.client.HTTPException) as error:
+        raise _BrokenOffError(str(error) or type(error).__name__) from None
+
+
+def has_md5(file: Path, md5: str) -> bool:
+    """Whether a file has this MD5 sum."""
+    from torchvision.datasets.utils import check_integrity  # slow to import
+
+    return bool(check_integrity(file, md5))

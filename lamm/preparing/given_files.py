@@ -1,4 +1,4 @@
-"""The files that someone gives for a data set: archives, and single files such as the published split."""
+"""The files that a user gives for a data set: archives, and single files such as the published split."""
 
 import itertools
 import re
@@ -10,12 +10,13 @@ from lamm.errors import DataError
 from lamm.files import sha256_of_file
 from lamm.log import logger
 from lamm.preparing.archives import entries, is_archive
+from lamm.preparing.download import has_md5
 from lamm.preparing.parts import is_surely_of, known_names, place_of
 
 PEEKED_ENTRIES = 500
 """How many entries of an archive with an unknown name are looked at, in a folder of archives."""
 
-_LARGE = 10**9
+LARGE_BYTES = 10**9
 
 
 def files_for(source: Source, given: Iterable[Path]) -> list[Path]:
@@ -24,37 +25,37 @@ def files_for(source: Source, given: Iterable[Path]) -> list[Path]:
     Raises:
         DataError: a file is missing, or a folder holds nothing of the data set.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in given:
         if path.is_dir():
             here = [file for file in sorted(path.iterdir()) if file.is_file() and _belongs(file, source)]
             if not here:
-                raise DataError(f"{path} holds no file of {source.title}; it is published as {_published(source)}")
-            found += here
+                names = ", ".join(file.name for file in source.files)
+                raise DataError(f"{path} holds no file of {source.title}; it is published as {names}")
+            files += here
         elif path.is_file():
-            found.append(path)
+            files.append(path)
         else:
             raise DataError(f"no file at {path}; --from takes archives, or a folder with them")
-    return sorted(dict.fromkeys(found), key=lambda file: file.stat().st_size)
+    return sorted(dict.fromkeys(files), key=lambda file: file.stat().st_size)
 
 
 def single_part(file: Path, source: Source) -> Part:
-    """Which part a file that is no archive is: by its name, or by its content where that is known.
+    """Which part a file that is not an archive is: by its name, or by its content where that is known.
 
     Raises:
         DataError: it is none of the data set's.
     """
-    found = _part_by_name(file, source) or _part_by_content(file, [source])
-    if found is not None:
-        return found
+    part = _part_by_name(file, source) or _part_by_content(file, source)
+    if part is not None:
+        return part
     start = file.read_bytes()[:200].lstrip() if file.stat().st_size < 10**7 else b""
     if start.startswith(b"<"):
         raise DataError(f"{file} is a web page, so the download led to a page instead of the file; fetch it again")
-    other = next((other for other in SOURCES.values() if _part_by_content(file, [other])), None)
-    hint = f"; it is of {other.title}: python tools/prepare_data.py {other.name}" if other else ""
-    raise DataError(
-        f"{file} is no archive, and no file of {source.title}{hint or f' is called so ({_singles(source)})'}"
-    )
+    other = next((other for other in SOURCES.values() if _part_by_content(file, other)), None)
+    names = ", ".join(part.target for part in source.parts if not part.is_folder)
+    hint = f"; it is of {other.title}: python tools/prepare_data.py {other.name}" if other else f" ({names})"
+    raise DataError(f"{file} is neither an archive nor a file of {source.title}{hint}")
 
 
 def published_as(file: Path, source: Source) -> PublishedFile | None:
@@ -68,14 +69,12 @@ def check_md5(file: Path, source: Source) -> None:
     Raises:
         DataError: they differ.
     """
-    from torchvision.datasets.utils import check_integrity  # slow to import
-
     published = published_as(file, source)
     if published is None or not published.md5:
         return
-    if file.stat().st_size > _LARGE:
+    if file.stat().st_size > LARGE_BYTES:
         logger.info(f"{file.name}: comparing its MD5 sum with the published one, {file.stat().st_size:,} bytes")
-    if not check_integrity(file, published.md5):
+    if not has_md5(file, published.md5):
         raise DataError(
             f"{file} is not the published file (its MD5 sum is not {published.md5}): it is damaged, cut off, or was "
             "packed anew; fetch it again, or add --any-md5 if you trust it"
@@ -112,22 +111,11 @@ def _part_by_name(file: Path, source: Source) -> Part | None:
     return next((part for part in files if name in [inner.split("/")[-1] for inner in part.names_in_archives]), None)
 
 
-def _part_by_content(file: Path, sources: Iterable[Source]) -> Part | None:
-    size = file.stat().st_size
-    for part in (part for source in sources for part in source.parts if part.sha256):
-        if part.size == size and sha256_of_file(file) == part.sha256:
-            return part
-    return None
+def _part_by_content(file: Path, source: Source) -> Part | None:
+    candidates = [part for part in source.parts if part.sha256 and part.size == file.stat().st_size]
+    return next((part for part in candidates if sha256_of_file(file) == part.sha256), None)
 
 
 def _plain(name: str) -> str:
     """Without the ` (1)` that browsers put into the name of a second download."""
     return re.sub(r" ?\(\d+\)(?=\.|$)", "", name)
-
-
-def _published(source: Source) -> str:
-    return ", ".join(file.name for file in source.files)
-
-
-def _singles(source: Source) -> str:
-    return ", ".join(part.target for part in source.parts if not part.is_folder)

@@ -57,21 +57,21 @@ def _from_devkit(data: Path) -> dict[int, str]:
 
 def _from_kaggle(file: Path) -> dict[int, str]:
     """`ILSVRC2012_val_00048981,n03995372 85 1 499 272 …` a line, below a header."""
-    found = {}
+    classes = {}
     with open(file, encoding="utf-8", newline="") as opened:
         for row in csv.reader(opened):
             image = VAL_IMAGE.fullmatch(f"{row[0]}.JPEG") if len(row) == 2 else None
             if image:
-                found[int(image[1])] = _as_wnid((row[1].split() or [""])[0], file)
-    if not found:
+                classes[int(image[1])] = _as_wnid((row[1].split() or [""])[0], file)
+    if not classes:
         raise DataError(f"{file} has no line such as ILSVRC2012_val_00048981,n03995372 …; fetch it again")
-    return found
+    return classes
 
 
 def _as_wnid(text: str, file: Path) -> str:
     """Raises DataError unless it is a WordNet id: it becomes the name of a folder."""
     if not _WNID.fullmatch(text):
-        raise DataError(f"{file} names the class {text!r}, which is no WordNet id (n01440764); fetch it again")
+        raise DataError(f"{file} names the class {text!r}, which is not a WordNet id (n01440764); fetch it again")
     return text
 
 
@@ -88,12 +88,12 @@ def sort_into_classes(folder: Path, class_of: Mapping[int, str]) -> int:
     """
     moves = {}
     for name in image_names(folder):
-        found = VAL_IMAGE.fullmatch(name)
-        if not found:
+        image = VAL_IMAGE.fullmatch(name)
+        if not image:
             continue
-        if int(found[1]) not in class_of:
+        if int(image[1]) not in class_of:
             raise DataError(f"{folder / name}: the list of classes ends before it; fetch the devkit again")
-        target = folder / class_of[int(found[1])] / name
+        target = folder / class_of[int(image[1])] / name
         if target.exists():
             raise DataError(f"{folder / name} is in {target.parent} too; remove one of them, and run this again")
         moves[folder / name] = target

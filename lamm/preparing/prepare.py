@@ -1,4 +1,8 @@
-"""Moving an unpacked part to its place: in one rename where nothing is there, else only what is missing."""
+"""Laying out a data set: what is missing in its folder, from given archives or from the network.
+
+Archives are unpacked into a work folder. From there a part moves to its place: in one rename if nothing is there, else
+only the files that are missing. Nothing that is there is replaced or removed.
+"""
 
 import filecmp
 import os
@@ -9,7 +13,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lamm.datasets.imagenet import FILE_NAME, read_classnames
 from lamm.datasets.sources import CLASS_NAMES, VAL, Need, Part, Source
 from lamm.errors import DataError
 from lamm.files import write_text
@@ -19,6 +22,11 @@ from lamm.preparing.download import DownloadError, fetch
 from lamm.preparing.given_files import check_md5, files_for, published_as, single_part, whose_archive
 from lamm.preparing.imagenet_val import is_flat, read_classes_of_val, sort_into_classes
 from lamm.preparing.parts import Survey, count_images, placed_entries, shortcoming
+
+WORK_FOLDER = ".lamm_preparing"
+UNPACKED, DOWNLOADS, LOCK = "unpacked", "downloads", "lock"
+# What says the classes of images comes before the images.
+ORDER = (Need.SORTING, Need.EXTRA, Need.REQUIRED, Need.SPLIT, Need.LISTS)
 
 
 def lay_out(unpacked: Path, target: Path) -> int:
@@ -38,7 +46,7 @@ def lay_out(unpacked: Path, target: Path) -> int:
     if not os.path.lexists(target):
         _move(unpacked, target)
         return -1
-    missing, differing = _compared(unpacked, target)
+    missing, differing = _compare(unpacked, target)
     if differing:
         others = f" and {len(differing) - 1:,} more" if len(differing) > 1 else ""
         raise DataError(
@@ -51,7 +59,7 @@ def lay_out(unpacked: Path, target: Path) -> int:
     return len(missing)
 
 
-def _compared(unpacked: Path, target: Path) -> tuple[list[Path], list[Path]]:
+def _compare(unpacked: Path, target: Path) -> tuple[list[Path], list[Path]]:
     """Relative paths of the files that `target` lacks, and its files (whole paths) that differ."""
     if unpacked.is_file():
         return [], [] if target.is_file() and filecmp.cmp(unpacked, target, shallow=False) else [target]
@@ -64,17 +72,13 @@ def _compared(unpacked: Path, target: Path) -> tuple[list[Path], list[Path]]:
             there = target / path
             if there.is_file():
                 differing += [] if filecmp.cmp(unpacked / path, there, shallow=False) else [there]
-            elif os.path.lexists(there) or _blocked(there, target):
+            elif os.path.lexists(there) or any(
+                os.path.lexists(above) and not above.is_dir() for above in (target / p for p in path.parents)
+            ):
                 differing.append(there)
             else:
                 missing.append(path)
     return missing, differing
-
-
-def _blocked(file: Path, top: Path) -> bool:
-    """Whether something that is no folder stands where a folder above `file` should be."""
-    above = [top, *(top / parent for parent in file.relative_to(top).parents)]
-    return any(os.path.lexists(folder) and not folder.is_dir() for folder in above)
 
 
 def _move(source: Path, target: Path) -> None:
@@ -94,11 +98,6 @@ def _move(source: Path, target: Path) -> None:
         os.unlink(source)
 
 
-NAME = ".lamm_preparing"
-UNPACKED, DOWNLOADS = "unpacked", "downloads"
-_LOCK = "lock"
-
-
 @contextmanager
 def work_folder(dataset_folder: Path) -> Iterator[Path]:
     """The locked work folder, with an empty `unpacked` and a `downloads` in it; waits while another run has it.
@@ -108,7 +107,7 @@ def work_folder(dataset_folder: Path) -> Iterator[Path]:
     Raises:
         DataError: the folder can't be made.
     """
-    folder = dataset_folder / NAME
+    folder = dataset_folder / WORK_FOLDER
     lock = _locked(folder)
     try:
         shutil.rmtree(folder / UNPACKED, ignore_errors=True)
@@ -120,7 +119,7 @@ def work_folder(dataset_folder: Path) -> Iterator[Path]:
         with suppress(OSError):
             (folder / DOWNLOADS).rmdir()
         if not (folder / DOWNLOADS).exists():
-            (folder / _LOCK).unlink(missing_ok=True)
+            (folder / LOCK).unlink(missing_ok=True)
         for empty in (folder, dataset_folder):
             with suppress(OSError):
                 empty.rmdir()
@@ -129,44 +128,44 @@ def work_folder(dataset_folder: Path) -> Iterator[Path]:
 
 def _locked(folder: Path) -> int:
     """An open, locked file in the folder, which is made."""
-    told = False
+    waiting = False
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+            handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         except FileNotFoundError:  # another run has just removed the folder
             continue
         except OSError as error:
             raise DataError(f"can't make {folder}: {error.strerror}; check the path and its permissions") from None
-        told = _lock(handle, folder, told)
+        waiting = _lock(handle, folder, waiting)
         with suppress(OSError):
-            if os.path.samestat(os.fstat(handle), os.stat(folder / _LOCK)):
+            if os.path.samestat(os.fstat(handle), os.stat(folder / LOCK)):
                 return handle
         os.close(handle)  # the run that had it has removed it
 
 
-def _lock(handle: int, folder: Path, told: bool) -> bool:
-    """Lock an open file, where the system can; a line in the log says that it takes waiting."""
+def _lock(handle: int, folder: Path, waiting: bool) -> bool:
+    """Lock an open file, if the system can; returns whether the log says, now or before, that this takes waiting."""
     try:
         import fcntl
     except ImportError:  # Windows
-        return told
+        return waiting
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        if not told:
+        if not waiting:
             logger.info(f"another run is preparing {folder.parent}: waiting until it has ended")
         fcntl.flock(handle, fcntl.LOCK_EX)
         return True
     except OSError as error:
         logger.info(f"{folder.parent} can't be locked ({error.strerror}): don't prepare it twice at the same time")
-    return told
+    return waiting
 
 
 def write_class_names(folder: Path) -> bool:
     """Write `classnames.txt` into a data set's folder, unless it is there.
 
-    It is a copy of the one in `imagenet/` beside the folder, or else OpenAI's list: `<WordNet id> <name>` a line.
+    It is a copy of the one in `imagenet/` beside the folder, or else OpenAI's list: `<WordNet id> <name>` per line.
 
     Returns:
         Whether it was written.
@@ -174,20 +173,16 @@ def write_class_names(folder: Path) -> bool:
     Raises:
         DataError: the file in `imagenet/` is broken.
     """
-    file, original = folder / FILE_NAME, folder.parent / "imagenet" / FILE_NAME
+    file, original = folder / CLASS_NAMES, folder.parent / "imagenet" / CLASS_NAMES
     if file.exists() or not folder.is_dir():
         return False
-    from lamm.datasets.imagenet import imagenet_class_names  # slow to import
+    from lamm.datasets.imagenet import imagenet_class_names, read_classnames  # loads the engine: slow
 
     names = read_classnames(original.parent) if original.is_file() else imagenet_class_names()
     write_text(file, "".join(f"{wnid} {name}\n" for wnid, name in names.items()))
     where = f"copied from {original}" if original.is_file() else "OpenAI's class names"
     logger.info(f"{file}: written ({where})")
     return True
-
-
-# What says the classes of images comes before the images.
-_ORDER = (Need.SORTING, Need.EXTRA, Need.REQUIRED, Need.SPLIT, Need.LISTS)
 
 
 class Preparation:
@@ -270,7 +265,7 @@ class Preparation:
         written = [part for part in seen if self.survey.lack(part)]
         if not written:
             logger.info(f"{archive.name}: not needed, all that it holds is there")
-        return sorted(written, key=lambda part: _ORDER.index(part.need))
+        return sorted(written, key=lambda part: ORDER.index(part.need))
 
     def _lay_out(self, part: Part, unpacked: Path, file: str) -> None:
         place = self.survey.place(part)

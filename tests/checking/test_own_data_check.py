@@ -57,9 +57,9 @@ def test_everything_odd_about_a_folder_is_told_at_once(photos: Path) -> None:
     for expected in (
         r"fault: images damaged or cut off \(1\): dog/0\.jpg",
         r'note: classes with fewer than 3 images \(5\): "42" \(1\); ',
-        r"note: folders without an image, which are no classes \(1\): empty",
+        r"note: folders without an image, which are not classes \(1\): empty",
         r"note: images outside of class folders, so nothing uses them \(1\): loose\.jpg",
-        r"note: files in class folders that are no images \(1\): dog/notes\.doc",
+        r"note: files in class folders that are not images \(1\): dog/notes\.doc",
         r'note: class names that are WordNet ids, .* \(1\): "n01440764"',
         r'note: class names of digits only, .* \(1\): "42"',
         r'note: class names of words run together \(CamelCase\) \(1\): "BlueCar"',
@@ -93,7 +93,7 @@ def test_a_broken_classnames_file_is_a_fault(photos: Path) -> None:
 def test_the_kept_split_is_told(photos: Path) -> None:
     kept = photos / "split_lamm_folder.json"
     kept.write_text(json.dumps({"train": ["a"] * 10, "val": [], "test": ["b"] * 5}), encoding="utf-8")
-    note = "note: split_lamm_folder.json keeps the split of an earlier run: 10 / 0 / 5 images in train / val / test"
+    note = "note: split_lamm_folder.json stores the split of an earlier run: 10 / 0 / 5 images in train / val / test"
     assert note in texts(check_own_data("folder", photos))
     kept.write_text("{", encoding="utf-8")
     assert any("is damaged; remove it to split anew" in text for text in texts(check_own_data("folder", photos)))
@@ -129,7 +129,7 @@ def test_every_broken_row_of_a_table_is_told(photos: Path) -> None:
         r"fault: photos\.csv: images missing \(1\): gone\.jpg \(line 6\)",
         r"fault: photos\.csv: lines without a split, while others have one \(1\): 8",
         r"fault: classes without an image to train on \(1\): red car",
-        r"fault: files that are called images and are none \(1\): dog/2\.jpg",
+        r"fault: files that are called images and are not \(1\): dog/2\.jpg",
     ):
         assert any(re.match(expected, text) for text in found), (expected, found)
 

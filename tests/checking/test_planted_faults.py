@@ -1,4 +1,4 @@
-"""A whole data set has no fault; each planted fault is reported, and many at once are reported together."""
+"""Faults that were planted in whole data sets, and images that can't be decoded."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from lamm.checking.findings import State
-from lamm.checking.images import problem_of
+from lamm.checking.images import DAMAGED, EMPTY, FOREIGN, problem_of, undecodable
 from tests.checking.checked_data import Checked, texts
 
 IMAGES = "101_ObjectCategories"
@@ -108,7 +108,7 @@ FAULTS: dict[Callable[[Checked], None], str] = {
     missing_image: r"images missing \(\d+\): .*Faces/image_0001\.jpg",
     empty_image: r"images that are empty files \(1\): 101_ObjectCategories/Faces/image_0002\.jpg",
     truncated_image: r"images damaged or cut off \(1\): 101_ObjectCategories/Faces/image_0003\.jpg \(image file is ",
-    text_called_image: r"files that are called images and are none \(1\): 101_ObjectCategories/Faces/image_0004\.jpg",
+    text_called_image: r"files that are called images and are not \(1\): 101_ObjectCategories/Faces/image_0004\.jpg",
     folder_called_image: r"images missing \(\d+\): .*Faces/image_0005\.jpg",
     missing_class_folder: r"image folders missing \(1\): yin_yang \(\d+ images\)",
     removed_entry: r"the split names .* images, expected are ",
@@ -174,7 +174,7 @@ def test_stray_files_and_images_are_notes(caltech: Checked) -> None:
     shutil.copy(images / "Faces" / "image_0001.jpg", images / "Faces" / "holiday.jpg")
     report = caltech.check()
     assert report.state is State.WHOLE
-    assert "note: files among the images that are none (1): 101_ObjectCategories/Thumbs.db" in texts(report)
+    assert "note: files among the images that are not images (1): 101_ObjectCategories/Thumbs.db" in texts(report)
     unused = f"{IMAGES}/Faces/holiday.jpg"
     assert f"note: images that the split does not name, so nothing uses them (1): {unused}" in texts(report)
 
@@ -226,3 +226,41 @@ def test_nothing_is_written(caltech: Checked) -> None:
     assert note.startswith("note: ")
     assert report.state is State.WHOLE
     assert json.dumps(report.to_get).count("1hyarUivQE36mY6jSomru6Fjd-JzwcCzN") == 1
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "webp", "tiff"])
+def test_whole_images_have_no_problem_and_cut_ones_do(suffix: str, tmp_path: Path) -> None:
+    file = tmp_path / f"a.{suffix}"
+    Image.effect_noise((64, 64), 60).convert("RGB").save(file)
+    assert problem_of(str(file)) is None
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    problem = problem_of(str(file))
+    assert problem is not None
+    assert problem[0] in (DAMAGED, FOREIGN)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("cut", [2, 30, 500])
+def test_a_jpeg_that_lacks_its_last_bytes_is_damaged(cut: int, progressive: bool, tmp_path: Path) -> None:
+    file = tmp_path / "a.jpg"
+    Image.effect_noise((100, 80), 60).convert("RGB").save(file, progressive=progressive)
+    file.write_bytes(file.read_bytes()[:-cut])
+    assert (problem_of(str(file)) or ("",))[0] == DAMAGED
+
+
+def test_processes_find_the_same_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = []
+    for number in range(130):
+        file = tmp_path / f"{number}.jpg"
+        if number % 50 == 0:
+            file.write_bytes(b"")
+        else:
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(file)
+        paths.append(str(file))
+    (tmp_path / "7.jpg").write_text("text", encoding="utf-8")
+    monkeypatch.setattr("lamm.checking.images._WORTH_PROCESSES", 1)
+    alone = sorted(undecodable(paths, "decoding", workers=1))
+    assert [(Path(path).name, kind) for path, kind, _ in alone] == [
+        ("0.jpg", EMPTY), ("100.jpg", EMPTY), ("50.jpg", EMPTY), ("7.jpg", FOREIGN),
+    ]  # fmt: skip
+    assert sorted(undecodable(paths, "decoding", workers=2)) == alone

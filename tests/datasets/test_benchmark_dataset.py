@@ -19,7 +19,6 @@ class Toy(BenchmarkDataset):
     dataset_dir = "toy"
     image_prefix = "images"
     split_file = "split_toy.json"
-    template = "a toy {}."
 
 
 class ToyVariant(Toy):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lamm.datasets.few_shot import few_shot_split, generator_of
+from lamm.datasets.few_shot import few_shot_split
 from lamm.datasets.splits import (
     Split,
     SplitItem,
@@ -77,7 +77,7 @@ def fingerprint(items: list[SplitItem]) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_picks_are_those_of_the_reference(name: str, real_split_file: Callable[[str], Path]) -> None:
     split = read_once(real_split_file(name))
-    many, one = (few_shot_split(split, shots, generator_of(1)) for shots in (16, 1))
+    many, one = (few_shot_split(split, shots, 1) for shots in (16, 1))
     found = (*map(fingerprint, (many.train, many.val, one.train, one.val)), many.train[0].path)
     assert found == PICKS[name]
 

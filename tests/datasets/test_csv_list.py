@@ -216,7 +216,7 @@ def test_a_read_only_place_has_the_same_parts_each_time(
         make_read_only(patched, folder)
         first, second = (paths_by_part(load(file, num_shots=3, seed=1)) for _ in range(2))
     assert tree(folder) == before
-    assert any("not kept" in line for line in logged)
+    assert any("not stored" in line for line in logged)
     assert first == second == paths_by_part(load(file, num_shots=3, seed=1))
 
 

@@ -8,8 +8,7 @@ import pytest
 from lamm.datasets import dataset_class
 from lamm.datasets.base import BenchmarkDataset
 from lamm.errors import DataError
-from tests.datasets.miniature_imagenets import NAMES, SOME_IDS
-from tests.datasets.miniature_trees import build_miniature
+from tests.datasets.miniature_trees import NAMES, SOME_IDS, build_miniature
 
 CLASS_FOLDERS = {
     "imagenet": ["images/train", "images/val"],

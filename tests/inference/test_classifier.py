@@ -157,7 +157,7 @@ def test_a_run_that_was_never_tested_is_finished_when_its_epochs_are(squares_con
 @pytest.mark.parametrize("name", LEARNING)
 def test_a_run_without_a_checkpoint_is_refused(name: str, squares_config: Config, run: Path) -> None:
     run_on(squares_config(name, "run"), status="running", train=False)
-    with pytest.raises(CheckpointError, match="has no checkpoint: the run has not come so far"):
+    with pytest.raises(CheckpointError, match="has no checkpoint: it has not got that far"):
         Classifier.from_run(run, [extend_cfg])
 
 

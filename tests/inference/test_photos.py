@@ -1,11 +1,19 @@
-"""Which files the arguments of a command mean."""
+"""Photos named on a command line, read in batches, and their most probable classes."""
 
+import csv
+import io
 import os
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision import transforms as T
 
-from lamm.inference.photos import Unreadable, find_photos
+from lamm.inference.photos import PhotoFiles, Unreadable, find_photos, photo_batches
+from lamm.inference.top_k import Layout, Prediction, Table, predictions
+from tests.inference.photo_files import BLUE, GREEN, RED, cut_short, no_photo, photo
 
 
 @pytest.fixture(autouse=True)
@@ -98,3 +106,138 @@ def test_a_line_about_a_photo_names_it_once_and_stays_one_line() -> None:
     assert Unreadable("a.png", "no such file").line() == "a.png: no such file"
     assert Unreadable("a.png", '"a.png" is no image').line() == '"a.png" is no image'
     assert Unreadable("a\nb\tü\udcff.png", "bad").line() == "a\\nb\\tü\\udcff.png: bad"
+
+
+TRANSFORM = T.Compose([T.Resize(4), T.CenterCrop(4), T.ToTensor()])
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> list[str]:
+    """Five photos in turn red, green, blue, and four files that are none between them."""
+    return [
+        photo(tmp_path / "0.png", RED),
+        no_photo(tmp_path / "1.jpg"),
+        photo(tmp_path / "2 ü.png", GREEN),
+        no_photo(tmp_path / "3.png", b""),
+        cut_short(tmp_path / "4.jpg"),
+        photo(tmp_path / "5.png", BLUE),
+        str(tmp_path / "6 gone.png"),
+        photo(tmp_path / "7.png", RED, side=40),
+        photo(tmp_path / "8.png", GREEN),
+    ]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 100])
+def test_every_photo_comes_once_and_in_its_order(paths: list[str], batch_size: int, workers: int) -> None:
+    places, reasons, images = [], {}, []
+    for batch in photo_batches(paths, TRANSFORM, batch_size, workers):
+        assert len(batch.places) + len(batch.reasons) <= batch_size
+        places += batch.places
+        reasons |= batch.reasons
+        images += [] if batch.images is None else list(batch.images)
+    assert places == [0, 2, 5, 7, 8]
+    assert list(reasons) == [1, 3, 4, 6]
+    assert all(paths[place] in reason and "\n" not in reason for place, reason in reasons.items())
+    expected = [torch.eye(3)[channel] for channel in (0, 1, 2, 0, 1)]
+    for image, colour in zip(images, expected, strict=True):
+        assert torch.equal(image, colour[:, None, None].expand(3, 4, 4))
+
+
+def test_a_batch_of_bad_files_has_no_images(tmp_path: Path) -> None:
+    bad = [no_photo(tmp_path / name) for name in ("a.png", "b.png")]
+    (batch,) = photo_batches(bad, TRANSFORM, 8, 0)
+    assert (batch.places, batch.images, list(batch.reasons)) == ([], None, [0, 1])
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = str(tmp_path / "pipe.png")
+    os.mkfifo(pipe)
+    assert PhotoFiles([pipe], TRANSFORM)[0] == (0, f'"{pipe}" is not a file')
+
+
+def test_whatever_a_transform_trips_over_belongs_to_its_photo(tmp_path: Path) -> None:
+    def refuse(image: Image.Image) -> torch.Tensor:
+        raise RuntimeError("two\nlines")
+
+    path = photo(tmp_path / "a.png")
+    assert PhotoFiles([path], refuse)[0] == (0, f'image file "{path}" can\'t be used (two lines)')
+
+
+def test_a_photo_too_large_for_memory_is_a_bad_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = photo(tmp_path / "large.png", side=40)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)  # Pillow refuses twice as many
+    place, reason = PhotoFiles([path], TRANSFORM)[0]
+    assert place == 0
+    assert "decompression bomb" in str(reason)
+
+
+NAMES = ["rot", "grün", "blau"]
+
+
+def shares_of_colours(images: Tensor) -> Tensor:
+    """(mean of each channel + its place / 10), as shares."""
+    shares = images.mean(dim=(2, 3)) + torch.tensor([0.1, 0.2, 0.3])
+    return shares / shares.sum(dim=1, keepdim=True)
+
+
+def predicted(paths: list[str], top_k: int = 1, batch_size: int = 2) -> list[Prediction | Unreadable]:
+    batches = predictions(paths, TRANSFORM, shares_of_colours, NAMES, top_k, batch_size, workers=0)
+    return [one for batch in batches for one in batch]
+
+
+def test_the_best_classes_come_first_with_their_probabilities(tmp_path: Path) -> None:
+    path = photo(tmp_path / "a.png", GREEN)
+    (one,) = predicted([path], top_k=3)
+    assert isinstance(one, Prediction)
+    assert one.path == path
+    assert [name for name, _ in one.ranked] == ["grün", "blau", "rot"]
+    assert [value for _, value in one.ranked] == pytest.approx([1.2 / 1.6, 0.3 / 1.6, 0.1 / 1.6])
+
+
+def test_more_classes_than_there_are_is_all_of_them(tmp_path: Path) -> None:
+    (one,) = predicted([photo(tmp_path / "a.png")], top_k=9)
+    assert isinstance(one, Prediction)
+    assert len(one.ranked) == 3
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 10])
+def test_bad_photos_stand_in_their_places(batch_size: int, tmp_path: Path) -> None:
+    paths = [photo(tmp_path / "0.png", RED), no_photo(tmp_path / "1.png"), photo(tmp_path / "2.png", BLUE)]
+    first, second, third = predicted([*paths], batch_size=batch_size)
+    assert isinstance(first, Prediction)
+    assert isinstance(third, Prediction)
+    assert (first.ranked[0][0], third.ranked[0][0]) == ("rot", "blau")
+    assert isinstance(second, Unreadable)
+    assert second.path == paths[1]
+
+
+def test_a_line_has_its_fields_between_tabs() -> None:
+    one = Prediction("a b/ü.png", [("grün", 0.75), ("rot", 0.25)])
+    assert Layout().line(one) == "a b/ü.png\tgrün\t0.7500\trot\t0.2500"
+
+
+def test_control_characters_of_a_name_do_not_break_a_line() -> None:
+    assert Layout().line(Prediction("a\tb\n\udcff.png", [("x\ty", 1.0)])) == "a\\tb\\n\\udcff.png\tx\\ty\t1.0000"
+
+
+def test_lines_for_a_terminal_stand_under_each_other() -> None:
+    layout = Layout(["a.png", "longer.png"], ["rot", "violett"])
+    lines = [
+        layout.line(Prediction(path, [(name, 0.5)])) for path, name in (("a.png", "violett"), ("longer.png", "rot"))
+    ]
+    assert lines == ["a.png       violett  0.5000", "longer.png  rot      0.5000"]
+
+
+def test_the_table_is_csv_that_reads_back() -> None:
+    file = io.StringIO(newline="")
+    table = Table(file, 2)
+    table.write(
+        [Prediction('a, "b"/ü.png', [("x,y", 0.75), ("ä", 0.25)]), Prediction("c.png", [("ä", 1.0), ("x,y", 0.0)])]
+    )
+    rows = list(csv.reader(io.StringIO(file.getvalue())))
+    assert rows == [
+        ["path", "class_1", "probability_1", "class_2", "probability_2"],
+        ['a, "b"/ü.png', "x,y", "0.750000", "ä", "0.250000"],
+        ["c.png", "ä", "1.000000", "x,y", "0.000000"],
+    ]

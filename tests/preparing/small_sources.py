@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lamm.datasets.sources import SOURCES, Source
 from lamm.preparing.parts import count_images
+from lamm.preparing.prepare import Preparation
 
 # Images and folders with images in the small archives, by target.
 COUNTS = {
@@ -58,3 +59,9 @@ def with_counts(name: str, counts: Mapping[str, tuple[int, int]]) -> Source:
         folders = folders if part.folders else 0
         parts.append(replace(part, images=images, folders=folders, size=0, sha256=""))
     return replace(SOURCES[name], parts=tuple(parts))
+
+
+def prepared(name: str, root: Path, *given: Path) -> Preparation:
+    preparation = Preparation(small_source(name), root)
+    assert preparation.run(given) == []
+    return preparation

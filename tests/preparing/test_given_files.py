@@ -70,9 +70,7 @@ def test_a_web_page_in_place_of_the_split_is_told(tmp_path: Path) -> None:
 def test_a_file_of_no_use_says_which_files_are(tmp_path: Path) -> None:
     file = tmp_path / "labels.csv"
     file.write_text("a,b\n", encoding="utf-8")
-    with pytest.raises(
-        DataError, match=r"no file of Oxford Flowers 102 is called so \(split_zhou_.*imagelabels\.mat, cat"
-    ):
+    with pytest.raises(DataError, match=r"nor a file of Oxford Flowers 102 \(split_zhou_.*imagelabels\.mat, cat"):
         single_part(file, small_source("oxford_flowers"))
 
 

@@ -7,8 +7,7 @@ import pytest
 from lamm.errors import DataError
 from lamm.preparing.prepare import Preparation
 from tests.preparing.dataset_archives import VAL_CLASSES, WNIDS, jpeg, tar, write_archives, zipped
-from tests.preparing.preparing_runs import prepared
-from tests.preparing.small_sources import small_source
+from tests.preparing.small_sources import prepared, small_source
 
 
 def val_tree(data: Path) -> list[str]:
@@ -75,6 +74,6 @@ def test_class_names_that_lead_elsewhere_make_no_folder(tmp_path: Path) -> None:
     (tmp_path / "LOC_val_solution.csv").write_bytes(solution)
     val = tmp_path / "val.tar"
     val.write_bytes(tar({"ILSVRC2012_val_00000001.JPEG": jpeg()}))
-    with pytest.raises(DataError, match="which is no WordNet id"):
+    with pytest.raises(DataError, match="which is not a WordNet id"):
         Preparation(small_source("imagenet"), tmp_path / "data").run([tmp_path / "LOC_val_solution.csv", val])
     assert not list(tmp_path.rglob("evil"))

@@ -7,10 +7,9 @@ import pytest
 from lamm.datasets import dataset_class
 from lamm.errors import DataError
 from lamm.preparing.parts import count_images
-from lamm.preparing.prepare import NAME, Preparation
+from lamm.preparing.prepare import WORK_FOLDER, Preparation
 from tests.preparing.dataset_archives import MAKERS, WNIDS, jpeg, tar, targz, write_archives, zipped
-from tests.preparing.preparing_runs import prepared
-from tests.preparing.small_sources import COUNTS, small_source
+from tests.preparing.small_sources import COUNTS, prepared, small_source
 
 # Images that the loaders list, in train + val and in test.
 LOADED = {
@@ -149,7 +148,7 @@ def test_the_archive_of_another_data_set_is_named(tmp_path: Path) -> None:
 
 
 def test_what_an_interrupted_run_left_is_removed(tmp_path: Path) -> None:
-    left = tmp_path / "data" / "eurosat" / NAME / "unpacked" / "2750" / "Forest"
+    left = tmp_path / "data" / "eurosat" / WORK_FOLDER / "unpacked" / "2750" / "Forest"
     left.mkdir(parents=True)
     (left / "half.jpg").write_bytes(b"half")
     prepared("eurosat", tmp_path / "data", write_archives("eurosat", tmp_path / "archives"))

@@ -1,4 +1,4 @@
-"""The hidden folder that a data set is prepared in: one process at a time, and gone afterwards."""
+"""The work folder, and folders that are complete already."""
 
 import subprocess
 import sys
@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from lamm.preparing.prepare import DOWNLOADS, NAME, UNPACKED, Preparation, work_folder
-from tests.preparing.dataset_archives import write_archives
-from tests.preparing.small_sources import small_source
+from lamm.datasets import dataset_class
+from lamm.preparing.prepare import DOWNLOADS, UNPACKED, WORK_FOLDER, Preparation, work_folder
+from tests.datasets.miniature_trees import MINIATURES, build_miniature
+from tests.preparing.dataset_archives import tar, write_archives
+from tests.preparing.small_sources import fitting_source, small_source
 
 HOLDING = """
 import sys, time
@@ -42,7 +44,7 @@ def test_it_is_gone_after_an_error_too(tmp_path: Path) -> None:
 def test_half_a_download_is_kept(tmp_path: Path) -> None:
     with work_folder(tmp_path / "toy") as work:
         (work / DOWNLOADS / "a.zip.part").write_text("half", encoding="utf-8")
-    assert (tmp_path / "toy" / NAME / DOWNLOADS / "a.zip.part").exists()
+    assert (tmp_path / "toy" / WORK_FOLDER / DOWNLOADS / "a.zip.part").exists()
 
 
 def test_a_second_process_waits_for_the_first(tmp_path: Path, log_lines: list[str]) -> None:
@@ -63,7 +65,7 @@ def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
         assert other.stdout is not None
         other.stdout.readline()
         other.kill()
-    assert (tmp_path / "toy" / NAME).is_dir()
+    assert (tmp_path / "toy" / WORK_FOLDER).is_dir()
     with work_folder(tmp_path / "toy"):
         pass
     assert not (tmp_path / "toy").exists()
@@ -76,3 +78,20 @@ def test_runs_at_the_same_time_end_with_one_whole_data_set(tmp_path: Path) -> No
         assert list(pool.map(lambda preparation: preparation.run([archives]), preparations)) == [[]] * 6
     assert sorted(path.name for path in (tmp_path / "data" / "eurosat").iterdir()) == ["2750"]
     assert len(list((tmp_path / "data").rglob("*.jpg"))) == 8
+
+
+@pytest.mark.parametrize("name", MINIATURES)
+def test_a_packed_folder_in_the_benchmarks_layout_is_taken(name: str, tmp_path: Path) -> None:
+    truth = build_miniature(name, tmp_path / "there")
+    files = {
+        str(file.relative_to(tmp_path / "there")): file.read_bytes()
+        for file in sorted(truth.folder.rglob("*"))
+        if file.is_file()
+    }
+    (tmp_path / "packed.tar.gz").write_bytes(tar(files, "w:gz"))
+    preparation = Preparation(fitting_source(name, tmp_path / "there"), tmp_path / "here")
+    assert preparation.run([tmp_path / "packed.tar.gz"]) == []
+    assert preparation.survey.loads
+    split = dataset_class(name).split_on_disk(tmp_path / "here")
+    assert {item.path: item.label for item in split.items()} == truth.label_of
+    assert [len(split.train), len(split.val), len(split.test)] == list(truth.sizes)

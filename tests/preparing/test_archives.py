@@ -1,5 +1,6 @@
-"""Archives that could do harm are refused in one line, and leave nothing behind."""
+"""Damaged archives, and archives that could do harm."""
 
+import gzip
 import io
 import stat
 import tarfile
@@ -10,12 +11,93 @@ from pathlib import Path
 import pytest
 
 from lamm.errors import DataError
-from lamm.preparing.archives import clean_path
+from lamm.preparing.archives import clean_path, entries
 from lamm.preparing.prepare import Preparation
-from tests.preparing.dataset_archives import classes_of_photos, jpeg, tar, zipped
+from tests.preparing.dataset_archives import classes_of_photos, jpeg, photos, tar, targz, zipped
 from tests.preparing.small_sources import small_source
 
 GOOD = classes_of_photos("2750/{name}/{name}_{}.jpg", ["AnnualCrop", "Forest"])
+
+
+def refused(content: bytes, tmp_path: Path, match: str) -> None:
+    file = tmp_path / "EuroSAT.zip"
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=match) as caught:
+        Preparation(small_source("eurosat"), tmp_path / "data").run([file])
+    assert "\n" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["EuroSAT.zip", "data"]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_a_compressed_archive_that_is_cut_off(mode: str, share: float, tmp_path: Path) -> None:
+    content = tar(GOOD, mode)
+    refused(content[: int(share * len(content))], tmp_path, r"EuroSAT\.zip is damaged or cut off")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_tar_archive_that_is_cut_off(share: float, tmp_path: Path) -> None:
+    content = tar(GOOD).rstrip(b"\0")
+    refused(content[: int(share * len(content))], tmp_path, r"EuroSAT\.zip is damaged or cut off")
+
+
+def test_a_tar_archive_that_is_cut_off_between_two_files_lacks_images(tmp_path: Path) -> None:
+    refused(tar(dict(list(GOOD.items())[:-1])).rstrip(b"\0"), tmp_path, "damaged or cut off|7 of at least 8 images")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_zip_archive_that_is_cut_off(share: float, tmp_path: Path) -> None:
+    content = zipped(GOOD)
+    refused(content[: int(share * len(content))], tmp_path, r"EuroSAT\.zip is cut off")
+
+
+def test_a_changed_byte_in_a_zip_archive_is_noticed(tmp_path: Path) -> None:
+    content = bytearray(zipped(GOOD))
+    content[len(content) // 3] ^= 0xFF
+    refused(bytes(content), tmp_path, "damaged or cut off")
+
+
+def test_a_wrong_check_sum_at_the_end_of_gzip_is_noticed(tmp_path: Path) -> None:
+    content = bytearray(targz(GOOD))
+    content[-8] ^= 0xFF
+    refused(bytes(content), tmp_path, r"damaged or cut off \(CRC check failed")
+
+
+def test_a_damaged_header_in_the_middle_is_not_taken_for_the_end(tmp_path: Path) -> None:
+    content = bytearray(tar(GOOD))
+    content[content.index(b"2750/Forest/Forest_3.jpg") + 150] ^= 0xFF
+    refused(bytes(content), tmp_path, "damaged or cut off")
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "the file is empty"),
+        (b"<!DOCTYPE html><html>Sign in</html>", "it is a web page"),
+        (b"\n <html>", "it is a web page"),
+        (b"Not found" * 100, "neither tar nor zip"),
+    ],
+)
+def test_what_is_no_archive(content: bytes, what: str, tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=f"x is not an archive: {what}"):
+        list(entries(file))
+
+
+def test_a_gzip_file_of_something_else(tmp_path: Path) -> None:
+    refused(gzip.compress(b"some text" * 1000), tmp_path, "damaged or cut off")
+
+
+def test_an_inner_archive_that_is_cut_off(tmp_path: Path) -> None:
+    inner = targz(photos("101_ObjectCategories/accordion/image_{:04d}.jpg", 12))
+    file = tmp_path / "caltech-101.zip"
+    file.write_bytes(zipped({"caltech-101/101_ObjectCategories.tar.gz": inner[:-50]}))
+    with pytest.raises(DataError, match=r"101_ObjectCategories\.tar\.gz is damaged or cut off"):
+        Preparation(small_source("caltech101"), tmp_path / "data").run([file])
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["caltech-101.zip", "data"]
+
+
 EVIL_NAMES = {
     "/2750/Forest/evil.jpg": "has an absolute path",
     "2750/../../../evil.jpg": "leads out of the folder",
@@ -25,7 +107,7 @@ EVIL_NAMES = {
 }
 
 
-def refused(archive: Path, tmp_path: Path, match: str) -> None:
+def refused_archive(archive: Path, tmp_path: Path, match: str) -> None:
     """The archive is refused with one line, and nothing is on the disk that was not."""
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(DataError, match=match) as caught:
@@ -41,7 +123,7 @@ def test_a_path_that_leaves_the_folder(
     name: str, reason: str, pack: Callable[[dict[str, bytes]], bytes], tmp_path: Path
 ) -> None:
     (tmp_path / "EuroSAT").write_bytes(pack({**GOOD, name: b"evil"}))
-    refused(tmp_path / "EuroSAT", tmp_path, reason)
+    refused_archive(tmp_path / "EuroSAT", tmp_path, reason)
 
 
 def tar_with(member: tarfile.TarInfo) -> bytes:
@@ -74,7 +156,7 @@ def member(kind: bytes, target: str = "") -> tarfile.TarInfo:
 )
 def test_links_and_devices_in_a_tar_archive(made: tarfile.TarInfo, what: str, tmp_path: Path) -> None:
     (tmp_path / "EuroSAT.tar").write_bytes(tar_with(made))
-    refused(tmp_path / "EuroSAT.tar", tmp_path, f"EuroSAT.tar holds {what}, '2750/Forest/evil.jpg'")
+    refused_archive(tmp_path / "EuroSAT.tar", tmp_path, f"EuroSAT.tar holds {what}, '2750/Forest/evil.jpg'")
 
 
 def test_a_link_in_a_zip_archive(tmp_path: Path) -> None:
@@ -84,7 +166,7 @@ def test_a_link_in_a_zip_archive(tmp_path: Path) -> None:
         for name, content in GOOD.items():
             archive.writestr(name, content)
         archive.writestr(link, "/etc/passwd")
-    refused(tmp_path / "EuroSAT.zip", tmp_path, r"EuroSAT\.zip holds a link")
+    refused_archive(tmp_path / "EuroSAT.zip", tmp_path, r"EuroSAT\.zip holds a link")
 
 
 def test_an_evil_path_in_an_archive_within_an_archive(tmp_path: Path) -> None:
@@ -97,17 +179,17 @@ def test_an_evil_path_in_an_archive_within_an_archive(tmp_path: Path) -> None:
 
 
 def test_a_bomb_is_stopped_by_its_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lamm.preparing.archives._SMALL", 10**5)
+    monkeypatch.setattr("lamm.preparing.archives.ALWAYS_ALLOWED_BYTES", 10**5)
     file = tmp_path / "EuroSAT.zip"
     file.write_bytes(zipped({**GOOD, "2750/Forest/bomb.jpg": bytes(10**7)}))
-    refused(file, tmp_path, "unpacks to more than 200 times its own size")
+    refused_archive(file, tmp_path, "unpacks to more than 200 times its own size")
 
 
 def test_a_bomb_is_stopped_before_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lamm.preparing.archives.LEAST_FREE_BYTES", 10**18)
     file = tmp_path / "EuroSAT.zip"
     file.write_bytes(zipped(GOOD))
-    refused(file, tmp_path, r"no space for what EuroSAT\.zip holds: [\d,]+ bytes are free")
+    refused_archive(file, tmp_path, r"no space for what EuroSAT\.zip holds: [\d,]+ bytes are free")
 
 
 def test_the_same_file_twice(tmp_path: Path) -> None:
@@ -115,7 +197,7 @@ def test_the_same_file_twice(tmp_path: Path) -> None:
         archive.writestr("2750/Forest/Forest_1.jpg", jpeg(1))
         with pytest.warns(UserWarning, match="Duplicate name"):
             archive.writestr("2750/Forest/Forest_1.jpg", jpeg(2))
-    refused(tmp_path / "EuroSAT.zip", tmp_path, r"holds '2750/Forest/Forest_1\.jpg' twice")
+    refused_archive(tmp_path / "EuroSAT.zip", tmp_path, r"holds '2750/Forest/Forest_1\.jpg' twice")
 
 
 def test_an_encrypted_archive(tmp_path: Path) -> None:
@@ -123,7 +205,7 @@ def test_an_encrypted_archive(tmp_path: Path) -> None:
     content[content.index(b"PK\x01\x02") + 8] |= 1
     content[6] |= 1
     (tmp_path / "EuroSAT.zip").write_bytes(content)
-    refused(tmp_path / "EuroSAT.zip", tmp_path, "is encrypted")
+    refused_archive(tmp_path / "EuroSAT.zip", tmp_path, "is encrypted")
 
 
 def test_a_python_without_the_data_filter_says_which_one_it_takes(
@@ -131,7 +213,7 @@ def test_a_python_without_the_data_filter_says_which_one_it_takes(
 ) -> None:
     monkeypatch.delattr(tarfile, "data_filter")
     (tmp_path / "EuroSAT.tar").write_bytes(tar(GOOD))
-    refused(tmp_path / "EuroSAT.tar", tmp_path, r"use Python 3\.10\.12, 3\.11\.4, 3\.12 or later")
+    refused_archive(tmp_path / "EuroSAT.tar", tmp_path, r"use Python 3\.10\.12, 3\.11\.4, 3\.12 or later")
 
 
 def test_clean_paths_lose_only_dots_and_doubled_slashes() -> None:

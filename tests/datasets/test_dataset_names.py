@@ -1,9 +1,15 @@
-"""What the papers' code calls each data set, where it lies, and how large it is."""
+"""What each data set is called, where it lies, how large it is, and its templates."""
+
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+import yaml
 
-from lamm.datasets import BENCHMARK, DATASETS, dataset_class
-from lamm.datasets.templates import IMAGENET_TEMPLATES, ensemble_of
+from lamm.datasets import BENCHMARK, DATASETS, dataset_class, register_datasets
+from lamm.datasets.templates import IMAGENET_TEMPLATES, TEMPLATES, ensemble_of, template_of
+from lamm.engine import DATASET_REGISTRY
 
 PLAIN = "a photo of a {}."
 
@@ -47,21 +53,13 @@ def test_a_data_set_is_as_in_the_table(name: str) -> None:
         found.image_prefix.rstrip("/"),
         found.expected_classes,
         found.expected_sizes,
-        found.template,
+        template_of(found.__name__),
     )
     assert said == TABLE[name]
     assert DATASETS[name] == found.__name__
-
-
-@pytest.mark.parametrize("name", TABLE)
-def test_a_split_file_is_published_under_the_registered_name(name: str) -> None:
     published = "" if name in WITHOUT_SPLIT_FILE else f"split_zhou_{TABLE[name][0]}.json"
-    assert dataset_class(name).split_file == published
-
-
-@pytest.mark.parametrize("name", TABLE)
-def test_only_the_variants_of_imagenet_are_for_testing_alone(name: str) -> None:
-    assert dataset_class(name).test_only == (name in ("imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r"))
+    assert found.split_file == published
+    assert found.test_only == (name in ("imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r"))
 
 
 def test_the_ensemble_is_seven_templates_and_the_own_one_except_for_imagenet() -> None:
@@ -78,3 +76,52 @@ def test_the_ensemble_is_seven_templates_and_the_own_one_except_for_imagenet() -
     assert ensemble_of("ImageNetV2", PLAIN) == [*IMAGENET_TEMPLATES, PLAIN]
     for _ in range(2):
         assert ensemble_of("DescribableTextures", "{} texture.") == [*IMAGENET_TEMPLATES, "{} texture."]
+
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "datasets"
+
+
+def test_every_data_set_is_registered_under_its_class_name() -> None:
+    register_datasets()
+    for name in DATASETS.values():
+        assert DATASET_REGISTRY.get(name).__name__ == name
+
+
+def test_registering_twice_is_silent(logged: list[str]) -> None:
+    register_datasets()
+    register_datasets()
+    assert logged == []
+
+
+def test_a_name_that_is_taken_is_left_alone_and_logged(monkeypatch: pytest.MonkeyPatch, logged: list[str]) -> None:
+    registry = type(DATASET_REGISTRY)("DATASET")
+    monkeypatch.setattr("lamm.engine.DATASET_REGISTRY", registry)
+    foreign = type("Caltech101", (), {})
+    registry.register(foreign)
+    register_datasets()
+    assert registry.get("Caltech101") is foreign
+    assert sorted(registry.registered_names()) == sorted(DATASETS.values())
+    assert logged == ['data set "Caltech101" is registered already, by other code: left alone']
+
+
+def test_importing_the_package_or_its_templates_loads_no_engine() -> None:
+    code = "import sys, lamm.datasets, lamm.datasets.templates; sys.exit('lamm.engine' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_config_file_holds_the_registered_name_and_nothing_else() -> None:
+    for name, class_name in DATASETS.items():
+        content = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text(encoding="utf-8"))
+        assert content == {"DATASET": {"NAME": class_name}}
+
+
+def test_every_data_set_has_a_template_with_one_place_for_the_name() -> None:
+    assert set(TEMPLATES) == set(DATASETS.values())
+    assert all(template.count("{}") == 1 for template in TEMPLATES.values())
+
+
+def test_an_unknown_data_set_gets_the_plain_template_and_a_log_line(logged: list[str]) -> None:
+    assert template_of("MYCIFAR100") == "a photo of a {}."
+    assert logged == ['no prompt template is known for data set "MYCIFAR100": using "a photo of a {}."']
+    assert template_of("EuroSAT") == "a centered satellite photo of {}."
+    assert len(logged) == 1

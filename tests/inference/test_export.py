@@ -1,7 +1,8 @@
-"""Exported classifiers: the pair of files and the ONNX file give our numbers, each alone."""
+"""Exported classifiers: the graph, the description and the folder."""
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from lamm.engine import get_cfg_default
 from lamm.errors import ConfigError
 from lamm.inference import export as exporting
 from lamm.inference.classifier import Classifier, RunFolder
-from lamm.inference.export import export, exportable
+from lamm.inference.export import export, exportable, files_made_together
 from lamm.inference.onnx_file import ExportError, largest_difference, missing_for_onnx, write_onnx
 from tests.clip import small_clip_models as small
 from tests.trainers.learner_cases import cocoop_lamm, coop, disturb, lamm, maple_lamm
@@ -144,7 +145,7 @@ def test_the_pair_alone_gives_our_predictions(name: str, tiny: ClipModel, tmp_pa
 
 def test_the_described_preprocessing_is_that_of_the_test_images(tiny: ClipModel, tmp_path: Path) -> None:
     from lamm.engine import build_transform
-    from lamm.inference.export import described_preprocessing
+    from lamm.inference.export import preprocessing_description
 
     cfg = run_of("LAMM", tmp_path).cfg
     transform = build_transform(cfg, is_train=False)
@@ -152,7 +153,7 @@ def test_the_described_preprocessing_is_that_of_the_test_images(tiny: ClipModel,
     for size in ((97, 150), (64, 64), (32, 200), (20, 31)):
         photo = tmp_path / "photo.png"
         Image.effect_noise(size, 80).convert("RGB").save(photo)
-        described = described_preprocessing(cfg.INPUT)
+        described = preprocessing_description(cfg.INPUT)
         expected = transform(Image.open(photo))
         torch.testing.assert_close(preprocessed(photo, described)[0], expected, atol=1e-6, rtol=0)
 
@@ -220,3 +221,47 @@ def test_every_make_and_image_tower_becomes_a_graph(tower: str, runtime: Any, tm
         write_onnx(graph, clip.image_size, tmp_path / "classifier.onnx", {})
     away = largest_difference(tmp_path / "classifier.onnx", classifier.logits, clip.image_size)
     assert away == pytest.approx(0, abs=1e-4)
+
+
+FILES = ("a", "b", "c")
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_the_files_appear_when_all_are_made(tmp_path: Path) -> None:
+    with files_made_together(tmp_path / "new" / "folder", FILES) as made:
+        (made / "a").write_text("1")
+        assert not (tmp_path / "new" / "folder" / "a").exists()
+        (made / "b").write_text("2")
+    assert contents(tmp_path / "new" / "folder") == {"a": "1", "b": "2"}
+
+
+def test_those_of_before_are_replaced_or_removed_and_others_stay(tmp_path: Path) -> None:
+    for name in ("a", "c", "notes"):
+        (tmp_path / name).write_text("before")
+    with files_made_together(tmp_path, FILES) as made:
+        (made / "a").write_text("now")
+    assert contents(tmp_path) == {"a": "now", "notes": "before"}
+
+
+def test_a_failure_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("before")
+    with suppress(RuntimeError), files_made_together(tmp_path, FILES) as made:
+        (made / "a").write_text("half")
+        raise RuntimeError
+    assert contents(tmp_path) == {"a": "before"}
+
+
+def test_a_failure_leaves_no_new_folder(tmp_path: Path) -> None:
+    with suppress(RuntimeError), files_made_together(tmp_path / "new", FILES):
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_folders_place_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    together = files_made_together(tmp_path / "file", FILES)
+    with pytest.raises(ConfigError, match="file is a file: give a folder"):
+        together.__enter__()

@@ -1,1 +1,0 @@
-"""Makes `photo_files` importable."""
