@@ -38,7 +38,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     from lamm.datasets import register_datasets
     from lamm.run.plan import RunPlan, plan_run
-    from lamm.sweep.runs import facts_of
+    from lamm.sweep.runs import require_data
 
     register_datasets()
     seeds = seed_list(os.environ.get("SEEDS", "1 2 3"))
@@ -56,7 +56,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     # A mistake in the settings, and data that can't be cut into so many sets, show before the first run starts.
     first = planned(words_of(seeds[0], 1))
-    facts_of(first)
+    require_data(first)
     places = [(seed, step) for seed in seeds for step in range(1, steps + 1)]
     runs = [words_of(*place) for place in places]
     for words in runs:
