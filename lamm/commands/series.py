@@ -108,7 +108,7 @@ def plan_main(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
 
 def plan_incremental(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
     """The classes are cut into sets, which are learned one after the other; a run per seed and set."""
-    from lamm.sweep.runs import facts_of
+    from lamm.sweep.runs import require_data
 
     steps, rest = steps_and_rest(arguments.rest)
     config, pairs = config_and_pairs(arguments.method, rest)
@@ -123,7 +123,7 @@ def plan_incremental(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
 
     # Data that can't be cut into so many sets are refused before a plan is made for each of these.
     first = planned(run_of(seeds[0], 1).words)
-    facts_of(first)
+    require_data(first)
     runs = [run_of(seed, step) for seed in seeds for step in range(1, steps + 1)]
     for run in runs:
         planned(run.words)

@@ -1,163 +1,152 @@
 """A whole benchmark as one job: trainers × data sets × shots × seeds, several at once, then the table of them all.
 
     python tools/sweep.py                                          # configs/sweeps/demo.yaml
-    python tools/sweep.py paper --dry-run                          # what would run, and what it is expected to cost
+    python tools/sweep.py paper --dry-run                          # what would run, and how long it is expected to take
     python tools/sweep.py --trainers LAMM CoOp --datasets caltech101 --shots 16 -- OPTIM.MAX_EPOCH 10
     python tools/sweep.py paper --slurm --slurm-partition gpu      # the same as a Slurm job array
 
 Each run is one `train.py` in a process of its own. Everything is planned before the first one starts. Finished runs are
-skipped, broken ones resumed, those that died tried again; started anew after a kill, a sweep goes on where it stopped.
+skipped, broken ones resumed, those that died tried again; after a kill, the same command goes on where it stopped.
 
 Exit code 0: all runs are finished. 1: some failed (listed on stderr). 2: a mistake, before anything ran. 130: Ctrl-C.
 """
 
 import argparse
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lamm.commands.parser import INTERRUPTED, USER_ERROR
-from lamm.errors import ConfigError
-from lamm.sweep.arguments import grid_of, places_of, slurm_settings, sweep_parser
-from lamm.sweep.estimate import LOG_FILE
+from lamm.commands.parser import INTERRUPTED, USER_ERROR, imported_extensions
+from lamm.errors import ConfigError, LammError
+from lamm.sweep.arguments import grid_of, slurm_settings, sweep_parser
 from lamm.sweep.machine import Machine, this_machine
-from lamm.sweep.pools import VISIBLE, LocalPool, RayPool, import_ray, ray_at, ray_here
-from lamm.sweep.progress import PlainProgress
-from lamm.sweep.schedule import Failure, Tally, carry_out_all, duration
-from lamm.sweep.slurm import MOST_TASKS, RunList, can_submit, in_parts, submit, write_array
-from lamm.sweep.worker import Pool, Setup
+from lamm.sweep.pools import VISIBLE, import_ray, local_pool, ray_at, ray_here, ray_pool
+from lamm.sweep.worker import TRAIN
 
 if TYPE_CHECKING:
-    from lamm.sweep.estimate import LeftToDo
-    from lamm.sweep.runs import Preparation
+    from lamm.sweep.runs import SweepRun
 
-
-ROOT = Path(__file__).resolve().parents[2]
-WARM = ("lamm_trainers", "lamm.run.execute", "lamm.run.plan", "open_clip", "torch.utils.tensorboard")
+LOCAL = "local"
 
 
 def main(arguments: argparse.Namespace) -> int:
     check(arguments)
     if arguments.runs is not None:
         return carry_out_part(arguments)
-    prepared = prepared_sweep(arguments)
+    runs, problems = prepared_runs(arguments)
     if arguments.dry_run:
-        return dry_run(prepared, arguments)
-    prepared.require_no_problem()
+        return dry_run(runs, problems, arguments)
+    if problems:
+        more = f" (and {len(problems) - 1} more: --dry-run lists them)" if len(problems) > 1 else ""
+        raise ConfigError(f"{problems[0]}{more}")
     if arguments.slurm or arguments.slurm_dry_run:
-        return slurm(prepared, arguments)
-    began = time.monotonic()
-    try:
-        failures = carry_out(prepared, arguments) if prepared.left else []
-    except KeyboardInterrupt:
-        print("stopped, and every run with it; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
-    done = len(prepared.runs) - len(failures)
-    print(f"{done} of {len(prepared.runs)} runs finished, {duration(time.monotonic() - began)}\n", flush=True)
-    table(prepared)
-    return report(failures)
+        return slurm(runs, arguments)
+    return carry_out(runs, arguments)
 
 
 def check(arguments: argparse.Namespace) -> None:
     """Refuse flags that don't go together, and what is not installed, before anything takes time."""
     if (arguments.runs is None) != (arguments.run_index is None):
         raise ConfigError("--runs and --run-index go together: a file, and which of its parts")
-    if arguments.address and (arguments.local or arguments.jobs):
-        flag = "--local" if arguments.local else "--jobs"
-        raise ConfigError(f"{flag} is for this machine; on the cluster at --address as many runs as fit go at once")
-    slurm_asked = arguments.slurm or arguments.slurm_dry_run
-    if not (arguments.local or arguments.dry_run or slurm_asked or arguments.runs) or arguments.address:
+    if arguments.address:
+        if arguments.jobs and arguments.address != LOCAL:
+            raise ConfigError("--jobs is for this machine; on the cluster at --address as many runs as fit go at once")
         import_ray()
 
 
-def prepared_sweep(arguments: argparse.Namespace) -> "Preparation":
-    """Everything that can be known before the first run starts."""
+def prepared_runs(arguments: argparse.Namespace) -> "tuple[list[SweepRun], list[str]]":
+    """Everything that can be known before the first run starts; see `lamm.sweep.runs.prepare`."""
     if arguments.dry_run:
         os.environ["HF_HUB_OFFLINE"] = "1"  # weights are looked for on this machine alone
+    extensions = imported_extensions(arguments.imports)
     # Imported here, so that an engine that can't run is one line like any mistake.
-    from lamm.engine.foreign import import_file_or_module
-
-    foreign = [import_file_or_module(spec) for spec in arguments.imports]
-    import lamm_trainers
+    from yacs.config import CfgNode
 
     from lamm.datasets import register_datasets
     from lamm.sweep.runs import prepare
 
     register_datasets()
 
-    def extend_cfg(cfg: Any) -> None:
-        for module in (*foreign, lamm_trainers):
-            getattr(module, "extend_cfg", lambda _: None)(cfg)
+    def extend_cfg(cfg: CfgNode) -> None:
+        for extend in extensions:
+            extend(cfg)
 
-    return prepare(grid_of(arguments), places_of(arguments), extend_cfg, arguments.dry_run)
+    root, output = arguments.root.expanduser(), arguments.output.expanduser()
+    return prepare(grid_of(arguments), root, output, arguments.imports, extend_cfg, arguments.dry_run)
 
 
-def dry_run(prepared: "Preparation", arguments: argparse.Namespace) -> int:
-    """Show the runs and what they are expected to cost, then everything that is missing."""
-    from lamm.sweep.progress import overview
+def dry_run(runs: "list[SweepRun]", problems: list[str], arguments: argparse.Namespace) -> int:
+    """Show the runs and how long they are expected to take, then everything that is missing."""
+    from lamm.sweep.progress import overview, summary
 
     with machine_of(arguments) as machine:
-        left = left_of(prepared, machine, arguments)
-    print(overview(prepared.runs, left, len(prepared.states.begun)), flush=True)
-    for problem in prepared.problems:
+        jobs, threads = slots(runs, machine, arguments)
+    print(f"{overview(runs)}\n\n{summary(runs, jobs, threads)}", flush=True)
+    for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
-    return USER_ERROR if prepared.problems else 0
+    return USER_ERROR if problems else 0
 
 
-def carry_out(prepared: "Preparation", arguments: argparse.Namespace) -> list[Failure]:
-    """Carry out what is left to do, on this machine or the cluster; the runs that failed."""
-    with machine_of(arguments) as machine:
-        left = left_of(prepared, machine, arguments)
-        say_total(prepared, left)
-        setup = setup_of(left.slots.threads)
-        if arguments.address:
-            return watched(prepared, left, RayPool(setup, min(machine.gpus, default=0)), arguments.retries)
-        if arguments.local:
-            with LocalPool(setup, left.slots.jobs, len(machine.gpus)) as pool:
-                return watched(prepared, left, pool, arguments.retries)
-        with ray_here(left.slots, len(machine.gpus)):
-            return watched(prepared, left, RayPool(setup, min(machine.gpus, default=0)), arguments.retries)
+def carry_out(runs: "list[SweepRun]", arguments: argparse.Namespace) -> int:
+    """Carry out what is left to do, on this machine or with Ray, then print the table."""
+    from lamm.sweep.progress import Progress, duration, summary
+    from lamm.sweep.runs import largest_peak, left_to_do
+    from lamm.sweep.schedule import carry_out_all
 
-
-def watched(prepared: "Preparation", left: "LeftToDo", pool: Pool, retries: int) -> list[Failure]:
-    """Carry out what is left to do; on a terminal as a live table."""
-    finished = prepared.states.finished
-    tally = Tally(len(finished), left.jobs, left.slots.jobs)
-    if not sys.stdout.isatty():
-        return carry_out_all(left.jobs, pool, retries, PlainProgress(tally))
+    began, left = time.monotonic(), left_to_do(runs)
+    failures: list[tuple[SweepRun, str]] = []
     try:
-        from lamm.sweep.progress import LiveProgress
-    except ImportError:  # rich comes with the extra that Ray comes with
-        return carry_out_all(left.jobs, pool, retries, PlainProgress(tally))
-    accuracies = {run: results.metrics["accuracy"] for run, results in finished}
-    known = [(run.method, run.plan.dataset, accuracies.get(run)) for run in prepared.runs]
-    with LiveProgress(tally, known) as progress:
-        return carry_out_all(left.jobs, pool, retries, progress)
+        with ExitStack() as stack:
+            machine = stack.enter_context(machine_of(arguments))
+            jobs, threads = slots(runs, machine, arguments)
+            print(summary(runs, jobs, threads), flush=True)
+            if left:
+                if arguments.address == LOCAL:
+                    stack.enter_context(ray_here(jobs * threads, len(machine.gpus)))
+                pool = stack.enter_context(
+                    ray_pool(TRAIN, threads, machine.gpu_share(largest_peak(runs)))
+                    if arguments.address
+                    else local_pool(TRAIN, threads, jobs, len(machine.gpus))
+                )
+                progress = Progress(runs, jobs)
+                if sys.stdout.isatty():
+                    try:
+                        from lamm.sweep.live import LiveProgress
+                    except ImportError:  # rich comes with the extra [sweep]
+                        pass
+                    else:
+                        progress = stack.enter_context(LiveProgress(runs, jobs))
+                failures = carry_out_all(left, pool, arguments.retries, progress)
+    except KeyboardInterrupt:
+        print("stopped, and every run with it; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    took = duration(time.monotonic() - began)
+    print(f"{len(runs) - len(failures)} of {len(runs)} runs finished, {took}\n", flush=True)
+    table(runs)
+    return report(failures)
 
 
-def slurm(prepared: "Preparation", arguments: argparse.Namespace) -> int:
+def slurm(runs: "list[SweepRun]", arguments: argparse.Namespace) -> int:
     """Write what is left to do as a job array, and submit it unless only the files are wanted."""
-    from lamm.sweep.estimate import left_to_do
+    from lamm.sweep.progress import summary
+    from lamm.sweep.runs import left_to_do
+    from lamm.sweep.slurm import MAX_TASKS, RunList, can_submit, submit, write_array
 
-    settings = slurm_settings(arguments)
+    left, settings = left_to_do(runs), slurm_settings(arguments)
+    count = min(arguments.slurm_tasks or MAX_TASKS, len(left))
     jobs, threads = arguments.jobs or 1, arguments.threads or 4
-    task = Machine(jobs * threads, float("inf"), (sys.maxsize,) * settings.gpus)
-    left = left_to_do(prepared.left, prepared.facts, task, jobs, threads)
-    parts = in_parts(left.jobs, arguments.slurm_tasks or MOST_TASKS)
-    at_once = jobs * max(1, min(settings.parallel, len(parts)))
-    say_total(prepared, replace(left, slots=replace(left.slots, jobs=at_once)))
-    if not parts:
+    print(summary(runs, jobs * max(1, min(arguments.slurm_parallel, count)), threads), flush=True)
+    if not left:
         return 0
+    # The longest runs come first, so that each part gets some of them.
+    parts = [left[first::count] for first in range(count)]
     folder = arguments.slurm_folder or arguments.output / ".slurm" / time.strftime("%Y-%m-%d-%H-%M-%S")
-    runs = RunList(setup_of(threads), jobs, arguments.retries, parts)
-    script = write_array(folder, runs, str(Path(__file__).resolve()), settings)
-    print(f"{len(parts)} tasks, {len(left.jobs)} runs in {script.parent / 'runs.json'}, batch script {script}")
+    script = write_array(folder, RunList(TRAIN, os.getcwd(), threads, jobs, arguments.retries, parts), **settings)
+    print(f"{len(parts)} tasks, {len(left)} runs in {script.parent / 'runs.json'}, batch script {script}")
     if arguments.slurm_dry_run:
         return 0
     if not can_submit():
@@ -169,59 +158,56 @@ def slurm(prepared: "Preparation", arguments: argparse.Namespace) -> int:
 
 def carry_out_part(arguments: argparse.Namespace) -> int:
     """What a task of a job array does."""
+    from lamm.sweep.progress import Progress
+    from lamm.sweep.schedule import carry_out_all
+    from lamm.sweep.slurm import RunList
+
     runs = RunList.read(arguments.runs)
     if arguments.run_index >= len(runs.parts):
         raise ConfigError(f"--run-index is {arguments.run_index}, and {arguments.runs} has {len(runs.parts)} parts")
     part = runs.parts[arguments.run_index]
+    os.chdir(runs.folder)
     gpus = len(os.environ[VISIBLE].split(",")) if os.environ.get(VISIBLE) else 0
-    with LocalPool(runs.setup, runs.at_once, gpus) as pool:
-        return report(carry_out_all(part, pool, runs.retries, PlainProgress(Tally(0, part, runs.at_once))))
+    with local_pool(runs.command, runs.threads, runs.at_once, gpus) as pool:
+        return report(carry_out_all(part, pool, runs.retries, Progress(part, runs.at_once)))
 
 
 @contextmanager
 def machine_of(arguments: argparse.Namespace) -> Iterator[Machine]:
     """This machine, or the cluster."""
-    if arguments.address:
+    if arguments.address in ("", LOCAL):
+        yield this_machine()
+    else:
         with ray_at(arguments.address) as cluster:
             yield cluster
-    else:
-        yield this_machine()
 
 
-def left_of(prepared: "Preparation", machine: Machine, arguments: argparse.Namespace) -> "LeftToDo":
-    """What is left to do, shared out on the machine."""
-    from lamm.sweep.estimate import left_to_do
+def slots(runs: "Sequence[SweepRun]", machine: Machine, arguments: argparse.Namespace) -> tuple[int, int]:
+    """How many runs go side by side, and with how many threads each."""
+    from lamm.sweep.runs import largest_peak
 
-    threads = arguments.threads or (1 if arguments.address else None)
-    return left_to_do(prepared.left, prepared.facts, machine, arguments.jobs, threads, counted=not arguments.local)
-
-
-def say_total(prepared: "Preparation", left: "LeftToDo") -> None:
-    """What is to do, in one line."""
-    from lamm.sweep.progress import total
-
-    print(total(len(prepared.runs), left, len(prepared.states.begun)), flush=True)
+    threads = arguments.threads or (1 if arguments.address not in ("", LOCAL) else None)
+    left = sum(not run.finished for run in runs)
+    return machine.share_out(left, largest_peak(runs), arguments.jobs, threads)
 
 
-def setup_of(threads: int) -> Setup:
-    """What the runs have in common."""
-    return Setup(str(ROOT / "train.py"), WARM, os.getcwd(), threads)
-
-
-def table(prepared: "Preparation") -> None:
+def table(runs: "Sequence[SweepRun]") -> None:
     """The results, as tools/parse_results.py prints them."""
-    folders = [str(planned.folder) for planned in prepared.runs if planned.folder.is_dir()]
-    seeds = sorted({str(planned.point.seed) for planned in prepared.runs})
+    from lamm.commands import parse_results
+
+    folders = [run.folder for run in runs if Path(run.folder).is_dir()]
+    seeds = sorted({str(run.seed) for run in runs})
     if folders:
-        command = [sys.executable, str(ROOT / "tools" / "parse_results.py"), *folders, "--seeds", *seeds]
-        subprocess.run(command, check=False)
+        try:
+            parse_results.main(parse_results.parser().parse_args([*folders, "--seeds", *seeds]))
+        except LammError as error:  # no run has left anything
+            print(f"error: {error}", file=sys.stderr)
 
 
-def report(failures: Sequence[Failure]) -> int:
+def report(failures: "Sequence[tuple[SweepRun, str]]") -> int:
     """List the runs that failed; the exit code."""
-    for failure in failures:
-        job = failure.job
-        print(f"failed: {job.folder}: {failure.error} (see {job.folder}/{LOG_FILE})", file=sys.stderr)
+    for run, error in failures:
+        print(f"failed: {run.folder}: {error} (see {run.folder}/stdout.txt)", file=sys.stderr)
     return 1 if failures else 0
 
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,6 @@ from lamm.commands.parser import Parser, at_least
 from lamm.errors import ConfigError, unknown_name
 from lamm.run.plan import config_root
 from lamm.sweep.grid import LISTS, Grid, override_pairs, read_grid
-from lamm.sweep.runs import Places
-from lamm.sweep.slurm import SlurmSettings
 
 DEFAULT_GRID = "demo"
 
@@ -55,16 +54,11 @@ def grid_of(arguments: argparse.Namespace) -> Grid:
         grid = grid.with_lists(seeds=list(grid.seeds[:1]))
     if arguments.variants is not None:
         grid = grid.with_variants(arguments.variants)
-    return grid.with_overrides(override_pairs(arguments.opts))
+    return replace(grid, last=override_pairs(arguments.opts))
 
 
-def places_of(arguments: argparse.Namespace) -> Places:
-    """Where the runs read and write."""
-    return Places(arguments.root.expanduser(), arguments.output.expanduser(), tuple(arguments.imports))
-
-
-def slurm_settings(arguments: argparse.Namespace) -> SlurmSettings:
-    """What a task of the array asks for.
+def slurm_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What a task of the array asks for, as arguments of `write_array`.
 
     Raises:
         ConfigError: a further flag that is not NAME=VALUE.
@@ -72,9 +66,8 @@ def slurm_settings(arguments: argparse.Namespace) -> SlurmSettings:
     further = dict(word.removeprefix("--").partition("=")[::2] for word in arguments.slurm_set)
     if not all(name and value for name, value in further.items()):
         raise ConfigError(f"--slurm-set takes NAME=VALUE, such as account=vision, got {' '.join(arguments.slurm_set)}")
-    return SlurmSettings(
-        arguments.slurm_partition, arguments.slurm_minutes, arguments.slurm_gpus, arguments.slurm_parallel, further
-    )
+    names = ("partition", "minutes", "gpus", "parallel")
+    return {**{name: getattr(arguments, f"slurm_{name}") for name in names}, "further": further}
 
 
 def _grid_file(name: str) -> Path:
@@ -97,7 +90,7 @@ def _add_grid(group: Any) -> None:
     )
     group.add_argument("--trainers", nargs="+", metavar="TRAINER", help="names, or TRAINER/CFG for one of its configs")
     group.add_argument("--datasets", nargs="+", metavar="DATASET", help="names of files in configs/datasets")
-    group.add_argument("--shots", nargs="+", type=at_least(1), metavar="N", help="training images a class")
+    group.add_argument("--shots", nargs="+", type=at_least(1), metavar="N", help="training images per class")
     group.add_argument("--seeds", nargs="+", type=at_least(0), metavar="SEED", help="one run each")
     group.add_argument("--quick", action="store_true", help="the first seed alone")
     group.add_argument("--variants", nargs="+", metavar="NAME", help="of the file's variants, those to run")
@@ -108,22 +101,23 @@ def _add_places(group: Any) -> None:
     group.add_argument("--root", type=Path, default=root, help="data root (default: $DATA, else data)")
     group.add_argument("--output", type=Path, default=Path("output"), help="folder of the runs (default: output)")
     group.add_argument("--jobs", type=at_least(1), metavar="N", help="runs at once (default: as many as fit)")
-    group.add_argument("--threads", type=at_least(1), metavar="N", help="of each run (default: its share of the cores)")
+    group.add_argument("--threads", type=at_least(1), metavar="N", help="per run (default: its share of the cores)")
     group.add_argument("--retries", type=at_least(0), default=1, metavar="N", help="of a run that died (default: 1)")
-    group.add_argument("--address", default="", metavar="HOST:PORT", help="Ray cluster (default: Ray on this machine)")
-    group.add_argument("--local", action="store_true", help="without Ray, on this machine")
-    group.add_argument("--dry-run", action="store_true", help="show the runs and what they are expected to cost")
+    group.add_argument(
+        "--address", default="", metavar="HOST:PORT", help="run on this Ray cluster; local: on a Ray of its own, here"
+    )
+    group.add_argument("--dry-run", action="store_true", help="show the runs, and how long they are expected to take")
     group.add_argument(
         "--import", dest="imports", action="append", default=[], metavar="FILE_OR_MODULE", help="load more trainers"
     )
 
 
 def _add_slurm(group: Any) -> None:
-    group.add_argument("--slurm", action="store_true", help="submit what is left to do; ends at once")
-    group.add_argument("--slurm-dry-run", action="store_true", help="write the list of runs and the script alone")
+    group.add_argument("--slurm", action="store_true", help="submit what is left to do, and end")
+    group.add_argument("--slurm-dry-run", action="store_true", help="only write the list of runs and the script")
     group.add_argument("--slurm-folder", type=Path, metavar="DIR", help="of list, script, logs (default: in --output)")
     group.add_argument("--slurm-partition", default="", metavar="NAME", help="default: the cluster's")
-    group.add_argument("--slurm-minutes", type=at_least(1), metavar="N", help="time limit (default: 3 x the estimate)")
+    group.add_argument("--slurm-minutes", type=at_least(1), metavar="N", help="limit (default: 3 x the expected time)")
     group.add_argument("--slurm-gpus", type=at_least(0), default=1, metavar="N", help="of a task (default: 1)")
     group.add_argument("--slurm-tasks", type=at_least(1), metavar="N", help="tasks to deal the runs out to")
     group.add_argument("--slurm-parallel", type=at_least(1), default=64, metavar="N", help="tasks at a time, at most")

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
@@ -14,16 +14,6 @@ LISTS = ("trainers", "datasets", "shots", "seeds")
 Settings = dict[str, str]
 
 
-class Point(NamedTuple):
-    """One run of a grid by its place in it."""
-
-    variant: str
-    dataset: str
-    trainer: str
-    shots: int
-    seed: int
-
-
 @dataclass(frozen=True)
 class Grid:
     """What to run: every combination of the lists.
@@ -31,7 +21,7 @@ class Grid:
     Attributes:
         trainers: registered names, each with its default config, or `<Trainer>/<cfg>` for another one of its configs.
         datasets: names of files in configs/datasets/.
-        shots: training images a class.
+        shots: training images per class.
         seeds: one run each.
         variants: name → config overrides (KEY → VALUE as on a command line); each variant runs the whole grid, one
             without overrides is the grid itself.
@@ -49,8 +39,8 @@ class Grid:
 
     def with_lists(self, **lists: list[Any] | None) -> "Grid":
         """The grid with other lists in place of its own; None leaves one as it is."""
-        given: dict[str, Any] = {name: tuple(values) for name, values in lists.items() if values is not None}
-        return replace(self, **given)
+        changes: dict[str, Any] = {name: tuple(values) for name, values in lists.items() if values is not None}
+        return replace(self, **changes)
 
     def with_variants(self, names: list[str]) -> "Grid":
         """The grid with some of its variants.
@@ -63,14 +53,9 @@ class Grid:
             raise ConfigError(unknown_name("variant", unknown, [name for name in self.variants if name]))
         return replace(self, variants={name: self.variants[name] for name in names})
 
-    def with_overrides(self, last: Settings) -> "Grid":
-        """The grid with overrides that count above its own."""
-        return replace(self, last=last)
-
-    def points(self) -> Iterator[Point]:
-        """Every combination, a variant after the other."""
-        axes = (self.variants, self.datasets, self.trainers, self.shots, self.seeds)
-        yield from itertools.starmap(Point, itertools.product(*axes))
+    def points(self) -> Iterator[tuple[str, str, str, int, int]]:
+        """Every combination of variant, data set, trainer, shots and seed, a variant after the other."""
+        return itertools.product(self.variants, self.datasets, self.trainers, self.shots, self.seeds)
 
     def settings_of(self, variant: str) -> Settings:
         """The overrides of a variant's runs."""
@@ -81,7 +66,7 @@ def read_grid(file: str | Path) -> Grid:
     """Read a grid file: a mapping of `trainers`, `datasets`, `shots`, `seeds` and, if wanted, `variants`, `overrides`.
 
     Raises:
-        ConfigError: the file is missing or no YAML, lacks a list, or holds something else.
+        ConfigError: the file is missing or not YAML, lacks a list, or holds something else.
     """
     path = Path(file)
     try:
@@ -89,7 +74,7 @@ def read_grid(file: str | Path) -> Grid:
     except OSError as error:
         raise ConfigError(f"can't read the grid file {path}: {error.strerror}") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"grid file {path} is no YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"grid file {path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"grid file {path} must hold {', '.join(LISTS)}, each with a list")
     known = (*LISTS, "variants", "overrides")

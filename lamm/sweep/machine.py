@@ -1,25 +1,37 @@
-"""What there is to run on: cores, memory, GPUs."""
+"""What there is to run on, cores, memory and GPUs, and how many runs share it."""
 
 import math
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from lamm.errors import ConfigError
+
+if TYPE_CHECKING:  # Ray's workers import this module, and need no torch
+    import torch
 
 ASK_TORCH = (
     "import torch; print(*(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count())))"
 )
+GIB = 2**30
+MEMINFO = Path("/proc/meminfo")
+CGROUP = Path("/sys/fs/cgroup")
+SMALLEST_SHARE = 0.01
+
+USUAL_BYTES = {"cpu": 2.0 * GIB, "gpu": 8.0 * GIB}
+"""Memory of a run, as long as no finished run says how much it takes."""
+SLACK = 1.25
+"""What an allocator holds beyond the largest amount that was asked of it."""
+GPU_CONTEXT = 0.75 * GIB
+"""What each process holds on a GPU beside its tensors."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What one machine, or a cluster, has to offer.
+    """What one machine, or a cluster, offers.
 
     Attributes:
         cores: that runs may use.
@@ -31,15 +43,49 @@ class Machine:
     memory: float
     gpus: tuple[int, ...] = ()
 
-    @property
-    def device(self) -> str:
-        """Where runs compute: `gpu` or `cpu`."""
-        return "gpu" if self.gpus else "cpu"
+    def bytes_per_run(self, peak: float | None) -> float:
+        """Memory to count for one run, on the GPU where there is one.
+
+        Args:
+            peak: bytes, the largest of the finished runs; None where there are none.
+        """
+        if peak is None:
+            return USUAL_BYTES["gpu" if self.gpus else "cpu"]
+        return SLACK * peak + (GPU_CONTEXT if self.gpus else 0)
+
+    def gpu_share(self, peak: float | None) -> float:
+        """Part of the smallest GPU that a run takes, in hundredths rounded up, at most 1; 0 without GPUs."""
+        if not self.gpus:
+            return 0.0
+        return min(1.0, max(SMALLEST_SHARE, math.ceil(100 * self.bytes_per_run(peak) / min(self.gpus)) / 100))
+
+    def share_out(
+        self, runs: int, peak: float | None, jobs: int | None = None, threads: int | None = None
+    ) -> tuple[int, int]:
+        """How many runs go side by side, and with how many threads each.
+
+        Args:
+            runs: that are left to do.
+            peak: see `bytes_per_run`.
+            jobs: runs at once, where the user says it.
+            threads: of each run, where the user says it.
+
+        Raises:
+            ConfigError: the user asks for more threads than there are cores.
+        """
+        if threads is not None and threads > self.cores:
+            raise ConfigError(f"--threads is {threads}, and this machine has {self.cores} cores: give at most those")
+        if jobs is None:
+            if self.gpus:
+                fit = len(self.gpus) * math.floor(1 / self.gpu_share(peak))
+            else:
+                fit = max(1, math.floor(min(self.memory / self.bytes_per_run(peak), runs)))
+            jobs = min(max(1, runs), max(1, self.cores // (threads or 1)), fit)
+        return jobs, threads or max(1, self.cores // jobs)
 
 
 def this_machine() -> Machine:
     """The machine that this process is on."""
-    # Imported here: Ray's workers import this module, and do without torch.
     import torch
 
     gpus = gpu_memories() if torch.cuda.device_count() else ()
@@ -60,70 +106,12 @@ def gpu_memories() -> tuple[int, ...]:
     return tuple(int(word) for word in done.stdout.split()) if done.returncode == 0 else ()
 
 
-SMALLEST_SHARE = 0.01
-
-
-@dataclass(frozen=True)
-class Slots:
-    """How the runs share a machine.
-
-    Attributes:
-        jobs: runs at once, at most.
-        threads: of each run.
-    """
-
-    jobs: int
-    threads: int
-
-
-def gpu_share(memory: float, smallest_gpu: float) -> float:
-    """The part of a GPU that a run takes, in hundredths rounded up; a run that needs more than one has it alone."""
-    return min(1.0, max(SMALLEST_SHARE, math.ceil(100 * memory / smallest_gpu) / 100))
-
-
-def choose_slots(
-    memories: Sequence[float],
-    machine: Machine,
-    jobs: int | None = None,
-    threads: int | None = None,
-    counted: bool = True,
-) -> Slots:
-    """Share the machine's cores, its memory and its GPUs.
-
-    Args:
-        memories: bytes of each run that is left to do, on the machine's device.
-        machine: where they run.
-        jobs: runs at once, where the user says it.
-        threads: of each run, where the user says it.
-        counted: whether GPU memory is counted run by run later on, as Ray does; else all runs count as the largest.
-
-    Raises:
-        ConfigError: the user asks for more threads than there are cores.
-    """
-    if threads is not None and threads > machine.cores:
-        raise ConfigError(f"--threads is {threads}, and this machine has {machine.cores} cores: give at most those")
-    if jobs is None:
-        jobs = min(max(1, len(memories)), machine.cores // (threads or 1), _that_fit(memories, machine, counted))
-    return Slots(jobs, threads or max(1, machine.cores // jobs))
-
-
-def _that_fit(memories: Sequence[float], machine: Machine, counted: bool) -> int:
-    """Runs that the memory holds at once, at least one a device."""
-    largest = max(memories, default=1.0)
-    if not machine.gpus:
-        return max(1, math.floor(min(machine.memory / largest, len(memories))))
-    each = min(memories, default=1.0) if counted else largest
-    return len(machine.gpus) * math.floor(1 / gpu_share(each, min(machine.gpus)))
-
-
-MEMINFO = Path("/proc/meminfo")
-CGROUP = Path("/sys/fs/cgroup")
-
-
-def free_bytes(device: torch.device) -> float:
+def free_bytes(device: "torch.device") -> float:
     """Bytes that can still be allocated on a device; infinite where the system doesn't say."""
     if device.type == "cuda":
-        torch.cuda.empty_cache()  # what torch keeps for itself can be allocated
+        import torch
+
+        torch.cuda.empty_cache()  # what torch holds back can be allocated
         return torch.cuda.mem_get_info(device)[0]
     limits = [float("inf")]
     if MEMINFO.exists():

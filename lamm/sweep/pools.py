@@ -1,4 +1,4 @@
-"""Runs on this machine without Ray: a thread a slot, each with a warm process."""
+"""Where runs go: this machine, or Ray. Both are an executor and a function `carry_out(words, log)` for it to call."""
 
 import os
 import queue
@@ -7,88 +7,145 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Thread
-from types import ModuleType, TracebackType
+from functools import lru_cache, partial
+from threading import Lock, Thread
+from types import ModuleType
 from typing import Any
 
 from lamm.errors import ConfigError
-from lamm.sweep.machine import SMALLEST_SHARE, Machine, Slots, gpu_memories, gpu_share
-from lamm.sweep.worker import DIED, Ended, Order, Setup, Started, WarmProcess
+from lamm.sweep.machine import SMALLEST_SHARE, Machine, gpu_memories
+from lamm.sweep.worker import DIED, Outcome, Worker
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-
-
-class LocalPool:
-    """A pool of warm processes; slots take the GPUs in turn. Leaving the context ends the runs.
-
-    Args:
-        setup: what the runs have in common.
-        jobs: runs at once.
-        gpus: number of GPUs; 0: runs see what this process sees.
-    """
-
-    def __init__(self, setup: Setup, jobs: int, gpus: int = 0) -> None:
-        self._orders: queue.Queue[Order | None] = queue.Queue()
-        self._events: queue.Queue[Started | Ended] = queue.Queue()
-        self._closed = False
-        self._processes = [WarmProcess(setup) for _ in range(jobs)]
-        own = _own_environments(gpus)
-        self._threads = [
-            Thread(target=self._work, args=(process, own[number % len(own)]), daemon=True)
-            for number, process in enumerate(self._processes)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def submit(self, order: Order) -> None:
-        """See `Pool`."""
-        self._orders.put(order)
-
-    def next_event(self, timeout: float) -> Started | Ended | None:
-        """See `Pool`."""
-        try:
-            return self._events.get(timeout=timeout)
-        except queue.Empty:
-            return None
-
-    def close(self) -> None:
-        """End everything, runs included."""
-        self._closed = True
-        for _ in self._threads:
-            self._orders.put(None)
-        with ThreadPoolExecutor(len(self._processes)) as closing:
-            list(closing.map(WarmProcess.close, self._processes))
-        for thread in self._threads:
-            thread.join()
-
-    def __enter__(self) -> "LocalPool":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _work(self, process: WarmProcess, environment: dict[str, str]) -> None:
-        while (order := self._orders.get()) is not None and not self._closed:
-            self._events.put(Started(order.number))
-            self._events.put(process.carry_out(order, environment))
-
-
-def _own_environments(gpus: int) -> list[dict[str, str]]:
-    """What the runs of each GPU get; a list of one where there is none to choose."""
-    seen = os.environ.get(VISIBLE)
-    names = seen.split(",") if seen else [str(number) for number in range(gpus)]
-    return [{VISIBLE: name} for name in names[:gpus]] or [{}]
-
-
 OBJECT_STORE_BYTES = 80 * 2**20
 ANSWER_SECONDS = 5.0
 STATUS_SECONDS = 20.0
+POLL_SECONDS = 0.5
+
+CarryOut = Callable[[Sequence[str], str], Outcome]
+Pool = tuple[Executor, CarryOut]
+
+
+@contextmanager
+def local_pool(command: str, threads: int, jobs: int, gpus: int = 0) -> Iterator[Pool]:
+    """Runs on this machine, which end with the context.
+
+    Args:
+        command: see `Worker`.
+        threads: of each run.
+        jobs: runs at once.
+        gpus: number of GPUs, one for each run; 0: runs see what this process sees.
+    """
+    visible = os.environ.get(VISIBLE)
+    names = (visible.split(",") if visible else [str(number) for number in range(gpus)])[:gpus]
+    free: queue.SimpleQueue[str] = queue.SimpleQueue()  # a GPU for each of the runs at once, in turn
+    for number in range(jobs if names else 0):
+        free.put(names[number % len(names)])
+
+    def carry_out(words: Sequence[str], log: str) -> Outcome:
+        if not names:
+            return worker.carry_out(words, log)
+        name = free.get()
+        try:
+            return worker.carry_out(words, log, {VISIBLE: name})
+        finally:
+            free.put(name)
+
+    executor = ThreadPoolExecutor(jobs)
+    worker = Worker(command, threads, os.getcwd())
+    try:
+        yield executor, carry_out
+    finally:
+        worker.close()
+        executor.shutdown(cancel_futures=True)
+
+
+class RayExecutor(Executor):
+    """Futures of Ray tasks. Ray must have been started (`ray_pool`); its end is the end of the runs.
+
+    Args:
+        threads: CPUs of each task.
+        gpu_share: part of a GPU that each task takes.
+    """
+
+    def __init__(self, threads: int, gpu_share: float = 0.0) -> None:
+        self._ray = import_ray()
+        # Memory on a GPU is that of a process below Ray's worker, so that the worker can be used again (max_calls).
+        task = self._ray.remote(max_retries=0, max_calls=0)(_in_two_steps)
+        self._task = task.options(num_cpus=threads, num_gpus=gpu_share)
+        self._pending: dict[Any, Future[Any]] = {}
+        self._lock = Lock()
+        self._closed = False
+        self._thread = Thread(target=self._follow, daemon=True)
+        self._thread.start()
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """See `Executor`. A function that Ray loses ends as an `Outcome` of a run that died."""
+        future: Future[Any] = Future()
+        with self._lock:
+            self._pending[self._task.remote(partial(function, *args, **kwargs))] = future
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Follow the tasks no longer."""
+        self._closed = True
+        self._thread.join()
+
+    def _follow(self) -> None:
+        """Each task yields twice: as it begins, and its result."""
+        while not self._closed:
+            with self._lock:
+                tasks = list(self._pending)
+            if not tasks:
+                time.sleep(POLL_SECONDS)
+                continue
+            ready, _ = self._ray.wait(tasks, num_returns=1, timeout=POLL_SECONDS)
+            for task in ready:
+                future = self._pending[task]
+                try:
+                    result = self._ray.get(next(task))
+                except (StopIteration, self._ray.exceptions.RayError) as error:
+                    reason = next(iter(str(error).splitlines()), type(error).__name__)
+                    result = Outcome(DIED, 0.0, f"lost by Ray: {reason}")
+                if result is None:
+                    future.set_running_or_notify_cancel()
+                    continue
+                with self._lock:
+                    del self._pending[task]
+                future.set_result(result)
+
+
+def _in_two_steps(function: Callable[[], Outcome]) -> Iterator[Outcome | None]:
+    """A Ray task."""
+    yield None
+    yield function()
+
+
+@contextmanager
+def ray_pool(command: str, threads: int, gpu_share: float = 0.0) -> Iterator[Pool]:
+    """Runs on the Ray that has been started.
+
+    Args:
+        command: see `Worker`.
+        threads: of each run.
+        gpu_share: part of a GPU that each run takes.
+    """
+    with RayExecutor(threads, gpu_share) as executor:
+        yield executor, partial(carry_out_in_ray, command, threads, os.getcwd())
+
+
+def carry_out_in_ray(command: str, threads: int, folder: str, words: Sequence[str], log: str) -> Outcome:
+    """One run, in a Ray task; on the GPU that Ray has chosen for it."""
+    visible = os.environ.get(VISIBLE)
+    environment = {} if visible is None else {VISIBLE: visible}
+    return _ray_worker(command, threads, folder).carry_out(words, log, environment)
+
+
+_ray_worker = lru_cache(1)(Worker)
 
 
 def import_ray() -> ModuleType:
@@ -101,17 +158,17 @@ def import_ray() -> ModuleType:
     try:
         import ray
     except ImportError as error:
-        raise ConfigError('sweeps run on Ray: pip install -e ".[sweep]", or give --local to do without') from error
-    found: ModuleType = ray
-    return found
+        raise ConfigError('--address needs Ray: pip install -e ".[sweep]"') from error
+    module: ModuleType = ray
+    return module
 
 
 @contextmanager
-def ray_here(slots: Slots, gpus: int) -> Iterator[None]:
+def ray_here(cpus: int, gpus: int) -> Iterator[None]:
     """Ray on this machine alone, as small as it goes; it ends with the context.
 
     Args:
-        slots: its CPUs are those of all runs at once.
+        cpus: of all runs at once.
         gpus: number of GPUs.
     """
     ray = import_ray()
@@ -119,7 +176,7 @@ def ray_here(slots: Slots, gpus: int) -> Iterator[None]:
     try:
         ray.init(
             address="local",
-            num_cpus=slots.jobs * slots.threads,
+            num_cpus=cpus,
             num_gpus=gpus,
             include_dashboard=False,
             object_store_memory=OBJECT_STORE_BYTES,
@@ -136,7 +193,7 @@ def ray_here(slots: Slots, gpus: int) -> Iterator[None]:
 
 @contextmanager
 def ray_at(address: str) -> Iterator[Machine]:
-    """A cluster, left when the context ends; what it has to offer, as if it were one machine.
+    """A cluster, left when the context ends; what it offers, as if it were one machine.
 
     Args:
         address: HOST:PORT of its head, or `auto` on one of its nodes.
@@ -173,12 +230,12 @@ def _gpus(ray: ModuleType, nodes: list[dict[str, Any]]) -> tuple[int, ...]:
 
 
 def _require_answer(address: str) -> None:
-    """Refuse what is no cluster within seconds; Ray itself would try for many minutes."""
+    """Refuse what is not a cluster within seconds; Ray itself would try for many minutes."""
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not port.isdigit():
-        raise ConfigError(f"--address is {address}, but must be HOST:PORT of a Ray cluster's head, or auto")
+        raise ConfigError(f"--address is {address}, but must be HOST:PORT of a Ray cluster's head, auto or local")
     try:
         socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
     except OSError as error:
@@ -187,70 +244,10 @@ def _require_answer(address: str) -> None:
     try:
         subprocess.run(asked, timeout=STATUS_SECONDS, check=True, capture_output=True, text=True)
     except subprocess.TimeoutExpired:
-        raise ConfigError(f"what answers at --address {address} is no Ray cluster") from None
+        raise ConfigError(f"what answers at --address {address} is not a Ray cluster") from None
     except subprocess.CalledProcessError as error:
         reason = next(iter(reversed(error.stderr.strip().splitlines())), "no reason given")
         raise ConfigError(
             f"the Ray cluster at --address {address} refuses ({reason[:160]}); one that wants a token takes "
             "RAY_AUTH_MODE=token"
         ) from None
-
-
-VISIBLE_RAY_POOL = "CUDA_VISIBLE_DEVICES"
-
-
-class RayPool:
-    """A pool of Ray tasks; Ray must be there (`ray_cluster`), and its end is the end of the runs.
-
-    Args:
-        setup: what the runs have in common.
-        smallest_gpu: bytes of the smallest GPU; 0: runs take none.
-    """
-
-    def __init__(self, setup: Setup, smallest_gpu: int = 0) -> None:
-        self._ray = import_ray()
-        self._setup, self._gpu = setup, smallest_gpu
-        # The runs' memory on a GPU is not the worker's, so that the worker can be used again.
-        self._task = self._ray.remote(max_retries=0, max_calls=0)(carry_out)
-        self._running: dict[Any, int] = {}
-        self._events: deque[Started | Ended] = deque()
-
-    def submit(self, order: Order) -> None:
-        """See `Pool`."""
-        share = gpu_share(order.memory, self._gpu) if self._gpu else 0
-        task = self._task.options(num_cpus=self._setup.threads, num_gpus=share)
-        self._running[task.remote(order, self._setup)] = order.number
-
-    def next_event(self, timeout: float) -> Started | Ended | None:
-        """See `Pool`."""
-        if not self._events:
-            ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=timeout)
-            self._events.extend(map(self._event_of, ready))
-        return self._events.popleft() if self._events else None
-
-    def _event_of(self, task: Any) -> Started | Ended:
-        """The next thing that a task tells; with its end it is forgotten."""
-        number = self._running[task]
-        try:
-            event: Started | Ended = self._ray.get(next(task))
-        except (StopIteration, self._ray.exceptions.RayError) as error:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            event = Ended(number, DIED, 0.0, f"lost by Ray: {reason}")
-        if isinstance(event, Ended):
-            del self._running[task]
-        return event
-
-
-_warm: WarmProcess | None = None
-
-
-def carry_out(order: Order, setup: Setup) -> Iterator[Started | Ended]:
-    """A Ray task: one run, in the warm process of the worker that the task is on."""
-    global _warm
-    yield Started(order.number)
-    if _warm is None or _warm.setup != setup:
-        if _warm is not None:
-            _warm.close()
-        _warm = WarmProcess(setup)
-    seen = os.environ.get(VISIBLE_RAY_POOL)
-    yield _warm.carry_out(order, {} if seen is None else {VISIBLE_RAY_POOL: seen})

@@ -1,217 +1,158 @@
-"""Progress on a terminal: counts, what is running, and the accuracies so far, in place."""
+"""How far a sweep is: the counts, the time left, a line for each run that ends; and what there is to do, as a table."""
 
+import statistics
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 from tabulate import tabulate
 
 from lamm.log import logger
-from lamm.results.schema import RunResults
-from lamm.sweep.estimate import GUESSED, Job, LeftToDo
-from lamm.sweep.runs import PlannedRun
-from lamm.sweep.schedule import Tally, duration
+from lamm.sweep.runs import SweepRun, expected_seconds
 
-SHOWN_RUNNING = 8
-BAR_WIDTH = 40
+HEADERS = ("dataset", "trainer", "cfg", "shots", "seeds", "runs", "done", "time of a run")
+UNKNOWN = "unknown"
 
 
-class LiveProgress:
-    """A table that is redrawn as runs begin and end; a context.
+class Progress:
+    """Counts what is done, running, waiting and failed, and says each end of a run in a line.
 
     Args:
-        tally: the counts, kept up to date here.
-        known: method, data set and accuracy of every run of the grid, None where there is none yet; the table has a row
-            a method and a column a data set.
-        console: where to draw.
+        runs: all of the sweep, with the results of those that were done before.
+        at_once: runs at a time.
     """
 
-    def __init__(
-        self,
-        tally: Tally,
-        known: Iterable[tuple[str, str, float | None]],
-        console: Console | None = None,
-    ) -> None:
-        self.tally = tally
-        self._cells: dict[tuple[str, str], list[float]] = {}
-        self._sizes: dict[tuple[str, str], int] = {}
-        for method, dataset, accuracy in known:
-            cell = (method, dataset)
-            self._sizes[cell] = self._sizes.get(cell, 0) + 1
-            if accuracy is not None:
-                self._cells.setdefault(cell, []).append(accuracy)
-        self._live = Live(self._view(), console=console, auto_refresh=False, vertical_overflow="crop")
+    def __init__(self, runs: Sequence[SweepRun], at_once: int) -> None:
+        self.left = {run for run in runs if not run.finished}
+        self.total, self.failed = len(runs), 0
+        self.running: dict[SweepRun, float] = {}
+        self._at_once = at_once
+        self._seconds: dict[Path, list[float]] = {}
 
-    def started(self, job: Job) -> None:
-        """See `Watcher`."""
-        self.tally.start(job)
+    @property
+    def done(self) -> int:
+        """Runs that are finished."""
+        return self.total - len(self.left) - self.failed
 
-    def finished(self, job: Job, results: RunResults, seconds: float) -> None:
-        """See `Watcher`."""
-        self.tally.finish(job, seconds)
-        self._cells.setdefault((job.method, job.dataset), []).append(results.metrics["accuracy"])
+    def start(self, run: SweepRun) -> None:
+        """A run has begun."""
+        self.running[run] = time.monotonic()
 
-    def retried(self, job: Job, error: str) -> None:
-        """See `Watcher`."""
-        self.tally.stop(job)
-        self._note(f"died, will be tried again: {job.folder}: {error}")
+    def finish(self, run: SweepRun, seconds: float) -> None:
+        """A run has come to its end; `run.results` holds its results."""
+        assert run.results is not None, "it is finished"
+        self._end(run)
+        self._seconds.setdefault(run.kind, []).append(seconds)
+        self.say(run, f"{run.results.metrics['accuracy']:.1f}% in {duration(seconds)}")
 
-    def failed(self, job: Job, error: str) -> None:
-        """See `Watcher`."""
-        self.tally.fail(job)
-        self._note(f"FAILED: {job.folder}: {error}")
+    def retry(self, run: SweepRun, error: str) -> None:
+        """A run has died, and waits for another try."""
+        self.running.pop(run, None)
+        self.say(run, f"died, will be tried again: {error}")
 
-    def tick(self) -> None:
-        """See `Watcher`."""
-        self._live.update(self._view(), refresh=True)
-
-    def __enter__(self) -> "LiveProgress":
-        self._live.start(refresh=True)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.tick()
-        self._live.stop()
-
-    def _note(self, text: str) -> None:
-        """A line that stays, above the table."""
-        self._live.console.print(Text(text), soft_wrap=True)
-
-    def _view(self) -> Group:
-        tally = self.tally
-        bar = Table.grid(padding=(0, 1))
-        share = ProgressBar(total=max(1, tally.total), completed=tally.done, width=BAR_WIDTH)
-        bar.add_row(share, f"{tally.line()}, about {duration(tally.seconds_left())} left")
-        return Group(bar, self._running(), Text("accuracy so far, mean over shots and seeds:"), self._accuracies())
-
-    def _running(self) -> Table:
-        now, table = time.monotonic(), Table.grid(padding=(0, 2))
-        shown = list(self.tally.running.items())[:SHOWN_RUNNING]
-        for job, began in shown:
-            took = f"{duration(now - began)} of about {duration(job.seconds)}"
-            table.add_row(Text(str(job.folder)), took)
-        return table
-
-    def _accuracies(self) -> Table:
-        """Mean over the runs so far, and how many of how many these are."""
-        table = Table()
-        methods = list(dict.fromkeys(method for method, _ in self._sizes))
-        datasets = list(dict.fromkeys(dataset for _, dataset in self._sizes))
-        table.add_column("")
-        for dataset in datasets:
-            table.add_column(dataset, justify="right")
-        for method in methods:
-            table.add_row(method, *(self._text((method, dataset)) for dataset in datasets))
-        return table
-
-    def _text(self, cell: tuple[str, str]) -> Text:
-        values, size = self._cells.get(cell, []), self._sizes.get(cell, 0)
-        mean = f"{sum(values) / len(values):.1f}" if values else "-"
-        return Text(f"{mean} ({len(values)}/{size})", style="" if len(values) < size else "bold")
-
-
-class PlainProgress:
-    """A line for each run that ends.
-
-    Args:
-        tally: the counts, kept up to date here.
-    """
-
-    def __init__(self, tally: Tally) -> None:
-        self.tally = tally
-
-    def started(self, job: Job) -> None:
-        """See `Watcher`."""
-        self.tally.start(job)
-
-    def finished(self, job: Job, results: RunResults, seconds: float) -> None:
-        """See `Watcher`."""
-        self.tally.finish(job, seconds)
-        self._say(job, f"{results.metrics['accuracy']:.1f}% in {duration(seconds)}")
-
-    def retried(self, job: Job, error: str) -> None:
-        """See `Watcher`."""
-        self.tally.stop(job)
-        self._say(job, f"died, will be tried again: {error}")
-
-    def failed(self, job: Job, error: str) -> None:
-        """See `Watcher`."""
-        self.tally.fail(job)
-        self._say(job, f"FAILED: {error}")
+    def fail(self, run: SweepRun, error: str) -> None:
+        """A run has failed for good."""
+        self._end(run)
+        self.failed += 1
+        self.say(run, f"FAILED: {error}")
 
     def tick(self) -> None:
-        """See `Watcher`."""
+        """Time has passed."""
 
-    def _say(self, job: Job, what: str) -> None:
-        tally = self.tally
-        left = duration(tally.seconds_left())
-        logger.info("%d of %d: %s: %s; about %s left", tally.done, tally.total, job.folder, what, left)
+    def say(self, run: SweepRun, what: str) -> None:
+        """What has become of a run."""
+        logger.info("%d of %d: %s: %s; %s", self.done, self.total, run.folder, what, self.time_left())
+
+    def counts(self) -> str:
+        """The counts, in words."""
+        waiting = len(self.left) - len(self.running)
+        parts = [f"{self.done} of {self.total} done", f"{len(self.running)} running", f"{waiting} waiting"]
+        return ", ".join([*parts, *([f"{self.failed} failed"] if self.failed else [])])
+
+    def time_left(self) -> str:
+        """What the runs left are expected to take, in words."""
+        seconds = self.seconds_left()
+        return "time left unknown" if seconds is None else f"about {duration(seconds)} left"
+
+    def seconds_left(self) -> float | None:
+        """What the runs left are expected to take; None before anything is known.
+
+        A run is expected to take what its kind took in this sweep, else before it; else the mean of all that is known.
+        """
+        expected = [self.expected(run) for run in self.left]
+        known = [*(seconds for took in self._seconds.values() for seconds in took), *filter(None, expected)]
+        if not known:
+            return None
+        usual, now = statistics.mean(known), time.monotonic()
+        total = sum(usual if seconds is None else seconds for seconds in expected)
+        for run, began in self.running.items():
+            total -= min(self.expected(run) or usual, now - began)
+        return total / max(1, min(self._at_once, len(self.left)))
+
+    def expected(self, run: SweepRun) -> float | None:
+        """Seconds that a run is expected to take; None: unknown."""
+        took = self._seconds.get(run.kind)
+        return statistics.median(took) if took else run.seconds
+
+    def _end(self, run: SweepRun) -> None:
+        self.running.pop(run, None)
+        self.left.discard(run)
 
 
-Cell = tuple[str, str, str]
-HEADERS = ("dataset", "trainer", "cfg", "shots", "seeds", "runs", "done", "a run", "memory", "time from")
-GIB = 2**30
+def duration(seconds: float) -> str:
+    """Seconds in words of two units at most: `45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
 
 
-def overview(runs: Sequence[PlannedRun], left: LeftToDo, begun: int = 0) -> str:
-    """The table, and a line for the whole.
+def overview(runs: Iterable[SweepRun]) -> str:
+    """A table of the grid: a line for each data set, trainer and config."""
+    groups: dict[tuple[str, str, str], list[SweepRun]] = {}
+    for run in runs:
+        groups.setdefault((run.dataset, run.method, run.cfg), []).append(run)
+    lines = [[*group, *_columns(members)] for group, members in groups.items()]
+    return tabulate(lines, headers=HEADERS, colalign=["left"] * 3 + ["right"] * 5, disable_numparse=True)
+
+
+def summary(runs: Sequence[SweepRun], at_once: int, threads: int) -> str:
+    """What there is to do, in one line.
 
     Args:
         runs: all of the grid.
-        left: those without a result.
-        begun: how many of these have begun.
+        at_once: runs at a time.
+        threads: of each run.
     """
-    members: dict[Cell, list[PlannedRun]] = {}
-    for run in runs:
-        members.setdefault((run.plan.dataset, run.method, run.plan.cfg_name), []).append(run)
-    lines = [[*group, *_columns(some, left)] for group, some in members.items()]
-    align = ["left"] * 3 + ["right"] * 6 + ["left"]
-    table = tabulate(lines, headers=HEADERS, colalign=align, disable_numparse=True)
-    return f"{table}\n\n{total(len(runs), left, begun)}"
-
-
-def total(runs: int, left: LeftToDo, begun: int = 0) -> str:
-    """What is to do, in one line.
-
-    Args:
-        runs: number of runs of the grid.
-        left: those without a result.
-        begun: how many of these have begun.
-    """
-    count, slots = len(left.jobs), left.slots
+    left = [run for run in runs if not run.finished]
+    begun = sum(run.begun for run in runs)
     of_these = f" ({begun} of them begun)" if begun else ""
-    done = f"{runs} runs, {runs - count} done, {count} to do{of_these}"
-    if not count:
+    done = f"{len(runs)} runs, {len(runs) - len(left)} done, {len(left)} to do{of_these}"
+    if not left:
         return done
-    guessed = sum(basis == GUESSED for basis in left.bases)
-    says = f"; the time of {guessed} is a guess" if guessed else ""
-    each = "1 thread" if slots.threads == 1 else f"{slots.threads} threads"
-    return f"{done}: about {duration(left.seconds)}, {slots.jobs} at once with {each} each{says}"
+    seconds, unknown = expected_seconds(left, at_once), sum(run.seconds is None for run in left)
+    takes = "time unknown" if seconds is None else f"{'at least' if unknown else 'about'} {duration(seconds)}"
+    rest = f"; the time of {unknown} is unknown" if unknown and seconds is not None else ""
+    each = "1 thread" if threads == 1 else f"{threads} threads"
+    return f"{done}: {takes}, {at_once} at once with {each} each{rest}"
 
 
-def _columns(runs: Sequence[PlannedRun], left: LeftToDo) -> list[str]:
-    places = {run.folder for run in runs}
-    ours = [(job, basis) for job, basis in zip(left.jobs, left.bases, strict=True) if Path(job.folder) in places]
-    seconds = sorted(job.seconds for job, _ in ours)
-    span = dict.fromkeys(duration(value) for value in (*seconds[:1], *seconds[-1:]))
-    bases = Counter(basis for _, basis in ours)
+def _columns(runs: Sequence[SweepRun]) -> list[str]:
+    left = [run for run in runs if not run.finished]
+    seconds = sorted(run.seconds for run in left if run.seconds is not None)
+    times = list(dict.fromkeys(duration(value) for value in (*seconds[:1], *seconds[-1:])))
     return [
-        _numbers(run.point.shots for run in runs),
-        _numbers(run.point.seed for run in runs),
+        _numbers(run.shots for run in runs),
+        _numbers(run.seed for run in runs),
         str(len(runs)),
-        str(len(runs) - len(ours)),
-        " – ".join(span),
-        f"{max(job.memory for job, _ in ours) / GIB:.1f} GiB" if ours else "",
-        ", ".join(basis for basis, _ in bases.most_common()),
+        str(len(runs) - len(left)),
+        " – ".join(times) or (UNKNOWN if left else ""),
     ]
 
 

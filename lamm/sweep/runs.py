@@ -1,11 +1,13 @@
-"""Where the runs of a sweep read and write."""
+"""The runs of a sweep: their command lines, their data and weights, what is done, and what the rest will take."""
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from yacs.config import CfgNode
@@ -13,249 +15,233 @@ from yacs.config import CfgNode
 from lamm.clip.loading import load_clip
 from lamm.datasets.demo import DemoDataset
 from lamm.engine import DATASET_REGISTRY, TRAINER_REGISTRY, build_dataset
-from lamm.errors import BackboneError, ConfigError, DataError, LammError, unknown_name
+from lamm.errors import BackboneError, ConfigError, DataError, LammError, ResultsError, unknown_name
 from lamm.results.schema import RESULTS_FILE, RunResults
 from lamm.run.arguments import train_parser
 from lamm.run.before import earlier_run, require_same_split
 from lamm.run.fingerprint import config_hash
 from lamm.run.plan import RunPlan, plan_run, trainer_config
-from lamm.sweep.grid import Grid, Point, Settings
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where runs read and write.
-
-    Attributes:
-        root: of the data.
-        output: folder that takes the place of `output` in the runs' paths.
-        imports: code to load before the trainer is looked up, as `--import` of `train.py` takes it.
-    """
-
-    root: Path
-    output: Path
-    imports: tuple[str, ...] = ()
-
+from lamm.sweep.grid import Grid
 
 PLANNED_FOLDER = "output"
+LOG_FILE = "stdout.txt"
+MIB = 2**20
 
 
-@dataclass(frozen=True, eq=False)
-class PlannedRun:
-    """One run of a grid.
+@dataclass(eq=False)
+class SweepRun:
+    """One run of a sweep.
 
     Attributes:
         words: the command line of `train.py`; its paths are absolute.
         folder: the run's folder, as messages name it.
-        point: its place in the grid.
-        plan: what `train.py` will make of the words.
+        output_dir: the same, absolute.
+        method: what a table calls it: its trainer, and the variant where there is one.
+        dataset: its data set.
+        cfg: name of its config, with overrides.
+        shots: training images per class.
+        seed: its seed.
+        seconds: that it is expected to take; None: unknown.
+        results: the record that an earlier start left; None: it has not begun.
     """
 
     words: tuple[str, ...]
-    folder: Path
-    point: Point
-    plan: RunPlan
+    folder: str
+    output_dir: str
+    method: str
+    dataset: str
+    cfg: str
+    shots: int
+    seed: int
+    seconds: float | None = None
+    results: RunResults | None = None
 
     @property
-    def method(self) -> str:
-        """What a table calls it: its trainer, and the variant where there is one."""
-        variant = self.point.variant
-        return f"{self.plan.trainer} ({variant})" if variant else self.plan.trainer
+    def kind(self) -> Path:
+        """What it has in common with other seeds: data set, shots, trainer and config, all named by the folder."""
+        return Path(self.output_dir).parent
+
+    @property
+    def log(self) -> str:
+        """File that its output goes to, absolute."""
+        return str(Path(self.output_dir) / LOG_FILE)
+
+    @property
+    def begun(self) -> bool:
+        """Whether an earlier start was broken off."""
+        return self.results is not None and not self.results.finished
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.results is not None and self.results.finished
 
 
-def planned_runs(grid: Grid, places: Places, extend_cfg: Callable[[CfgNode], None]) -> list[PlannedRun]:
-    """Every run of the grid.
+def prepare(
+    grid: Grid,
+    root: Path,
+    output: Path,
+    imports: Sequence[str],
+    extend_cfg: Callable[[CfgNode], None],
+    dry: bool = False,
+) -> tuple[list[SweepRun], list[str]]:
+    """Plan every run and look at what it needs.
 
     Args:
         grid: what to run.
-        places: where.
+        root: of the data.
+        output: folder that takes the place of `output` in the runs' paths.
+        imports: code to load before the trainer is looked up, as `--import` of `train.py` takes it.
         extend_cfg: adds the trainers' config keys.
+        dry: whether demo data that are not there are left unmade.
+
+    Returns:
+        The runs, with what earlier starts left and how long they are expected to take; and one line for each mistake:
+        missing data or weights, folders that hold another run.
+
+    Raises:
+        ConfigError: a mistake in the grid.
+    """
+    plans = planned_runs(grid, root, output, imports, extend_cfg)
+    splits, problems = split_hashes(plans.values(), make=not dry)
+    for run, plan in plans.items():
+        try:
+            run.results = earlier_results(plan, splits[_data_key(plan)])
+        except LammError as error:
+            problems.append(str(error))
+    problems += missing_weights(plan for run, plan in plans.items() if not run.finished)
+    set_expected_seconds(plans)
+    return list(plans), problems
+
+
+def planned_runs(
+    grid: Grid, root: Path, output: Path, imports: Sequence[str], extend_cfg: Callable[[CfgNode], None]
+) -> dict[SweepRun, RunPlan]:
+    """Every run of the grid, and what `train.py` will make of it; see `prepare`.
 
     Raises:
         ConfigError: a mistake in any run's arguments, or two runs in one folder.
     """
-    made: dict[Path, PlannedRun] = {}
-    for point in grid.points():
-        run = _planned(point, grid.settings_of(point.variant), places, extend_cfg)
-        if run.folder in made:
-            raise ConfigError(f"the grid names {run.folder} twice: give each trainer, data set, shots and seed once")
-        made[run.folder] = run
-    return list(made.values())
+    plans: dict[SweepRun, RunPlan] = {}
+    folders = set()
+    for variant, dataset, trainer, shots, seed in grid.points():
+        name, _, config = trainer.partition("/")
+        if name not in TRAINER_REGISTRY.registered_names():
+            raise ConfigError(unknown_name("trainer", name, TRAINER_REGISTRY.registered_names()))
+        words = ["--trainer", name, "--dataset", dataset, "--shots", str(shots), "--seed", str(seed)]
+        words += ["--root", str(root.absolute())]
+        words += [word for spec in imports for word in ("--import", spec)]
+        if config:
+            words += ["--config-file", str(trainer_config(name, config))]
+        pairs = [word for pair in grid.settings_of(variant).items() for word in pair]
+        plan = plan_run(train_parser().parse_args([*words, *pairs]), extend_cfg)
+        if not plan.output_dir.is_relative_to(PLANNED_FOLDER):
+            raise ConfigError("OUTPUT_DIR can't be set for a grid, whose runs have a folder each: use --output")
+        folder = output / plan.output_dir.relative_to(PLANNED_FOLDER)
+        if folder in folders:
+            raise ConfigError(f"the grid names {folder} twice: give each trainer, data set, shots and seed once")
+        folders.add(folder)
+        place = str(folder.absolute())
+        run = SweepRun(
+            (*words, "--output-dir", place, *pairs),
+            str(folder),
+            place,
+            f"{plan.trainer} ({variant})" if variant else plan.trainer,
+            plan.dataset,
+            plan.cfg_name,
+            shots,
+            seed,
+        )
+        plans[run] = replace(plan, cfg=_changed(plan.cfg, OUTPUT_DIR=place))
+    return plans
 
 
-def _planned(point: Point, settings: Settings, places: Places, extend_cfg: Callable[[CfgNode], None]) -> PlannedRun:
-    name, _, config = point.trainer.partition("/")
-    if name not in TRAINER_REGISTRY.registered_names():
-        raise ConfigError(unknown_name("trainer", name, TRAINER_REGISTRY.registered_names()))
-    words = ["--trainer", name, "--dataset", point.dataset, "--shots", str(point.shots), "--seed", str(point.seed)]
-    words += ["--root", str(places.root.absolute())]
-    words += [word for spec in places.imports for word in ("--import", spec)]
-    if config:
-        words += ["--config-file", str(trainer_config(name, config))]
-    pairs = [word for pair in settings.items() for word in pair]
-    plan = plan_run(train_parser().parse_args([*words, *pairs]), extend_cfg)
-    if not plan.output_dir.is_relative_to(PLANNED_FOLDER):
-        raise ConfigError("OUTPUT_DIR can't be set for a grid, whose runs have a folder each: use --output")
-    folder = places.output / plan.output_dir.relative_to(PLANNED_FOLDER)
-    moved = _in_folder(plan, folder.absolute())
-    words += ["--output-dir", str(moved.output_dir)]
-    return PlannedRun((*words, *pairs), folder, point, moved)
+def _changed(cfg: CfgNode, **values: Any) -> CfgNode:
+    """A copy of a config with other values for some of its own keys."""
+    copy = cfg.clone()
+    copy.defrost()
+    copy.update(values)
+    copy.freeze()
+    return copy
 
 
-def _in_folder(plan: RunPlan, folder: Path) -> RunPlan:
-    cfg = plan.cfg.clone()
-    cfg.defrost()
-    cfg.OUTPUT_DIR = str(folder)
-    cfg.freeze()
-    return replace(plan, cfg=cfg)
+def split_hashes(plans: Iterable[RunPlan], make: bool) -> tuple[dict[str, str | None], list[str]]:
+    """Look at each data set once.
 
+    Args:
+        plans: whose data sets to look at.
+        make: whether to make demo data that are not there yet.
 
-@dataclass(frozen=True)
-class DataFacts:
-    """One data set.
-
-    Attributes:
-        classes: their number, 0 where it is not known.
-        train_images: in the whole training split.
-        test_images: in the test split.
-        split_hash: fingerprint of the split; None where the data set is not there.
+    Returns:
+        Fingerprints of the splits by data set, None where it is not there; and one line for each data set that is
+        missing or broken.
     """
+    hashes: dict[str, str | None] = {}
+    problems = []
+    for plan in plans:
+        key = _data_key(plan)
+        if key in hashes:
+            continue
+        hashes[key] = None
+        if make or not _to_be_made(plan):
+            try:
+                hashes[key] = require_data(plan)
+            except DataError as error:
+                problems.append(str(error))
+    return hashes, problems
 
-    classes: int
-    train_images: int
-    test_images: int
-    split_hash: str | None
 
-
-def data_key(plan: RunPlan) -> str:
+def _data_key(plan: RunPlan) -> str:
     """What tells data sets apart: the config's data section without what differs between runs on the same data."""
     section = {key: value for key, value in plan.cfg.DATASET.items() if key != "NUM_SHOTS"}
     return json.dumps(section, sort_keys=True, default=str)
 
 
-def facts_of_all(runs: Iterable[PlannedRun], make: bool) -> tuple[dict[str, DataFacts], list[str]]:
-    """Look at each data set once.
-
-    Args:
-        runs: whose data sets to look at.
-        make: whether to make demo data that are not there yet.
-
-    Returns:
-        Facts by `data_key`, and one line for each data set that is missing or broken.
-    """
-    facts: dict[str, DataFacts] = {}
-    problems = []
-    for run in runs:
-        key = data_key(run.plan)
-        if key not in facts:
-            try:
-                facts[key] = _expected(run.plan) if _to_be_made(run.plan) and not make else facts_of(run.plan)
-            except DataError as error:
-                facts[key] = _expected(run.plan)
-                problems.append(str(error))
-    return facts, problems
-
-
-def facts_of(plan: RunPlan) -> DataFacts:
-    """Facts of the data set itself; it is built whole, so that no shots are drawn for it.
+def require_data(plan: RunPlan) -> str:
+    """Build the run's data set, whole, so that no shots are drawn for it; the fingerprint of its split.
 
     Raises:
         DataError: it is missing or broken.
     """
-    cfg = plan.cfg.clone()
-    cfg.defrost()
-    cfg.DATASET.NUM_SHOTS = -1
+    cfg = _changed(plan.cfg, DATASET=_changed(plan.cfg.DATASET, NUM_SHOTS=-1))
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-        dataset = build_dataset(cfg)
-    split_hash = getattr(dataset, "split_hash", "")
-    return DataFacts(dataset.num_classes, len(dataset.train_x), len(dataset.test), split_hash)
-
-
-def _expected(plan: RunPlan) -> DataFacts:
-    """Facts that are known without the data."""
-    registered = DATASET_REGISTRY.get(plan.cfg.DATASET.NAME)
-    if _makes_itself(registered):
-        split, _ = registered.content()
-        return DataFacts(len({item.label for item in split.train}), len(split.train), len(split.test), None)
-    train, _, test = getattr(registered, "expected_sizes", None) or (0, 0, 0)
-    return DataFacts(getattr(registered, "expected_classes", 0), train, test, None)
+        return str(getattr(build_dataset(cfg), "split_hash", ""))
 
 
 def _to_be_made(plan: RunPlan) -> bool:
+    """Whether the data set is one of the demo, and not there yet."""
     registered = DATASET_REGISTRY.get(plan.cfg.DATASET.NAME)
-    return _makes_itself(registered) and not (Path(plan.cfg.DATASET.ROOT) / registered.dataset_dir).exists()
+    makes_itself = isinstance(registered, type) and issubclass(registered, DemoDataset)
+    return makes_itself and not (Path(plan.cfg.DATASET.ROOT) / registered.dataset_dir).exists()
 
 
-def _makes_itself(registered: Any) -> bool:
-    return isinstance(registered, type) and issubclass(registered, DemoDataset)
-
-
-@dataclass
-class States:
-    """The runs of a grid by what is left to do.
-
-    Attributes:
-        finished: with their results; nothing is left to do.
-        begun: to be resumed.
-        waiting: not begun.
-        problems: one line for each folder that holds another run.
-    """
-
-    finished: list[tuple[PlannedRun, RunResults]] = field(default_factory=list)
-    begun: list[PlannedRun] = field(default_factory=list)
-    waiting: list[PlannedRun] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-
-def states_of(runs: Iterable[PlannedRun], facts: Mapping[str, DataFacts]) -> States:
-    """Sort the runs by what is left to do.
-
-    Args:
-        runs: of the grid.
-        facts: of each run's data set, by `data_key`.
-    """
-    states = States()
-    for run in runs:
-        try:
-            results = results_of(run, facts[data_key(run.plan)])
-        except LammError as error:
-            states.problems.append(str(error))
-            continue
-        if results is None:
-            states.waiting.append(run)
-        elif results.finished:
-            states.finished.append((run, results))
-        else:
-            states.begun.append(run)
-    return states
-
-
-def results_of(run: PlannedRun, facts: DataFacts) -> RunResults | None:
+def earlier_results(plan: RunPlan, split: str | None) -> RunResults | None:
     """The record of an earlier start of this very run: same config, data root and split.
 
     Args:
-        run: the run.
-        facts: of its data set; without its split's hash configs alone are compared.
+        plan: the run.
+        split: fingerprint of its data set's split; None: configs alone are compared.
 
     Raises:
         LammError: the folder holds another run, or a damaged record.
     """
-    file = run.plan.output_dir / RESULTS_FILE
-    if facts.split_hash is not None and file.is_file():
+    file = plan.output_dir / RESULTS_FILE
+    if split is not None and file.is_file():
         results = RunResults.read(file)
-        if results.config_hash == config_hash(run.plan.cfg, facts.split_hash):
+        if results.config_hash == config_hash(plan.cfg, split):
             return results
     # Says what differs, key by key; slower.
-    earlier = earlier_run(run.plan)
-    if facts.split_hash is not None:
-        require_same_split(run.plan, earlier, facts)
+    earlier = earlier_run(plan)
+    if split is not None:
+        require_same_split(plan, earlier, SimpleNamespace(split_hash=split))
     return earlier
 
 
-def missing_weights(runs: Iterable[PlannedRun]) -> list[str]:
+def missing_weights(plans: Iterable[RunPlan]) -> list[str]:
     """Load each backbone once; one line for each that can't be had."""
     problems = []
-    for name, path in sorted({(run.plan.cfg.MODEL.BACKBONE.NAME, _path(run)) for run in runs}):
+    backbones = [plan.cfg.MODEL.BACKBONE for plan in plans]
+    for name, path in sorted({(backbone.NAME, str(getattr(backbone, "PATH", ""))) for backbone in backbones}):
         try:
             load_clip(name, path)
         except BackboneError as error:
@@ -263,57 +249,42 @@ def missing_weights(runs: Iterable[PlannedRun]) -> list[str]:
     return problems
 
 
-def _path(run: PlannedRun) -> str:
-    return str(getattr(run.plan.cfg.MODEL.BACKBONE, "PATH", ""))
+def set_expected_seconds(runs: Iterable[SweepRun]) -> None:
+    """Expect of each run the median of the finished runs of its kind."""
+    by_kind = _finished_by_kind(runs)
+    for run in runs:
+        seconds = [one.seconds_train for one in by_kind[run.kind] if one.seconds_train is not None]
+        run.seconds = statistics.median(seconds) if seconds else None
 
 
-@dataclass(frozen=True)
-class Preparation:
-    """A sweep before it starts.
-
-    Attributes:
-        runs: all of the grid.
-        facts: of each data set, by `data_key`.
-        states: the runs by what is left to do.
-        problems: one line for each mistake: missing data or weights, folders that hold another run.
-    """
-
-    runs: list[PlannedRun]
-    facts: dict[str, DataFacts]
-    states: States
-    problems: list[str]
-
-    @property
-    def left(self) -> list[PlannedRun]:
-        """Runs without a result."""
-        return [*self.states.begun, *self.states.waiting]
-
-    def require_no_problem(self) -> None:
-        """Refuse to start with a mistake.
-
-        Raises:
-            ConfigError: there is one; it is named, and how many more there are.
-        """
-        if self.problems:
-            more = f" (and {len(self.problems) - 1} more: --dry-run lists them)" if len(self.problems) > 1 else ""
-            raise ConfigError(f"{self.problems[0]}{more}")
+def largest_peak(runs: Iterable[SweepRun]) -> float | None:
+    """Bytes of memory that the finished runs of the same kinds took at most; None: unknown."""
+    results = [one for some in _finished_by_kind(runs).values() for one in some]
+    return max((MIB * one.peak_memory_mb for one in results if one.peak_memory_mb), default=None)
 
 
-def prepare(grid: Grid, places: Places, extend_cfg: Callable[[CfgNode], None], dry: bool) -> Preparation:
-    """Plan every run and look at what it needs.
+def _finished_by_kind(runs: Iterable[SweepRun]) -> Mapping[Path, list[RunResults]]:
+    """Finished runs of each kind, whatever their seed and whoever ran them."""
+    finished: dict[Path, list[RunResults]] = {}
+    for kind in {run.kind for run in runs}:
+        finished[kind] = []
+        for file in kind.glob(f"seed*/{RESULTS_FILE}"):
+            try:
+                results = RunResults.read(file)
+            except ResultsError:
+                continue
+            if results.finished:
+                finished[kind].append(results)
+    return finished
 
-    Args:
-        grid: what to run.
-        places: where runs read and write.
-        extend_cfg: adds the trainers' config keys.
-        dry: whether demo data are left unmade.
 
-    Raises:
-        ConfigError: a mistake in the grid.
-    """
-    runs = planned_runs(grid, places, extend_cfg)
-    facts, problems = facts_of_all(runs, make=not dry)
-    states = states_of(runs, facts)
-    made = Preparation(runs, facts, states, [*problems, *states.problems])
-    made.problems.extend(missing_weights(made.left))
-    return made
+def left_to_do(runs: Iterable[SweepRun]) -> list[SweepRun]:
+    """The runs without a result, in the order to do them: unknown ones first, then the longest."""
+    left = [run for run in runs if not run.finished]
+    return sorted(left, key=lambda run: (run.seconds is not None, -(run.seconds or 0.0), -run.shots))
+
+
+def expected_seconds(runs: Sequence[SweepRun], at_once: int) -> float | None:
+    """What runs take together, those of unknown time left out; None if nothing is known."""
+    known = [run.seconds for run in runs if run.seconds is not None]
+    return max(*known, sum(known) / max(1, min(at_once, len(known)))) if known else None

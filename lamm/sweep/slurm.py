@@ -1,20 +1,26 @@
-"""The runs of a job array as a plain JSON file: what is submitted can be read, and carried out part by part."""
+"""A Slurm job array: its runs as a plain JSON file, which can be read and carried out part by part, and its script."""
 
 import json
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lamm.errors import ConfigError
 from lamm.files import write_json, write_text
-from lamm.sweep.estimate import Job
-from lamm.sweep.worker import Setup
+from lamm.sweep.runs import SweepRun, expected_seconds
 
-FILE_NAME = "runs.json"
+RUNS_FILE = "runs.json"
+SCRIPT_FILE = "submit.sh"
+MAX_TASKS = 1000
+"""Slurm's usual MaxArraySize is 1001."""
+SAFETY = 3
+MIN_MINUTES = 30
+RUN_FIELDS = ("words", "folder", "output_dir", "method", "dataset", "cfg", "shots", "seed", "seconds")
 
 
 @dataclass(frozen=True)
@@ -22,86 +28,64 @@ class RunList:
     """Runs in parts; each part is one task of a job array.
 
     Attributes:
-        setup: what the runs have in common.
+        command: see `Worker`.
+        folder: working directory of the runs.
+        threads: of each run.
         at_once: runs of a part at a time.
         retries: of a run that died.
         parts: the runs of each task.
     """
 
-    setup: Setup
+    command: str
+    folder: str
+    threads: int
     at_once: int
     retries: int
-    parts: tuple[tuple[Job, ...], ...]
-
-    @property
-    def seconds(self) -> float:
-        """That the longest part is expected to take."""
-        return max(sum(job.seconds for job in part) for part in self.parts) / self.at_once
+    parts: Sequence[Sequence[SweepRun]]
 
     def write(self, file: Path) -> None:
         """Write the file."""
-        parts = [[job.as_dict() for job in part] for part in self.parts]
-        head = {"setup": asdict(self.setup), "at_once": self.at_once, "retries": self.retries}
-        write_json(file, {**head, "parts": parts})
+        parts = [[{name: getattr(run, name) for name in RUN_FIELDS} for run in part] for part in self.parts]
+        write_json(file, {**vars(self), "parts": parts})
 
     @classmethod
     def read(cls, file: Path) -> "RunList":
         """Read the file.
 
         Raises:
-            ConfigError: it is missing, or is no list of runs.
+            ConfigError: it is missing, or is not a list of runs.
         """
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
-            setup = Setup(**{**content["setup"], "modules": tuple(content["setup"]["modules"])})
-            parts = tuple(tuple(map(Job.from_dict, part)) for part in content["parts"])
-            return cls(setup, int(content["at_once"]), int(content["retries"]), parts)
+            parts = [[SweepRun(**{**run, "words": tuple(run["words"])}) for run in part] for part in content["parts"]]
+            return cls(**{**content, "parts": parts})
         except OSError as error:
             raise ConfigError(f"can't read the list of runs {file}: {error.strerror}") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{file} is no list of runs: give the {FILE_NAME} that --slurm wrote") from error
+            raise ConfigError(f"{file} is not a list of runs: give the {RUNS_FILE} that --slurm wrote") from error
 
 
-def in_parts(jobs: Sequence[Job], count: int) -> tuple[tuple[Job, ...], ...]:
-    """At most `count` parts of about the same work: the longest runs are dealt out first."""
-    ordered = sorted(jobs, key=lambda job: -job.seconds)
-    return tuple(tuple(ordered[first::count]) for first in range(min(count, len(ordered))))
-
-
-SCRIPT_NAME = "submit.sh"
-MOST_TASKS = 1000
-"""Slurm's usual MaxArraySize is 1001."""
-SAFETY = 3
-LEAST_MINUTES = 30
-
-
-@dataclass(frozen=True)
-class SlurmSettings:
-    """What a task of the array asks for.
-
-    Attributes:
-        partition: empty: the cluster's default.
-        minutes: time limit; None: `SAFETY` times what the longest part is expected to take.
-        gpus: of a task.
-        parallel: tasks at a time, at most.
-        further: more flags of sbatch, name → value.
-    """
-
-    partition: str = ""
-    minutes: int | None = None
-    gpus: int = 1
-    parallel: int = 64
-    further: dict[str, str] = field(default_factory=dict)
-
-
-def write_array(folder: Path, runs: RunList, command: str, settings: SlurmSettings) -> Path:
+def write_array(
+    place: Path,
+    runs: RunList,
+    *,
+    partition: str = "",
+    minutes: int | None = None,
+    gpus: int = 1,
+    parallel: int = 64,
+    further: Mapping[str, Any] | None = None,
+) -> Path:
     """Write the list of runs and the batch script.
 
     Args:
-        folder: where to; on the cluster's shared file system, for the tasks' logs go there too.
+        place: where to; on the cluster's shared file system, for the tasks' logs go there too.
         runs: what is left to do.
-        command: a Python script that takes `--runs FILE --run-index K`.
-        settings: what a task asks for.
+        partition: empty: the cluster's default.
+        minutes: time limit; None: `SAFETY` times what the longest part is expected to take, or the cluster's default
+            where that is not known.
+        gpus: of a task.
+        parallel: tasks at a time, at most.
+        further: more flags of sbatch, name → value.
 
     Returns:
         The script.
@@ -113,37 +97,38 @@ def write_array(folder: Path, runs: RunList, command: str, settings: SlurmSettin
         from submitit.slurm.slurm import _make_sbatch_string
     except ImportError as error:
         raise ConfigError('--slurm needs submitit: pip install -e ".[sweep]"') from error
-    place = folder.absolute()
-    runs.write(place / FILE_NAME)
-    words = [sys.executable, command, "--runs", str(place / FILE_NAME), "--run-index"]
+    place = place.absolute()
+    runs.write(place / RUNS_FILE)
+    words = [sys.executable, "-m", "lamm.commands", "sweep", "--runs", str(place / RUNS_FILE), "--run-index"]
+    if minutes is None and all(run.seconds is not None for part in runs.parts for run in part):
+        longest = max(expected_seconds(part, runs.at_once) or 0.0 for part in runs.parts)
+        minutes = max(MIN_MINUTES, round(SAFETY * longest / 60))
     text = _make_sbatch_string(
         command=f'{shlex.join(words)} "$SLURM_ARRAY_TASK_ID"',
         folder=place,
         job_name="lamm-sweep",
-        partition=settings.partition or None,
-        time=settings.minutes or max(LEAST_MINUTES, round(SAFETY * runs.seconds / 60)),
-        cpus_per_task=runs.at_once * runs.setup.threads,
-        gpus_per_node=settings.gpus or None,
-        array_parallelism=settings.parallel,
+        partition=partition or None,
+        time=minutes,  # type: ignore[arg-type]  # None leaves the flag out
+        cpus_per_task=runs.at_once * runs.threads,
+        gpus_per_node=gpus or None,
+        array_parallelism=parallel,
         map_count=len(runs.parts),
         stderr_to_stdout=True,
-        additional_parameters={"requeue": True, **settings.further},
+        additional_parameters={"requeue": True, **(further or {})},
     )
-    write_text(place / SCRIPT_NAME, text)
-    return place / SCRIPT_NAME
+    write_text(place / SCRIPT_FILE, text)
+    return place / SCRIPT_FILE
 
 
 def submit(script: Path) -> str:
     """Submit the script; the job's number.
 
     Raises:
-        ConfigError: there is no Slurm here, or it refuses.
+        ConfigError: Slurm refuses it.
     """
-    if not can_submit():
-        raise ConfigError("there is no sbatch on this machine: submit from a node of the cluster, or --slurm-dry-run")
     done = subprocess.run(["sbatch", "--parsable", str(script)], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise ConfigError(f"sbatch refuses {script}: {' '.join(done.stderr.split()) or 'without a word'}")
+        raise ConfigError(f"sbatch refuses {script}: {' '.join(done.stderr.split()) or 'without a reason'}")
     return done.stdout.strip().split(";")[0]
 
 

@@ -1,149 +1,118 @@
-"""What is handed to a pool of processes, and what comes back from it."""
+"""A run in a process of its own, forked off a server that has imported torch and the trainers already.
+
+The server is multiprocessing's "forkserver". A run's output goes to a log file; its process and whatever that starts
+are one process group, which ends with the process that asked for the run.
+"""
 
 import fcntl
 import importlib
-import json
 import multiprocessing
+import multiprocessing.forkserver
 import os
-import runpy
 import signal
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Lock, Thread
 from types import TracebackType
-from typing import IO, Any, Protocol
+from typing import NamedTuple, NoReturn
 
-from tqdm import tqdm
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What every run of a sweep has in common; all paths are absolute.
-
-    Attributes:
-        train_script: the `train.py` to run.
-        modules: imported before the first run, so that runs start without their cost.
-        folder: working directory of the runs.
-        threads: of each run.
-    """
-
-    train_script: str
-    modules: tuple[str, ...]
-    folder: str
-    threads: int
+TRAIN = "lamm.sweep.worker:train"
+PRELOAD = ("lamm.sweep.worker", "lamm_trainers", "lamm.run.execute", "open_clip", "torch.utils.tensorboard")
+TAIL_BYTES = 8192
+DIED = -int(signal.SIGKILL)
+SERVER_DIED = 255
+"""What multiprocessing says of a process whose exit code nobody was there to hear."""
 
 
-@dataclass(frozen=True)
-class Order:
-    """One run to carry out.
+def train(words: Sequence[str]) -> NoReturn:
+    """`lamm train WORDS`; leaves with its exit code."""
+    from lamm.commands import call
+
+    call("train", words)
+
+
+class Outcome(NamedTuple):
+    """How a run ended.
 
     Attributes:
-        number: its place in the list of runs.
-        words: the command line of `train.py`.
-        log: file that its output is added to.
-        memory: bytes that it is expected to need, on the GPU where it runs on one.
-    """
-
-    number: int
-    words: tuple[str, ...]
-    log: str
-    memory: float
-
-
-@dataclass(frozen=True)
-class Started:
-    """A run has begun.
-
-    Attributes:
-        number: that of its order.
-    """
-
-    number: int
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A run is over.
-
-    Attributes:
-        number: that of its order.
-        code: exit code of `train.py`; of a run that was killed minus the signal.
-        seconds: that it took, start to end.
+        code: exit code; of a run that was killed minus the signal.
+        seconds: from its start to its end.
         error: the last line of its output, where the code isn't 0.
     """
 
-    number: int
     code: int
     seconds: float
     error: str
 
 
-class Pool(Protocol):
-    """Processes that carry orders out, several at once."""
+class Worker:
+    """Carries runs out, each in a process of its own, from any thread. Leaving the context ends those that are left.
 
-    def submit(self, order: Order) -> None:
-        """Take an order; earlier ones begin first."""
-
-    def next_event(self, timeout: float) -> Started | Ended | None:
-        """What happened next; None if nothing did in `timeout` seconds."""
-
-
-TAIL_BYTES = 8192
-DIED = -int(signal.SIGKILL)
-END_SECONDS = 3.0
-
-
-class WarmProcess:
-    """One place for runs, one at a time. The process starts with the first of them, and anew when it has died.
+    Create it in the main thread. All workers of a process share one server, which has the threads of the first.
 
     Args:
-        setup: what the runs have in common.
+        command: `module:function`, a command that takes its words and leaves with an exit code, such as `TRAIN`.
+        threads: of each run.
+        folder: working directory of the runs.
     """
 
-    def __init__(self, setup: Setup) -> None:
-        self.setup = setup
-        self._process: subprocess.Popen[str] | None = None
-        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed in `close`)
+    def __init__(self, command: str, threads: int, folder: str | os.PathLike[str]) -> None:
+        self._command, self._threads, self._folder = command, str(threads), os.fspath(folder)
+        self._lock = Lock()  # around all that reads exit codes: multiprocessing may read each only once
+        self._processes: set[BaseProcess] = set()
         self._closed = False
-        self._lock = Lock()  # `close` comes from another thread than the runs
+        os.environ["OMP_NUM_THREADS"] = self._threads  # OpenMP reads it when the server imports torch
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(list(PRELOAD) if command == TRAIN else [])
+        # Server and runs inherit that they ignore Ctrl-C, which also reaches them: it is this process that ends runs.
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            multiprocessing.forkserver.ensure_running()
+        finally:
+            signal.signal(signal.SIGINT, handler)
 
-    def carry_out(self, order: Order, environment: dict[str, str] | None = None) -> Ended:
+    def carry_out(self, words: Sequence[str], log: str, environment: Mapping[str, str] | None = None) -> Outcome:
         """Carry a run out and wait for its end.
 
         Args:
-            order: the run.
+            words: the words of its command line.
+            log: file that its output is added to.
             environment: variables that this run alone gets.
         """
-        began, start = time.monotonic(), _size(order.log)
-        request = {"words": order.words, "log": order.log, "folder": self.setup.folder}
-        answer = self._ask(json.dumps({**request, "environment": environment or {}}))
-        code = json.loads(answer)["code"] if answer else DIED
-        error = "" if code == 0 else _why(code, last_line(Path(order.log), start) or self._last_words())
-        return Ended(order.number, code, time.monotonic() - began, error)
+        began, start = time.monotonic(), _size(log)
+        variables = {"OMP_NUM_THREADS": self._threads, **(environment or {})}
+        process = self._context.Process(target=_child, args=(self._command, words, log, self._folder, variables))
+        with self._lock:
+            if self._closed:
+                return Outcome(DIED, 0.0, "the sweep was stopped")
+            try:
+                process.start()
+            except (OSError, EOFError) as error:
+                return Outcome(DIED, 0.0, f"no process for it: {error or 'the server died'}")
+            self._processes.add(process)
+        wait([process.sentinel])
+        with self._lock:
+            _kill_group(process)  # workers of the run that outlived it
+            process.join()
+            self._processes.discard(process)
+        code = process.exitcode or 0
+        code = DIED if code == SERVER_DIED else code
+        reason = "" if code == 0 else _reason(code, last_line(Path(log), start))
+        return Outcome(code, time.monotonic() - began, reason)
 
     def close(self) -> None:
-        """End the process, and the run in it; another one is refused."""
+        """End the runs that are left; no other one begins."""
+        self._closed = True
         with self._lock:
-            self._closed, process = True, self._process
-        if process is not None:
-            assert process.stdin is not None, "stdin is a pipe"
-            with suppress(OSError):
-                process.stdin.close()
-            try:
-                process.wait(END_SECONDS)
-            except subprocess.TimeoutExpired:  # it is still importing
-                process.kill()
-                process.wait()
+            for process in self._processes:
+                _kill_group(process)
 
-    def __enter__(self) -> "WarmProcess":
+    def __enter__(self) -> "Worker":
         return self
 
     def __exit__(
@@ -151,56 +120,23 @@ class WarmProcess:
     ) -> None:
         self.close()
 
-    def _ask(self, request: str) -> str:
-        """The answer; empty if the process died, or was closed, before it gave one."""
-        with self._lock:
-            if self._closed:
-                return ""
-            process = self._process = self._process or self._start()
-        assert process.stdin is not None, "stdin is a pipe"
-        assert process.stdout is not None, "stdout is a pipe"
-        with suppress(BrokenPipeError, ValueError):  # it died, or was closed
-            process.stdin.write(request + "\n")
-            process.stdin.flush()
-        answer = process.stdout.readline()
-        if not answer:
-            process.wait()
-            self._process = None
-        return answer
-
-    def _start(self) -> "subprocess.Popen[str]":
-        script = self.setup.train_script
-        self._errors.truncate(0)
-        return subprocess.Popen(
-            [sys.executable, "-m", "lamm.sweep.worker", script, *self.setup.modules],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            # As when the script is started by itself: its folder is where imports look first.
-            cwd=os.path.dirname(script),
-            env={**os.environ, "OMP_NUM_THREADS": str(self.setup.threads)},
-            start_new_session=True,
-        )
-
-    def _last_words(self) -> str:
-        self._errors.seek(0)
-        return _last(self._errors.read())
-
 
 def last_line(log: Path, start: int = 0) -> str:
-    """The last line with something in it of what a file holds from byte `start` on."""
+    """The last line that is not empty in what a file holds from byte `start` on."""
     try:
         with log.open("rb") as file:
             file.seek(max(start, _size(log) - TAIL_BYTES))
-            return _last(file.read())
+            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
     except OSError:
         return ""
-
-
-def _last(text: bytes) -> str:
-    lines = [line.strip() for line in text.decode(errors="replace").splitlines()]
     return next((line for line in reversed(lines) if line), "")
+
+
+def _reason(code: int, line: str) -> str:
+    """Why a run failed, where its last line doesn't say it."""
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}, after: {line or 'no output'}"
+    return line or f"exit code {code}, no output"
 
 
 def _size(file: str | os.PathLike[str]) -> int:
@@ -210,89 +146,37 @@ def _size(file: str | os.PathLike[str]) -> int:
         return 0
 
 
-def _why(code: int, line: str) -> str:
-    """What a run ended with, where its last line doesn't say it."""
-    if code < 0:
-        return f"killed by {signal.Signals(-code).name}, after: {line or 'no output'}"
-    return line or f"exit code {code}, no output"
+def _kill_group(process: BaseProcess) -> None:
+    """Kill what is left of a run: its process, and those that it started."""
+    assert process.pid is not None, "a run's process has been started"
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):  # nothing is left, or it is not yet the head of a group
+        process.kill()
 
 
-LOOK_SECONDS = 1.0
-"""How often to look whether a run has ended whose own workers keep its pipe open."""
-
-
-def serve(train_script: str, modules: Sequence[str]) -> None:
-    """Answer requests until stdin closes.
-
-    Args:
-        train_script: file with `train_parser` and `main`, the two halves of a command, and the `run` that takes them.
-        modules: imported first.
-    """
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what an import prints is no answer
-    tqdm.monitor_interval = 0  # its thread could hold a lock at the moment of a fork
-    for module in modules:
-        importlib.import_module(module)
-    script = runpy.run_path(train_script)
-    fork = multiprocessing.get_context("fork")
-    while (line := sys.stdin.readline()) and not _client_is_gone(0.0):
-        process = fork.Process(target=carry_out, args=(script, json.loads(line)))
-        process.start()
-        while process.is_alive() and not _client_is_gone(LOOK_SECONDS, process.sentinel):
-            pass
-        kill_group(process)  # it, or its workers that outlived it
-        with suppress(BrokenPipeError):
-            answers.write(json.dumps({"code": process.exitcode}) + "\n")
-            answers.flush()
-
-
-def carry_out(script: Mapping[str, Callable[..., Any]], request: Mapping[str, Any]) -> None:
-    """One run, in the forked process; never returns.
-
-    Args:
-        script: the train script's names.
-        request: `words` of its command line, `log` file, working `folder`, `environment` to add.
-    """
+def _child(command: str, words: Sequence[str], log: str, folder: str, environment: Mapping[str, str]) -> None:
+    """The run, in its own process."""
     os.setsid()
     Thread(target=_die_with_parent, daemon=True).start()
-    os.chdir(request["folder"])
-    os.environ.update(request["environment"])
-    os.makedirs(os.path.dirname(request["log"]), exist_ok=True)
-    log = open(request["log"], "a", encoding="utf-8")  # noqa: SIM115  (open, and so locked, as long as the run lives)
+    os.environ.update(environment)
+    os.chdir(folder)
+    os.makedirs(os.path.dirname(log), exist_ok=True)
+    # Locked as long as it is open, which is as long as the run lives: another sweep waits here for the same run.
+    file = open(log, "a", encoding="utf-8")  # noqa: SIM115
     with suppress(OSError):  # a file system without locks
-        fcntl.flock(log, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX)
     for output in (sys.stdout, sys.stderr):
         output.flush()
-        os.dup2(log.fileno(), output.fileno())
+        os.dup2(file.fileno(), output.fileno())
         output.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    sys.argv = [script["__file__"], *request["words"]]  # type: ignore[list-item]
-    script["run"](script["train_parser"](), script["main"], request["words"])
-
-
-def kill_group(process: BaseProcess) -> None:
-    """Kill what is left of a run: the process and the workers that it started."""
-    assert process.pid is not None, "a run's process has been started"
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    if process.is_alive():  # not yet the head of a group
-        process.kill()
-    process.join()
-
-
-def _client_is_gone(seconds: float, *others: int) -> bool:
-    """Wait until stdin closes or one of the others is ready; whether it was stdin.
-
-    A client sends nothing before it has its answer, so that there is nothing to read from stdin but its end.
-    """
-    return sys.stdin.fileno() in wait([sys.stdin.fileno(), *others], seconds)
+    sys.argv = [command, *words]
+    module, _, function = command.partition(":")
+    getattr(importlib.import_module(module), function)(words)
 
 
 def _die_with_parent() -> None:
     parent = multiprocessing.parent_process()
-    assert parent is not None, "a run is a forked process"
+    assert parent is not None, "a run is a child of the process that asked for it"
     parent.join()
     os.killpg(0, signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    serve(sys.argv[1], sys.argv[2:])

@@ -13,7 +13,7 @@ from lamm.run.arguments import KEY, train_parser
 from lamm.run.before import earlier_run
 from lamm.run.plan import RunPlan, default_config, plan_run, trainer_config, trainer_configs
 from lamm.run.series import require_no_folder
-from lamm.sweep.runs import facts_of
+from lamm.sweep.runs import require_data
 from lamm.transfer.results import VARIANTS
 from lamm.transfer.runs import BASE, BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION, NEW
 
@@ -181,9 +181,9 @@ class _Planner:
             config = default_config(found.trainer, found.trainer_class, self._request.source)
             self._config = ("--config-file", str(config))
         made = [self._of_seed(seed) for seed in seeds]
-        facts_of(found)
+        require_data(found)
         for target in self._targets:
-            facts_of(self._plan(self._words(self._set_of(target), seeds[0], target)))
+            require_data(self._plan(self._words(self._set_of(target), seeds[0], target)))
         return made
 
     @property

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from tests.train_command import ROOT, command_module
 
 sweep = command_module("sweep")
 SMALL = "--trainers ZeroshotCLIP LAMM --datasets digits --shots 1 --seeds 1"
+TOY = "tests.sweep.toy_train:train_unless_lamm"
 QUICK = "-- OPTIM.MAX_EPOCH 1 TEST.SPLIT val"
 
 
@@ -25,6 +25,7 @@ def own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DATA", raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # restored at the end
     return tmp_path
 
 
@@ -37,7 +38,7 @@ def command(line: str) -> int:
 def test_a_dry_run_shows_the_demo_grid_and_leaves_nothing_behind(capsys: Any, own_folder: Path) -> None:
     assert command("--dry-run") == 0
     lines = capsys.readouterr().out.strip().splitlines()
-    assert lines[-1].startswith("240 runs, 0 done, 240 to do: about ")
+    assert lines[-1].startswith("240 runs, 0 done, 240 to do: time unknown, ")
     assert [line.split()[:2] for line in lines[2:4]] == [["digits", "ZeroshotCLIP"], ["digits", "CoOp"]]
     assert list(own_folder.iterdir()) == []
 
@@ -54,7 +55,6 @@ def test_a_dry_run_lists_everything_that_is_missing(capsys: Any) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("--trainers LAM", 'unknown trainer "LAM"; did you mean "LAMM"'),
         ("--datasets digts", 'unknown data set "digts"; did you mean "digits"'),
         ("--datasets caltech101 dtd --shots 1 --seeds 1", "Caltech101: the data root"),
         ("--shots 0", "must be a whole number from 1 up, got 0"),
@@ -65,13 +65,13 @@ def test_a_dry_run_lists_everything_that_is_missing(capsys: Any) -> None:
         ("--variants ce", 'unknown variant "ce"'),
         ("-- OPTIM.LRR 0.1", 'did you mean "OPTIM.LR"'),
         ("-- OPTIM.LR", "come in pairs"),
-        ("--address host:1 --local", "--local is for this machine"),
+        ("--address host:1 --jobs 2", "--jobs is for this machine"),
         ("--runs runs.json", "--runs and --run-index go together"),
         ("--trials 3", "unrecognized arguments: --trials"),
     ],
 )
 def test_a_mistake_is_one_line_before_anything_runs(line: str, said: str, capsys: Any, own_folder: Path) -> None:
-    assert command(f"--local {line}" if "--address" not in line else line) == 2
+    assert command(line) == 2
     printed = capsys.readouterr()
     assert said in printed.err
     assert printed.err.count("\n") == 1
@@ -80,13 +80,13 @@ def test_a_mistake_is_one_line_before_anything_runs(line: str, said: str, capsys
 
 def test_without_ray_the_command_says_what_to_install(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    assert command(SMALL) == 2
-    assert 'pip install -e ".[sweep]", or give --local' in capsys.readouterr().err
+    assert command(f"{SMALL} --address local") == 2
+    assert 'pip install -e ".[sweep]"' in capsys.readouterr().err
 
 
 def test_a_grid_is_run_and_skipped_when_it_is_done(capfd: Any, own_folder: Path) -> None:
     """For real, in two processes at once; the table is that of parse_results."""
-    assert command(f"--local --jobs 2 --threads 1 {SMALL} {QUICK}") == 0
+    assert command(f"--jobs 2 --threads 1 {SMALL} {QUICK}") == 0
     first = capfd.readouterr()
     assert "2 of 2 runs finished" in first.out
     table = first.out[first.out.index("dataset ") :]
@@ -105,7 +105,7 @@ def test_a_grid_is_run_and_skipped_when_it_is_done(capfd: Any, own_folder: Path)
     assert printed.stdout == table
 
     stamps = {file: file.stat().st_mtime_ns for file in own_folder.rglob(RESULTS_FILE)}
-    assert command(f"--local {SMALL} {QUICK}") == 0
+    assert command(f"{SMALL} {QUICK}") == 0
     again = capfd.readouterr()
     assert again.out[again.out.index("dataset ") :] == table
     assert {file: file.stat().st_mtime_ns for file in stamps} == stamps
@@ -116,53 +116,31 @@ def test_a_grid_is_run_and_skipped_when_it_is_done(capfd: Any, own_folder: Path)
     # Another config in a run's folder, before anything starts.
     lamm = Path(folders[0]).parent
     lamm.rename(str(lamm).replace("MAX_EPOCH=1", "MAX_EPOCH=2"))
-    assert command(f"--local {SMALL} -- OPTIM.MAX_EPOCH 2 TEST.SPLIT val") == 2
+    assert command(f"{SMALL} -- OPTIM.MAX_EPOCH 2 TEST.SPLIT val") == 2
     assert "holds a run with another config (OPTIM.MAX_EPOCH: 1 → 2)" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("where", ["--local", "ray"])
+@pytest.mark.parametrize("where", ["", "--address local"])
 def test_runs_that_fail_are_listed_and_the_others_are_in_the_table(
-    where: str, capfd: Any, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+    where: str, capfd: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if where == "ray":
+    if where:
         pytest.importorskip("ray", reason="Ray is not installed (extra [sweep])")
-    monkeypatch.setattr(sweep, "ROOT", toy_root(own_folder))
-    monkeypatch.setattr(sweep, "WARM", ("json",))
-    flag = where if where != "ray" else ""
-    assert command(f"{flag} --jobs 1 {SMALL} --retries 0 -- OPTIM.MAX_EPOCH 1") == 1
+        monkeypatch.setenv("PYTHONPATH", str(ROOT))  # where Ray's workers look for the stand-in
+    monkeypatch.setattr(sweep, "TRAIN", TOY)
+    assert command(f"{where} --jobs 1 {SMALL} --retries 0 -- OPTIM.MAX_EPOCH 1") == 1
     printed = capfd.readouterr()
     assert "FAILED: RuntimeError: broken" in printed.out
     assert "1 of 2 runs finished" in printed.out
+    assert "50.00" in printed.out[printed.out.index("dataset ") :]
     assert "failed: output/digits/shots_1/LAMM/tiny_ep50+MAX_EPOCH=1/seed1: RuntimeError: broken (see " in printed.err
-
-
-def toy_root(folder: Path) -> Path:
-    """A checkout whose train.py fails for LAMM and writes a result for any other trainer."""
-    root = folder / "checkout"
-    (root / "tools").mkdir(parents=True)
-    shutil.copy(ROOT / "tools" / "parse_results.py", root / "tools")
-    toy = (ROOT / "tests" / "sweep" / "toy_train.py").read_text(encoding="utf-8")
-    (root / "toy_train.py").write_text(toy, encoding="utf-8")
-    (root / "train.py").write_text(
-        "from lamm.commands.parser import run\n"
-        "from lamm.run.arguments import train_parser\n"
-        "from pathlib import Path\n"
-        "import toy_train\n"
-        "def main(arguments):\n"
-        "    if arguments.trainer == 'LAMM':\n"
-        "        raise RuntimeError('broken')\n"
-        "    toy_train.write(Path(arguments.output_dir), 'finished')\n",
-        encoding="utf-8",
-    )
-    return root
 
 
 def test_a_job_array_is_written_and_each_task_carries_out_its_part(
     capfd: Any, own_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("submitit", reason="submitit is not installed (extra [sweep])")
-    monkeypatch.setattr(sweep, "ROOT", toy_root(own_folder))
-    monkeypatch.setattr(sweep, "WARM", ("json",))
+    monkeypatch.setattr(sweep, "TRAIN", TOY)
     line = "--trainers ZeroshotCLIP CoOp --datasets digits --shots 1 --seeds 1 2 --slurm-tasks 2 --slurm-folder array"
     assert command(f"{line} --slurm-dry-run --slurm-partition gpu") == 0
     printed = capfd.readouterr().out
@@ -175,15 +153,14 @@ def test_a_job_array_is_written_and_each_task_carries_out_its_part(
     for index in range(2):
         assert command(f"--runs array/runs.json --run-index {index}") == 0
         assert "2 of 2: " in capfd.readouterr().out
-    found = [RunResults.read(file) for file in (own_folder / "output").rglob(RESULTS_FILE)]
-    assert len(found) == 4
+    assert len([RunResults.read(file) for file in (own_folder / "output").rglob(RESULTS_FILE)]) == 4
 
 
 def test_slurm_without_sbatch_writes_the_files_and_says_so(
     capfd: Any, own_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("submitit", reason="submitit is not installed (extra [sweep])")
-    monkeypatch.setattr(sweep, "can_submit", lambda: False)
+    monkeypatch.setattr("lamm.sweep.slurm.can_submit", lambda: False)
     assert command(f"{SMALL} --slurm {QUICK}") == 2
     said = capfd.readouterr().err
     assert said.startswith("there is no sbatch on this machine; on one of the cluster: sbatch ")

@@ -1,101 +1,87 @@
-"""`lamm.sweep.schedule`: the longest first, those that died once more, every end told."""
+"""`lamm.sweep.schedule`: those that died once more, every start and end told."""
 
-from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lamm.results.schema import FINISHED, RUNNING
-from lamm.sweep.estimate import Job
-from lamm.sweep.schedule import Failure, carry_out_all
-from lamm.sweep.worker import Ended, Order, Started
+from lamm.sweep.progress import Progress
+from lamm.sweep.runs import SweepRun
+from lamm.sweep.schedule import carry_out_all
+from lamm.sweep.worker import Outcome
 from tests.sweep import toy_train
-from tests.sweep.toy_jobs import toy_job
+from tests.sweep.toy_runs import toy_run
 
 
-class ScriptedPool:
-    """Each run ends with the codes that its folder's name lists, one a try; 0 leaves a result."""
-
-    def __init__(self) -> None:
-        self.orders: list[Order] = []
-        self._events: deque[Started | Ended] = deque()
-        self._tries: dict[int, int] = {}
-
-    def submit(self, order: Order) -> None:
-        self.orders.append(order)
-        number, folder = order.number, Path(order.log).parent
-        codes = [int(code) for code in folder.name.split("_")[1:]]
-        code = codes[self._tries.get(number, 0)]
-        self._tries[number] = self._tries.get(number, 0) + 1
-        toy_train.write(folder, RUNNING if code else FINISHED)
-        self._events += [Started(number), Ended(number, code, 2.0, f"error {code}" if code else "")]
-
-    def next_event(self, timeout: float) -> Started | Ended | None:
-        return self._events.popleft() if self._events else None
-
-
-class Told:
+class Events(Progress):
     """Remembers what it is told."""
 
-    def __init__(self) -> None:
-        self.events: list[tuple[Any, ...]] = []
+    def __init__(self, runs: Sequence[SweepRun]) -> None:
+        super().__init__(runs, at_once=1)
+        self.events: list[tuple[str, str]] = []
 
-    def started(self, job: Job) -> None:
-        self.events.append(("started", job.folder))
+    def start(self, run: SweepRun) -> None:
+        self.events.append((run.folder, "begun"))
+        super().start(run)
 
-    def finished(self, job: Job, results: Any, seconds: float) -> None:
-        self.events.append(("finished", job.folder, results.metrics["accuracy"], seconds))
-
-    def retried(self, job: Job, error: str) -> None:
-        self.events.append(("retried", job.folder, error))
-
-    def failed(self, job: Job, error: str) -> None:
-        self.events.append(("failed", job.folder, error))
-
-    def tick(self) -> None:
-        pass
+    def say(self, run: SweepRun, what: str) -> None:
+        self.events.append((run.folder, what))
 
 
-def carry_out(jobs: list[Job], retries: int = 1) -> tuple[ScriptedPool, list[tuple[Any, ...]], list[Failure]]:
-    pool, told = ScriptedPool(), Told()
-    failures = carry_out_all(jobs, pool, retries, told)
-    return pool, told.events, failures
+def carry_out(
+    runs: list[SweepRun], retries: int = 1, status: str = FINISHED
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Events and failures. Each run ends with the codes that its folder's name lists, one a try."""
+    tries: dict[str, int] = {}
+
+    def scripted(words: Sequence[str], log: str) -> Outcome:
+        folder = Path(log).parent
+        tries[log] = tries.get(log, 0) + 1
+        code = int(folder.name.split("_")[tries[log]])
+        toy_train.write(folder, RUNNING if code else status)
+        return Outcome(code, 2.0, f"error {code}" if code else "")
+
+    progress = Events(runs)
+    with ThreadPoolExecutor(1) as executor:
+        failures = carry_out_all(runs, (executor, scripted), retries, progress)
+    return progress.events, [(run.folder, error) for run, error in failures]
 
 
-def test_the_longest_run_begins_first(tmp_path: Path) -> None:
-    jobs = [toy_job(tmp_path / f"{name}_0", seconds=seconds) for name, seconds in [("a", 1), ("b", 9), ("c", 3)]]
-    _, events, failures = carry_out(jobs)
-    assert [event[1] for event in events if event[0] == "started"] == ["b_0", "c_0", "a_0"]
-    assert ("finished", "a_0", 50.0, 2.0) in events
+def test_runs_are_carried_out_in_order(tmp_path: Path) -> None:
+    events, failures = carry_out([toy_run(tmp_path / f"{name}_0") for name in "abc"])
+    assert [folder for folder, what in events if what == "begun"] == ["a_0", "b_0", "c_0"]
+    assert ("a_0", "50.0% in 2 s") in events
     assert failures == []
 
 
-def test_a_run_that_died_is_tried_again_with_twice_the_memory(tmp_path: Path) -> None:
-    pool, events, failures = carry_out([toy_job(tmp_path / "a_-9_0", memory=3.0)])
-    assert [order.memory for order in pool.orders] == [3.0, 6.0]
-    assert [event[0] for event in events] == ["started", "retried", "started", "finished"]
+def test_a_run_that_died_is_tried_again_behind_the_others(tmp_path: Path) -> None:
+    events, failures = carry_out([toy_run(tmp_path / "a_-9_0"), toy_run(tmp_path / "b_0")])
+    assert [what for folder, what in events if folder == "a_-9_0"] == [
+        "begun",
+        "died, will be tried again: error -9",
+        "begun",
+        "50.0% in 2 s",
+    ]
+    assert events[-1] == ("a_-9_0", "50.0% in 2 s")
     assert failures == []
 
 
-@pytest.mark.parametrize(("retries", "tries"), [(0, 1), (1, 2), (2, 3)])
+@pytest.mark.parametrize(("retries", "tries"), [(0, 1), (2, 3)])
 def test_a_run_that_keeps_dying_fails_after_its_retries(retries: int, tries: int, tmp_path: Path) -> None:
-    job = toy_job(tmp_path / "a_1_1_1_1")
-    pool, events, failures = carry_out([job, toy_job(tmp_path / "b_0")], retries)
-    assert len(pool.orders) == tries + 1
-    assert failures == [Failure(job, "error 1")]
-    assert ("failed", "a_1_1_1_1", "error 1") in events
-    assert ("finished", "b_0", 50.0, 2.0) in events
+    events, failures = carry_out([toy_run(tmp_path / "a_1_1_1_1"), toy_run(tmp_path / "b_0")], retries)
+    assert events.count(("a_1_1_1_1", "begun")) == tries
+    assert failures == [("a_1_1_1_1", "error 1")]
+    assert ("b_0", "50.0% in 2 s") in events
 
 
 def test_a_mistake_is_not_tried_again(tmp_path: Path) -> None:
-    pool, _, failures = carry_out([toy_job(tmp_path / "a_2_0")], retries=5)
-    assert len(pool.orders) == 1
-    assert [failure.error for failure in failures] == ["error 2"]
+    events, failures = carry_out([toy_run(tmp_path / "a_2_0")], retries=5)
+    assert events.count(("a_2_0", "begun")) == 1
+    assert failures == [("a_2_0", "error 2")]
 
 
-def test_a_run_that_ends_without_a_result_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = toy_train.write
-    monkeypatch.setattr(toy_train, "write", lambda folder, status: write(folder, RUNNING))
-    _, _, failures = carry_out([toy_job(tmp_path / "a_0_0")])
-    assert failures[0].error == "it ended without a result (was nothing tested?)"
+def test_a_run_that_ends_without_a_result_has_failed(tmp_path: Path) -> None:
+    _, failures = carry_out([toy_run(tmp_path / "a_0_0")], status=RUNNING)
+    assert failures == [("a_0_0", "it ended without a result (was nothing tested?)")]

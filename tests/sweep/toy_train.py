@@ -1,6 +1,6 @@
-"""A stand-in for train.py: the same halves of a command, and a run that does what `--do` says at once.
+"""Stand-ins for `lamm train`: a run that does what `--do` says at once, and one that knows train.py's own words.
 
-It leaves the same results.json, so that a sweep can't tell the difference.
+They leave the same results.json, so that a sweep can't tell the difference.
 """
 
 import argparse
@@ -9,20 +9,32 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from lamm.commands.parser import Parser, run
 from lamm.errors import ConfigError
 from lamm.results.schema import FINISHED, RESULTS_FILE, RUNNING, RunResults
 
-__all__ = ["main", "run", "train_parser"]
 
-
-def train_parser() -> Parser:
-    parser = Parser(prog="toy_train.py")
+def train(words: Sequence[str]) -> NoReturn:
+    parser = Parser(prog="toy")
     parser.add_argument("--output-dir", type=Path, required=True)
     parser.add_argument("--do", nargs="+", default=["finish"])
-    return parser
+    run(parser, main, words)
+
+
+def train_unless_lamm(words: Sequence[str]) -> NoReturn:
+    """Takes the words of train.py; fails for LAMM, and writes a result for any other trainer."""
+    from lamm.run.arguments import train_parser
+
+    def main(arguments: argparse.Namespace) -> None:
+        if arguments.trainer == "LAMM":
+            raise RuntimeError("broken")
+        write(Path(arguments.output_dir), FINISHED)
+
+    run(train_parser(), main, words)
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -47,7 +59,7 @@ def main(arguments: argparse.Namespace) -> None:
         write(folder, FINISHED)
 
 
-def write(folder: Path, status: str) -> None:
+def write(folder: Path, status: str, seconds: float | None = 1.0, peak: float | None = None) -> None:
     RunResults(
         trainer="Toy",
         dataset="toys",
@@ -60,9 +72,6 @@ def write(folder: Path, status: str) -> None:
         config_hash="0" * 16,
         status=status,
         metrics={"accuracy": 50.0, "error_rate": 50.0, "macro_f1": 50.0} if status == FINISHED else {},
-        seconds_train=1.0,
+        seconds_train=seconds,
+        peak_memory_mb=peak,
     ).write(folder / RESULTS_FILE)
-
-
-if __name__ == "__main__":
-    run(train_parser(), main)

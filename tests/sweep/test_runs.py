@@ -1,0 +1,217 @@
+"""`lamm.sweep.runs`: each run is a line of train.py; what is done, and how long the rest takes, is read in folders."""
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lamm_trainers
+import pytest
+
+from lamm.errors import ConfigError, ResultsError
+from lamm.files import write_json
+from lamm.results.schema import RESULTS_FILE, RUNNING, RunResults
+from lamm.run.fingerprint import CONFIG_FILE, config_hash, store_config
+from lamm.run.plan import RunPlan
+from lamm.sweep.grid import Grid, read_grid
+from lamm.sweep.runs import (
+    MIB,
+    SweepRun,
+    earlier_results,
+    expected_seconds,
+    largest_peak,
+    left_to_do,
+    planned_runs,
+    prepare,
+    set_expected_seconds,
+    split_hashes,
+)
+from tests.sweep.test_grid import SWEEPS
+from tests.sweep.toy_runs import toy_run
+from tests.sweep.toy_train import FINISHED, write
+from tests.train_command import plan, train
+
+GRID = Grid(("LAMM",), ("digits",), (2,), (1,))
+SETTINGS = {"OPTIM.MAX_EPOCH": "1", "TEST.SPLIT": "val"}
+
+
+def planned(grid: Grid, root: Path = Path("data"), output: Path = Path("output")) -> dict[SweepRun, RunPlan]:
+    return planned_runs(grid, root, output, (), lamm_trainers.extend_cfg)
+
+
+# Planning
+
+
+def test_a_run_lies_where_a_single_one_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ((run, sweep_plan),) = planned(replace(GRID, last={"TRAINER.LAMM.LAMBDA_KD": "0.1"})).items()
+    single = plan("--trainer LAMM --dataset digits --shots 2 --seed 1 --root data TRAINER.LAMM.LAMBDA_KD 0.1")
+    assert run.folder == str(single.output_dir) == "output/digits/shots_2/LAMM/tiny_ep50+LAMBDA_KD=0.1/seed1"
+    assert sweep_plan.output_dir == tmp_path / run.folder == Path(run.output_dir)
+    assert config_hash(sweep_plan.cfg, "split") == config_hash(single.cfg, "split")
+
+
+def test_train_py_plans_the_words_as_the_sweep_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From any working directory: all paths among the words are absolute."""
+    ((run, sweep_plan),) = planned(
+        replace(GRID, trainers=("LAMM/tiny_ep50_released",)), output=tmp_path / "out"
+    ).items()
+    monkeypatch.chdir(tmp_path)
+    again = plan(shlex.join(run.words))
+    assert again.cfg == sweep_plan.cfg
+    assert (again.trainer, again.dataset, again.cfg_name) == ("LAMM", "digits", "tiny_ep50_released")
+    assert again.output_dir == tmp_path / "out/digits/shots_2/LAMM/tiny_ep50_released/seed1"
+
+
+def test_variants_have_folders_and_names_of_their_own() -> None:
+    grid = replace(GRID, variants={"all": {}, "ce": {"TRAINER.LAMM.HIERARCHICAL_LOSS": "False"}})
+    assert [(run.method, run.cfg) for run in planned(grid)] == [
+        ("LAMM (all)", "tiny_ep50"),
+        ("LAMM (ce)", "tiny_ep50+HIERARCHICAL_LOSS=False"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"trainers": ("LAM/tiny",)}, 'trainer "LAM"; did you mean "LAMM"'),
+        ({"trainers": ("LAMM/tiny_ep5",)}, '"tiny_ep5"; did you mean "tiny_ep50"'),
+        ({"datasets": ("digts",)}, '"digts"; did you mean "digits"'),
+        ({"seeds": (1, 1)}, "output/digits/shots_2/LAMM/tiny_ep50/seed1 twice"),
+        ({"last": {"OPTIM.LRR": "1"}}, 'did you mean "OPTIM.LR"'),
+        ({"last": {"SEED": "1"}}, "SEED"),
+        ({"last": {"OUTPUT_DIR": "elsewhere"}}, "OUTPUT_DIR"),
+    ],
+)
+def test_a_mistake_in_any_run_is_one_line(changes: dict[str, Any], key: str) -> None:
+    with pytest.raises(ConfigError, match=key):
+        planned(replace(GRID, **changes))
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in SWEEPS.glob("*.yaml")))
+def test_the_grids_of_the_project_can_be_planned(name: str) -> None:
+    grid = read_grid(SWEEPS / f"{name}.yaml")
+    grid = replace(grid, datasets=grid.datasets[:1], shots=(16,), seeds=(1,))
+    plans = planned(grid)
+    assert len(plans) == len(grid.variants) * len(grid.trainers)
+    backbones = {"demo": {"tiny"}, "paper_backbones": {"RN50", "RN101", "ViT-B/32", "ViT-B/16"}}
+    assert {plan.cfg.MODEL.BACKBONE.NAME for plan in plans.values()} == backbones.get(name, {"ViT-B/16"})
+
+
+# What is done
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Grid, Path, Path]:
+    """A grid of one run that train.py has finished, its data and its output."""
+    place = tmp_path_factory.mktemp("sweep")
+    grid, root, output = replace(GRID, trainers=("ZeroshotCLIP",), last=SETTINGS), place / "data", place / "output"
+    (run,) = planned(grid, root, output)
+    outcome = train(" ".join(run.words))
+    assert outcome.code == 0, outcome.err
+    return grid, root, output
+
+
+def look(grid: Grid, root: Path, output: Path) -> tuple[list[SweepRun], list[str]]:
+    return prepare(grid, root, output, (), lamm_trainers.extend_cfg)
+
+
+@contextmanager
+def altered(run: SweepRun, **changes: Any) -> Iterator[None]:
+    """The run's record with other values, and whatever else the block writes, for a while."""
+    files = [Path(run.output_dir) / name for name in (RESULTS_FILE, CONFIG_FILE)]
+    contents = [file.read_bytes() for file in files]
+    replace(RunResults.read(files[0]), **changes).write(files[0])
+    try:
+        yield
+    finally:
+        for file, content in zip(files, contents, strict=True):
+            file.write_bytes(content)
+
+
+def test_a_run_that_train_py_finished_is_finished_and_another_seed_is_not(done: tuple[Grid, Path, Path]) -> None:
+    grid, *places = done
+    (first, second), problems = look(replace(grid, seeds=(1, 2)), *places)
+    assert first.finished
+    assert first.results is not None
+    assert first.results.metrics["accuracy"] > 0
+    assert (second.finished, second.begun, problems) == (False, False, [])
+
+
+def test_a_run_that_was_broken_off_has_begun(done: tuple[Grid, Path, Path]) -> None:
+    ((run,), _) = look(*done)
+    with altered(run, status=RUNNING):
+        ((again,), _) = look(*done)
+    assert (again.begun, again.finished) == (True, False)
+
+
+def test_a_folder_with_another_config_is_a_problem_that_names_the_key(done: tuple[Grid, Path, Path]) -> None:
+    ((run, run_plan),) = planned(*done).items()
+    cfg = run_plan.cfg.clone()
+    cfg.defrost()
+    cfg.OPTIM.LR = 7.0
+    with altered(run, config_hash="f" * 16):
+        store_config(cfg, Path(run.output_dir))
+        ((again,), problems) = look(*done)
+    assert "holds a run with another config (OPTIM.LR: 7.0 →" in problems[0]
+    assert not again.finished
+
+
+def test_the_split_must_be_the_same_where_the_data_are_there(done: tuple[Grid, Path, Path]) -> None:
+    (run_plan,) = planned(*done).values()
+    with pytest.raises(ConfigError, match="another split"):
+        earlier_results(run_plan, "other")
+    without_data = earlier_results(run_plan, None)
+    assert without_data is not None
+    assert without_data.finished
+
+
+def test_a_damaged_record_is_a_problem(tmp_path: Path) -> None:
+    (run_plan,) = planned(GRID, output=tmp_path).values()
+    write_json(run_plan.output_dir / RESULTS_FILE, {"schema_version": 1})
+    store_config(run_plan.cfg, run_plan.output_dir)
+    with pytest.raises(ResultsError, match="trainer"):
+        earlier_results(run_plan, "x")
+
+
+def test_demo_data_are_made_only_where_that_is_wanted(tmp_path: Path) -> None:
+    plans = planned(GRID, tmp_path / "data").values()
+    assert list(split_hashes(plans, make=False)[0].values()) == [None]
+    assert not (tmp_path / "data").exists()
+    (made,) = split_hashes(plans, make=True)[0].values()
+    assert made
+
+
+def test_missing_data_are_one_line(tmp_path: Path) -> None:
+    plans = planned(replace(GRID, datasets=("caltech101",), seeds=(1, 2)), tmp_path).values()
+    hashes, problems = split_hashes(plans, make=True)
+    assert list(hashes.values()) == [None]
+    assert [problem.partition(":")[0] for problem in problems] == ["Caltech101"]
+
+
+# What the rest takes
+
+
+def test_a_run_is_expected_to_take_the_median_of_its_kind(tmp_path: Path) -> None:
+    """Whatever their seed; other shots, and runs that are not finished, say nothing."""
+    run, other = toy_run(tmp_path / "shots_1" / "seed9"), toy_run(tmp_path / "shots_2" / "seed9")
+    set_expected_seconds([run, other])
+    assert (run.seconds, largest_peak([run, other])) == (None, None)
+    for seed, seconds in ((1, 5.0), (2, 7.0), (3, 60.0)):
+        write(run.kind / f"seed{seed}", FINISHED, seconds, peak=100.0 * seed)
+    write(run.kind / "seed4", RUNNING, 1000.0, peak=9999.0)
+    write_json(run.kind / "seed5" / RESULTS_FILE, {})
+    set_expected_seconds([run, other])
+    assert (run.seconds, other.seconds) == (7.0, None)
+    assert largest_peak([run, other]) == 300 * MIB
+
+
+def test_the_order_is_unknown_runs_then_the_longest(tmp_path: Path) -> None:
+    seconds = {"short": 1.0, "long": 9.0, "unknown": None, "zero": 0.0}
+    runs = [toy_run(tmp_path / name, seconds=value) for name, value in seconds.items()]
+    assert [run.folder for run in left_to_do(runs)] == ["unknown", "long", "short", "zero"]
+    assert expected_seconds(runs, at_once=1) == 10.0
+    assert expected_seconds(runs, at_once=8) == 9.0
+    assert expected_seconds(runs[2:3], at_once=1) is None
