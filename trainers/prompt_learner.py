@@ -83,7 +83,9 @@ class PromptLearner(nn.Module):
 
     def make_layout(self, **options: Any) -> PromptLayout:
         """This learner's layout; `options` are further arguments of `plan_prompts`."""
-        return lay_out(self.clip, self.prompts, **self.layout_options(), **options)
+        # Words never change; what a subclass has for a context may.
+        fixed_context = self.words if type(self).context is PromptLearner.context else None
+        return lay_out(self.clip, self.prompts, fixed_context, **self.layout_options(), **options)
 
     def encode_in_chunks(self, prompts: int) -> None:
         """Have training encode `prompts` prompts at a time, so that memory does not grow with the classes; 0: all.
@@ -145,7 +147,7 @@ class PromptLearner(nn.Module):
     def encode(self, prefix: Tensor, labels: LabelSide, deep: Sequence[Tensor] = ()) -> Tensor:
         """Unit text features in fp32. Shape: (G, N, E)"""
         with self.clip.autocast():
-            features = self._frozen.text_encoder.encode(prefix, labels.embeddings, labels.end, deep)
+            features = self._frozen.text_encoder.encode(prefix, labels.embeddings, labels.end, deep, labels.packing)
         return F.normalize(features.float(), dim=-1)
 
     def text_features(self, image: Tensor | None = None) -> Tensor:
@@ -202,10 +204,12 @@ class PromptLearner(nn.Module):
             )
 
 
-def lay_out(clip: ClipModel, prompts: Sequence[PromptTokens], **options: Any) -> PromptLayout:
+def lay_out(
+    clip: ClipModel, prompts: Sequence[PromptTokens], fixed_context: Tensor | None = None, **options: Any
+) -> PromptLayout:
     """Prompts laid out for a CLIP model; `options` are arguments of `plan_prompts`."""
     plan = plan_prompts(prompts, clip.tokenizer.start, clip.tokenizer.end, **options)
-    return PromptLayout(plan, clip.text.token_embedding, clip.tokenizer.end)
+    return PromptLayout(plan, clip.text.token_embedding, clip.tokenizer.end, fixed_context)
 
 
 class _Frozen:
