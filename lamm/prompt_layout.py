@@ -1,20 +1,22 @@
 """Where each embedding of a prompt comes from: a fixed token, the context, or the class's label vectors.
 
-Letters: G contexts (1, or one an image), N classes, P prefix positions, T label-side positions, D width, C context
+Letters: G contexts (1, or one per image), N classes, P prefix positions, T label-side positions, D width, C context
 vectors, V label vectors, F fixed token rows.
 
 A prompt is cut in two. The prefix is what all classes share (start token, and context in front of the name); the
 label side is the rest, padded to the longest. Both are rows of indices into the table [fixed | context | label].
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from lamm.clip.tensor_state import Remembered, can_be_remembered, lasting
+from lamm.clip.prefix_attention import Packing
+from lamm.clip.shared_prefix import FixedPrefix
 from lamm.errors import PromptError
 from lamm.prompts import PromptTokens
 
@@ -28,10 +30,12 @@ class LabelSide(NamedTuple):
     Attributes:
         embeddings: (N, T, D); what stands after a class's end token is padding.
         end: place of the end token within the label side, (N,).
+        packing: which positions hold something, ready for the text encoder; None has the encoder find out.
     """
 
     embeddings: Tensor
     end: Tensor
+    packing: Packing | None = None
 
 
 class Source(NamedTuple):
@@ -48,7 +52,7 @@ class PromptPlan:
     Attributes:
         rows: for each class, the source of each position, start and end token included.
         prefix_length: P, the leading positions that are the same for all classes.
-        label_vectors: for each class, the token ids of the sub-tokens that its label vectors start from: one list a
+        label_vectors: for each class, the token ids of the sub-tokens that its label vectors start from: one list per
             vector; a vector starts from the mean of its tokens' embeddings.
     """
 
@@ -75,9 +79,9 @@ def plan_prompts(
         n_ctx: how many of the context positions (the first ones) are context vectors; the words after them stay.
         position: where the class name stands: at the end, in the middle or at the front of the context.
         class_specific: every class has context vectors of its own.
-        label_tokens: None: the class name stays as it is; `name`: a vector for each sub-token; `single`: one vector a
-            class; `released`: the m positions after the context vectors become vectors that start from the first m
-            sub-tokens of the name.
+        label_tokens: None: the class name stays as it is; `name`: a vector for each sub-token; `single`: one vector
+            per class; `released`: the m positions after the context vectors become vectors that start from the first
+            m sub-tokens of the name.
         released_length: m; None takes the smallest sub-token count over the class names.
 
     Raises:
@@ -85,51 +89,45 @@ def plan_prompts(
     """
     if label_tokens == "released" and position != "end":
         raise PromptError(f'LABEL_TOKENS "released" needs CLASS_TOKEN_POSITION "end", not "{position}"')
-    shortest = min(len(prompt.label) for prompt in prompts)
-    rows, vectors = [], []
-    taken = 0
+    rows: list[list[Source]] = []
+    vectors: list[list[list[int]]] = []
     for number, prompt in enumerate(prompts):
+        # The context: vectors, and the words that no vector stands for.
         first = number * n_ctx if class_specific else 0
         context = [Source("context", first + place) for place in range(n_ctx)]
-        words = [Source("fixed", token) for token in prompt.context[n_ctx:]]
-        if label_tokens in ("name", "single"):
-            tokens = [[t] for t in prompt.label] if label_tokens == "name" else [list(prompt.label)]
-            label = [Source("label", taken + place) for place in range(len(tokens))]
-        else:
-            tokens = []
-            label = [Source("fixed", token) for token in prompt.label]
-        row = [Source("fixed", start), *_placed(context, words, label, position)]
-        row += [Source("fixed", token) for token in (*prompt.tail, end)]
-        if label_tokens == "released":
-            count = shortest if released_length is None else released_length
-            tokens = [[token] for token in prompt.label[:count]]
-            row[1 + n_ctx : 1 + n_ctx + count] = [Source("label", taken + place) for place in range(count)]
-        taken += len(tokens)
-        rows.append(row)
-        vectors.append(tokens)
-    return PromptPlan(rows, _shared_length(n_ctx, prompts[0], position, class_specific, label_tokens), vectors)
+        context += [Source("fixed", token) for token in prompt.context[n_ctx:]]
+        # The label: vectors, or the tokens of the name.
+        taken = sum(map(len, vectors))
+        vectors_start = {"name": [[token] for token in prompt.label], "single": [list(prompt.label)]}
+        starts = vectors_start.get(label_tokens or "", [])
+        vector_label = [Source("label", taken + place) for place in range(len(starts))]
+        label = vector_label or [Source("fixed", token) for token in prompt.label]
+        # The row: before | label | after.
+        cut = {"front": 0, "middle": len(context) // 2, "end": len(context)}[position]
+        before = [Source("fixed", start), *context[:cut]]
+        after = [*context[cut:], *(Source("fixed", token) for token in (*prompt.tail, end))]
+        rows.append([*before, *label, *after])
+        vectors.append(starts)
+    label_start = len(before)
+    if label_tokens == "released":
+        label_start = 1 + n_ctx
+        count = min(len(prompt.label) for prompt in prompts) if released_length is None else released_length
+        vectors = [[[token] for token in prompt.label[:count]] for prompt in prompts]
+        rows = release(rows, label_start, count)
+    # What all rows begin with is shared. Names can begin alike too, but a label is encoded with its class: it is
+    # learned, and so the prefix of a method is the same whatever its class names are.
+    same = takewhile(lambda sources: len(set(sources)) == 1, zip(*rows, strict=False))
+    shared = min(label_start, len(list(same)))
+    return PromptPlan(rows, shared, vectors)
 
 
-def _placed(context: list[Source], words: list[Source], label: list[Source], position: str) -> list[Source]:
-    around = [*context, *words]
-    if position == "front":
-        return [*label, *around]
-    if position == "middle":
-        half = len(around) // 2
-        return [*around[:half], *label, *around[half:]]
-    return [*around, *label]
-
-
-def _shared_length(
-    n_ctx: int, prompt: PromptTokens, position: str, class_specific: bool, label_tokens: str | None
-) -> int:
-    """P: the start token, and the context in front of the label where it is the same for all classes."""
-    if class_specific or position == "front":
-        return 1
-    around = max(n_ctx, len(prompt.context))
-    if position == "middle":
-        return 1 + around // 2
-    return 1 + (n_ctx if label_tokens == "released" else around)
+def release(rows: list[list[Source]], label_start: int, count: int) -> list[list[Source]]:
+    """The rows with `count` label vectors in place of what stands at `label_start`, be it a word or part of a name."""
+    released = []
+    for number, row in enumerate(rows):
+        label = [Source("label", number * count + place) for place in range(count)]
+        released.append([*row[:label_start], *label, *row[label_start + count :]])
+    return released
 
 
 class PromptLayout(nn.Module):
@@ -141,6 +139,7 @@ class PromptLayout(nn.Module):
         plan: the prompts; kept as `plan`.
         token_embedding: CLIP's token table.
         end: id of the end token.
+        fixed_context: context vectors (C, D) that never change; the prefix is made of them once.
     """
 
     fixed: Tensor
@@ -148,9 +147,12 @@ class PromptLayout(nn.Module):
     label_index: Tensor
     end: Tensor
 
-    def __init__(self, plan: PromptPlan, token_embedding: nn.Embedding, end: int) -> None:
+    def __init__(
+        self, plan: PromptPlan, token_embedding: nn.Embedding, end: int, fixed_context: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.plan = plan
+        # Rows of the table [fixed | context | label].
         tokens = sorted({s.row for row in plan.rows for s in row if s.part == "fixed"} | {end})
         place = {token: index for index, token in enumerate(tokens)}
         n_context = 1 + max((s.row for row in plan.rows for s in row if s.part == "context"), default=-1)
@@ -159,6 +161,7 @@ class PromptLayout(nn.Module):
         def index(source: Source) -> int:
             return place[source.row] if source.part == "fixed" else offset[source.part] + source.row
 
+        # Cut behind the prefix, and pad the label sides to the longest.
         cut = plan.prefix_length
         longest = max(len(row) for row in plan.rows) - cut
         padded = [[index(s) for s in row[cut:]] + [place[end]] * (longest - len(row) + cut) for row in plan.rows]
@@ -168,28 +171,34 @@ class PromptLayout(nn.Module):
         self.register_buffer("prefix_index", torch.tensor([index(s) for s in plan.rows[0][:cut]]), persistent=False)
         self.register_buffer("label_index", torch.tensor(padded), persistent=False)
         self.register_buffer("end", torch.tensor([len(row) - cut - 1 for row in plan.rows]), persistent=False)
-        self._fixed_prefix: tuple[Remembered, Tensor] | None = None
+        self._packing = Packing.of(self.end, longest)
+        self._fixed_prefix: FixedPrefix | None = None
+        if fixed_context is not None:
+            with torch.no_grad():
+                self._fixed_prefix = FixedPrefix(self.prefix(fixed_context[None]))
 
     def prefix(self, context: Tensor) -> Tensor:
         """What all classes share, from context vectors (G, C, D). Shape: (G, P, D)
 
-        For a context that wants no gradient and has not changed it is the same tensor again.
+        It is the same tensor each time where the context is fixed.
         """
-        if context.requires_grad or not can_be_remembered(context):
-            return self._prefix(context)
-        if self._fixed_prefix is None or not self._fixed_prefix[0].is_still(context):
-            with lasting():
-                self._fixed_prefix = (Remembered(context), self._prefix(context))
-        return self._fixed_prefix[1]
-
-    def _prefix(self, context: Tensor) -> Tensor:
+        if self._fixed_prefix is not None:
+            return self._fixed_prefix
         fixed = self.fixed.to(context.dtype).expand(context.shape[0], -1, -1)
         return torch.cat([fixed, context], dim=1)[:, self.prefix_index]
 
     def labels(self, context: Tensor, label_vectors: Tensor) -> LabelSide:
         """The rest, from context vectors (1, C, D) and label vectors (V, D); there may be none of either."""
         table = torch.cat([self.fixed.to(context.dtype), context[0], label_vectors.to(context.dtype)])
-        return LabelSide(table[self.label_index], self.end)
+        return LabelSide(table[self.label_index], self.end, self._packing)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "PromptLayout":
+        """Moves with the buffers what has been made of them."""
+        super()._apply(fn, recurse)
+        self._packing = self._packing.map(fn)
+        if self._fixed_prefix is not None:
+            self._fixed_prefix = FixedPrefix(fn(self._fixed_prefix))
+        return self
 
 
 def initial_label_vectors(plan: PromptPlan, token_embedding: nn.Embedding) -> Tensor:

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from lamm.clip.prefix_attention import Packing
+from lamm.clip.shared_prefix import FixedPrefix
 from lamm.clip.tokenizer import load_tokenizer
 from lamm.errors import PromptError
 from lamm.prompt_layout import PromptLayout, initial_label_vectors, plan_prompts
@@ -33,7 +35,7 @@ def by_hand(model: Any, row: list[Position]) -> Tensor:
 
 def laid_out(layout: PromptLayout, context: Tensor, vectors: Tensor) -> list[Tensor]:
     """Each class's whole prompt, cut after its end token."""
-    (prefix,), (labels, end) = layout.prefix(context[None]), layout.labels(context[None], vectors)
+    (prefix,), (labels, end, _) = layout.prefix(context[None]), layout.labels(context[None], vectors)
     return [torch.cat([prefix, row[: place + 1]]) for row, place in zip(labels, end.tolist(), strict=True)]
 
 
@@ -48,8 +50,9 @@ def vectors_of(starts: list[Tensor]) -> list[Tensor]:
 
 
 @pytest.mark.parametrize(("label_tokens", "position"), CHOICES)
-@pytest.mark.parametrize(("words", "n_ctx"), [(WORDS, 4), ("", 3), (WORDS, 2), ("", 1)])
-@pytest.mark.parametrize("class_specific", [False, True])
+@pytest.mark.parametrize(
+    ("words", "n_ctx", "class_specific"), [(WORDS, 4, False), (WORDS, 2, False), ("", 3, True), ("", 1, False)]
+)
 def test_every_position_holds_what_the_prompt_by_hand_has_there(
     small_model: Any, position: str, class_specific: bool, words: str, n_ctx: int, label_tokens: str | None
 ) -> None:
@@ -117,6 +120,35 @@ def test_the_prefix_is_what_all_classes_share(position: str, class_specific: boo
     made = plan(WORDS, 4, position=position, class_specific=class_specific)
     assert made.prefix_length == shared
     assert all(row[:shared] == made.rows[0][:shared] for row in made.rows)
+
+
+def test_names_that_begin_alike_do_not_make_the_prefix_longer() -> None:
+    assert plan(WORDS, 4, ["polar bear", "polar fox"]).prefix_length == 5
+    assert plan(WORDS, 2, ["polar bear"], label_tokens="released").prefix_length == 3
+
+
+def test_a_layout_with_a_fixed_context_has_one_prefix_until_it_is_moved(small_model: Any) -> None:
+    made, context = plan(WORDS, 4), random(4, D)
+    learned, fixed = (PromptLayout(made, small_model.token_embedding, END, own) for own in (None, context))
+    prefix = fixed.prefix(context[None])
+    assert torch.equal(prefix, learned.prefix(context[None]))
+    assert fixed.prefix(context[None]) is prefix
+    assert isinstance(prefix, FixedPrefix)
+    assert not isinstance(learned.prefix(context[None]), FixedPrefix)
+    fixed.to(torch.float64)
+    assert fixed.prefix(context[None]).dtype == torch.float64
+    assert isinstance(fixed.prefix(context[None]), FixedPrefix)
+
+
+def test_a_layout_packs_its_label_sides_once_and_moves_them_along(small_model: Any) -> None:
+    layout = PromptLayout(plan(WORDS, 4), small_model.token_embedding, END)
+    sides = [layout.labels(random(1, 4, D), torch.empty(0, D)) for _ in range(2)]
+    assert sides[0].packing is sides[1].packing
+    expected = Packing.of(sides[0].end, sides[0].embeddings.shape[1])
+    assert torch.equal(sides[0].packing.filled, expected.filled)
+    layout.to("meta")
+    moved = layout.labels(random(1, 4, D).to("meta"), torch.empty(0, D, device="meta")).packing
+    assert moved.filled.device.type == "meta"
 
 
 def test_two_classes_with_the_same_name_have_label_vectors_of_their_own() -> None:

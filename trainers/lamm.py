@@ -117,7 +117,7 @@ class LabelAlignmentMixin(PromptLearner):
         self.alignment = alignment
         # The base's layout with label vectors in the place of the names; the base's own stays for ψ(y).
         options = {"label_tokens": alignment.label_tokens, "released_length": self.released_length()}
-        self.aligned_layout = lay_out(self.clip, self.prompts, **self.layout_options, **options)
+        self.aligned_layout = lay_out(self.clip, self.prompts, self.fixed_context(), **self.layout_options, **options)
         plan = self.aligned_layout.plan
         self.label_counts = [len(vectors) for vectors in plan.label_vectors]
         initial = initial_label_vectors(plan, self.clip.text.token_embedding)  # (V, D)

@@ -88,7 +88,7 @@ class PromptLearner(nn.Module):
         words = self.prompts[0].context
         self.register_buffer("words", embed(clip, words), persistent=False)
         self.layout_options = {"n_ctx": len(words) if n_ctx is None else n_ctx, **layout}
-        self.layout = lay_out(clip, self.prompts, **self.layout_options)
+        self.layout = lay_out(clip, self.prompts, self.fixed_context(), **self.layout_options)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, clip: ClipModel, class_names: Sequence[str]) -> "PromptLearner":
@@ -120,6 +120,10 @@ class PromptLearner(nn.Module):
         """
         return self.words[None]
 
+    def fixed_context(self) -> Tensor | None:
+        """The context vectors where they never change, as words do: their prefix is made once. Shape: (C, D)"""
+        return self.words if type(self).context is PromptLearner.context else None
+
     def prefix(self, image: Tensor | None = None) -> Tensor:
         """The context side: what stands before every class's label side. Shape: (G, P, D)"""
         return self.layout.prefix(self.context(image))
@@ -142,7 +146,7 @@ class PromptLearner(nn.Module):
     def encode(self, prefix: Tensor, labels: LabelSide, deep: Sequence[Tensor] = ()) -> Tensor:
         """Unit text features in fp32. Shape: (G, N, E)"""
         with self.clip.autocast():
-            features = self.text_encoder.encode(prefix, labels.embeddings, labels.end, deep)
+            features = self.text_encoder.encode(prefix, labels.embeddings, labels.end, deep, labels.packing)
         return F.normalize(features.float(), dim=-1)
 
     def text_features(self, image: Tensor | None = None) -> Tensor:
@@ -234,10 +238,12 @@ class PromptLearner(nn.Module):
             )
 
 
-def lay_out(clip: ClipModel, prompts: Sequence[PromptTokens], **options: Any) -> PromptLayout:
+def lay_out(
+    clip: ClipModel, prompts: Sequence[PromptTokens], fixed_context: Tensor | None = None, **options: Any
+) -> PromptLayout:
     """Prompts laid out for a CLIP model; `options` are arguments of `plan_prompts`."""
     plan = plan_prompts(prompts, clip.tokenizer.start, clip.tokenizer.end, **options)
-    return PromptLayout(plan, clip.text.token_embedding, clip.tokenizer.end)
+    return PromptLayout(plan, clip.text.token_embedding, clip.tokenizer.end, fixed_context)
 
 
 def embed(clip: ClipModel, tokens: Sequence[int]) -> Tensor:

@@ -152,7 +152,9 @@ class OriginalEncoder:
     def __init__(self, model: Any) -> None:
         self.model = model
 
-    def encode(self, prefix: Tensor, labels: Tensor, end: Tensor, deep: Sequence[Tensor] = ()) -> Tensor:
+    def encode(
+        self, prefix: Tensor, labels: Tensor, end: Tensor, deep: Sequence[Tensor] = (), packing: Any = None
+    ) -> Tensor:
         """Text features, not normalised; arguments and result as `PlainTextEncoder.encode`. Shape: (G, N, E)"""
         return torch.stack([self._encode_one(own, labels, end, deep) for own in prefix])
 

@@ -5,13 +5,13 @@ all classes that hold something (padding left out), A asking positions (S, or N 
 H heads, C width of a head, D = H · C.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from lamm.clip.tensor_state import Remembered, can_be_remembered, lasting
 
 
 class KeysValues(NamedTuple):
@@ -21,50 +21,81 @@ class KeysValues(NamedTuple):
     values: Tensor
 
 
-class Packing(NamedTuple):
-    """Which of the G · N · T label positions hold something.
+@dataclass(frozen=True)
+class Packing:
+    """Which label positions hold something: those of each class up to its end token.
 
     Attributes:
-        kept: their places, (G · S,).
-        last: places of the end tokens among them, (G · N,).
-        end: place of each class's end token on its label side, (G · N,).
-        padding: behind each class's end token, (G · N, T).
-        later: what a position may not hear of its own class, (T, T).
-        length: T.
+        filled: places of the positions that hold something among all N · T, (S,).
+        last: places of the end tokens among the filled positions, (N,).
+        padding: whether a position stands behind its class's end token, (N, T).
+        later: which positions of its own class a position must not attend to, (T, T).
+        stops: for each class, how many positions are filled up to and including its own; known without the device.
     """
 
-    kept: Tensor
+    filled: Tensor
     last: Tensor
-    end: Tensor
     padding: Tensor
     later: Tensor
-    length: int
+    stops: list[int]
 
     @classmethod
-    def of(cls, end: Tensor, length: int, groups: int) -> "Packing":
-        """The packing of classes whose end tokens stand at `end` (N,), once for each group."""
-        end = end.repeat(groups)
+    def of(cls, end: Tensor, length: int) -> "Packing":
+        """The packing of classes whose end tokens stand at `end` (N,), on label sides of T = `length`.
+
+        It has to wait for the device, so a layout does this once.
+        """
         padding = torch.arange(length, device=end.device) > end[:, None]
         later = torch.ones(length, length, dtype=torch.bool, device=end.device).triu(1)
-        kept = (~padding).flatten().nonzero().squeeze(1)
-        return cls(kept, (end + 1).cumsum(0) - 1, end, padding, later, length)
+        stops = (end + 1).cumsum(0)
+        return cls((~padding).flatten().nonzero().squeeze(1), stops - 1, padding, later, stops.tolist())
+
+    def __len__(self) -> int:
+        return len(self.padding)
+
+    @property
+    def length(self) -> int:
+        """T."""
+        return len(self.later)
+
+    def __getitem__(self, classes: slice) -> "Packing":
+        """The packing of some classes that follow each other."""
+        first, last, _ = classes.indices(len(self))
+        begin, stop = (self.stops[number - 1] if number else 0 for number in (first, last))
+        filled = self.filled[begin:stop] - first * self.length
+        stops = [number - begin for number in self.stops[first:last]]
+        return Packing(filled, self.last[first:last] - begin, self.padding[first:last], self.later, stops)
+
+    def repeat(self, groups: int) -> "Packing":
+        """The packing of the same classes G times, one group behind the other."""
+        if groups == 1:
+            return self
+        group = torch.arange(groups, device=self.filled.device)[:, None]
+        filled = (self.filled + group * len(self) * self.length).flatten()
+        last = (self.last + group * len(self.filled)).flatten()
+        stops = [number * len(self.filled) + stop for number in range(groups) for stop in self.stops]
+        return Packing(filled, last, self.padding.repeat(groups, 1), self.later, stops)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Packing":
+        """The same packing with each tensor changed, such as moved to another device."""
+        return Packing(change(self.filled), change(self.last), change(self.padding), change(self.later), self.stops)
 
     @property
     def whole(self) -> bool:
         """Whether all prompts are of one length, so that nothing is padding."""
-        return len(self.kept) == len(self.end) * self.length
+        return len(self.filled) == len(self) * self.length
 
     def place(self, packed: Tensor) -> Tensor:
-        """Packed positions (G · S, ...) among all of them, zeros elsewhere. Shape: (G · N, T, ...)"""
-        rows, rest = len(self.end), packed.shape[1:]
+        """Packed positions (S, ...) among all of them, zeros elsewhere. Shape: (N, T, ...)"""
+        rest = packed.shape[1:]
         if not self.whole:
-            packed = packed.new_zeros(rows * self.length, *rest).index_copy(0, self.kept, packed)
-        return packed.view(rows, self.length, *rest)
+            packed = packed.new_zeros(len(self) * self.length, *rest).index_copy(0, self.filled, packed)
+        return packed.view(len(self), self.length, *rest)
 
     def take(self, placed: Tensor) -> Tensor:
-        """The opposite of `place`. Shape: (G · S, ...)"""
+        """The opposite of `place`. Shape: (S, ...)"""
         placed = placed.flatten(0, 1)
-        return placed if self.whole else placed.index_select(0, self.kept)
+        return placed if self.whole else placed.index_select(0, self.filled)
 
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, shared: KeysValues, packing: Packing) -> Tensor:
@@ -85,7 +116,7 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, shared: KeysValues, pack
     keys, values = (packing.place(part.unflatten(1, by_head)).transpose(1, 2) for part in (keys, values))
     grouped = query.unflatten(0, (groups, -1)).transpose(1, 2)
     to_prefix = (grouped @ shared.keys.to(query.dtype).transpose(2, 3)).transpose(1, 2).flatten(0, 1)
-    only_ends = len(query) == len(packing.end)
+    only_ends = len(query) == len(packing)
     to_own = (_end_scores if only_ends else _scores)(query, keys, packing)
     weights = torch.softmax(torch.cat([to_prefix, to_own], dim=2), dim=2).to(values.dtype)
     of_prefix, of_own = weights.split([prefix_length, packing.length], dim=2)
@@ -135,26 +166,6 @@ class _QuickGELU(torch.autograd.Function):
         return torch.ops.aten.silu_backward(gradient, ctx.saved_tensors[0])
 
 
-class CastOnce:
-    """Keeps casts of frozen tensors for as long as these hold what they held (`Remembered`).
-
-    A tensor that wants a gradient is cast anew each time. The casts of a tower to bf16 take half of its memory.
-    """
-
-    def __init__(self) -> None:
-        self._kept: dict[tuple[int, torch.dtype], tuple[Remembered, Tensor]] = {}
-
-    def __call__(self, tensor: Tensor, dtype: torch.dtype) -> Tensor:
-        """The tensor in `dtype`; itself if that is its own."""
-        if tensor.dtype == dtype or tensor.requires_grad or not can_be_remembered(tensor):
-            return tensor.to(dtype)
-        kept = self._kept.get((id(tensor), dtype))
-        if kept is None or not kept[0].is_still(tensor):
-            with lasting():
-                kept = self._kept[id(tensor), dtype] = (Remembered(tensor), tensor.detach().to(dtype))
-        return kept[1]
-
-
 KNOWN_PARTS = {"ln_1", "attn", "ls_1", "ln_2", "mlp", "ls_2"}
 
 
@@ -172,57 +183,68 @@ def unknown_parts(block: Any) -> str | None:
 
 
 class BlockParts:
-    """The parts of one block.
+    """The parts of one frozen block, in the dtype that its products run in.
 
-    Under autocast the products' weights are cast once, not at every step.
+    Autocast would cast the weights at every step; here they are cast once. The casts of a tower to bf16 take half of
+    its memory.
 
     Args:
         block: one for which `unknown_parts` is None.
-        cast: keeps the casts.
+        dtype: of autocast; None: the weights stay as they are.
     """
 
-    def __init__(self, block: Any, cast: CastOnce) -> None:
+    def __init__(self, block: Any, dtype: torch.dtype | None = None) -> None:
         self._block = block
-        self._cast = cast
         self.heads: int = block.attn.num_heads
+        self._in = _product(block.attn.in_proj_weight, block.attn.in_proj_bias, dtype)
+        self._out = _product(block.attn.out_proj.weight, block.attn.out_proj.bias, dtype)
         layers = dict(block.mlp.named_children())
         linear = [name for name, layer in layers.items() if type(layer) is nn.Linear]
-        self._plain_mlp = list(layers) == ["c_fc", "gelu", "c_proj"] and linear == ["c_fc", "c_proj"]
+        self._mlp: tuple[Product, Callable[[Tensor], Tensor], Product] | None = None
+        if list(layers) == ["c_fc", "gelu", "c_proj"] and linear == ["c_fc", "c_proj"]:
+            wide, narrow = (_product(layer.weight, layer.bias, dtype) for layer in (block.mlp.c_fc, block.mlp.c_proj))
+            self._mlp = wide, quick_gelu if is_quick_gelu(block.mlp.gelu) else block.mlp.gelu, narrow
 
     def normed(self, x: Tensor) -> Tensor:
-        """What the attention reads, (A, D)."""
+        """The attention's input, (A, D)."""
         return self._block.ln_1(x)
 
     def project(self, normed: Tensor, rows: slice = slice(None)) -> Tensor:
         """Queries, keys and values side by side, or some rows of that product. Shape: (A, 3 · D)"""
-        attention = self._block.attn
-        return self._product(normed, attention.in_proj_weight, attention.in_proj_bias, rows)
+        weight, bias = self._in
+        return F.linear(normed, weight[rows], None if bias is None else bias[rows])
 
     def after_attention(self, x: Tensor, heard: Tensor) -> Tensor:
         """The rest of the block: output projection and MLP, with open_clip's layer scales where there are any.
 
         Args:
             x: the block's input, (A, D).
-            heard: what the attention gave, before its output projection, (A, D).
+            heard: the attention's result before its output projection, (A, D).
         """
         block = self._block
-        heard = self._linear(heard, block.attn.out_proj)
+        heard = F.linear(heard, *self._out)
         x = x + (block.ls_1(heard) if hasattr(block, "ls_1") else heard)
-        out = self._mlp(block.ln_2(x))
+        out = block.ln_2(x)
+        if self._mlp is None:
+            out = block.mlp(out)
+        else:
+            wide, activation, narrow = self._mlp
+            out = F.linear(activation(F.linear(out, *wide)), *narrow)
         return x + (block.ls_2(out) if hasattr(block, "ls_2") else out)
 
-    def _mlp(self, x: Tensor) -> Tensor:
-        mlp = self._block.mlp
-        if not self._plain_mlp:
-            return mlp(x)
-        hidden = self._linear(x, mlp.c_fc)
-        return self._linear(quick_gelu(hidden) if is_quick_gelu(mlp.gelu) else mlp.gelu(hidden), mlp.c_proj)
 
-    def _linear(self, x: Tensor, layer: nn.Linear) -> Tensor:
-        return self._product(x, layer.weight, layer.bias)
+class Product(NamedTuple):
+    """Weight and bias of a linear layer."""
 
-    def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None, rows: slice = slice(None)) -> Tensor:
-        device = x.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
-        bias = None if bias is None else self._cast(bias, dtype)[rows]
-        return F.linear(x, self._cast(weight, dtype)[rows], bias)
+    weight: Tensor
+    bias: Tensor | None
+
+
+def _product(weight: Tensor, bias: Tensor | None, dtype: torch.dtype | None) -> Product:
+    """A linear layer's tensors in one dtype; those that have it, or want a gradient, are the layer's own."""
+    dtype = dtype or weight.dtype
+
+    def cast(tensor: Tensor) -> Tensor:
+        return tensor if tensor.dtype == dtype or tensor.requires_grad else tensor.detach().to(dtype)
+
+    return Product(cast(weight), None if bias is None else cast(bias))

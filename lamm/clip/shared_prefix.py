@@ -4,71 +4,73 @@ The text tower is causal, so the prefix does not see the labels: its keys and va
 Per step only the label positions go through the tower, each class with as many as it has (packed), and in the last
 block only the end position asks and passes the MLP. The features equal the plain encoder's.
 
-Letters: G prefixes (1, or one an image), N classes, P prefix positions, T label-side positions, S positions that
+Letters: G prefixes (1, or one per image), N classes, P prefix positions, T label-side positions, S positions that
 hold something (all classes' label sides without padding), D width, H heads, E embedding size.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lamm.clip.prefix_attention import BlockParts, CastOnce, KeysValues, Packing, attend, unknown_parts
-from lamm.clip.tensor_state import Remembered, can_be_remembered, lasting
+from lamm.clip.prefix_attention import BlockParts, KeysValues, Packing, attend, unknown_parts
 from lamm.clip.text import PlainTextEncoder, encode_in_chunks
 from lamm.clip.text_tower import TextTower, replace_context
 from lamm.log import logger
 
-MOST = 1024
 
+class FixedPrefix(Tensor):
+    """A prefix (G, P, D) that never changes, so that an encoder may keep with it what it has made of it.
 
-class PackingCache:
-    """Keeps the packing of each class list, or of each chunk of one, that it is asked for; the `MOST` last ones."""
+    Whatever is computed from it is a plain tensor. Its owner, a layout, replaces it when it is moved.
 
-    def __init__(self) -> None:
-        self._kept: dict[tuple[int, int, int, int], tuple[Remembered, Packing]] = {}
+    Args:
+        embeddings: (G, P, D); not to be written to any more.
 
-    def packing(self, end: Tensor, length: int, groups: int) -> Packing:
-        """The packing of classes whose end tokens stand at `end` (N,), on label sides of T = `length`, G times."""
-        if not can_be_remembered(end):
-            return Packing.of(end, length, groups)
-        key = (end.data_ptr(), len(end), length, groups)
-        kept = self._kept.get(key)
-        if kept is None or not kept[0].is_still(end):
-            with lasting():
-                kept = self._kept[key] = (Remembered(end), Packing.of(end, length, groups))
-            if len(self._kept) > MOST:
-                del self._kept[next(iter(self._kept))]
-        return kept[1]
+    Attributes:
+        keys_values: of each block, by tower and by the dtype that its products run in.
+    """
 
+    keys_values: dict[tuple[TextTower, torch.dtype], list[KeysValues]]
 
-def unsupported_reason(tower: TextTower) -> str | None:
-    """Why a tower's blocks can't be run in parts; None if they can."""
-    return next(filter(None, map(unknown_parts, tower.blocks)), None)
+    def __new__(cls, embeddings: Tensor) -> "FixedPrefix":
+        prefix = Tensor._make_subclass(cls, embeddings.detach())
+        prefix.keys_values = {}
+        return prefix
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        with torch._C.DisableTorchFunctionSubclass():
+            return func(*args, **(kwargs or {}))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "FixedPrefix":
+        return memo.setdefault(id(self), FixedPrefix(self.clone()))
 
 
 class SharedPrefixEncoder:
-    """Encodes prompts with one pass over the prefix.
-
-    Keys and values of the last prefix that came without gradients are kept: a frozen one is encoded once.
+    """Encodes prompts with one pass over the prefix; a `FixedPrefix` is encoded once.
 
     Args:
-        tower: a frozen text tower for which `unsupported_reason` is None.
+        tower: a text tower for which `unsupported_reason` is None. It is frozen: it can be moved, but other weights
+            need another encoder.
         chunk: prompts that training encodes at a time (`encode_in_chunks`).
     """
 
     def __init__(self, tower: TextTower, chunk: int = 0) -> None:
         self.tower = tower
         self.chunk = chunk
-        cast = CastOnce()
-        self._blocks = [BlockParts(block, cast) for block in tower.blocks]
-        self._packings = PackingCache()
-        self._weights = list(tower.parameters())
-        self._frozen: _FrozenPrefix | None = None
+        self._parts: dict[tuple[torch.dtype, torch.device], list[BlockParts]] = {}
 
-    def encode(self, prefix: Tensor, labels: Tensor, end: Tensor, deep: Sequence[Tensor] = ()) -> Tensor:
+    def encode(
+        self,
+        prefix: Tensor,
+        labels: Tensor,
+        end: Tensor,
+        deep: Sequence[Tensor] = (),
+        packing: Packing | None = None,
+    ) -> Tensor:
         """Text features, not normalised; arguments and result as `PlainTextEncoder.encode`. Shape: (G, N, E)
 
         Raises:
@@ -77,101 +79,91 @@ class SharedPrefixEncoder:
         prefix_length = prefix.shape[1]
         if deep and prefix_length < 1 + len(deep[0]):
             raise ValueError(f"{len(deep[0])} deep prompts a layer don't fit a prefix of {prefix_length} positions")
-        shared = self._prefix_keys_values(prefix, deep)
-        flat = [part for kept in shared for part in kept]
-        return encode_in_chunks(self._run_labels, flat, labels, end, self.chunk)
+        flat = [part for pair in self._prefix_keys_values(prefix, deep) for part in pair]
+        packing = packing or Packing.of(end, labels.shape[1])
+        return encode_in_chunks(self._run_labels, flat, labels, packing, self.chunk)
 
-    def _run_labels(self, labels: Tensor, end: Tensor, *shared: Tensor) -> Tensor:
-        """Features of label sides (N, T, D) behind prefixes whose keys and values follow each other. (G, N, E)"""
-        groups, (classes, length, width) = len(shared[0]), labels.shape
-        packing = self._packings.packing(end, length, groups)
-        labels = (labels + self.tower.positions(shared[0].shape[2], length)).to(self.tower.dtype)
-        x = packing.take(labels[None].expand(groups, classes, length, width).flatten(0, 1))
-        kept = [KeysValues(*pair) for pair in zip(shared[::2], shared[1::2], strict=True)]
-        for block, own in zip(self._blocks[:-1], kept[:-1], strict=True):
-            query, keys, values = block.project(block.normed(x)).chunk(3, dim=1)
-            x = block.after_attention(x, attend(query, keys, values, own, packing))
-        x = _last_block(self._blocks[-1], x, kept[-1], packing)
-        return self.tower.finish(x).unflatten(0, (groups, classes))
+    def _dtype(self, device: torch.device) -> torch.dtype:
+        """The dtype that the blocks' products run in."""
+        on = torch.is_autocast_enabled(device.type)
+        return torch.get_autocast_dtype(device.type) if on else self.tower.dtype
+
+    def _blocks(self, device: torch.device) -> list[BlockParts]:
+        """The blocks with their weights cast for the present precision, which is done once for each precision."""
+        key = self._dtype(device), device
+        if key not in self._parts:
+            dtype = key[0] if torch.is_autocast_enabled(device.type) else None
+            # Casts that were made in inference mode could not be used in training later.
+            with torch.inference_mode(False), torch.no_grad():
+                self._parts[key] = [BlockParts(block, dtype) for block in self.tower.blocks]
+        return self._parts[key]
 
     def _prefix_keys_values(self, prefix: Tensor, deep: Sequence[Tensor]) -> list[KeysValues]:
-        """Every block's keys and values of the prefix; those of a frozen prefix are computed once."""
-        dtype = torch.get_autocast_dtype(prefix.device.type) if _autocast_on(prefix) else self.tower.dtype
-        given = [prefix, *deep]
-        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given):
+        """Every block's keys and values of the prefix; those of a fixed prefix are kept with it."""
+        if deep or not isinstance(prefix, FixedPrefix):
             return self._run_prefix(prefix, deep)
-        tower = (dtype, self._weights[0].data_ptr(), sum(weight._version for weight in self._weights))
-        if self._frozen is None or self._frozen.tower != tower or not self._frozen.made_of(given):
-            with lasting():
-                self._frozen = _FrozenPrefix(given, tower, self._run_prefix(prefix, deep))
-        return self._frozen.keys_values
+        key = self.tower, self._dtype(prefix.device)
+        if key not in prefix.keys_values:
+            with torch.inference_mode(False), torch.no_grad():
+                prefix.keys_values[key] = self._run_prefix(prefix, deep)
+        return prefix.keys_values[key]
 
     def _run_prefix(self, prefix: Tensor, deep: Sequence[Tensor]) -> list[KeysValues]:
-        length = prefix.shape[1]
-        x = (prefix + self.tower.positions(0, length)).to(self.tower.dtype)
-        kept = []
-        for number, block in enumerate(self._blocks):
+        x = (prefix + self.tower.positions(0, prefix.shape[1])).to(self.tower.dtype)
+        keys_values = []
+        blocks = self._blocks(prefix.device)
+        for number, block in enumerate(blocks):
             if 0 < number <= len(deep):
                 x = replace_context(x, deep[number - 1])
             query, keys, values = (
-                part.unflatten(-1, (block.heads, -1)).transpose(1, 2)
+                part.unflatten(-1, (block.heads, -1)).transpose(1, 2)  # (G, H, P, C)
                 for part in block.project(block.normed(x)).chunk(3, dim=-1)
             )
-            kept.append(KeysValues(keys, values))
-            if number + 1 < len(self._blocks):
+            keys_values.append(KeysValues(keys, values))
+            if number + 1 < len(blocks):  # nothing reads what the last block puts out for the prefix
                 heard = F.scaled_dot_product_attention(query, keys, values, is_causal=True)
-                x = block.after_attention(x, heard.transpose(1, 2).flatten(2))
-        return kept
+                x = block.after_attention(x, heard.transpose(1, 2).flatten(2))  # (G, P, D)
+        return keys_values
 
-
-def _autocast_on(tensor: Tensor) -> bool:
-    return torch.is_autocast_enabled(tensor.device.type)
-
-
-class _FrozenPrefix:
-    """Keys and values of a prefix, and what they were made of.
-
-    Args:
-        given: prefix and deep prompts.
-        tower: tells the tower's weights and arithmetic.
-        keys_values: of each block.
-    """
-
-    def __init__(self, given: Sequence[Tensor], tower: tuple[object, ...], keys_values: list[KeysValues]) -> None:
-        self.tower = tower
-        self.keys_values = keys_values
-        self._content = [tensor.detach().clone() for tensor in given]
-        self._seen = [Remembered(tensor) for tensor in given]
-
-    def made_of(self, given: Sequence[Tensor]) -> bool:
-        """Whether prefix and deep prompts hold what they held; tensors that can't have changed are not read."""
-        if len(given) != len(self._content):
-            return False
-        if all(seen.is_still(tensor) for seen, tensor in zip(self._seen, given, strict=True)):
-            return True
-        same = all(
-            one.shape == other.shape and one.device == other.device and torch.equal(one, other)
-            for one, other in zip(self._content, given, strict=True)
-        )
-        if same:
-            self._seen = [Remembered(tensor) for tensor in given]
-        return same
-
-
-def _last_block(block: BlockParts, x: Tensor, shared: KeysValues, packing: Packing) -> Tensor:
-    """The last block: every position has keys and values, but only the end tokens ask. Shape: (G · N, D)"""
-    width, normed = x.shape[1], block.normed(x)
-    query = block.project(normed[packing.last], slice(width))
-    keys, values = block.project(normed, slice(width, None)).chunk(2, dim=1)
-    return block.after_attention(x[packing.last], attend(query, keys, values, shared, packing))
+    def _run_labels(self, labels: Tensor, packing: Packing, *shared: Tensor) -> Tensor:
+        """Features of label sides (N, T, D) behind prefixes whose keys and values follow each other. (G, N, E)"""
+        groups, (classes, length, _) = len(shared[0]), labels.shape
+        packing = packing.repeat(groups)
+        labels = (labels + self.tower.positions(shared[0].shape[2], length)).to(self.tower.dtype)
+        x = packing.take(labels[None].expand(groups, -1, -1, -1).flatten(0, 1))  # (G · S, D)
+        prefixes = [KeysValues(*pair) for pair in zip(shared[::2], shared[1::2], strict=True)]
+        *blocks, last = self._blocks(labels.device)
+        for block, prefix in zip(blocks, prefixes, strict=False):  # the last block's prefix comes below
+            query, keys, values = block.project(block.normed(x)).chunk(3, dim=1)
+            x = block.after_attention(x, attend(query, keys, values, prefix, packing))
+        # In the last block every position has keys and values, but only the end tokens ask.
+        width, normed = x.shape[1], last.normed(x)
+        query = last.project(normed[packing.last], slice(width))
+        keys, values = last.project(normed, slice(width, None)).chunk(2, dim=1)
+        x = last.after_attention(x[packing.last], attend(query, keys, values, prefixes[-1], packing))
+        return self.tower.finish(x).unflatten(0, (groups, classes))
 
 
 class TextEncoder(Protocol):
-    """What a text encoder answers: prefix (G, P, D), labels (N, T, D), end (N,), deep prompts → features (G, N, E)."""
+    """What a text encoder can do; see `PlainTextEncoder`."""
 
     chunk: int
 
-    def encode(self, prefix: Tensor, labels: Tensor, end: Tensor, deep: Sequence[Tensor] = ()) -> Tensor: ...
+    def encode(
+        self,
+        prefix: Tensor,
+        labels: Tensor,
+        end: Tensor,
+        deep: Sequence[Tensor] = (),
+        packing: Packing | None = None,
+    ) -> Tensor:
+        """Prefix (G, P, D), labels (N, T, D), end (N,) and deep prompts to features (G, N, E)."""
+        ...
+
+
+def unsupported_reason(tower: TextTower) -> str | None:
+    """Why a tower's blocks can't be run in parts; None if they can."""
+    return next(filter(None, map(unknown_parts, tower.blocks)), None)
 
 
 def text_encoder_of(tower: TextTower) -> TextEncoder:

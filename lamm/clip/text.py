@@ -1,11 +1,12 @@
 """Text encoders: prompts as embeddings in, text features out.
 
-Letters: G prefixes (1, or one an image), N classes, P prefix positions, T label-side positions, D width,
+Letters: G prefixes (1, or one per image), N classes, P prefix positions, T label-side positions, D width,
 E embedding size.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,15 +18,15 @@ EVALUATION_CHUNK = 4096
 
 
 def encode_in_chunks(
-    run: Callable[..., Tensor], prefixes: Sequence[Tensor], labels: Tensor, end: Tensor, chunk: int
+    run: Callable[..., Tensor], prefixes: Sequence[Tensor], labels: Tensor, end: Any, chunk: int
 ) -> Tensor:
     """Features of every prefix with every class.
 
     Args:
-        run: from (labels (n, T, D), end (n,), *prefixes (g, ...)) to features (g, n, E).
+        run: from (labels (n, T, D), end of these n classes, *prefixes (g, ...)) to features (g, n, E).
         prefixes: what belongs to the prefixes, each tensor (G, ...).
         labels: (N, T, D).
-        end: (N,).
+        end: where the N end tokens stand: anything whose slices are those of the classes.
         chunk: prompts at a time where gradients are recorded; the backward pass encodes each chunk again. 0: all at
             once. Without gradients it is `EVALUATION_CHUNK` at most.
 
@@ -38,17 +39,15 @@ def encode_in_chunks(
         chunk = min(chunk or EVALUATION_CHUNK, EVALUATION_CHUNK)
     if not chunk or groups * classes <= chunk:
         return run(labels, end, *prefixes)
+    if recording:
+        run = partial(checkpoint, run, use_reentrant=False, preserve_rng_state=False)
     # A chunk is some prefixes with all classes, or one prefix with some classes.
     together = max(1, chunk // classes)
+    ends = [end[start : start + chunk] for start in range(0, classes, chunk)]
     rows = []
-    for own in zip(*(part.split(together) for part in prefixes), strict=True):
-        of_classes = []
-        for some, ends in zip(labels.split(chunk), end.split(chunk), strict=True):
-            if recording:
-                of_classes.append(checkpoint(run, some, ends, *own, use_reentrant=False, preserve_rng_state=False))
-            else:
-                of_classes.append(run(some, ends, *own))
-        rows.append(torch.cat(of_classes, dim=1))
+    for some_prefixes in zip(*(part.split(together) for part in prefixes), strict=True):
+        some_classes = zip(labels.split(chunk), ends, strict=True)
+        rows.append(torch.cat([run(some, own_ends, *some_prefixes) for some, own_ends in some_classes], dim=1))
     return torch.cat(rows)
 
 
@@ -66,7 +65,9 @@ class PlainTextEncoder:
         self.tower = tower
         self.chunk = chunk
 
-    def encode(self, prefix: Tensor, labels: Tensor, end: Tensor, deep: Sequence[Tensor] = ()) -> Tensor:
+    def encode(
+        self, prefix: Tensor, labels: Tensor, end: Tensor, deep: Sequence[Tensor] = (), packing: Any = None
+    ) -> Tensor:
         """Text features, not normalised.
 
         Args:
@@ -74,6 +75,8 @@ class PlainTextEncoder:
             labels: the rest of each prompt, (N, T, D).
             end: place of the end token within the label side, (N,).
             deep: context of the blocks after the first, (C, D) each; see `TextTower.transform`.
+            packing: the label side's, which its layout has at hand; it spares the shared-prefix encoder to make it,
+                and has no use here.
 
         Returns:
             Features of shape (G, N, E).

@@ -61,7 +61,9 @@ class ScoreGraph(nn.Module):
 class UnchunkedTextEncoder(PlainTextEncoder):
     """All prompts as a whole and at once: no decision depends on how many images there are."""
 
-    def encode(self, prefix: Tensor, labels: Tensor, end: Tensor, deep: Sequence[Tensor] = ()) -> Tensor:
+    def encode(
+        self, prefix: Tensor, labels: Tensor, end: Tensor, deep: Sequence[Tensor] = (), packing: Any = None
+    ) -> Tensor:
         """See `PlainTextEncoder.encode`. Shape: (G, N, E)"""
         return self._run(labels, end, prefix, deep)
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lamm.clip.prefix_attention import Packing
 from lamm.clip.shared_prefix import TextEncoder
 from lamm.engine.embedded.loader import EpochLoader, SeededIndex, SeededItems
 from lamm.parallel.ranks import Ranks
@@ -155,9 +156,16 @@ class SharedOutTextEncoder:
     def chunk(self, prompts: int) -> None:
         self._encoder.chunk = prompts
 
-    def encode(self, prefix: Tensor, labels: Tensor, end: Tensor, deep: Sequence[Tensor] = ()) -> Tensor:
+    def encode(
+        self,
+        prefix: Tensor,
+        labels: Tensor,
+        end: Tensor,
+        deep: Sequence[Tensor] = (),
+        packing: Packing | None = None,
+    ) -> Tensor:
         """Text features of all classes, in fp32; arguments as `PlainTextEncoder.encode`. Shape: (G, N, E)"""
         own = encoded_share(self._ranks, len(labels))
         part = slice(own.start, own.stop)
-        features = self._encoder.encode(prefix, labels[part], end[part], deep)
+        features = self._encoder.encode(prefix, labels[part], end[part], deep, packing and packing[part])
         return gather_shares(features.float(), len(labels), self._ranks, dim=1)

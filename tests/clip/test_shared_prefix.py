@@ -1,4 +1,4 @@
-"""What the shared-prefix encoder computes, and what it does not compute again."""
+"""What the shared-prefix encoder computes, what it does not compute again, and its QuickGELU."""
 
 import copy
 from collections.abc import Sequence
@@ -6,17 +6,19 @@ from typing import Any
 
 import pytest
 import torch
-from lamm_trainers.coop import CoOpLearner
 from lamm_trainers.prompt_learner import PromptLearner
+from open_clip.transformer import QuickGELU
 from torch import Tensor, nn
 
+from lamm.clip import prefix_attention
 from lamm.clip.loading import wrap_clip
 from lamm.clip.model import ClipModel
-from lamm.clip.shared_prefix import SharedPrefixEncoder, text_encoder_of, unsupported_reason
+from lamm.clip.prefix_attention import Packing, is_quick_gelu, quick_gelu
+from lamm.clip.shared_prefix import FixedPrefix, SharedPrefixEncoder, text_encoder_of, unsupported_reason
 from lamm.clip.text import PlainTextEncoder
 from lamm.clip.text_tower import TextTower, text_tower_of
 from tests.clip import small_clip_models as small
-from tests.clip.text_sides import assert_agree, halve, random_sides, run
+from tests.clip.text_sides import Sides, assert_agree, halve, random_sides, run
 
 GROUPS, PREFIX = 2, 5
 LENGTHS = [1, 2, 20, 5]
@@ -59,14 +61,13 @@ LABEL_ROWS = [GROUPS * sum(LENGTHS)] * (LAYERS - 1) + [GROUPS * len(LENGTHS)]
 ALL_ROWS = [one + other for one, other in zip(PREFIX_ROWS, LABEL_ROWS, strict=True)]
 
 
-def frozen(sides: Any) -> Any:
-    """The sides with a prefix and deep prompts that want no gradient."""
-    deep = tuple(prompt.detach() for prompt in sides.deep)
-    return sides._replace(prefix=sides.prefix.detach(), deep=deep)
+def fixed(sides: Sides) -> Sides:
+    """The sides with a prefix that never changes, and no deep prompts."""
+    return sides._replace(prefix=FixedPrefix(sides.prefix), deep=())
 
 
 @pytest.mark.parametrize("deep", [0, 2])
-def test_a_learned_prefix_goes_through_the_tower_once_a_step_and_each_class_with_its_own_length(
+def test_a_learned_prefix_goes_through_the_tower_once_per_step_and_each_class_with_its_own_length(
     own_tower: TextTower, counter: RowCounter, deep: int
 ) -> None:
     encoder = SharedPrefixEncoder(own_tower)
@@ -76,93 +77,91 @@ def test_a_learned_prefix_goes_through_the_tower_once_a_step_and_each_class_with
         assert counter.take() == ALL_ROWS
 
 
-@pytest.mark.parametrize("deep", [0, 2])
-def test_a_frozen_prefix_goes_through_the_tower_once(own_tower: TextTower, counter: RowCounter, deep: int) -> None:
+def test_a_fixed_prefix_goes_through_the_tower_once_per_precision(own_tower: TextTower, counter: RowCounter) -> None:
     encoder = SharedPrefixEncoder(own_tower)
-    sides = frozen(random_sides(own_tower.width, LENGTHS, groups=GROUPS, prefix_length=PREFIX, deep=deep))
-    encoder.encode(*sides)
+    sides = fixed(random_sides(own_tower.width, LENGTHS, groups=GROUPS, prefix_length=PREFIX))
+    first = run(encoder, sides)
     assert counter.take() == ALL_ROWS
-    again = sides._replace(prefix=sides.prefix.clone(), deep=tuple(prompt.clone() for prompt in sides.deep))
-    for _ in range(2):
-        encoder.encode(*again)
-        assert counter.take() == LABEL_ROWS
-
-
-def test_a_frozen_prefix_that_cant_have_changed_is_not_read(tower: TextTower, monkeypatch: pytest.MonkeyPatch) -> None:
-    sides = frozen(random_sides(tower.width, LENGTHS, groups=GROUPS, deep=2))
-    encoder = SharedPrefixEncoder(tower)
-    first = encoder.encode(*sides)
-    monkeypatch.setattr(torch, "equal", lambda *_: pytest.fail("the prefix was compared"))
-    assert (encoder.encode(*sides) == first).all()
-
-
-def test_the_kept_prefix_gives_the_same_features_and_gradients(tower: TextTower) -> None:
-    sides = frozen(random_sides(tower.width, LENGTHS, groups=GROUPS, deep=2))
-    encoder = SharedPrefixEncoder(tower)
-    first, second = run(encoder, sides), run(encoder, sides)
+    second = run(encoder, sides)
+    assert counter.take() == LABEL_ROWS
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
-    assert_agree(second, run(PlainTextEncoder(tower), sides))
-
-
-@pytest.mark.parametrize("changed", ["prefix", "first deep prompt", "last deep prompt", "number of deep prompts"])
-def test_a_frozen_prefix_that_changed_is_computed_again(tower: TextTower, changed: str) -> None:
-    sides = frozen(random_sides(tower.width, LENGTHS, deep=2))
-    encoder = SharedPrefixEncoder(tower)
-    before = encoder.encode(*sides)
-    if changed == "number of deep prompts":
-        sides = sides._replace(deep=sides.deep[:1])
-    else:
-        # In place, as an optimizer does it.
-        {"prefix": sides.prefix, "first deep prompt": sides.deep[0]}.get(changed, sides.deep[1])[:, -1].mul_(3)
-    after = encoder.encode(*sides)
-    assert not torch.allclose(before, after, atol=1e-3)
-    assert torch.equal(after, SharedPrefixEncoder(tower).encode(*sides))
-
-
-def test_a_learned_prefix_gets_its_gradient_after_an_evaluation_kept_it(tower: TextTower) -> None:
-    sides = random_sides(tower.width, LENGTHS, deep=2)
-    encoder = SharedPrefixEncoder(tower)
-    with torch.no_grad():
-        encoder.encode(*sides)
-    assert_agree(run(encoder, sides), run(PlainTextEncoder(tower), sides))
-
-
-def test_another_precision_computes_the_prefix_again(own_tower: TextTower, counter: RowCounter) -> None:
-    encoder = SharedPrefixEncoder(own_tower)
-    sides = frozen(random_sides(own_tower.width, LENGTHS, groups=GROUPS, prefix_length=PREFIX))
-    full = encoder.encode(*sides)
+    assert_agree(second, run(PlainTextEncoder(own_tower), sides))
     counter.take()
     with torch.autocast("cpu", torch.bfloat16):
-        half = encoder.encode(*sides)
+        encoder.encode(*sides)
         assert counter.take() == ALL_ROWS
-        assert torch.equal(half, SharedPrefixEncoder(own_tower).encode(*sides))
-    counter.take()
-    assert torch.equal(encoder.encode(*sides), full)
-    assert counter.take() == ALL_ROWS
+    encoder.encode(*sides)
+    assert counter.take() == LABEL_ROWS
+    assert encoder.encode(*sides).dtype == torch.float32
     halve(own_tower)
+    counter.take()
     assert encoder.encode(*sides).dtype == torch.float16
     assert counter.take() == ALL_ROWS
 
 
-def test_other_weights_compute_the_frozen_prefix_again(own_tower: TextTower) -> None:
-    sides = frozen(random_sides(own_tower.width, LENGTHS, deep=2))
-    encoder = SharedPrefixEncoder(own_tower)
-    encoder.encode(*sides)
-    with torch.no_grad():
-        for weight in own_tower.parameters():
-            weight.mul_(1.5)
-    assert torch.equal(encoder.encode(*sides), SharedPrefixEncoder(own_tower).encode(*sides))
+def test_a_prefix_that_is_only_frozen_may_change(tower: TextTower) -> None:
+    sides = random_sides(tower.width, LENGTHS, deep=2)
+    sides = sides._replace(prefix=sides.prefix.detach(), deep=tuple(prompt.detach() for prompt in sides.deep))
+    encoder = SharedPrefixEncoder(tower)
+    for tensor in (sides.prefix, *sides.deep):
+        encoder.encode(*sides)
+        tensor[:, -1].mul_(3)  # in place, as an optimizer or a checkpoint does it
+        assert torch.equal(encoder.encode(*sides), SharedPrefixEncoder(tower).encode(*sides))
 
 
-def test_a_copied_encoder_does_not_take_new_tensors_for_old_ones(own_tower: TextTower) -> None:
-    encoder = SharedPrefixEncoder(own_tower)
-    for seed in range(5):
-        torch.manual_seed(seed)
-        sides = frozen(random_sides(own_tower.width, LENGTHS, deep=2))
-        assert torch.equal(encoder.encode(*sides), SharedPrefixEncoder(own_tower).encode(*sides))
-        encoder = copy.deepcopy(encoder)
-        own_tower = encoder.tower
-        del sides
+def test_what_is_computed_from_a_fixed_prefix_is_a_plain_tensor() -> None:
+    prefix = FixedPrefix(torch.randn(1, 3, 4, requires_grad=True))
+    assert not prefix.requires_grad
+    assert type(prefix + 1) is type(prefix[0]) is type(prefix.to(torch.float64)) is Tensor
+
+
+def test_a_copied_fixed_prefix_starts_anew(tower: TextTower) -> None:
+    sides = fixed(random_sides(tower.width, LENGTHS))
+    SharedPrefixEncoder(tower).encode(*sides)
+    copied = copy.deepcopy(sides.prefix)
+    assert torch.equal(copied, sides.prefix)
+    assert sides.prefix.keys_values
+    assert not copied.keys_values
+
+
+def test_a_prefix_that_was_encoded_in_inference_mode_serves_training(tower: TextTower) -> None:
+    encoder = SharedPrefixEncoder(tower)
+    sides = fixed(random_sides(tower.width, LENGTHS))
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        before = encoder.encode(*sides)
+    with torch.autocast("cpu", torch.bfloat16):
+        after = encoder.encode(*sides)
+    torch.testing.assert_close(before.clone(), after.detach())
+    (gradient,) = torch.autograd.grad(after.sum(), [sides.labels])
+    assert gradient.abs().sum() > 0
+
+
+def test_weights_are_cast_once_per_precision(tower: TextTower, monkeypatch: pytest.MonkeyPatch) -> None:
+    casts = []
+    made = prefix_attention._product
+    monkeypatch.setattr(prefix_attention, "_product", lambda *given: casts.append(given[2]) or made(*given))
+    encoder, sides = SharedPrefixEncoder(tower), random_sides(tower.width, LENGTHS)
+    for _ in range(2):
+        with torch.autocast("cpu", torch.bfloat16):
+            encoder.encode(*sides)
+    assert casts == [torch.bfloat16] * 4 * LAYERS
+
+
+def test_a_packing_of_some_classes_or_several_groups_is_that_of_their_end_tokens() -> None:
+    end, length = torch.tensor([0, 3, 1, 3, 2]), 4
+    packing = Packing.of(end, length)
+    for part, ends in [
+        (packing[1:4], end[1:4]),
+        (packing[:2], end[:2]),
+        (packing[3:9], end[3:]),
+        (packing.repeat(3), end.repeat(3)),
+        (packing[1:3].repeat(2), end[1:3].repeat(2)),
+    ]:
+        expected = Packing.of(ends, length)
+        assert part.stops == expected.stops
+        for name in ("filled", "last", "padding", "later"):
+            assert torch.equal(getattr(part, name), getattr(expected, name))
+    assert len(packing[2:2]) == len(packing[2:2].filled) == len(packing[:0].filled) == 0
 
 
 class Doubled(nn.Linear):
@@ -205,11 +204,8 @@ def test_every_other_tower_gets_the_shared_prefix(tower: TextTower, log_lines: l
     assert log_lines == ["Text encoder: shared prefix"]
 
 
-@pytest.mark.parametrize("learner_class", [PromptLearner, CoOpLearner])
-def test_a_learner_says_once_which_encoder_runs(
-    small_clip: ClipModel, log_lines: list[str], learner_class: type[PromptLearner]
-) -> None:
-    learner = learner_class(small_clip, ["cat", "german shepherd"])
+def test_a_learner_says_once_which_encoder_runs(small_clip: ClipModel, log_lines: list[str]) -> None:
+    learner = PromptLearner(small_clip, ["cat", "german shepherd"])
     for _ in range(2):
         learner.text_features()
     assert [line for line in log_lines if "encoder" in line] == ["Text encoder: shared prefix"]
@@ -224,12 +220,30 @@ def test_a_learner_on_a_tower_that_cant_be_run_in_parts_says_why(log_lines: list
     assert "because its " in line
 
 
-def test_a_prefix_that_was_frozen_under_inference_mode_serves_training(tower):
-    encoder = SharedPrefixEncoder(tower)
-    prefix, labels, end = torch.randn(1, 3, tower.width), torch.randn(2, 3, tower.width), torch.tensor([2, 1])
-    with torch.inference_mode():
-        before = encoder.encode(prefix, labels, end)
-    after = encoder.encode(prefix, labels.requires_grad_(), end)
-    after.sum().backward()
-    torch.testing.assert_close(before.clone(), after.detach())
-    assert labels.grad.abs().sum() > 0
+def test_quick_gelus_values_and_gradients_are_those_of_the_definition() -> None:
+    x = torch.linspace(-12, 12, 1001, dtype=torch.float64, requires_grad=True)
+    sigmoid = 1 / (1 + torch.exp(-1.702 * x.detach()))
+    y = quick_gelu(x)
+    y.sum().backward()
+    torch.testing.assert_close(y.detach(), x.detach() * sigmoid)
+    torch.testing.assert_close(x.grad, sigmoid + 1.702 * x.detach() * sigmoid * (1 - sigmoid))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_quick_gelu_keeps_the_dtype(dtype: torch.dtype) -> None:
+    x = torch.linspace(-4, 4, 101).to(dtype)
+    step = torch.finfo(dtype).eps
+    torch.testing.assert_close(quick_gelu(x).float(), QuickGELU()(x.float()), atol=4 * step, rtol=4 * step)
+    assert quick_gelu(x).dtype == dtype
+
+
+def test_quick_gelu_leaves_its_input_as_it_is() -> None:
+    x = torch.randn(7)
+    before = x.clone()
+    quick_gelu(x)
+    assert torch.equal(x, before)
+
+
+def test_quick_gelu_modules_are_recognised_by_their_class() -> None:
+    assert is_quick_gelu(QuickGELU())
+    assert not is_quick_gelu(torch.nn.GELU())
