@@ -207,7 +207,7 @@ def table(runs: "Sequence[SweepRun]") -> None:
 def report(failures: "Sequence[tuple[SweepRun, str]]") -> int:
     """List the runs that failed; the exit code."""
     for run, error in failures:
-        print(f"failed: {run.folder}: {error} (see {run.folder}/stdout.txt)", file=sys.stderr)
+        print(f"failed: {run.folder}: {error} (see {run.folder}/{Path(run.log).name})", file=sys.stderr)
     return 1 if failures else 0
 
 

@@ -84,7 +84,7 @@ class Worker:
             log: file that its output is added to.
             environment: variables that this run alone gets.
         """
-        began, start = time.monotonic(), _size(log)
+        start = _size(log)
         variables = {"OMP_NUM_THREADS": self._threads, **(environment or {})}
         process = self._context.Process(target=_child, args=(self._command, words, log, self._folder, variables))
         with self._lock:
@@ -95,6 +95,7 @@ class Worker:
             except (OSError, EOFError) as error:
                 return Outcome(DIED, 0.0, f"no process for it: {error or 'the server died'}")
             self._processes.add(process)
+        began = time.monotonic()  # not before the server has imported everything
         wait([process.sentinel])
         with self._lock:
             _kill_group(process)  # workers of the run that outlived it

@@ -15,11 +15,8 @@ PEAK = (10 * GIB - GPU_CONTEXT) / SLACK  # 10 GiB with all that comes on top
         (Machine(8, 100 * GIB), None, None, (8, 1)),
         (Machine(8, 100 * GIB), 3, None, (3, 2)),
         (Machine(8, 100 * GIB), None, 4, (2, 4)),
-        (Machine(8, 100 * GIB), 20, None, (20, 1)),
         (Machine(64, 1000 * GIB), None, None, (10, 6)),  # no more runs than there are
         (Machine(8, 25 * GIB), None, None, (2, 4)),  # about 9 GiB each
-        (Machine(8, 5 * GIB), None, None, (1, 8)),
-        (Machine(8, float("inf")), None, None, (8, 1)),
         (Machine(32, 100 * GIB, (CARD, CARD)), None, None, (8, 4)),  # 4 on a GPU
         (Machine(32, 100 * GIB, (CARD // 8, CARD)), None, None, (2, 16)),
         (Machine(4, 100 * GIB, (CARD, CARD)), None, None, (4, 1)),
