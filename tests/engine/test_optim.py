@@ -206,8 +206,7 @@ RESUMABLE = [
 ]
 
 
-@pytest.mark.parametrize("settings", RESUMABLE)
-@pytest.mark.parametrize("done", [1, 4])
+@pytest.mark.parametrize(("settings", "done"), list(zip(RESUMABLE, [1, 2, 4, 2, 4, 1], strict=True)))
 def test_rates_after_a_resume_are_those_of_an_uninterrupted_run(settings, done):
     whole = rates(6, **settings)
     optimizer, scheduler = build(MAX_EPOCH=6, **settings)

@@ -180,19 +180,18 @@ class DatasetBase:
         if num_shots < 1:
             return data_sources[0] if len(data_sources) == 1 else data_sources
         print(f"Creating a {num_shots}-shot dataset")
-        drawn = [self._draw(source, num_shots, repeat) for source in data_sources]
-        return drawn[0] if len(drawn) == 1 else drawn
-
-    def _draw(self, data_source: list[Datum], num_shots: int, repeat: bool) -> list[Datum]:
-        chosen: list[Datum] = []
-        for items in self.split_dataset_by_label(data_source).values():
-            if len(items) >= num_shots:
-                chosen.extend(random.sample(items, num_shots))
-            elif repeat:
-                chosen.extend(random.choices(items, k=num_shots))
-            else:
-                chosen.extend(items)
-        return chosen
+        datasets: list[list[Datum]] = []
+        for source in data_sources:
+            dataset: list[Datum] = []
+            for items in self.split_dataset_by_label(source).values():
+                if len(items) >= num_shots:
+                    dataset.extend(random.sample(items, num_shots))
+                elif repeat:
+                    dataset.extend(random.choices(items, k=num_shots))
+                else:
+                    dataset.extend(items)
+            datasets.append(dataset)
+        return datasets[0] if len(datasets) == 1 else datasets
 
     def split_dataset_by_label(self, data_source: Sequence[Datum]) -> defaultdict[int, list[Datum]]:
         """The images of each label, in first-seen order."""

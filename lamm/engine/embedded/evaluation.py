@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix, f1_score
 from torch import Tensor
 from yacs.config import CfgNode
 
-from lamm.engine.embedded.registry import Registry, check_availability
+from lamm.engine.embedded.registry import Registry
 from lamm.files import atomic_path
 
 EVALUATOR_REGISTRY = Registry("EVALUATOR")
@@ -19,10 +19,8 @@ EVALUATOR_REGISTRY = Registry("EVALUATOR")
 
 def build_evaluator(cfg: CfgNode, **kwargs: Any) -> "EvaluatorBase":
     """The evaluator that `cfg.TEST.EVALUATOR` names."""
-    check_availability(cfg.TEST.EVALUATOR, EVALUATOR_REGISTRY.registered_names())
-    if cfg.VERBOSE:
-        print(f"Loading evaluator: {cfg.TEST.EVALUATOR}")
-    return EVALUATOR_REGISTRY.get(cfg.TEST.EVALUATOR)(cfg, **kwargs)
+    evaluator: EvaluatorBase = EVALUATOR_REGISTRY.choose(cfg.TEST.EVALUATOR, "evaluator", cfg.VERBOSE)(cfg, **kwargs)
+    return evaluator
 
 
 class EvaluatorBase:

@@ -62,6 +62,17 @@ class Registry:
             raise KeyError(f'Object name "{name}" does not exist in "{self._name}" registry')
         return self._objects[name]
 
+    def choose(self, name: str, kind: str, verbose: bool) -> Any:
+        """The object that a config names; prints `Loading <kind>: <name>` if verbose.
+
+        Raises:
+            ChoiceError: (a ValueError) nothing is registered under that name.
+        """
+        check_availability(name, self.registered_names())
+        if verbose:
+            print(f"Loading {kind}: {name}")
+        return self.get(name)
+
     def registered_names(self) -> list[str]:
         """All names, in the order of registration."""
         return list(self._objects)
@@ -94,10 +105,7 @@ def build_trainer(cfg: CfgNode) -> Any:
     Raises:
         ChoiceError: (a ValueError) no such trainer is registered.
     """
-    check_availability(cfg.TRAINER.NAME, TRAINER_REGISTRY.registered_names())
-    if cfg.VERBOSE:
-        print(f"Loading trainer: {cfg.TRAINER.NAME}")
-    return TRAINER_REGISTRY.get(cfg.TRAINER.NAME)(cfg)
+    return TRAINER_REGISTRY.choose(cfg.TRAINER.NAME, "trainer", cfg.VERBOSE)(cfg)
 
 
 def build_dataset(cfg: CfgNode) -> Any:
@@ -106,7 +114,4 @@ def build_dataset(cfg: CfgNode) -> Any:
     Raises:
         ChoiceError: (a ValueError) no such data set is registered.
     """
-    check_availability(cfg.DATASET.NAME, DATASET_REGISTRY.registered_names())
-    if cfg.VERBOSE:
-        print(f"Loading dataset: {cfg.DATASET.NAME}")
-    return DATASET_REGISTRY.get(cfg.DATASET.NAME)(cfg)
+    return DATASET_REGISTRY.choose(cfg.DATASET.NAME, "dataset", cfg.VERBOSE)(cfg)
