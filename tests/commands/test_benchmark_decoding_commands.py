@@ -1,15 +1,14 @@
-"""`tools/benchmark_decoding.py` and `tools/benchmark_loading.py` as a user runs them, on few small photos."""
+"""`benchmark --decoding` and `benchmark --loading` as a user runs them, on few small photos."""
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from lamm.benchmark.decoding import write_photos
+from lamm.commands import benchmark
 from lamm.commands.parser import run
-
-TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
 
 class Done(NamedTuple):
@@ -21,17 +20,12 @@ class Done(NamedTuple):
 
 
 @pytest.fixture
-def command(capsys):
-    """Runs a tool in this process, as its last line does."""
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Runs the command in this process."""
 
-    def call(tool: str, *arguments: object) -> Done:
-        spec = importlib.util.spec_from_file_location(tool.removesuffix(".py"), TOOLS / tool)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+    def call(*arguments: object) -> Done:
         with pytest.raises(SystemExit) as ended:
-            run(module.parser(), module.main, [str(argument) for argument in arguments])
+            run(benchmark.parser(), benchmark.main, [str(argument) for argument in arguments])
         return Done(ended.value.code, *capsys.readouterr())
 
     return call
@@ -44,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_decoding_is_measured_for_training_and_test_images(command, folder: Path) -> None:
-    done = command("benchmark_decoding.py", "--images", folder, "--limit", 2, "--rounds", 1, "--size", 48)
+    done = command("--decoding", "--images", folder, "--limit", 2, "--rounds", 1, "--size", 48)
     assert (done.code, done.errors) == (0, "")
     assert f"2 photos of {folder}; training images" in done.out
     assert f"2 photos of {folder}; test images" in done.out
@@ -54,14 +48,14 @@ def test_decoding_is_measured_for_training_and_test_images(command, folder: Path
 
 def test_loading_is_measured_for_numbers_of_workers(command, folder: Path) -> None:
     line = ["--images", folder, "--batch", 2, "--rounds", 1, "--step", 0, "--size", 224]
-    done = command("benchmark_loading.py", *line)
+    done = command("--loading", *line)
     assert (done.code, done.errors) == (0, "")
     assert done.out.startswith("3 images, 1 batches of 2")
     assert "DATALOADER.NUM_WORKERS -1 takes" in done.out
 
 
-@pytest.mark.parametrize("tool", ["benchmark_decoding.py", "benchmark_loading.py"])
-def test_a_mistake_is_one_line(command, tool: str, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["--decoding", "--loading"])
+def test_a_mistake_is_one_line(command, mode: str, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (folder / "broken.jpg").write_bytes(b"no photo")
     for line, said in [
@@ -70,7 +64,7 @@ def test_a_mistake_is_one_line(command, tool: str, folder: Path, tmp_path: Path)
         (["--images", tmp_path / "empty"], "has no .jpg"),
         (["--rounds", "0"], "must be a whole number from 1 up, got 0"),
     ]:
-        done = command(tool, *line)
+        done = command(mode, *line)
         assert done.code == 2
         assert said in done.errors
         assert len(done.errors.splitlines()) == 1
