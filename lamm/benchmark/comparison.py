@@ -1,112 +1,28 @@
-"""Our path through a training step beside the original code's, in one run."""
+"""Our path through a training step beside the original code's, in one run, and the figure of it."""
 
 import statistics
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from lamm.benchmark.measure import MEGABYTE, operations_of, seconds_of, watch
+from lamm.benchmark.measure import (
+    MEGABYTE,
+    MatrixProducts,
+    Products,
+    operations,
+    operations_of,
+    seconds_by_themselves,
+    seconds_of,
+    watch,
+)
 from lamm.benchmark.steps import STAGES, TrainingStep
+from lamm.errors import ConfigError
+from lamm.files import atomic_path
 from lamm.sweep.machine import free_bytes
-
-# Operator → places of the two factors among its arguments.
-FACTORS = {"mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2)}
-FUSED_ATTENTION = "_native_multi_head_attention"  # what torch runs in a tower that records no gradients
-TRIES = 3
-AT_ONCE = 10  # repetitions of a product that are timed together, as a step queues them
-
-
-class Product(NamedTuple):
-    """A product's shape: `batch` times (m, k) · (k, n); batch 0 is one product of matrices."""
-
-    batch: int
-    m: int
-    k: int
-    n: int
-    dtype: torch.dtype
-
-    @property
-    def operations(self) -> float:
-        """Floating-point operations."""
-        return 2.0 * max(1, self.batch) * self.m * self.k * self.n
-
-
-Products = Counter[Product]
-
-
-class MatrixProducts(TorchDispatchMode):
-    """Counts the products of matrices that run within the context.
-
-    Of fused attention the projections are seen, not the products of queries, keys and values; convolutions are not.
-
-    Args:
-        backward: the context holds a backward pass, whose products are those that record no gradients; others are of
-            what it encodes again to save memory, which is no work that is needed.
-
-    Attributes:
-        products: how often each shape came.
-    """
-
-    def __init__(self, backward: bool = False) -> None:
-        super().__init__()
-        self._backward = backward
-        self.products: Products = Counter()
-
-    def __torch_dispatch__(self, op: Any, types: Any, given: Any = (), named: Any = None) -> Any:
-        if not (self._backward and torch.is_grad_enabled()):
-            self.products.update(_products_of(op.overloadpacket._qualified_op_name.partition("::")[2], given))
-        return op(*given, **(named or {}))
-
-
-def _products_of(name: str, given: Any) -> Iterator[Product]:
-    if name in FACTORS:
-        one, other = (given[place] for place in FACTORS[name])
-        *batch, m, k = one.shape
-        yield Product(batch[0] if batch else 0, m, k, other.shape[-1], one.dtype)
-    if name == FUSED_ATTENTION:
-        query, width = given[0], given[3]
-        for factor in (3 * width, width):
-            yield Product(0, query.numel() // width, width, factor, query.dtype)
-
-
-def needed_products(step: TrainingStep) -> Products:
-    """The products of one step, without those that its backward pass encodes again."""
-    with MatrixProducts() as forward:
-        loss = step.forward(step.image_features())
-    with MatrixProducts(backward=True) as backward:
-        loss.backward()
-    return forward.products + backward.products
-
-
-def operations(products: Products) -> float:
-    """Floating-point operations of all products, in 1e9."""
-    return sum(product.operations * times for product, times in products.items()) / 1e9
-
-
-def seconds_by_themselves(products: Products, device: torch.device) -> float:
-    """Seconds of plain products of the same shapes and dtypes, the best of some tries each."""
-    return sum(times * _seconds(product, min(times, AT_ONCE), device) for product, times in products.items())
-
-
-def _seconds(product: Product, repetitions: int, device: torch.device) -> float:
-    """Of one product, run some times in a row."""
-    batch = (product.batch,) if product.batch else ()
-    one = torch.randn(*batch, product.m, product.k, device=device).to(product.dtype)
-    other = torch.randn(*batch, product.k, product.n, device=device).to(product.dtype)
-    out = torch.matmul(one, other)
-
-    def run() -> None:
-        for _ in range(repetitions):
-            torch.matmul(one, other, out=out)
-
-    return min(seconds_of(run, device) for _ in range(TRIES)) / repetitions
-
 
 PROBE_CLASSES = 6
 FAST_RUNS = 5  # for each run of the plain path, half of them before it and half behind
@@ -221,8 +137,17 @@ def compare(
     )
 
 
+def needed_products(step: TrainingStep) -> Products:
+    """The products of one step, without those that its backward pass encodes again."""
+    with MatrixProducts() as forward:
+        loss = step.forward(step.image_features())
+    with MatrixProducts(backward=True) as backward:
+        loss.backward()
+    return forward.products + backward.products
+
+
 def _probe(probe: TrainingStep, device: torch.device, wanted: int) -> tuple[float, int]:
-    """The plain path's GFLOP a class, and how many of the wanted classes fit into memory; it is a warm-up as well."""
+    """The plain path's GFLOP per class, and how many of the wanted classes fit into memory; a warm-up as well."""
     gflop = operations_of(probe.text_side) / PROBE_CLASSES
     free = MEMORY_SHARE * free_bytes(device) / MEGABYTE
     fits = free / watch(probe.text_side, device).peak_mb * PROBE_CLASSES
@@ -264,3 +189,49 @@ class _Turns:
             self._runs.append(self._fast())
             if time.perf_counter() - began > LONG_ENOUGH:
                 return
+
+
+# Our column, the plain path's, and what they hold.
+PANELS = (
+    ("step_fast_s", "step_plain_s", "seconds per training step"),
+    ("peak_fast_mb", "peak_plain_mb", "peak memory of the text side, MiB"),
+)
+
+
+def draw_cost(rows: Sequence[Row], path: Path) -> None:
+    """Write a figure of two panels, time and memory, both axes logarithmic; ours solid, the plain path dashed.
+
+    A plain path that ran with fewer classes and was scaled up has hollow marks.
+
+    Args:
+        rows: of one or more trainers and precisions, each with several numbers of classes.
+        path: the file; its ending is the format.
+
+    Raises:
+        ConfigError: matplotlib is not installed, or does not know the format.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError('--plot needs matplotlib: pip install -e ".[plots]"') from error
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    lines = sorted({(row.trainer, row.precision, row.cached) for row in rows})
+    for axes, (ours, plain, meaning) in zip(figure.subplots(1, 2), PANELS, strict=True):
+        for number, line in enumerate(lines):
+            own = sorted((r for r in rows if (r.trainer, r.precision, r.cached) == line), key=lambda r: r.classes)
+            counts = [row.classes for row in own]
+            name, colour = f"{line[0]}, {line[1]}" + (", cached" if line[2] else ""), f"C{number}"
+            axes.plot(counts, [getattr(row, ours) for row in own], "o-", color=colour, label=name)
+            heights = [getattr(row, plain) for row in own]
+            axes.plot(counts, heights, "--", color=colour, label=f"{line[0]}, plain path")
+            for row, height in zip(own, heights, strict=True):
+                scaled = row.plain_classes < row.classes
+                axes.plot(row.classes, height, "s", color=colour, markerfacecolor="none" if scaled else colour)
+        axes.set(xscale="log", yscale="log", xlabel="classes", title=meaning)
+        axes.grid(visible=True, which="major", alpha=0.3)
+    figure.axes[0].legend(fontsize="small")
+    try:
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format=path.suffix.lstrip(".") or "png", dpi=150)
+    except ValueError as error:
+        raise ConfigError(f"--plot {path}: {error}") from error

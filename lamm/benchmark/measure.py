@@ -1,8 +1,9 @@
-"""The most memory that tensors held at one time, counted operator by operator, on any device."""
+"""Measuring: time, peak memory and matrix products of a call on any device, and several ways in turns."""
 
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,6 +13,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
+
+MEGABYTE = 2**20
+# Operator → places of the two factors among its arguments.
+FACTORS = {"mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2)}
+FUSED_ATTENTION = "_native_multi_head_attention"  # what torch runs in a tower that records no gradients
+TRIES = 3
+AT_ONCE = 10  # repetitions of a product that are timed together, as a step queues them
 
 
 class PeakMemory(TorchDispatchMode):
@@ -27,12 +35,12 @@ class PeakMemory(TorchDispatchMode):
         self.held = self.peak = 0
         self._known: dict[int, int] = {}
 
-    def __torch_dispatch__(self, op: Any, types: Any, given: Any = (), named: Any = None) -> Any:
+    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         # What goes in and was not made here is older, and a view of it that comes out takes nothing.
-        for tensor in tree_leaves((given, named)):
+        for tensor in tree_leaves((args, kwargs)):
             if isinstance(tensor, Tensor):
                 self._hold(tensor.untyped_storage(), 0)
-        out = op(*given, **(named or {}))
+        out = op(*args, **(kwargs or {}))
         for tensor in tree_leaves(out):
             if isinstance(tensor, Tensor):
                 self._hold(tensor.untyped_storage(), tensor.untyped_storage().nbytes())
@@ -48,9 +56,6 @@ class PeakMemory(TorchDispatchMode):
 
     def _release(self, key: int) -> None:
         self.held -= self._known.pop(key)
-
-
-MEGABYTE = 2**20
 
 
 class Watched(NamedTuple):
@@ -75,7 +80,7 @@ def seconds_of(call: Callable[[], object], device: torch.device) -> float:
 
 
 def watch(call: Callable[[], object], device: torch.device) -> Watched:
-    """Time and peak memory of one and the same call; watching adds about 0.1 ms an operator."""
+    """Time and peak memory of one and the same call; watching adds about 0.1 ms per operator."""
     with PeakMemory() as memory:
         seconds = seconds_of(call, device)
     return Watched(seconds, memory.peak / MEGABYTE)
@@ -97,12 +102,89 @@ def finish(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+class Product(NamedTuple):
+    """A product's shape: `batch` times (m, k) · (k, n); batch 0 is one product of matrices."""
+
+    batch: int
+    m: int
+    k: int
+    n: int
+    dtype: torch.dtype
+
+    @property
+    def operations(self) -> float:
+        """Floating-point operations."""
+        return 2.0 * max(1, self.batch) * self.m * self.k * self.n
+
+
+Products = Counter[Product]
+
+
+class MatrixProducts(TorchDispatchMode):
+    """Counts the products of matrices that run within the context.
+
+    Of fused attention the projections are seen, not the products of queries, keys and values; convolutions are not.
+
+    Args:
+        backward: the context holds a backward pass, whose products are those that record no gradients; others are of
+            what it encodes again to save memory, which is no work that is needed.
+
+    Attributes:
+        products: how often each shape came.
+    """
+
+    def __init__(self, backward: bool = False) -> None:
+        super().__init__()
+        self._backward = backward
+        self.products: Products = Counter()
+
+    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if not (self._backward and torch.is_grad_enabled()):
+            self.products.update(_products_of(op.overloadpacket._qualified_op_name.partition("::")[2], args))
+        return op(*args, **(kwargs or {}))
+
+
+def _products_of(name: str, args: Any) -> Iterator[Product]:
+    if name in FACTORS:
+        one, other = (args[place] for place in FACTORS[name])
+        *batch, m, k = one.shape
+        yield Product(batch[0] if batch else 0, m, k, other.shape[-1], one.dtype)
+    if name == FUSED_ATTENTION:
+        query, width = args[0], args[3]
+        for factor in (3 * width, width):
+            yield Product(0, query.numel() // width, width, factor, query.dtype)
+
+
+def operations(products: Products) -> float:
+    """Floating-point operations of all products, in 1e9."""
+    return sum(product.operations * times for product, times in products.items()) / 1e9
+
+
+def seconds_by_themselves(products: Products, device: torch.device) -> float:
+    """Seconds of plain products of the same shapes and dtypes, the best of some tries each."""
+    return sum(times * _seconds(product, min(times, AT_ONCE), device) for product, times in products.items())
+
+
+def _seconds(product: Product, repetitions: int, device: torch.device) -> float:
+    """Of one product, run some times in a row."""
+    batch = (product.batch,) if product.batch else ()
+    one = torch.randn(*batch, product.m, product.k, device=device).to(product.dtype)
+    other = torch.randn(*batch, product.k, product.n, device=device).to(product.dtype)
+    out = torch.matmul(one, other)
+
+    def run() -> None:
+        for _ in range(repetitions):
+            torch.matmul(one, other, out=out)
+
+    return min(seconds_of(run, device) for _ in range(TRIES)) / repetitions
+
+
 @dataclass(frozen=True)
 class Measured:
     """One way over all inputs.
 
     Attributes:
-        milliseconds: CPU time an input, the best round of each.
+        milliseconds: CPU time per input, the best round of each.
         ratio: The reference's time over its own; above 1 is faster.
         mean_difference: From the reference's result, mean over all values, in the unit of `scale`.
         largest_difference: The largest one.

@@ -26,6 +26,9 @@ from lamm.parallel.sharing import average_gradients, encoded_share, gather_share
 from lamm.scoring import scaled_scores
 
 SHOTS = 16.0
+FIRST_WORD = 1000  # smaller token ids are single characters and pieces of words
+RUNS = 7  # of a step that several processes share out
+MARK = "seconds per step: "
 STAGES = ("image", "forward", "backward", "optimizer")
 
 
@@ -129,8 +132,8 @@ class TrainingStep:
         self.text_side()
         self._forget_teacher()
         self.precision = before
-        found = [parameter.grad for parameter in self.learner.parameters() if parameter.grad is not None]
-        return torch.cat([gradient.flatten().double() for gradient in found])
+        gradients = [parameter.grad for parameter in self.learner.parameters() if parameter.grad is not None]
+        return torch.cat([gradient.flatten().double() for gradient in gradients])
 
     def _forget_teacher(self) -> None:
         if hasattr(self.learner, "forget_teacher"):
@@ -176,9 +179,6 @@ class OriginalEncoder:
         return x
 
 
-FIRST_WORD = 1000  # smaller ids are single characters and pieces of words
-
-
 def class_names(tokenizer: Tokenizer, count: int, lengths: tuple[int, ...] = (1, 2, 3)) -> list[str]:
     """`count` names whose numbers of sub-tokens go round through `lengths`, made of words of one sub-token each.
 
@@ -187,17 +187,13 @@ def class_names(tokenizer: Tokenizer, count: int, lengths: tuple[int, ...] = (1,
         count: how many; beyond the vocabulary words come again.
         lengths: numbers of sub-tokens.
     """
-    found = []
+    single = []
     for token in range(FIRST_WORD, min(tokenizer.start, FIRST_WORD + 4 * count * max(lengths))):
         word = tokenizer.decode([token])
         if word.isascii() and word.isalpha() and tokenizer.encode(word) == [token]:
-            found.append(word)
-    words = cycle(found)
+            single.append(word)
+    words = cycle(single)
     return [" ".join(islice(words, lengths[number % len(lengths)])) for number in range(count)]
-
-
-RUNS = 7
-MARK = "seconds a step: "
 
 
 def shared_out_seconds(step: TrainingStep) -> float:
@@ -215,7 +211,7 @@ def seconds_with_ranks(command: Sequence[str], processes: int, threads: int) -> 
     """Seconds that the first of several processes of a Python program prints, behind `MARK`.
 
     Args:
-        command: the program and its arguments.
+        command: `-m`, the module, and its arguments.
         processes: how many.
         threads: of all processes together.
 

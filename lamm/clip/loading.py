@@ -23,6 +23,7 @@ from lamm.clip.weights_file import DownloadError, fetch_pretrained, locate, read
 from lamm.errors import BackboneError, unknown_name
 from lamm.log import logger
 
+TINY = "tiny"
 # Name in the `clip` package -> open_clip's name of the architecture, without its suffix "-quickgelu".
 OPENAI_NAMES = {
     "RN50": "RN50",
@@ -105,9 +106,6 @@ def _name_or_sizes(architecture: Architecture) -> str:
     return next(known, architecture.describe())
 
 
-TINY = "tiny"
-
-
 def load_clip(
     name: str, path: str = "", dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
 ) -> ClipModel:
@@ -123,7 +121,11 @@ def load_clip(
         BackboneError: unknown name, missing or damaged weights, or a model that can't be handled.
     """
     if name == TINY:
-        return wrap_clip(_load_tiny(path, dtype), name).to(device)
+        if path:
+            raise BackboneError(
+                f"MODEL.BACKBONE.PATH is {path}, but {TINY} has its weights in the package: leave it empty"
+            )
+        return wrap_clip(tiny.load_weights().to(dtype), name).to(device)
     if name in OPENAI_NAMES:
         file = _find_openai_file(name, path)
         logger.info(f"CLIP {name}: weights from {file}")
@@ -135,7 +137,7 @@ def load_clip(
 
 
 def wrap_clip(model: nn.Module, name: str, tokenizer: Tokenizer | None = None) -> ClipModel:
-    """The project's view of a model object made by the `clip` package or by open_clip; it freezes the object.
+    """The project's view of a model object that was made by the `clip` package or by open_clip; it freezes the object.
 
     Args:
         model: the model object; its parameters are shared, not copied, and its image tower gets hooks that keep its
@@ -144,7 +146,7 @@ def wrap_clip(model: nn.Module, name: str, tokenizer: Tokenizer | None = None) -
         tokenizer: the model's tokenizer; None is CLIP's own.
 
     Raises:
-        BackboneError: the object is no CLIP model, or has a text tower that can't be handled.
+        BackboneError: the object is not a CLIP model, or has a text tower that can't be handled.
     """
     parts: Any = model
     if not isinstance(getattr(parts, "visual", None), nn.Module) or not hasattr(parts, "logit_scale"):
@@ -159,15 +161,6 @@ def wrap_clip(model: nn.Module, name: str, tokenizer: Tokenizer | None = None) -
     model.requires_grad_(False).eval()
     keep_attention_contiguous(parts.visual)
     return ClipModel(name, parts.visual, text, parts.logit_scale, tokenizer, image_size_of(parts.visual, name))
-
-
-def _load_tiny(path: str, dtype: torch.dtype) -> nn.Module:
-    from lamm.clip.tiny import load_tiny
-
-    if path:
-        raise BackboneError(f"MODEL.BACKBONE.PATH is {path}, but {TINY} has its weights in the package: leave it empty")
-    model: nn.Module = load_tiny()
-    return model.to(dtype)
 
 
 def _find_openai_file(name: str, path: str) -> Path:
@@ -190,9 +183,6 @@ def _find_openai_file(name: str, path: str) -> Path:
         ) from error
 
 
-TINY_UNTRAINED = "tiny"
-
-
 def untrained_clip(name: str, seed: int = 0) -> nn.Module:
     """An open_clip `CLIP` of a backbone's architecture with random weights, in evaluation mode.
 
@@ -204,8 +194,8 @@ def untrained_clip(name: str, seed: int = 0) -> nn.Module:
         BackboneError: another name.
     """
     torch.manual_seed(seed)
-    if name == TINY_UNTRAINED:
+    if name == TINY:
         return tiny.build().eval()
     if name not in OPENAI_NAMES:
-        raise BackboneError(unknown_name("backbone", name, [*OPENAI_NAMES, TINY_UNTRAINED]))
+        raise BackboneError(unknown_name("backbone", name, [*OPENAI_NAMES, TINY]))
     return openai_architecture(name).build(torch.float32).eval()

@@ -1,6 +1,6 @@
 """Attention of label positions to the shared prefix, which is not copied for every class, and to their own class.
 
-Letters: G prefixes (1, or one an image), N classes, P prefix positions, T label-side positions, S label positions of
+Letters: G prefixes (1, or one per image), N classes, P prefix positions, T label-side positions, S label positions of
 all classes that hold something (padding left out), A asking positions (S, or N where only the end tokens ask),
 H heads, C width of a head, D = H · C.
 """
@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+KNOWN_PARTS = {"ln_1", "attn", "ls_1", "ln_2", "mlp", "ls_2"}  # of a residual block
+SLOPE = 1.702  # of QuickGELU
 
 
 class KeysValues(NamedTuple):
@@ -99,7 +102,7 @@ class Packing:
 
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, shared: KeysValues, packing: Packing) -> Tensor:
-    """What the asking label positions hear: softmax(Q · Kᵀ / √C) · V over the prefix and their own class.
+    """Attention of the asking label positions: softmax(Q · Kᵀ / √C) · V over the prefix and their own class.
 
     Args:
         query: of all label positions, (G · S, D), or of the end tokens alone, (G · N, D).
@@ -112,20 +115,24 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, shared: KeysValues, pack
     """
     groups, heads, prefix_length, size = shared.keys.shape
     by_head = (heads, size)
-    query = query.unflatten(1, by_head) * size**-0.5
+    query = query.unflatten(1, by_head) * size**-0.5  # (G · A, H, C)
+    # (G · N, H, T, C), with zeros where nothing stands
     keys, values = (packing.place(part.unflatten(1, by_head)).transpose(1, 2) for part in (keys, values))
+    # Scores with the prefix, which a group's positions share: (G, H, A, C) with (G, H, P, C) to (G · A, H, P).
     grouped = query.unflatten(0, (groups, -1)).transpose(1, 2)
     to_prefix = (grouped @ shared.keys.to(query.dtype).transpose(2, 3)).transpose(1, 2).flatten(0, 1)
+    # Scores with their own class, (G · A, H, T), and one softmax over both.
     only_ends = len(query) == len(packing)
     to_own = (_end_scores if only_ends else _scores)(query, keys, packing)
     weights = torch.softmax(torch.cat([to_prefix, to_own], dim=2), dim=2).to(values.dtype)
     of_prefix, of_own = weights.split([prefix_length, packing.length], dim=2)
+    # The weighted sums of values, again in two parts, (G · A, H, C) each.
     grouped = of_prefix.unflatten(0, (groups, -1)).transpose(1, 2)
-    heard = (grouped @ shared.values.to(query.dtype)).transpose(1, 2).flatten(0, 1)
+    attended = (grouped @ shared.values.to(query.dtype)).transpose(1, 2).flatten(0, 1)
     if only_ends:
-        return (heard + (of_own[:, :, None] @ values)[:, :, 0]).flatten(1)
+        return (attended + (of_own[:, :, None] @ values)[:, :, 0]).flatten(1)
     own = packing.place(of_own).transpose(1, 2) @ values
-    return (heard + packing.take(own.transpose(1, 2))).flatten(1)
+    return (attended + packing.take(own.transpose(1, 2))).flatten(1)
 
 
 def _scores(query: Tensor, keys: Tensor, packing: Packing) -> Tensor:
@@ -138,14 +145,6 @@ def _end_scores(query: Tensor, keys: Tensor, packing: Packing) -> Tensor:
     """Scores of the end tokens (G · N, H, C) with their own class's keys (G · N, H, T, C). Shape: (G · N, H, T)"""
     scores = (query[:, :, None] @ keys.transpose(2, 3))[:, :, 0]
     return scores.masked_fill(packing.padding[:, None], float("-inf"))
-
-
-SLOPE = 1.702
-
-
-def is_quick_gelu(module: nn.Module) -> bool:
-    """Whether a module is the QuickGELU of open_clip or of the `clip` package."""
-    return type(module).__name__ == "QuickGELU"
 
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -164,9 +163,6 @@ class _QuickGELU(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return torch.ops.aten.silu_backward(gradient, ctx.saved_tensors[0])
-
-
-KNOWN_PARTS = {"ln_1", "attn", "ls_1", "ln_2", "mlp", "ls_2"}
 
 
 def unknown_parts(block: Any) -> str | None:
@@ -203,7 +199,8 @@ class BlockParts:
         self._mlp: tuple[Product, Callable[[Tensor], Tensor], Product] | None = None
         if list(layers) == ["c_fc", "gelu", "c_proj"] and linear == ["c_fc", "c_proj"]:
             wide, narrow = (_product(layer.weight, layer.bias, dtype) for layer in (block.mlp.c_fc, block.mlp.c_proj))
-            self._mlp = wide, quick_gelu if is_quick_gelu(block.mlp.gelu) else block.mlp.gelu, narrow
+            quick = type(block.mlp.gelu).__name__ == "QuickGELU"  # open_clip's or the `clip` package's
+            self._mlp = wide, quick_gelu if quick else block.mlp.gelu, narrow
 
     def normed(self, x: Tensor) -> Tensor:
         """The attention's input, (A, D)."""
@@ -214,16 +211,16 @@ class BlockParts:
         weight, bias = self._in
         return F.linear(normed, weight[rows], None if bias is None else bias[rows])
 
-    def after_attention(self, x: Tensor, heard: Tensor) -> Tensor:
+    def after_attention(self, x: Tensor, attended: Tensor) -> Tensor:
         """The rest of the block: output projection and MLP, with open_clip's layer scales where there are any.
 
         Args:
             x: the block's input, (A, D).
-            heard: the attention's result before its output projection, (A, D).
+            attended: the attention's result before its output projection, (A, D).
         """
         block = self._block
-        heard = F.linear(heard, *self._out)
-        x = x + (block.ls_1(heard) if hasattr(block, "ls_1") else heard)
+        attended = F.linear(attended, *self._out)
+        x = x + (block.ls_1(attended) if hasattr(block, "ls_1") else attended)
         out = block.ln_2(x)
         if self._mlp is None:
             out = block.mlp(out)

@@ -121,8 +121,8 @@ class SharedPrefixEncoder:
             )
             keys_values.append(KeysValues(keys, values))
             if number + 1 < len(blocks):  # nothing reads what the last block puts out for the prefix
-                heard = F.scaled_dot_product_attention(query, keys, values, is_causal=True)
-                x = block.after_attention(x, heard.transpose(1, 2).flatten(2))  # (G, P, D)
+                attended = F.scaled_dot_product_attention(query, keys, values, is_causal=True)
+                x = block.after_attention(x, attended.transpose(1, 2).flatten(2))  # (G, P, D)
         return keys_values
 
     def _run_labels(self, labels: Tensor, packing: Packing, *shared: Tensor) -> Tensor:

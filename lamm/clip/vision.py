@@ -44,7 +44,7 @@ def vision_sizes(visual: Any, name: str) -> VisionSizes:
         name: the model's name, for messages.
 
     Raises:
-        BackboneError: the tower is no CLIP vision transformer, so it has no positions to put prompts in.
+        BackboneError: the tower is not a CLIP vision transformer, so it has no positions for prompts.
     """
     parts = ("class_embedding", "positional_embedding", "ln_pre", "transformer")
     blocks = getattr(getattr(visual, "transformer", None), "resblocks", None)

@@ -1,4 +1,4 @@
-"""Reading a state dict from a weights file, whatever its format, with one-line errors for what is no such file."""
+"""Finding, fetching and reading weights files of any format; what is not such a file is a one-line error."""
 
 import os
 import pickle
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lamm.errors import BackboneError
 
+ANSWER_SECONDS = 5.0
 JIT_MEMBER = "constants.pkl"
 UNREADABLE = (
     RuntimeError,
@@ -26,6 +27,10 @@ UNREADABLE = (
     zipfile.BadZipFile,
     SafetensorError,
 )
+
+
+class DownloadError(Exception):
+    """Weights that are neither cached nor to be had; the message is one phrase."""
 
 
 def is_jit_archive(path: Path) -> bool:
@@ -65,15 +70,15 @@ def locate(path: str, names: tuple[str, ...]) -> Path:
     Raises:
         BackboneError: neither is there.
     """
-    given = Path(path).expanduser()
-    if given.is_file():
-        return given
-    if not given.is_dir():
-        raise BackboneError(f"MODEL.BACKBONE.PATH: no file or folder {given}")
-    found = next((given / name for name in names if (given / name).is_file()), None)
-    if found is None:
-        raise BackboneError(f"MODEL.BACKBONE.PATH: the folder {given} has no {' or '.join(names)}")
-    return found
+    place = Path(path).expanduser()
+    if place.is_file():
+        return place
+    if not place.is_dir():
+        raise BackboneError(f"MODEL.BACKBONE.PATH: no file or folder {place}")
+    file = next((place / name for name in names if (place / name).is_file()), None)
+    if file is None:
+        raise BackboneError(f"MODEL.BACKBONE.PATH: the folder {place} has no {' or '.join(names)}")
+    return file
 
 
 def _load(path: Path) -> Any:
@@ -96,13 +101,6 @@ def _why(path: Path, error: Exception) -> str:
         return "it is cut short, an unfinished download perhaps; fetch it again"
     first_line = next(iter(str(error).splitlines()), "")
     return f"{type(error).__name__} {first_line[:120]}".strip()
-
-
-ANSWER_SECONDS = 5.0
-
-
-class DownloadError(Exception):
-    """Weights that are neither cached nor to be had; the message is one phrase."""
 
 
 def fetch_pretrained(pretrained: Mapping[str, Any]) -> Path:

@@ -23,11 +23,8 @@ COMMANDS = {
     "export": "write what a run has learned for other programs",
     "check-data": "check data on disk, and say what is missing",
     "prepare-data": "lay out a benchmark data set from its archives",
-    "benchmark": "time and memory of a training step, beside the original code's",
-    "benchmark-decoding": "time of decoding photos",
-    "benchmark-loading": "time of loading an epoch's images",
-    "choose-demo-rate": "choose the demo configs' learning rate on validation images",
-    "train-tiny-clip": "train the embedded model anew",
+    "benchmark": "time and memory of a training step, beside the original code's; ways of reading photos",
+    "make-demo": "train the embedded model anew, or choose the demo configs' learning rate",
 }
 MODULES = {"run": "series"}
 

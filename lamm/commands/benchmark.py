@@ -1,15 +1,26 @@
-"""Time and memory of a training step on our path and on the original code's, measured side by side in one run.
+"""Our training step beside the original code's; with --decoding or --loading, the ways of reading photos.
 
     python tools/benchmark.py --trainers LAMM CoOp --classes 100 --precision fp32 bf16 --cached --json rows.json
     python tools/benchmark.py --trainers LAMM --classes 10 100 1000 10000 --chunk 256 --plot cost.png
+    python tools/benchmark.py --decoding --images data/caltech-101 --limit 100      # without --images: photos by code
+    python tools/benchmark.py --loading --images data/digits --size 32 --limit 160
 
-Weights are random, so none are needed. The plain path is the original code's: open_clip's own transformer on [N, 77]
-in fp32, the teacher encoded at each step, with gradient where the original has it. The text side of a step is student,
-teacher, loss and backward, given image features; the step adds the image tower and the optimizer, and with --cached
-ours has no image tower. A third of the class names each has 1, 2 and 3 sub-tokens.
+Training step: weights are random, so none are needed. The plain path is the original code's: open_clip's own
+transformer on [N, 77] in fp32, the teacher encoded at each step, with gradient where the original has it. The text side
+of a step is student, teacher, loss and backward, given image features; the step adds the image tower and the optimizer,
+and with --cached ours has no image tower. A third of the class names each has 1, 2 and 3 sub-tokens.
+
+Decoding: CPU time of one thread for each way against that of torchvision's transforms on PIL images, how far the pixels
+are from those, in levels of 255, and how alike the embedded model's features are (cosine, at its 32 × 32 pixels).
+
+Loading: how long a few-shot epoch's images take, by number of worker processes. Workers that are kept stay from epoch
+to epoch and start on the next one early. A step sleeps, as if a GPU worked.
 """
 
 import argparse
+import contextlib
+import io
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,14 +28,16 @@ from typing import Any
 
 import lamm_trainers
 import torch
+import torch.nn.functional as F
 from lamm_trainers.base import PromptTrainer
 from lamm_trainers.config import extend_cfg
 from tabulate import tabulate
-from torch import nn
+from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from lamm.benchmark.comparison import Row, compare
-from lamm.benchmark.decoding import draw_cost
+from lamm.benchmark.comparison import Row, compare, draw_cost
+from lamm.benchmark.decoding import OURS, REFERENCE, LoaderWay, pass_seconds, ways, write_photos
+from lamm.benchmark.measure import side_by_side
 from lamm.benchmark.steps import (
     MARK,
     OriginalEncoder,
@@ -34,11 +47,14 @@ from lamm.benchmark.steps import (
     seconds_with_ranks,
     shared_out_seconds,
 )
+from lamm.clip import tiny
 from lamm.clip.loading import TINY, untrained_clip, wrap_clip
-from lamm.commands.parser import Parser, at_least
-from lamm.engine import build_optimizer, get_cfg_default
+from lamm.commands.parser import Parser, at_least, run
+from lamm.engine import Datum, build_optimizer, get_cfg_default
 from lamm.engine.embedded.config_merge import merge_config
-from lamm.errors import ConfigError, unknown_name
+from lamm.engine.embedded.decoding import read_image
+from lamm.engine.embedded.worker_count import SIZED, usable_cores, worker_count
+from lamm.errors import ConfigError, DataError, unknown_name
 from lamm.files import write_json
 from lamm.log import logger
 from lamm.parallel.ranks import Launch, Ranks, current_ranks, joined_group, launch_of
@@ -146,6 +162,12 @@ STEP = {
 
 
 def main(arguments: argparse.Namespace) -> None:
+    measure = decoding if arguments.decoding else loading if arguments.loading else training_step
+    measure(arguments)
+
+
+def training_step(arguments: argparse.Namespace) -> None:
+    """Both paths for each combination of trainer, precision and number of classes."""
     check(arguments)
     logger.setLevel("WARNING")  # each learner would say which encoder it has
     launch = launch_of()
@@ -159,7 +181,7 @@ def main(arguments: argparse.Namespace) -> None:
     for trainer, classes, precision in combinations(arguments):
         steps = RandomSteps(TRAINERS[trainer], model, arguments.backbone, classes, arguments.chunk)
         fast = steps.fast(precision, arguments.cached)
-        row = compare(trainer, classes, fast, steps.plain, device, arguments.rounds, arguments.plain_at_most)
+        row = compare(trainer, classes, fast, steps.plain, device, arguments.rounds or 1, arguments.plain_at_most)
         rows.append(row)
         table.append({**asdict(row), **with_ranks(row, fast, arguments)})
         found = f"text side {row.text_ratio:.1f} x, step {row.step_ratio:.1f} x"
@@ -200,7 +222,7 @@ def with_ranks(row: Row, step: TrainingStep, arguments: argparse.Namespace) -> d
     if arguments.ranks < 2:
         return {}
     alone = shared_out_seconds(step)
-    command = [__file__, "--trainers", row.trainer, "--classes", str(row.classes), "--precision", row.precision]
+    command = ["-m", __name__, "--trainers", row.trainer, "--classes", str(row.classes), "--precision", row.precision]
     command += ["--backbone", arguments.backbone, "--chunk", str(arguments.chunk)]
     command += ["--cached"] * arguments.cached
     seconds = seconds_with_ranks(command, arguments.ranks, torch.get_num_threads())
@@ -231,8 +253,140 @@ def readable(value: str | float) -> str:
     return f"{value:.4f}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 
+PHOTOS = {(500, 375): 24, (2000, 1500): 8, (4000, 3000): 4}  # sizes, and how many are made by code
+JPEG = (".jpg", ".jpeg")
+COLUMNS = ["way", "ms", "times faster", "mean difference", "largest", "feature cosine", "lowest"]
+TINY_SIZE = 32
+
+
+def decoding(arguments: argparse.Namespace) -> None:
+    """The ways of decoding and transforming photos."""
+    limit = arguments.limit or 100
+    if arguments.images is not None:
+        files = image_files(arguments.images, JPEG, limit)
+        for file in files:
+            read_image(str(file))  # all of them can be read
+        decoding_tables(f"{len(files)} photos of {arguments.images}", files, arguments)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for size, count in PHOTOS.items():
+            files = write_photos(Path(folder), size, min(count, limit))
+            decoding_tables(f"{len(files)} photos of {size[0]} x {size[1]}, made by code", files, arguments)
+
+
+def image_files(folder: Path, suffixes: tuple[str, ...], limit: int) -> list[Path]:
+    """Image files from all over a folder."""
+    if not folder.is_dir():
+        raise DataError(f"--images {folder} is not a folder; give one with images")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+    if not files:
+        raise DataError(f"{folder} has no {' or '.join(suffixes)} file in it")
+    return files[:: -(-len(files) // limit)]
+
+
+def decoding_tables(title: str, files: list[Path], arguments: argparse.Namespace) -> None:
+    """Print the table of training images, and that of test images."""
+    paths = [str(file) for file in files]
+    for is_train in (True, False):
+        cfg = pipeline(arguments.size)
+        deviations = torch.tensor(cfg.INPUT.PIXEL_STD).view(3, 1, 1) * 255
+        rows = side_by_side(silent_ways(cfg, is_train), paths, arguments.rounds or 5, deviations)
+        cosines = feature_cosines(paths, is_train)
+        cells = []
+        for name, row in rows.items():
+            away = ["none", ""] if row.equal else [f"{row.mean_difference:.3f}", f"{row.largest_difference:.0f}"]
+            alike = [f"{cosine:.5f}" for cosine in cosines.get(name, ())]
+            cells.append([name, f"{row.milliseconds:.2f}", f"{row.ratio:.2f}", *away, *alike])
+        steps = "training images: random resized crop, flip" if is_train else "test images: resize, centre crop"
+        print(f"\n{title}; {steps}, {arguments.size} pixels\n")
+        print(tabulate(cells, headers=COLUMNS, disable_numparse=True), flush=True)
+
+
+def feature_cosines(paths: list[str], is_train: bool) -> dict[str, tuple[float, float]]:
+    """For our ways, the cosines of the embedded model's features with those of the reference: mean and lowest."""
+    model: Any = tiny.load_weights()
+    ways_by_name = silent_ways(pipeline(TINY_SIZE), is_train)
+
+    def features(name: str) -> Tensor:
+        images = []
+        for number, path in enumerate(paths):
+            torch.manual_seed(number)
+            images.append(ways_by_name[name](path))
+        with torch.no_grad():
+            return F.normalize(model.encode_image(torch.stack(images)), dim=-1)
+
+    reference = features(REFERENCE)
+    cosines = {name: (features(name) * reference).sum(-1) for name in OURS}
+    return {name: (values.mean().item(), values.min().item()) for name, values in cosines.items()}
+
+
+def silent_ways(cfg: CfgNode, is_train: bool) -> dict[str, Any]:
+    """The ways, without the lines that the engine prints on building a pipeline."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return ways(cfg, is_train)
+
+
+def pipeline(size: int) -> CfgNode:
+    """CLIP's pipeline at a size."""
+    cfg = get_cfg_default()
+    cfg.INPUT.SIZE = (size, size)
+    cfg.INPUT.INTERPOLATION = "bicubic"
+    cfg.INPUT.TRANSFORMS = ("random_resized_crop", "random_flip", "normalize")
+    cfg.INPUT.PIXEL_MEAN = [0.48145466, 0.4578275, 0.40821073]
+    cfg.INPUT.PIXEL_STD = [0.26862954, 0.26130258, 0.27577711]
+    return cfg
+
+
+def loading(arguments: argparse.Namespace) -> None:
+    """A few-shot epoch's images with each number of worker processes."""
+    limit = arguments.limit or 96
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.images is None:
+            files = write_photos(Path(folder), next(iter(PHOTOS)), limit)
+        else:
+            files = image_files(arguments.images, (*JPEG, ".png"), limit)
+        loading_table([Datum(str(file)) for file in files], arguments)
+
+
+def loading_table(images: list[Datum], arguments: argparse.Namespace) -> None:
+    """Print the table."""
+    cfg = pipeline(arguments.size)
+    cfg.DATALOADER.NUM_WORKERS = SIZED
+    cfg.DATALOADER.TRAIN_X.BATCH_SIZE = arguments.batch
+    automatic = worker_count(cfg, images, arguments.batch)
+    numbers = sorted({1, min(2, usable_cores()), usable_cores(), automatic} - {0})
+    loaders = [LoaderWay(0, False), *(LoaderWay(number, keeps) for number in numbers for keeps in (False, True))]
+    seconds = []
+    for step in (0.0, arguments.step / 1000):
+        with contextlib.redirect_stdout(io.StringIO()):  # the engine's lines on building a pipeline
+            seconds.append(pass_seconds(cfg, images, loaders, step, arguments.rounds or 3))
+    cells = []
+    for loader in loaders:
+        cells.append([str(loader.workers), "yes" if loader.keeps else "no" if loader.workers else ""])
+        for times in seconds:
+            cells[-1] += [f"{1000 * times[loader]:.0f}", f"{times[loaders[0]] / times[loader]:.2f}"]
+    with_steps = f"ms with {arguments.step} ms per step"
+    headers = ["workers", "kept", "ms per epoch", "times faster", with_steps, "times faster"]
+    batches = max(1, len(images) // arguments.batch)
+    print(f"{len(images)} images, {batches} batches of {min(len(images), arguments.batch)}, {usable_cores()} cores\n")
+    print(tabulate(cells, headers=headers, disable_numparse=True))
+    print(f"\nDATALOADER.NUM_WORKERS -1 takes {automatic}.")
+
+
 def parser() -> Parser:
-    made = Parser(description="our training step beside the original code's: time, memory, operations")
+    made = Parser(
+        description="our training step beside the original code's: time, memory, operations; "
+        "with --decoding or --loading, the ways of reading photos"
+    )
+    mode = made.add_mutually_exclusive_group()
+    mode.add_argument("--decoding", action="store_true", help="ways of decoding and transforming photos instead")
+    mode.add_argument("--loading", action="store_true", help="time of an epoch's images by number of workers instead")
+    made.add_argument(
+        "--rounds",
+        type=at_least(1),
+        help="runs of the plain path (default: 1); with --decoding (5) or "
+        "--loading (3), times that each way is measured, of which the best counts",
+    )
     made.add_argument("--trainers", nargs="+", default=list(TRAINERS), metavar="TRAINER", help="default: all")
     made.add_argument("--classes", nargs="+", type=at_least(1), default=[100], help="numbers of classes (default: 100)")
     made.add_argument("--backbone", default="ViT-B/16", help="an OpenAI name, or tiny (default: ViT-B/16)")
@@ -241,7 +395,6 @@ def parser() -> Parser:
     )
     made.add_argument("--cached", action="store_true", help="our path has cached image features (INPUT.CACHE_VIEWS)")
     made.add_argument("--chunk", type=at_least(0), default=0, help="TRAINER.TEXT_CHUNK of our path (default: 0)")
-    made.add_argument("--rounds", type=at_least(1), default=1, help="runs of the plain path (default: 1)")
     made.add_argument(
         "--plain-at-most", type=at_least(1), metavar="N", help="classes of the plain path; more are scaled up"
     )
@@ -250,4 +403,14 @@ def parser() -> Parser:
     )
     made.add_argument("--json", type=Path, metavar="FILE", help="write the rows here as well")
     made.add_argument("--plot", type=Path, metavar="FILE", help="draw cost against the number of classes")
+    photos = made.add_argument_group("with --decoding or --loading")
+    photos.add_argument("--images", type=Path, metavar="FOLDER", help="photos (default: made by code)")
+    photos.add_argument("--limit", type=at_least(1), metavar="N", help="photos at most (default: 100, of an epoch 96)")
+    photos.add_argument("--size", type=at_least(1), default=224, help="pixels of a side of the result (default: 224)")
+    photos.add_argument("--batch", type=at_least(1), default=32, help="--loading: images of a batch (default: 32)")
+    photos.add_argument("--step", type=at_least(0), default=30, help="--loading: milliseconds of a step (default: 30)")
     return made
+
+
+if __name__ == "__main__":  # a process of `torchrun`; see `with_ranks`
+    run(parser(), main)

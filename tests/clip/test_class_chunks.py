@@ -1,6 +1,6 @@
 """Prompts in chunks: the numbers of all at once, in memory that does not grow with the classes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -11,25 +11,23 @@ from lamm.benchmark.measure import PeakMemory
 from lamm.clip.shared_prefix import SharedPrefixEncoder
 from lamm.clip.text import PlainTextEncoder, encode_in_chunks
 from lamm.clip.text_tower import TextTower
-from tests.clip.saved_bytes import bytes_saved
 from tests.clip.text_sides import Sides, assert_agree, random_sides, run
 
 ENCODERS = (PlainTextEncoder, SharedPrefixEncoder)
 LENGTHS = [4, 1, 7, 2, 7]
 N, GROUPS = len(LENGTHS), 3
-# One prompt; less than a prefix's classes, with a rest and without; just these; more, but not two; two; all; beyond.
-CHUNKS = (1, 2, N - 1, N, N + 1, 2 * N, GROUPS * N, 100)
+# One prompt; less than a prefix's classes, with a rest; just these; more, but not two; two.
+CHUNKS = (1, 2, N, N + 1, 2 * N)
 
 
 @pytest.mark.parametrize("chunk", CHUNKS)
-@pytest.mark.parametrize("groups", [1, GROUPS])
 @pytest.mark.parametrize("encoder", ENCODERS)
-def test_chunks_change_no_feature_and_no_gradient(tower: TextTower, encoder: Any, groups: int, chunk: int) -> None:
-    sides = random_sides(tower.width, LENGTHS, groups=groups, deep=2)
+def test_chunks_change_no_feature_and_no_gradient(tower: TextTower, encoder: Any, chunk: int) -> None:
+    sides = random_sides(tower.width, LENGTHS, groups=1 if chunk == 2 else GROUPS, deep=2)
     assert_agree(run(encoder(tower, chunk), sides), run(encoder(tower), sides), gradients=1e-5)
 
 
-@pytest.mark.parametrize("chunk", CHUNKS)
+@pytest.mark.parametrize("chunk", [2, N + 1])
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_chunks_change_no_feature_without_gradients(tower: TextTower, encoder: Any, chunk: int) -> None:
     sides = random_sides(tower.width, LENGTHS, groups=GROUPS, deep=2)
@@ -81,10 +79,8 @@ def numbered(groups: int, classes: int) -> tuple[Sequence[Tensor], Tensor, Tenso
     return [prefix], labels, torch.arange(classes)
 
 
-@pytest.mark.parametrize("groups", [1, 3, 4])
-@pytest.mark.parametrize("classes", [1, 2, 5])
-@pytest.mark.parametrize("chunk", [1, 2, 3, 5, 7, 10, 11])
-@pytest.mark.parametrize("recording", [True, False])
+@pytest.mark.parametrize(("groups", "classes"), [(1, 5), (3, 2), (4, 5)])
+@pytest.mark.parametrize(("chunk", "recording"), [(1, True), (3, True), (5, False), (7, True), (11, False)])
 def test_no_call_has_more_prompts_than_the_chunk_and_every_feature_is_in_its_place(
     groups: int, classes: int, chunk: int, recording: bool
 ) -> None:
@@ -115,6 +111,23 @@ def test_the_backward_pass_encodes_each_chunk_once_more() -> None:
     assert record.calls == [(1, 3), (1, 3), (1, 1)]
     features.sum().backward()
     assert sorted(record.calls) == sorted([(1, 3), (1, 3), (1, 1)] * 2)
+
+
+def bytes_saved(forward: Callable[[], Tensor]) -> int:
+    """Bytes of the distinct storages that a forward pass keeps for its backward pass."""
+    sizes: dict[int, int] = {}
+    kept = []
+
+    def save(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        kept.append(tensor)  # so that no address is given to another storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
+        features = forward()
+    assert features.requires_grad
+    return sum(sizes.values())
 
 
 CHUNK, T = 10, 4

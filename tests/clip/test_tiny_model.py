@@ -156,7 +156,13 @@ def test_missing_or_damaged_weights_are_one_line(tmp_path, content):
 
 def test_the_command_trains_at_toy_size_and_writes_a_file_that_loads(tmp_path):
     pytest.importorskip("matplotlib")
-    command = [sys.executable, str(ROOT / "tools" / "train_tiny_clip.py"), "--output", str(tmp_path / "w.safetensors")]
+    command = [
+        sys.executable,
+        str(ROOT / "tools" / "make_demo.py"),
+        "clip",
+        "--output",
+        str(tmp_path / "w.safetensors"),
+    ]
     command += ["--device", "cpu", "--workers", "1", "--pairs", "200", "--samples", "64", "--batch-size", "32"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""`lamm benchmark` on the smallest model; `benchmark-decoding` and `benchmark-loading` on few small photos."""
+"""`lamm benchmark` on the smallest model; `--decoding` and `--loading` on a few small photos."""
 
 import json
 import subprocess
@@ -86,7 +86,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_decoding_is_measured_for_training_and_test_images(folder: Path) -> None:
-    done = call_tool("benchmark_decoding", "--images", folder, "--limit", 2, "--rounds", 1, "--size", 48)
+    done = call_tool("benchmark", "--decoding", "--images", folder, "--limit", 2, "--rounds", 1, "--size", 48)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"2 photos of {folder}; training images" in done.stdout
     assert f"2 photos of {folder}; test images" in done.stdout
@@ -96,14 +96,14 @@ def test_decoding_is_measured_for_training_and_test_images(folder: Path) -> None
 
 def test_loading_is_measured_for_numbers_of_workers(folder: Path) -> None:
     line = ["--images", folder, "--batch", 2, "--rounds", 1, "--step", 0, "--size", 224]
-    done = call_tool("benchmark_loading", *line)
+    done = call_tool("benchmark", "--loading", *line)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("3 images, 1 batches of 2")
     assert "DATALOADER.NUM_WORKERS -1 takes" in done.stdout
 
 
-@pytest.mark.parametrize("tool", ["benchmark_decoding", "benchmark_loading"])
-def test_a_mistake_about_photos_is_one_line(tool: str, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["--decoding", "--loading"])
+def test_a_mistake_about_photos_is_one_line(mode: str, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (folder / "broken.jpg").write_bytes(b"no photo")
     for line, said in [
@@ -112,7 +112,7 @@ def test_a_mistake_about_photos_is_one_line(tool: str, folder: Path, tmp_path: P
         (["--images", tmp_path / "empty"], "has no .jpg"),
         (["--rounds", "0"], "must be a whole number from 1 up, got 0"),
     ]:
-        done = call_tool(tool, *line)
+        done = call_tool("benchmark", mode, *line)
         assert done.returncode == 2
         assert said in done.stderr
         assert len(done.stderr.splitlines()) == 1

@@ -120,7 +120,7 @@ def prompted_features(visual: Any, images: Tensor, prompts: list[Tensor]) -> Ten
 
 @pytest.mark.parametrize("name", ["LAMM", "CoOp", "MaPLe_LAMM", "ZeroshotCLIP"])
 def test_the_pair_alone_gives_our_predictions(name: str, tiny: ClipModel, tmp_path: Path) -> None:
-    from lamm.clip.tiny import load_tiny
+    from lamm.clip.tiny import load_weights
 
     classifier, run = classifier_of(tiny, name), run_of(name, tmp_path)
     export(classifier, run, tmp_path / "export", onnx=False)
@@ -130,7 +130,7 @@ def test_the_pair_alone_gives_our_predictions(name: str, tiny: ClipModel, tmp_pa
     Image.effect_mandelbrot((150, 97), (-2, -1.5, 1, 1.5), 30).convert("RGB").save(photo)
     images = preprocessed(photo, described["preprocessing"])
 
-    visual = load_tiny().visual
+    visual = load_weights().visual
     prompts = [tensors[key] for key in sorted(tensors) if key.startswith("vision_prompts.")]
     with torch.no_grad():
         features = prompted_features(visual, images, prompts) if prompts else visual(images)

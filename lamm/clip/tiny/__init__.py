@@ -11,15 +11,9 @@ from torch import Tensor, nn
 from lamm.errors import BackboneError
 from lamm.files import atomic_path
 
-NAME = "tiny"
-
-
-def load_tiny() -> nn.Module:
-    """The embedded model in fp32, as an open_clip `CLIP`, in eval mode; images are 32 × 32."""
-
-    return load_weights()
-
-
+PATH = Path(__file__).with_name("tiny_clip.safetensors")
+TOKEN_ROWS = "token_rows"
+TOKEN_IDS = "token_ids"
 EMBED_DIM = 256
 VISION = {"image_size": 32, "layers": 4, "width": 256, "head_width": 64, "patch_size": 8}
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 4}
@@ -37,7 +31,7 @@ def build() -> nn.Module:
 def untrained_token_rows() -> Tensor:
     """The whole token table before training: normal, std 0.02, from `RandomState(TOKEN_SEED)`.
 
-    Rows of tokens that no caption held keep these values, so the weights file holds the others only. The values are
+    Rows of tokens that are in no caption keep these values, so the weights file holds the others only. The values are
     rounded to fp16, as the stored rows are.
 
     Shape: (49408, 128)
@@ -45,11 +39,6 @@ def untrained_token_rows() -> Tensor:
     rng = np.random.RandomState(TOKEN_SEED)
     table = rng.standard_normal((int(TEXT["vocab_size"]), int(TEXT["width"]))) * TOKEN_STD
     return torch.from_numpy(table.astype(np.float16)).float()
-
-
-PATH = Path(__file__).with_name("tiny_clip.safetensors")
-TOKEN_ROWS = "token_rows"
-TOKEN_IDS = "token_ids"
 
 
 def save_weights(model: nn.Module, token_ids: Tensor, path: Path) -> None:
@@ -63,13 +52,13 @@ def save_weights(model: nn.Module, token_ids: Tensor, path: Path) -> None:
 
 
 def load_weights(path: Path = PATH) -> nn.Module:
-    """The embedded model in fp32, as an open_clip `CLIP`, in eval mode.
+    """The embedded model in fp32, as an open_clip `CLIP`, in eval mode; images are 32 × 32.
 
     Raises:
         BackboneError: the file is missing or damaged.
     """
     if not path.is_file():
-        raise BackboneError(f"the embedded model's weights are missing at {path}; make them: tools/train_tiny_clip.py")
+        raise BackboneError(f"the embedded model's weights are missing at {path}; make them: tools/make_demo.py clip")
     try:
         stored = load_file(path)
         token_ids = stored.pop(TOKEN_IDS).long()

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
-from lamm.clip import tiny as architecture
-from lamm.clip.tiny import save_weights
+from lamm.clip.tiny import build, save_weights, untrained_token_rows
 from lamm.drawing.compositions import HELD_OUT, SIZE, colour_apart, compose
 from lamm.drawing.glyphs import draw_glyph
 from lamm.drawing.shapes import OUTLINES, TEXTURES
@@ -43,6 +42,9 @@ TEMPLATES = (
 )
 GLYPH_SHARE = 0.42
 DIGIT_SHARE = 0.75
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+CHUNK = 2000  # pairs that are drawn with one seed
 
 Picture = NDArray[np.uint8]
 
@@ -117,11 +119,6 @@ def draw_pairs(count: int, seed: int) -> tuple[NDArray[np.uint8], list[str]]:
     return pictures, captions
 
 
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
-CHUNK = 2000
-
-
 @dataclass(frozen=True)
 class Recipe:
     """How the embedded model is trained; the defaults made the weights in the package."""
@@ -139,7 +136,7 @@ def draw_corpus(count: int, seed: int, workers: int) -> tuple[NDArray[np.uint8],
     """Draw the pairs in chunks with seeds of their own: the same for any number of workers."""
     sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
     seeds = [seed * 1_000_003 + index for index in range(len(sizes))]
-    pictures = np.empty((count, 32, 32, 3), dtype=np.uint8)
+    pictures = np.empty((count, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
     captions: list[str] = []
     with ProcessPoolExecutor(workers) as pool:
         drawn = tqdm(pool.map(draw_pairs, sizes, seeds), total=len(sizes), desc="drawing", unit="chunk", disable=None)
@@ -220,8 +217,8 @@ def train(recipe: Recipe, device: torch.device, workers: int, output: Path) -> N
     captions = _Captions(texts)
     logger.info("%d pairs, %d distinct captions, %d tokens", len(texts), len(captions.rows), len(captions.seen))
 
-    model: Any = architecture.build()
-    table = architecture.untrained_token_rows()
+    model: Any = build()
+    table = untrained_token_rows()
     model.token_embedding = nn.Embedding.from_pretrained(table[captions.seen], freeze=False)
     model = model.to(device).train()
     optimizer = _optimizer(model, recipe)

@@ -1,4 +1,4 @@
-"""Prompts on the vision side: the tower under hooks equals the forward pass written out, and is left as it was.
+"""The image tower: prompts by hooks equal the forward pass written out, and its attention has contiguous products.
 
 Letters: B images, L class token and patches, C prompts, W width of the image tower, E embedding size.
 """
@@ -16,7 +16,7 @@ from lamm_trainers.maple import MaPLeLearner
 from torch import Tensor, nn
 
 from lamm.clip.loading import wrap_clip
-from lamm.clip.vision import VisionPrompts, VisionSizes, encode_with_prompts, vision_sizes
+from lamm.clip.vision import VisionPrompts, VisionSizes, encode_with_prompts, keep_attention_contiguous, vision_sizes
 from lamm.errors import BackboneError
 from tests.clip import small_clip_models as small
 
@@ -37,7 +37,7 @@ def open_clip_model(custom_text: bool = False, **vision: Any) -> Any:
     return small.open_clip_model(custom_text, vocabulary=64, vision={**VISION, **vision}, width=32, heads=2)
 
 
-@pytest.fixture(scope="module", params=MAKES)
+@pytest.fixture(scope="module", params=["open_clip", "clip_package"])
 def visual(request: pytest.FixtureRequest) -> Any:
     """A frozen random image tower: 3 layers, width 64, 16 patches. Not to be changed."""
     return MAKES[request.param]().visual.requires_grad_(False)
@@ -72,14 +72,17 @@ def written_out(visual: Any, images: Tensor, layers: Sequence[Tensor]) -> Tensor
     return visual.ln_post(x)[:, 1:].sum(dim=1) / PATCHES @ visual.proj
 
 
-def test_the_written_out_pass_without_prompts_is_the_towers_own(visual: Any) -> None:
+@pytest.mark.parametrize("make", MAKES)
+def test_the_written_out_pass_without_prompts_is_the_towers_own(make: str) -> None:
+    visual = MAKES[make]().visual.requires_grad_(False)
     images = small.images(SIDE, 3)
     torch.testing.assert_close(written_out(visual, images, []), visual(images), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("count", [1, 4])
-@pytest.mark.parametrize("depth", range(1, LAYERS + 1))
-def test_features_and_gradients_equal_the_written_out_pass(visual: Any, depth: int, count: int) -> None:
+@pytest.mark.parametrize(("depth", "count"), [(1, 4), (LAYERS, 1)])
+@pytest.mark.parametrize("make", MAKES)
+def test_features_and_gradients_equal_the_written_out_pass(make: str, depth: int, count: int) -> None:
+    visual = MAKES[make]().visual.requires_grad_(False)
     prompts, images = random_prompts(depth, count), small.images(SIDE, 3)
     layers = [prompts.first, *prompts.deep]
     found = []
@@ -173,10 +176,6 @@ def test_a_gpu_gives_the_features_of_the_cpu(visual: Any) -> None:
     assert torch.nn.functional.cosine_similarity(found.cpu(), expected, dim=-1).min() > 0.9999
 
 
-def test_the_sizes_are_those_of_the_tower(visual: Any) -> None:
-    assert vision_sizes(visual, "small") == VisionSizes(WIDTH, LAYERS)
-
-
 class TimmLike(nn.Module):
     """As open_clip wraps a timm model: all of it under `trunk`."""
 
@@ -250,3 +249,48 @@ def test_prompts_that_would_be_dropped_are_refused():
     visual.set_grad_checkpointing(True)
     with pytest.raises(ValueError, match="set_grad_checkpointing"):
         encode_with_prompts(visual, images, VisionPrompts(prompt))
+
+
+def layouts(visual: Any) -> list[bool]:
+    """Whether each attention's input lies in memory as [L, B, W]; filled when the tower runs."""
+    seen: list[bool] = []
+    for module in visual.modules():
+        if isinstance(module, nn.MultiheadAttention):
+            module.register_forward_pre_hook(lambda _, given: seen.append(given[0].transpose(0, 1).is_contiguous()))
+    return seen
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_features_and_gradients_stay_and_the_layout_turns(autocast: bool) -> None:
+    found = []
+    for turned in (False, True):
+        visual = small.open_clip_model().visual.requires_grad_(False)
+        if turned:
+            keep_attention_contiguous(visual)
+        seen = layouts(visual)
+        images = small.images(32, count=3).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            features = visual(images)
+        (gradient,) = torch.autograd.grad(features.float().sum(), images)
+        assert seen == [turned] * 2
+        found.append((features, gradient))
+    bound = 2e-2 if autocast else 1e-6  # bf16 has 8 bits
+    for one, other in zip(*found, strict=True):
+        assert (one - other).norm() <= bound * one.norm()
+
+
+def test_torchs_fused_inference_gets_its_input_as_it_is() -> None:
+    visual = small.open_clip_model().visual
+    keep_attention_contiguous(visual)
+    seen = layouts(visual)
+    with torch.no_grad():
+        visual(small.images(32, count=3))
+    assert not any(seen)
+
+
+def test_a_model_that_is_wrapped_twice_has_the_hook_once() -> None:
+    model = small.open_clip_model()
+    for _ in range(2):
+        wrap_clip(model, "small")
+    blocks = model.visual.transformer.resblocks
+    assert [len(block.attn._forward_pre_hooks) for block in blocks] == [1, 1]

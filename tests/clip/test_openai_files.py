@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from lamm.clip import loading as openai_files
+from lamm.clip import loading
 from lamm.clip.architecture import Architecture
 from lamm.clip.loading import OPENAI_NAMES, load_openai_file, openai_architecture, openai_file_name
 from lamm.clip.weights_file import is_jit_archive
@@ -176,7 +176,7 @@ def test_the_file_of_another_model_is_refused_with_both_names(monkeypatch: pytes
         load_openai_file(tmp_path / "model.pt", name="ViT-B/16")
     small = Architecture.from_state_dict(clip_package_model().state_dict())
     known = {name: openai_architecture(name) for name in OPENAI_NAMES}
-    monkeypatch.setattr(openai_files, "openai_architecture", {**known, "ViT-B/32": small}.__getitem__)
+    monkeypatch.setattr(loading, "openai_architecture", {**known, "ViT-B/32": small}.__getitem__)
     with pytest.raises(BackboneError, match=r"model.pt holds ViT-B/32, but MODEL.BACKBONE.NAME is ViT-B/16"):
         load_openai_file(tmp_path / "model.pt", name="ViT-B/16")
 
