@@ -111,7 +111,9 @@ def _say_result(trainer: Recorded, plan: RunPlan) -> None:
     beside = "" if zero_shot is None else f" (zero-shot CLIP: {zero_shot:.1f}%)"
     accuracy, f1 = (results.metrics.get(name, float("nan")) for name in ("accuracy", "macro_f1"))
     split = "validation" if plan.cfg.TEST.SPLIT == "val" else "test"
-    say(f"{split} accuracy {accuracy:.1f}%{beside}, macro F1 {f1:.1f}%; trained in {results.seconds_train:.0f} s")
+    trained = trainer.max_epoch > 0 and "EVALUATION" not in plan.cfg
+    time = f"; trained in {results.seconds_train:.0f} s" if trained else ""
+    say(f"{split} accuracy {accuracy:.1f}%{beside}, macro F1 {f1:.1f}%{time}")
 
 
 def _log_arguments(arguments: argparse.Namespace, cfg: CfgNode) -> None:

@@ -222,7 +222,7 @@ def test_what_learns_nothing_is_tested_without_a_model(children: Children, monke
         ("incremental digits 16 .5 tiny_ep50", "STEPS must be a whole number from 1 up, got .5"),
         ("incremental digits 16 100000000", "INCREMENTAL.STEPS is 100000000, but there are 10 classes"),
         ("incremental shapes_noisy 16", "ShapesNoisy is for testing only"),
-        ("incremental caltech101 16", 'Caltech101: no folder "caltech-101"'),
+        ("incremental caltech101 16", '"caltech-101"'),
         ("incremental digits 16 two", 'unknown config of LAMM "two"'),
         ("incremental digits 16 INCREMENTAL.STEPS 3", "INCREMENTAL.STEPS can't be set here: it is the word behind"),
         ("incremental digits 16 OPTIM.LR 0.1 OUTPUT_DIR x", "OUTPUT_DIR can't be set here"),
@@ -232,7 +232,7 @@ def test_what_learns_nothing_is_tested_without_a_model(children: Children, monke
         ("domain_generalization shapes 1 SEED 4", "SEED is set twice"),
         ("base_to_new digits 1 OPTIM.LR 0.1 RESUME x", "RESUME can't be set here: every run has a folder"),
         ("base_to_new digits 1 tiny_ep05", 'unknown config of LAMM "tiny_ep05"; did you mean "tiny_ep50"'),
-        ("cross_dataset digits 1 caltech101", 'Caltech101: no folder "caltech-101"'),
+        ("cross_dataset digits 1 caltech101", '"caltech-101"'),
         ("cross_dataset shapes 1", "no usual targets"),
     ],
 )

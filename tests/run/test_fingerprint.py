@@ -95,13 +95,13 @@ def test_what_the_path_tells_elsewhere_is_not_repeated(cfg):
     assert override_suffix(told, cfg) == ""
 
 
-@pytest.mark.parametrize("value", ["a/b", "a b", "[a, b]", "(224, 224)", "..", "a\nb", "ä", "", "1+LR=2", "x" * 999])
-def test_any_value_gives_one_plain_folder_name(cfg, value):
-    name = "cfg" + override_suffix([("DATASET.TEMPLATE", value)], cfg)
-    assert Path(name).name == name
-    assert len(name) < 200
-    assert name.isascii()
-    assert not set(name) & set(' /\\[](){}"\n')
+def test_any_value_gives_one_plain_folder_name(cfg):
+    for value in ("a/b", "a b", "[a, b]", "(224, 224)", "..", "a\nb", "ä", "", "1+LR=2", "x" * 999):
+        name = "cfg" + override_suffix([("DATASET.TEMPLATE", value)], cfg)
+        assert Path(name).name == name
+        assert len(name) < 200
+        assert name.isascii()
+        assert not set(name) & set(' /\\[](){}"\n')
 
 
 def test_different_overrides_never_share_a_folder(cfg):
