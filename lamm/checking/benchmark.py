@@ -9,9 +9,10 @@ from typing import NamedTuple
 from lamm.checking.findings import Finding, Report, State, listed
 from lamm.checking.images import extra_findings, files_below, missing_findings, unreadable_findings
 from lamm.checking.splits import content_findings, size_findings, sizes_of, split_of
+from lamm.clip.open_clip_models import imagenet_class_names
 from lamm.datasets import dataset_class
 from lamm.datasets.base import BenchmarkDataset
-from lamm.datasets.imagenet import FILE_NAME, imagenet_class_names, read_classnames
+from lamm.datasets.imagenet import FILE_NAME, read_classnames
 from lamm.datasets.listing import folder_names, image_names, is_image_name
 from lamm.datasets.sources import CLASS_NAMES, Part, Source
 from lamm.errors import DataError

@@ -313,7 +313,8 @@ def write_class_names(folder: Path) -> bool:
     file, original = folder / CLASS_NAMES, folder.parent / "imagenet" / CLASS_NAMES
     if file.exists() or not folder.is_dir():
         return False
-    from lamm.datasets.imagenet import imagenet_class_names, read_classnames  # loads the engine: slow
+    from lamm.clip.open_clip_models import imagenet_class_names  # both are slow to import
+    from lamm.datasets.imagenet import read_classnames
 
     names = read_classnames(original.parent) if original.is_file() else imagenet_class_names()
     write_text(file, "".join(f"{wnid} {name}\n" for wnid, name in names.items()))
