@@ -9,60 +9,15 @@ from typing import NamedTuple
 from lamm.checking.findings import Finding, Report, State, listed
 from lamm.checking.images import extra_findings, files_below, missing_findings, unreadable_findings
 from lamm.checking.splits import content_findings, size_findings, sizes_of, split_of
+from lamm.clip.open_clip_models import imagenet_class_names
 from lamm.datasets import dataset_class
 from lamm.datasets.base import BenchmarkDataset
-from lamm.datasets.imagenet import FILE_NAME, imagenet_class_names, read_classnames
+from lamm.datasets.imagenet import FILE_NAME, read_classnames
 from lamm.datasets.listing import folder_names, image_names, is_image_name
 from lamm.datasets.sources import CLASS_NAMES, Part, Source
 from lamm.errors import DataError
 from lamm.preparing.parts import Survey, shortcoming
 from lamm.preparing.what_to_get import lines_of_layout, lines_to_get
-
-
-def folder_findings(place: Path, part: Part, images: dict[str, list[str]], classes: list[str]) -> Iterator[Finding]:
-    """What is wrong with the class folders of one image folder.
-
-    Args:
-        place: the image folder.
-        part: what it should be.
-        images: class folder → names of its images.
-        classes: what class folders may be called.
-    """
-    loose = image_names(place)
-    hint = ": python tools/prepare_data.py imagenet sorts them" if part.target.endswith("val") else ""
-    yield from listed(f"{part.target}: images outside of class folders{hint}", loose)
-    strangers = sorted(set(images) - set(classes))
-    yield from listed(f"{part.target}: folders that are not a class of {FILE_NAME}", strangers, is_fault=False)
-    empty = [name for name in classes if name in images and not images[name]]
-    yield from listed(f"{part.target}: class folders without an image", empty)
-    present = [name for name in classes if name in images]
-    if len(present) != part.folders:
-        missing = [name for name in classes if name not in images] if part.folders == len(classes) else []
-        such = f", such as {', '.join(missing[:3])}" if missing else ""
-        yield Finding(
-            f"{part.target} has {len(present):,} class folders, expected are {part.folders:,}{such}: a missing or "
-            "extra one shifts the labels of all later classes"
-        )
-
-
-def class_names(folder: Path) -> tuple[dict[str, str], list[Finding]]:
-    """WordNet id → name from `classnames.txt` (OpenAI's where it can't be read), and what is wrong with the file."""
-    published = imagenet_class_names()
-    try:
-        names = read_classnames(folder)
-    except DataError as error:
-        return published, [Finding(str(error))]
-    findings = [
-        *listed(f"{FILE_NAME}: classes that it lacks", sorted(set(published) - set(names))),
-        *listed(f"{FILE_NAME}: lines that are not a class of ImageNet", sorted(set(names) - set(published))),
-    ]
-    other = [
-        f"{wnid} ({names[wnid]}; OpenAI: {published[wnid]})" for wnid in names if names[wnid] != published.get(wnid)
-    ]
-    known = [text for text in other if text.split(" ")[0] in published]
-    findings += listed(f"{FILE_NAME}: names other than OpenAI's", known, is_fault=False)
-    return names, findings
-
 
 LONG_NAME = 100
 BLANK = r"\s*"
@@ -76,28 +31,51 @@ NAME_PATTERNS = {
     r"(?s)\s+\S.*|.*\S\s+": "that begin or end with a space",
 }
 
+MENDING = (
+    "To mend images: remove the damaged ones and lay the archive out again with tools/prepare_data.py; it adds what is "
+    "missing and leaves all else alone."
+)
 
-def name_oddities(names: Iterable[str]) -> Iterator[Finding]:
-    """Findings about class names, each kind once.
+
+def check_benchmark(source: Source, root: Path, quick: bool = False, workers: int = 0) -> Report:
+    """Check a data set, without writing anything.
 
     Args:
-        names: of all classes; each counts once.
+        source: the data set.
+        root: the data root.
+        quick: don't decode images.
+        workers: processes that decode; 0 is one per core.
     """
-    quoted = {name: f'"{name}"' for name in dict.fromkeys(names)}
-
-    for pattern, what in NAME_PATTERNS.items():
-        matches = [shown for name, shown in quoted.items() if re.fullmatch(pattern, name)]
-        yield from listed(f"class names {what}", matches, is_fault=pattern == BLANK)
-    long = [f'"{name[:40]}…"' for name in quoted if len(name) > LONG_NAME]
-    yield from listed(f"class names of more than {LONG_NAME} letters", long, is_fault=False)
-    first: dict[str, str] = {}
-    pairs = []  # of names that differ in case, spaces or underscores only
-    for name, shown in quoted.items():
-        plain = re.sub(r"[\s_-]+", " ", name).strip().lower()
-        other = first.setdefault(plain, shown)
-        if other != shown:
-            pairs.append(f"{other} and {shown}")
-    yield from listed("pairs of class names that are the same to CLIP", pairs, is_fault=False)
+    survey, dataset = Survey(source, root), dataset_class(source.name)
+    report = Report(
+        source.name,
+        source.title,
+        str(survey.folder),
+        expected_sizes=dataset.expected_sizes,
+        expected_classes=dataset.expected_classes,
+    )
+    if not any(survey.place(part).exists() for part in source.parts):
+        report.to_get = [*_misnamed(source, root), *lines_to_get(source, root, survey.needed()), *_layout(source, root)]
+        return report
+    has_split = not any(part.target == CLASS_NAMES for part in source.parts)
+    images = (check_with_split if has_split else check_class_folders)(source, dataset, root, report)
+    unreadable = []
+    if not quick:
+        unreadable = list(unreadable_findings(images.files, survey.folder, f"decoding {source.name}", workers))
+        report.add(unreadable)
+        report.decoded = len(images.files)
+    needed = survey.needed()
+    if images.some_missing or not survey.loads:
+        report.state = State.PARTIAL
+        needed = [part for part in source.parts if part in needed or part.images]
+    else:
+        report.state = State.FAULTY if report.faults else State.WHOLE
+    report.to_get = lines_to_get(source, root, needed)
+    if report.state is State.PARTIAL:
+        report.to_get += _layout(source, root)
+    if unreadable or images.some_missing:
+        report.to_get.append(MENDING)
+    return report
 
 
 class CheckedImages(NamedTuple):
@@ -127,11 +105,6 @@ def check_with_split(source: Source, dataset: type[BenchmarkDataset], root: Path
     start = f"{dataset.image_prefix}/" if dataset.image_prefix else ""
     report.add(extra_findings(folder, tops, [f"{start}{path}" for path in paths], source.unused))
     return CheckedImages([str(image_folder / path) for path in paths if path not in missing], bool(missing))
-
-
-def _short_parts(source: Source, folder: Path) -> list[Finding]:
-    lacks = {part.target: shortcoming(part, folder / part.target) for part in source.image_parts}
-    return [Finding(f"{target} {lack}") for target, lack in lacks.items() if lack]
 
 
 def check_class_folders(source: Source, dataset: type[BenchmarkDataset], root: Path, report: Report) -> CheckedImages:
@@ -178,6 +151,74 @@ def check_class_folders(source: Source, dataset: type[BenchmarkDataset], root: P
     return CheckedImages([str(folder / path) for path in paths], False)
 
 
+def class_names(folder: Path) -> tuple[dict[str, str], list[Finding]]:
+    """WordNet id → name from `classnames.txt` (OpenAI's where it can't be read), and what is wrong with the file."""
+    published = imagenet_class_names()
+    try:
+        names = read_classnames(folder)
+    except DataError as error:
+        return published, [Finding(str(error))]
+    findings = [
+        *listed(f"{FILE_NAME}: classes that it lacks", sorted(set(published) - set(names))),
+        *listed(f"{FILE_NAME}: lines that are not a class of ImageNet", sorted(set(names) - set(published))),
+    ]
+    other = [
+        f"{wnid} ({names[wnid]}; OpenAI: {published[wnid]})" for wnid in names if names[wnid] != published.get(wnid)
+    ]
+    known = [text for text in other if text.split(" ")[0] in published]
+    findings += listed(f"{FILE_NAME}: names other than OpenAI's", known, is_fault=False)
+    return names, findings
+
+
+def folder_findings(place: Path, part: Part, images: dict[str, list[str]], classes: list[str]) -> Iterator[Finding]:
+    """What is wrong with the class folders of one image folder.
+
+    Args:
+        place: the image folder.
+        part: what it should be.
+        images: class folder → names of its images.
+        classes: what class folders may be called.
+    """
+    loose = image_names(place)
+    hint = ": python tools/prepare_data.py imagenet sorts them" if part.target.endswith("val") else ""
+    yield from listed(f"{part.target}: images outside of class folders{hint}", loose)
+    strangers = sorted(set(images) - set(classes))
+    yield from listed(f"{part.target}: folders that are not a class of {FILE_NAME}", strangers, is_fault=False)
+    empty = [name for name in classes if name in images and not images[name]]
+    yield from listed(f"{part.target}: class folders without an image", empty)
+    present = [name for name in classes if name in images]
+    if len(present) != part.folders:
+        missing = [name for name in classes if name not in images] if part.folders == len(classes) else []
+        such = f", such as {', '.join(missing[:3])}" if missing else ""
+        yield Finding(
+            f"{part.target} has {len(present):,} class folders, expected are {part.folders:,}{such}: a missing or "
+            "extra one shifts the labels of all later classes"
+        )
+
+
+def name_oddities(names: Iterable[str]) -> Iterator[Finding]:
+    """Findings about class names, each kind once.
+
+    Args:
+        names: of all classes; each counts once.
+    """
+    quoted = {name: f'"{name}"' for name in dict.fromkeys(names)}
+
+    for pattern, what in NAME_PATTERNS.items():
+        matches = [shown for name, shown in quoted.items() if re.fullmatch(pattern, name)]
+        yield from listed(f"class names {what}", matches, is_fault=pattern == BLANK)
+    long = [f'"{name[:40]}…"' for name in quoted if len(name) > LONG_NAME]
+    yield from listed(f"class names of more than {LONG_NAME} letters", long, is_fault=False)
+    first: dict[str, str] = {}
+    pairs = []  # of names that differ in case, spaces or underscores only
+    for name, shown in quoted.items():
+        plain = re.sub(r"[\s_-]+", " ", name).strip().lower()
+        other = first.setdefault(plain, shown)
+        if other != shown:
+            pairs.append(f"{other} and {shown}")
+    yield from listed("pairs of class names that are the same to CLIP", pairs, is_fault=False)
+
+
 def _same_names(names: dict[str, str]) -> list[Finding]:
     """OpenAI's list has two such pairs, so it is not a fault."""
     ids: dict[str, list[str]] = {}
@@ -187,51 +228,9 @@ def _same_names(names: dict[str, str]) -> list[Finding]:
     return list(listed("class names that two classes share", same, is_fault=False))
 
 
-MENDING = (
-    "To mend images: remove the damaged ones and lay the archive out again with tools/prepare_data.py; it adds what is "
-    "missing and leaves all else alone."
-)
-
-
-def check_benchmark(source: Source, root: Path, quick: bool = False, workers: int = 0) -> Report:
-    """Check a data set, without writing anything.
-
-    Args:
-        source: the data set.
-        root: the data root.
-        quick: don't decode images.
-        workers: processes that decode; 0 is one for each core.
-    """
-    survey, dataset = Survey(source, root), dataset_class(source.name)
-    report = Report(
-        source.name,
-        source.title,
-        str(survey.folder),
-        expected_sizes=dataset.expected_sizes,
-        expected_classes=dataset.expected_classes,
-    )
-    if not any(survey.place(part).exists() for part in source.parts):
-        report.to_get = [*_misnamed(source, root), *lines_to_get(source, root, survey.needed()), *_layout(source, root)]
-        return report
-    has_split = not any(part.target == CLASS_NAMES for part in source.parts)
-    images = (check_with_split if has_split else check_class_folders)(source, dataset, root, report)
-    unreadable = []
-    if not quick:
-        unreadable = list(unreadable_findings(images.files, survey.folder, f"decoding {source.name}", workers))
-        report.add(unreadable)
-        report.decoded = len(images.files)
-    needed = survey.needed()
-    if images.some_missing or not survey.loads:
-        report.state = State.PARTIAL
-        needed = [part for part in source.parts if part in needed or part.images]
-    else:
-        report.state = State.FAULTY if report.faults else State.WHOLE
-    report.to_get = lines_to_get(source, root, needed)
-    if report.state is State.PARTIAL:
-        report.to_get += _layout(source, root)
-    if unreadable or images.some_missing:
-        report.to_get.append(MENDING)
-    return report
+def _short_parts(source: Source, folder: Path) -> list[Finding]:
+    lacks = {part.target: shortcoming(part, folder / part.target) for part in source.image_parts}
+    return [Finding(f"{target} {lack}") for target, lack in lacks.items() if lack]
 
 
 def _layout(source: Source, root: Path) -> list[str]:

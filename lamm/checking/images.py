@@ -20,8 +20,8 @@ from lamm.checking.findings import Finding, listed
 from lamm.datasets.listing import LEFT_BEHIND, is_image_name, missing_images
 
 EMPTY, FOREIGN, DAMAGED = "empty", "foreign", "damaged"
-_A_TASK = 64
-_WORTH_PROCESSES = 1000
+IMAGES_PER_TASK = 64
+FEWEST_FOR_PROCESSES = 1000
 
 
 def problem_of(path: str) -> tuple[str, str] | None:
@@ -55,9 +55,9 @@ def undecodable(paths: Sequence[str], description: str, workers: int) -> Iterato
         description: in front of the bar.
         workers: processes.
     """
-    tasks = [paths[start : start + _A_TASK] for start in range(0, len(paths), _A_TASK)]
+    tasks = [paths[start : start + IMAGES_PER_TASK] for start in range(0, len(paths), IMAGES_PER_TASK)]
     with tqdm(total=len(paths), desc=description, unit="img", disable=None) as bar:
-        if workers < 2 or len(paths) < _WORTH_PROCESSES:
+        if workers < 2 or len(paths) < FEWEST_FOR_PROCESSES:
             for task in tasks:
                 yield from _problems(task)
                 bar.update(len(task))
@@ -75,11 +75,11 @@ def undecodable(paths: Sequence[str], description: str, workers: int) -> Iterato
 
 
 def _problems(paths: Sequence[str]) -> list[tuple[str, str, str]]:
-    found = ((path, problem_of(path)) for path in paths)
-    return [(path, *problem) for path, problem in found if problem is not None]
+    problems = ((path, problem_of(path)) for path in paths)
+    return [(path, *problem) for path, problem in problems if problem is not None]
 
 
-_WORDS = {
+DESCRIPTIONS = {
     EMPTY: "images that are empty files",
     FOREIGN: "files that are called images and are not",
     DAMAGED: "images damaged or cut off",
@@ -93,14 +93,14 @@ def unreadable_findings(paths: Iterable[str], base: Path, description: str, work
         paths: of files.
         base: what they are shown relative to.
         description: in front of the progress bar.
-        workers: processes; 0 is one for each core.
+        workers: processes; 0 is one per core.
     """
     kinds: dict[str, list[str]] = defaultdict(list)
     for path, kind, details in undecodable(list(paths), description, workers or os.cpu_count() or 1):
         shown = os.path.relpath(path, base)
         kinds[kind].append(f"{shown} ({details})" if details else shown)
     for kind, shown_paths in sorted(kinds.items()):
-        yield from listed(_WORDS.get(kind, f"images that can't be read, {kind}"), sorted(shown_paths))
+        yield from listed(DESCRIPTIONS.get(kind, f"images that can't be read, {kind}"), sorted(shown_paths))
 
 
 def missing_findings(image_folder: Path, paths: Collection[str]) -> tuple[list[Finding], set[str]]:

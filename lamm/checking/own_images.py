@@ -16,6 +16,9 @@ from lamm.datasets.splits import PARTS
 from lamm.errors import DataError
 from lamm.files import json_object
 
+FEWEST = 3
+"""With fewer images, a class can't have one each for training, validation and testing."""
+
 
 class OwnImage(NamedTuple):
     """An image file, its class (folder or label), and its part ("" where nothing says)."""
@@ -41,6 +44,34 @@ class OwnImages:
             return None
         train, val, test = (sum(image.part == part for image in self.images) for part in PARTS)
         return train, val, test
+
+
+def check_own_data(kind: str, place: Path, quick: bool = False, workers: int = 0) -> Report:
+    """Check own images, without writing anything.
+
+    Args:
+        kind: `folder` or `csv`.
+        place: the folder, or the table.
+        quick: don't decode images.
+        workers: processes that decode; 0 is one per core.
+    """
+    report = Report(kind, "images of your own", str(place))
+    if not (place.is_dir() if kind == "folder" else place.is_file()):
+        report.to_get = [f"There is no {'folder' if kind == 'folder' else 'file'} at {place}."]
+        return report
+    images = images_of_folder(place) if kind == "folder" else images_of_table(place)
+    report.add(images.findings)
+    report.add(_counts(images))
+    report.classes = len(images.classes)
+    report.add(name_oddities(images.names.get(name, name) for name in images.classes))
+    if not quick:
+        files = list(dict.fromkeys(image.file for image in images.images if Path(image.file).exists()))
+        base = place if kind == "folder" else place.parent
+        report.add(unreadable_findings(files, base, f"decoding {place.name}", workers))
+        report.decoded = len(files)
+    report.sizes = images.sizes
+    report.state = State.FAULTY if report.faults else State.WHOLE
+    return report
 
 
 def images_of_folder(folder: Path) -> OwnImages:
@@ -126,6 +157,16 @@ def _names(folder: Path, own: OwnImages) -> dict[str, str]:
     return names
 
 
+def _counts(images: OwnImages) -> list[Finding]:
+    sizes = Counter(image.label for image in images.images)
+    findings = [note(f"{len(images.images):,} images in {len(images.classes):,} classes")]
+    if len(images.classes) < 2:
+        findings.append(Finding("a classifier needs two classes or more"))
+    tiny = [f'"{name}" ({sizes[name]})' for name in images.classes if sizes[name] < FEWEST]
+    findings += listed(f"classes with fewer than {FEWEST} images", tiny, is_fault=False)
+    return findings
+
+
 def _split_findings(own: OwnImages, stored: Path) -> list[Finding]:
     """What there is to say of train, val and test."""
     if own.sizes is None:
@@ -148,45 +189,3 @@ def _stored_split_finding(file: Path) -> Finding:
         return Finding(f"{file.name}, which stores the split, is damaged; remove it to split anew")
     sizes = " / ".join(f"{len(content[part]):,}" for part in PARTS)
     return note(f"{file.name} stores the split of an earlier run: {sizes} images in train / val / test")
-
-
-FEWEST = 3
-"""With fewer images, a class can't have one each for training, validation and testing."""
-
-
-def check_own_data(kind: str, place: Path, quick: bool = False, workers: int = 0) -> Report:
-    """Check own images, without writing anything.
-
-    Args:
-        kind: `folder` or `csv`.
-        place: the folder, or the table.
-        quick: don't decode images.
-        workers: processes that decode; 0 is one for each core.
-    """
-    report = Report(kind, "images of your own", str(place))
-    if not (place.is_dir() if kind == "folder" else place.is_file()):
-        report.to_get = [f"There is no {'folder' if kind == 'folder' else 'file'} at {place}."]
-        return report
-    images = images_of_folder(place) if kind == "folder" else images_of_table(place)
-    report.add(images.findings)
-    report.add(_counts(images))
-    report.classes = len(images.classes)
-    report.add(name_oddities(images.names.get(name, name) for name in images.classes))
-    if not quick:
-        files = list(dict.fromkeys(image.file for image in images.images if Path(image.file).exists()))
-        base = place if kind == "folder" else place.parent
-        report.add(unreadable_findings(files, base, f"decoding {place.name}", workers))
-        report.decoded = len(files)
-    report.sizes = images.sizes
-    report.state = State.FAULTY if report.faults else State.WHOLE
-    return report
-
-
-def _counts(images: OwnImages) -> list[Finding]:
-    sizes = Counter(image.label for image in images.images)
-    findings = [note(f"{len(images.images):,} images in {len(images.classes):,} classes")]
-    if len(images.classes) < 2:
-        findings.append(Finding("a classifier needs two classes or more"))
-    tiny = [f'"{name}" ({sizes[name]})' for name in images.classes if sizes[name] < FEWEST]
-    findings += listed(f"classes with fewer than {FEWEST} images", tiny, is_fault=False)
-    return findings

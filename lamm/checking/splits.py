@@ -12,6 +12,70 @@ from lamm.errors import DataError
 from lamm.files import json_object, sha256_of_file
 
 
+def split_of(source: Source, dataset: type[BenchmarkDataset], root: Path) -> tuple[Split | None, list[Finding]]:
+    """The split of a data set that is not a mere listing of folders, and what is wrong with its file.
+
+    Returns:
+        The split, None where there is none and none can be made; and the findings.
+    """
+    folder = root / source.folder
+    published = next((part for part in source.parts if part.need is Need.SPLIT), None)
+    if published is not None and (folder / published.target).exists():
+        file = folder / published.target
+        split, findings = read_as_far_as_possible(file)
+        return split, [*(differs_from_published(file, published) if file.is_file() else ()), *findings]
+    made_by_us = folder / f"split_lamm_{dataset.__name__}.json"
+    absent = f"{published.target}, the published split, is absent: " if published is not None else ""
+    incomparable = "; results with it can't be compared with papers" if published is not None else ""
+    if made_by_us.exists():
+        split, findings = read_as_far_as_possible(made_by_us)
+        return split, [note(f"{absent}runs use {made_by_us.name}, which was made here{incomparable}"), *findings]
+    try:
+        split = dataset.split_on_disk(root)  # keeps nothing
+    except DataError as error:
+        return None, [Finding(f"{absent}none can be made: {error}" if absent else str(error))]
+    return split, [note(f"{absent}the first run makes one of its own{incomparable}")] if absent else []
+
+
+def read_as_far_as_possible(file: Path) -> tuple[Split | None, list[Finding]]:
+    """The readable entries of a split file, and what is wrong with the others.
+
+    Returns:
+        The split, None where nothing can be read; and the findings.
+    """
+    try:
+        content = json_object(file.read_bytes())
+    except OSError as error:
+        return None, [Finding(f"{file.name} can't be read: {error.strerror}")]
+    except ValueError as error:
+        return None, [Finding(f"{file.name} is not a JSON object with the keys {', '.join(PARTS)} ({error})")]
+    parts: dict[str, list[SplitItem]] = {part: [] for part in PARTS}
+    findings: list[Finding] = []
+    broken: list[str] = []
+    for part in PARTS:
+        entries = content.get(part)
+        if not isinstance(entries, list):
+            findings.append(Finding(f'{file.name} has no list "{part}"'))
+            continue
+        for position, entry in enumerate(entries):
+            try:
+                parts[part].append(checked_item(entry, f"{part}[{position}]"))
+            except DataError as error:
+                broken.append(str(error))
+    return Split(**parts), findings + list(listed(f"{file.name}: broken entries", broken))
+
+
+def differs_from_published(file: Path, published: Part) -> Iterator[Finding]:
+    """A fault where the file is not the published one, as far as that is known."""
+    size = file.stat().st_size
+    if not published.sha256 or (size == published.size and sha256_of_file(file) == published.sha256):
+        return
+    yield Finding(
+        f"{file.name} is not the published file ({size:,} bytes instead of {published.size:,}, or other content): "
+        "results with it can't be compared with papers; fetch it again"
+    )
+
+
 def content_findings(split: Split, same_names_are_known: bool = False) -> Iterator[Finding]:
     """All that is wrong with labels, names and paths.
 
@@ -25,23 +89,6 @@ def content_findings(split: Split, same_names_are_known: bool = False) -> Iterat
     yield from _labels(split)
     yield from _names(split, same_names_are_known)
     yield from _named_twice(split)
-
-
-def size_findings(
-    split: Split, sizes: tuple[int, int, int] | None, classes: int, what: str = "the split"
-) -> Iterator[Finding]:
-    """Faults where counts are not the expected ones."""
-    actual = sizes_of(split)
-    if sizes and actual != sizes:
-        yield Finding(f"{what} names {in_words(actual)} images, expected are {in_words(sizes)} (train / val / test)")
-    count = len({item.label for item in split.items()})
-    if classes and count != classes:
-        yield Finding(f"{what} has {count:,} classes, expected are {classes:,}")
-
-
-def sizes_of(split: Split) -> tuple[int, int, int]:
-    """Images in train, val and test."""
-    return len(split.train), len(split.val), len(split.test)
 
 
 def _labels(split: Split) -> Iterator[Finding]:
@@ -91,65 +138,18 @@ def _named_twice(split: Split) -> Iterator[Finding]:
     yield from listed("images in more than one part, so that what is tested was trained on", leaks)
 
 
-def read_as_far_as_possible(file: Path) -> tuple[Split | None, list[Finding]]:
-    """The readable entries of a split file, and what is wrong with the others.
-
-    Returns:
-        The split, None where nothing can be read; and the findings.
-    """
-    try:
-        content = json_object(file.read_bytes())
-    except OSError as error:
-        return None, [Finding(f"{file.name} can't be read: {error.strerror}")]
-    except ValueError as error:
-        return None, [Finding(f"{file.name} is not a JSON object with the keys {', '.join(PARTS)} ({error})")]
-    parts: dict[str, list[SplitItem]] = {part: [] for part in PARTS}
-    findings: list[Finding] = []
-    broken: list[str] = []
-    for part in PARTS:
-        entries = content.get(part)
-        if not isinstance(entries, list):
-            findings.append(Finding(f'{file.name} has no list "{part}"'))
-            continue
-        for position, entry in enumerate(entries):
-            try:
-                parts[part].append(checked_item(entry, f"{part}[{position}]"))
-            except DataError as error:
-                broken.append(str(error))
-    return Split(**parts), findings + list(listed(f"{file.name}: broken entries", broken))
+def size_findings(
+    split: Split, sizes: tuple[int, int, int] | None, classes: int, what: str = "the split"
+) -> Iterator[Finding]:
+    """Faults where counts are not the expected ones."""
+    actual = sizes_of(split)
+    if sizes and actual != sizes:
+        yield Finding(f"{what} names {in_words(actual)} images, expected are {in_words(sizes)} (train / val / test)")
+    count = len({item.label for item in split.items()})
+    if classes and count != classes:
+        yield Finding(f"{what} has {count:,} classes, expected are {classes:,}")
 
 
-def differs_from_published(file: Path, published: Part) -> Iterator[Finding]:
-    """A fault where the file is not the published one, as far as that is known."""
-    size = file.stat().st_size
-    if not published.sha256 or (size == published.size and sha256_of_file(file) == published.sha256):
-        return
-    yield Finding(
-        f"{file.name} is not the published file ({size:,} bytes instead of {published.size:,}, or other content): "
-        "results with it can't be compared with papers; fetch it again"
-    )
-
-
-def split_of(source: Source, dataset: type[BenchmarkDataset], root: Path) -> tuple[Split | None, list[Finding]]:
-    """The split of a data set that is not a mere listing of folders, and what is wrong with its file.
-
-    Returns:
-        The split, None where there is none and none can be made; and the findings.
-    """
-    folder = root / source.folder
-    published = next((part for part in source.parts if part.need is Need.SPLIT), None)
-    if published is not None and (folder / published.target).exists():
-        file = folder / published.target
-        split, findings = read_as_far_as_possible(file)
-        return split, [*(differs_from_published(file, published) if file.is_file() else ()), *findings]
-    made_by_us = folder / f"split_lamm_{dataset.__name__}.json"
-    absent = f"{published.target}, the published split, is absent: " if published is not None else ""
-    incomparable = "; results with it can't be compared with papers" if published is not None else ""
-    if made_by_us.exists():
-        split, findings = read_as_far_as_possible(made_by_us)
-        return split, [note(f"{absent}runs use {made_by_us.name}, which was made here{incomparable}"), *findings]
-    try:
-        split = dataset.split_on_disk(root)  # keeps nothing
-    except DataError as error:
-        return None, [Finding(f"{absent}none can be made: {error}" if absent else str(error))]
-    return split, [note(f"{absent}the first run makes one of its own{incomparable}")] if absent else []
+def sizes_of(split: Split) -> tuple[int, int, int]:
+    """Images in train, val and test."""
+    return len(split.train), len(split.val), len(split.test)

@@ -123,3 +123,15 @@ def _build(name: str, architecture: str, file: Path, dtype: torch.dtype) -> nn.M
         read_state_dict(file)  # says what is wrong with the file itself, if anything is
         details = " ".join(str(error).split()[:40])
         raise BackboneError(f"{file} does not fit {name}: {details}") from error
+
+
+def imagenet_class_names() -> dict[str, str]:
+    """WordNet id → OpenAI's name of each class of ImageNet, by ascending id, which is the order of the labels.
+
+    Two names come twice: "missile" and "sunglasses".
+    """
+    from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
+    from timm.data import ImageNetInfo
+
+    ids = ImageNetInfo("imagenet-1k").label_names()
+    return dict(zip(ids, IMAGENET_CLASSNAMES, strict=True))

@@ -46,12 +46,12 @@ def dataset_class(name: str) -> type[BenchmarkDataset]:
     """The class of a data set, by its name on the command line.
 
     Raises:
-        KeyError: there is none of that name.
+        KeyError: there is no data set of that name.
     """
     # Imported here: these modules load the engine, which importers of the tables above don't need.
     module, class_name = _CLASSES[name]
-    found: type[BenchmarkDataset] = getattr(importlib.import_module(f"lamm.datasets.{module}"), class_name)
-    return found
+    dataset: type[BenchmarkDataset] = getattr(importlib.import_module(f"lamm.datasets.{module}"), class_name)
+    return dataset
 
 
 def register_datasets() -> None:

@@ -13,43 +13,20 @@ from PIL import Image
 from lamm.drawing.shapes import draw_mask, draw_texture
 
 Picture = NDArray[np.uint8]
-
-
-def _plain(picture: Picture, rng: np.random.RandomState) -> Picture:
-    return picture
-
-
-def _sketch(picture: Picture, rng: np.random.RandomState) -> Picture:
-    """Dark pencil lines on paper where the brightness changes."""
-    grey = picture.astype(np.float32).mean(axis=2)
-    across = np.abs(np.diff(grey, axis=1, append=grey[:, -1:]))
-    down = np.abs(np.diff(grey, axis=0, append=grey[-1:]))
-    lines = np.clip((across + down) / 60, 0, 1)
-    paper = 245 - 190 * lines + rng.normal(0, 4, grey.shape)
-    return np.repeat(np.clip(paper, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
-
-
-def _noisy(picture: Picture, rng: np.random.RandomState) -> Picture:
-    """Gaussian noise of 45 grey levels in blocks of 2 × 2 pixels."""
-    height, width, channels = picture.shape
-    noise = rng.normal(0, 45, (height // 2, width // 2, channels)).repeat(2, axis=0).repeat(2, axis=1)
-    return np.clip(picture + noise, 0, 255).astype(np.uint8)
-
-
-def _inverted(picture: Picture, rng: np.random.RandomState) -> Picture:
-    return 255 - picture
-
-
-STYLES: dict[str, Callable[[Picture, np.random.RandomState], Picture]] = {
-    "plain": _plain,
-    "sketch": _sketch,
-    "noisy": _noisy,
-    "inverted": _inverted,
-}
-
-
 Colour = NDArray[np.float32]
 
+SIZE = 64
+
+# Textures that the classes of `shapes` are made of, and shapes; each shape has three of the textures held out.
+HELD_OUT_TEXTURES = ("striped", "dotted", "checkered", "gridded", "zigzag", "ringed", "bricked", "speckled")
+HELD_OUT_SHAPES = (
+    "circle", "square", "triangle", "star", "cross", "heart", "hexagon", "diamond", "moon", "arrow", "flower", "house",
+)  # fmt: skip
+HELD_OUT: tuple[tuple[str, str], ...] = tuple(
+    (shape, HELD_OUT_TEXTURES[(row + step) % len(HELD_OUT_TEXTURES)])
+    for row, shape in enumerate(HELD_OUT_SHAPES)
+    for step in (0, 3, 5)
+)
 PALETTE: dict[str, tuple[int, int, int]] = {
     "red": (215, 40, 40),
     "green": (50, 160, 60),
@@ -65,62 +42,11 @@ PALETTE: dict[str, tuple[int, int, int]] = {
 }
 
 
-def jittered(name: str, rng: np.random.RandomState) -> Colour:
-    """The colour called `name`, each channel moved by a normal of 14 levels. Shape: (3,)"""
-    return np.clip(np.array(PALETTE[name], dtype=np.float32) + rng.normal(0, 14, 3), 0, 255).astype(np.float32)
-
-
-def contrast(one: Colour, other: Colour) -> float:
-    """Euclidean distance in RGB, in levels (0 to 442)."""
-    return float(np.linalg.norm(one - other))
-
-
-def colour_apart(others: list[Colour], rng: np.random.RandomState, least: float = 110.0) -> tuple[str, Colour]:
-    """A random named colour at least `least` levels from each of `others` (the farthest of 12 draws if none is)."""
-    names = list(PALETTE)
-    best: tuple[float, str, Colour] | None = None
-    for _ in range(12):
-        name = names[rng.randint(len(names))]
-        colour = jittered(name, rng)
-        distance = min((contrast(colour, other) for other in others), default=np.inf)
-        if distance >= least:
-            return name, colour
-        if best is None or distance > best[0]:
-            best = (distance, name, colour)
-    assert best is not None
-    return best[1], best[2]
-
-
-SIZE = 64
-
-# Textures that the classes of `shapes` are made of, and shapes; each shape has three of the textures held out.
-HELD_OUT_TEXTURES = ("striped", "dotted", "checkered", "gridded", "zigzag", "ringed", "bricked", "speckled")
-HELD_OUT_SHAPES = (
-    "circle",
-    "square",
-    "triangle",
-    "star",
-    "cross",
-    "heart",
-    "hexagon",
-    "diamond",
-    "moon",
-    "arrow",
-    "flower",
-    "house",
-)
-HELD_OUT: tuple[tuple[str, str], ...] = tuple(
-    (shape, HELD_OUT_TEXTURES[(row + step) % len(HELD_OUT_TEXTURES)])
-    for row, shape in enumerate(HELD_OUT_SHAPES)
-    for step in (0, 3, 5)
-)
-
-
 @dataclass(frozen=True)
 class Composition:
     """A picture and what is in it, as the words of a caption."""
 
-    picture: NDArray[np.uint8]
+    picture: Picture
     shape: str
     texture: str
     colour: str
@@ -168,9 +94,65 @@ def compose(shape: str, texture: str, rng: np.random.RandomState, style: str = "
     return Composition(STYLES[style](picture, rng), shape, texture, colour, ground_name, size)
 
 
-def draw_composition(shape: str, texture: str, rng: np.random.RandomState, style: str = "plain") -> NDArray[np.uint8]:
+def draw_composition(shape: str, texture: str, rng: np.random.RandomState, style: str = "plain") -> Picture:
     """The picture alone; see `compose`. Shape: (64, 64, 3)"""
     return compose(shape, texture, rng, style).picture
 
 
-__all__ = ["HELD_OUT", "SIZE", "Composition", "compose", "draw_composition"]
+def jittered(name: str, rng: np.random.RandomState) -> Colour:
+    """The colour called `name`, each channel moved by a normal of 14 levels. Shape: (3,)"""
+    return np.clip(np.array(PALETTE[name], dtype=np.float32) + rng.normal(0, 14, 3), 0, 255).astype(np.float32)
+
+
+def contrast(one: Colour, other: Colour) -> float:
+    """Euclidean distance in RGB, in levels (0 to 442)."""
+    return float(np.linalg.norm(one - other))
+
+
+def colour_apart(others: list[Colour], rng: np.random.RandomState, least: float = 110.0) -> tuple[str, Colour]:
+    """A random named colour at least `least` levels from each of `others` (the farthest of 12 draws if none is)."""
+    names = list(PALETTE)
+    best: tuple[float, str, Colour] | None = None
+    for _ in range(12):
+        name = names[rng.randint(len(names))]
+        colour = jittered(name, rng)
+        distance = min((contrast(colour, other) for other in others), default=np.inf)
+        if distance >= least:
+            return name, colour
+        if best is None or distance > best[0]:
+            best = (distance, name, colour)
+    assert best is not None
+    return best[1], best[2]
+
+
+def _plain(picture: Picture, rng: np.random.RandomState) -> Picture:
+    return picture
+
+
+def _sketch(picture: Picture, rng: np.random.RandomState) -> Picture:
+    """Dark pencil lines on paper where the brightness changes."""
+    grey = picture.astype(np.float32).mean(axis=2)
+    across = np.abs(np.diff(grey, axis=1, append=grey[:, -1:]))
+    down = np.abs(np.diff(grey, axis=0, append=grey[-1:]))
+    lines = np.clip((across + down) / 60, 0, 1)
+    paper = 245 - 190 * lines + rng.normal(0, 4, grey.shape)
+    return np.repeat(np.clip(paper, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def _noisy(picture: Picture, rng: np.random.RandomState) -> Picture:
+    """Gaussian noise of 45 grey levels in blocks of 2 × 2 pixels."""
+    height, width, channels = picture.shape
+    noise = rng.normal(0, 45, (height // 2, width // 2, channels)).repeat(2, axis=0).repeat(2, axis=1)
+    return np.clip(picture + noise, 0, 255).astype(np.uint8)
+
+
+def _inverted(picture: Picture, rng: np.random.RandomState) -> Picture:
+    return 255 - picture
+
+
+STYLES: dict[str, Callable[[Picture, np.random.RandomState], Picture]] = {
+    "plain": _plain,
+    "sketch": _sketch,
+    "noisy": _noisy,
+    "inverted": _inverted,
+}

@@ -1,4 +1,7 @@
-"""Outlines of the shapes, as closed polygons with vertices in [-1, 1]² (x to the right, y downwards)."""
+"""Shapes and textures.
+
+An outline is a closed polygon with vertices in [-1, 1]² (x to the right, y downwards).
+"""
 
 from collections.abc import Callable
 
@@ -106,34 +109,6 @@ def _tone(second: NDArray[np.bool_]) -> Plane:
     return second.astype(np.float32)
 
 
-def _solid(u: Plane, v: Plane, rng: np.random.RandomState) -> Plane:
-    return np.zeros_like(u)
-
-
-def _striped(u: Plane, v: Plane, rng: np.random.RandomState) -> Plane:
-    return _tone(u % 1 < 0.5)
-
-
-def _dotted(u: Plane, v: Plane, rng: np.random.RandomState) -> Plane:
-    return _tone(np.hypot(u % 1 - 0.5, v % 1 - 0.5) < 0.33)
-
-
-def _checkered(u: Plane, v: Plane, rng: np.random.RandomState) -> Plane:
-    return _tone((np.floor(u * 1.4) + np.floor(v * 1.4)) % 2 == 0)
-
-
-def _gridded(u: Plane, v: Plane, rng: np.random.RandomState) -> Plane:
-    return _tone((u % 1 < 0.25) | (v % 1 < 0.25))
-
-
-def _zigzag(u: Plane, v: Plane, rng: np.random.RandomState) -> Plane:
-    return _tone((v + np.abs(u % 1.4 - 0.7)) % 1 < 0.45)
-
-
-def _ringed(u: Plane, v: Plane, rng: np.random.RandomState) -> Plane:
-    return _tone(np.hypot(u, v) % 1 < 0.5)
-
-
 def _bricked(u: Plane, v: Plane, rng: np.random.RandomState) -> Plane:
     row = np.floor(v * 1.2)
     return _tone(((v * 1.2) % 1 < 0.25) | ((u * 0.7 + 0.5 * row) % 1 < 0.17))
@@ -146,26 +121,19 @@ def _speckled(u: Plane, v: Plane, rng: np.random.RandomState) -> Plane:
     return _tone(blotches > 160)
 
 
-def _shaded(u: Plane, v: Plane, rng: np.random.RandomState) -> Plane:
-    return (u - u.min()) / (u.max() - u.min())
-
-
-def _wavy(u: Plane, v: Plane, rng: np.random.RandomState) -> Plane:
-    return _tone((v + 0.3 * np.sin(2 * np.pi * u * 0.6)) % 1 < 0.5)
-
-
+# From the pattern's coordinates in periods, and a generator, to the share of the second tone.
 TEXTURES: dict[str, Texture] = {
-    "solid": _solid,
-    "striped": _striped,
-    "dotted": _dotted,
-    "checkered": _checkered,
-    "gridded": _gridded,
-    "zigzag": _zigzag,
-    "ringed": _ringed,
+    "solid": lambda u, v, rng: np.zeros_like(u),
+    "striped": lambda u, v, rng: _tone(u % 1 < 0.5),
+    "dotted": lambda u, v, rng: _tone(np.hypot(u % 1 - 0.5, v % 1 - 0.5) < 0.33),
+    "checkered": lambda u, v, rng: _tone((np.floor(u * 1.4) + np.floor(v * 1.4)) % 2 == 0),
+    "gridded": lambda u, v, rng: _tone((u % 1 < 0.25) | (v % 1 < 0.25)),
+    "zigzag": lambda u, v, rng: _tone((v + np.abs(u % 1.4 - 0.7)) % 1 < 0.45),
+    "ringed": lambda u, v, rng: _tone(np.hypot(u, v) % 1 < 0.5),
     "bricked": _bricked,
     "speckled": _speckled,
-    "shaded": _shaded,
-    "wavy": _wavy,
+    "shaded": lambda u, v, rng: (u - u.min()) / (u.max() - u.min()),
+    "wavy": lambda u, v, rng: _tone((v + 0.3 * np.sin(2 * np.pi * u * 0.6)) % 1 < 0.5),
 }
 
 # How far a texture may turn, in radians: lines say what they are by their direction only a little.

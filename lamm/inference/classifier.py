@@ -136,7 +136,7 @@ class RunCheckpoint:
         path: the file.
         state: its `state_dict`.
         epoch: epochs done; None where the file does not say.
-        notes: what a user should know about it, a line each.
+        notes: what a user should know about it, one line each.
     """
 
     path: str

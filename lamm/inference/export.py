@@ -85,8 +85,8 @@ def exportable(scoring: Scoring) -> Iterator[ScoreGraph]:
 
 
 @contextmanager
-def files_made_together(folder: Path, names: Sequence[str]) -> Iterator[Path]:
-    """Give a new folder to make files in; what the block leaves there moves to `folder` if it succeeds.
+def files_written_together(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    """A temporary folder to write files to; what the block leaves there moves to `folder` if it succeeds.
 
     Args:
         folder: made if missing.
@@ -101,12 +101,12 @@ def files_made_together(folder: Path, names: Sequence[str]) -> Iterator[Path]:
         raise ConfigError(f"{folder} is a file: give a folder to write to")
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(prefix=".export.", suffix=".tmp", dir=folder) as made:
-            yield Path(made)
+        with tempfile.TemporaryDirectory(prefix=".export.", suffix=".tmp", dir=folder) as temporary:
+            yield Path(temporary)
             umask = os.umask(0)
             os.umask(umask)
             for name in names:
-                file = Path(made) / name
+                file = Path(temporary) / name
                 if file.exists():
                     file.chmod(0o666 & ~umask)
                     os.replace(file, folder / name)
@@ -187,14 +187,14 @@ def export(classifier: Classifier, run: RunFolder, folder: Path, onnx: bool = Tr
         )
     notes = [f"no {GRAPH}, which needs {lacking}"] if lacking else []
     description = _description(classifier, run)
-    with files_made_together(folder, NAMES) as made:
+    with files_written_together(folder, NAMES) as work:
         if not classifier.learner.per_image:
-            save_file(_tensors(classifier), made / TENSORS, {"format": FORMAT})
+            save_file(_tensors(classifier), work / TENSORS, {"format": FORMAT})
         if onnx and not lacking:
             description["onnx"] = {"file": GRAPH, "inputs": [INPUT], "outputs": list(OUTPUTS)}
-            notes.append(_write_graph(classifier, made / GRAPH, description))
-        write_json(made / DESCRIPTION, description)
-        files = [folder / name for name in NAMES if (made / name).exists()]
+            notes.append(_write_graph(classifier, work / GRAPH, description))
+        write_json(work / DESCRIPTION, description)
+        files = [folder / name for name in NAMES if (work / name).exists()]
     return Exported(files, notes)
 
 

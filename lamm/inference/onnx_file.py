@@ -37,8 +37,8 @@ def missing_for_onnx() -> str | None:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         return f"{' and '.join(missing)}: {INSTALL}"
-    found = tuple(int(part) for part in torch.__version__.split(".")[:2])
-    return None if found >= OLDEST_TORCH else f"torch {'.'.join(map(str, OLDEST_TORCH))} or newer"
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    return None if version >= OLDEST_TORCH else f"torch {'.'.join(map(str, OLDEST_TORCH))} or newer"
 
 
 def write_onnx(module: nn.Module, image_size: int, path: Path, metadata: Mapping[str, str]) -> list[Path]:
@@ -64,8 +64,10 @@ def write_onnx(module: nn.Module, image_size: int, path: Path, metadata: Mapping
     program.model.metadata_props.update(metadata)
     for node in program.model.graph:
         node.metadata_props.clear()  # where in the source it comes from, with the paths of this machine
-    held = sum(value.const_value.nbytes for value in program.model.graph.initializers.values() if value.const_value)
-    inside = held <= MOST_BYTES_INSIDE
+    weight_bytes = sum(
+        value.const_value.nbytes for value in program.model.graph.initializers.values() if value.const_value
+    )
+    inside = weight_bytes <= MOST_BYTES_INSIDE
     program.save(str(path), external_data=not inside)
     return [path] if inside else [path, path.with_name(f"{path.name}.data")]
 

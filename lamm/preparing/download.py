@@ -9,7 +9,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -95,49 +94,26 @@ def fetch_from_drive(file: PublishedFile, folder: Path) -> Path:
     return folder / file.name
 
 
-@dataclass(frozen=True)
-class Version:
-    """What a server says about a file, to tell whether it is still the same one.
-
-    Attributes:
-        validator: its strong ETag, or else its date; "" where it gives neither.
-        size: bytes of the whole file; 0 where it does not say.
-        first_byte: where the piece that it sends begins.
-    """
-
-    validator: str = ""
-    size: int = 0
-    first_byte: int = 0
-
-    @classmethod
-    def of(cls, headers: Any, asked_from: int) -> "Version":
-        """From a response's headers; `asked_from` is the byte that the request asked for."""
-        validator = headers.get("ETag") or headers.get("Last-Modified") or ""
-        if validator.startswith("W/"):  # a weak one promises nothing about bytes
-            validator = headers.get("Last-Modified") or ""
-        piece = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", headers.get("Content-Range") or "")
-        if piece:
-            size = int(piece[2]) if piece[2].isdecimal() else 0
-            return cls(validator, size, int(piece[1]) if piece[1] else -1)
-        length = headers.get("Content-Length") or ""
-        return cls(validator, int(length) if length.isdecimal() else 0, -1 if asked_from else 0)
-
-
 class PartialFile:
     """`<file>.part`: what has come so far of a download; `<file>.part.json` says from which link and version.
 
     What may be of another file is removed.
+
+    Attributes:
+        path: of the part.
+        validator: the file's strong ETag, or else its date; "" if the server gives neither.
+        total: bytes of the whole file; 0 if the server does not say.
     """
 
     def __init__(self, file: Path, url: str) -> None:
         self.path = file.with_name(f"{file.name}.part")
         self._notes = file.with_name(f"{file.name}.part.json")
-        self.version = Version()
+        self.validator, self.total = "", 0
         with suppress(OSError, ValueError):
             notes = json_object(self._notes.read_bytes(), url=str, validator=str, size=int)
             if notes["url"] == url:
-                self.version = Version(notes["validator"], notes["size"])
-        if not self.version.size:
+                self.validator, self.total = notes["validator"], notes["size"]
+        if not self.total:
             self.remove()
 
     @property
@@ -145,16 +121,16 @@ class PartialFile:
         """Bytes that have come so far."""
         return self.path.stat().st_size if self.path.exists() else 0
 
-    def note(self, url: str, version: Version) -> None:
+    def note(self, url: str, validator: str, total: int) -> None:
         """Remember which file this is of."""
-        self.version = version
-        self._notes.write_text(json.dumps({"url": url, **asdict(version)}), encoding="utf-8")
+        self.validator, self.total = validator, total
+        self._notes.write_text(json.dumps({"url": url, "validator": validator, "size": total}), encoding="utf-8")
 
     def remove(self) -> None:
         """Remove it, and what is known of it."""
         self.path.unlink(missing_ok=True)
         self._notes.unlink(missing_ok=True)
-        self.version = Version()
+        self.validator, self.total = "", 0
 
 
 def download(url: str, file: Path, md5: str = "") -> Path:
@@ -199,10 +175,10 @@ def download(url: str, file: Path, md5: str = "") -> Path:
 
 def _fetch_rest(url: str, part: PartialFile) -> None:
     """One request: everything behind what is there, or the whole where the server can't, or its file has changed."""
-    start = part.size if part.version.size else 0
+    start = part.size if part.total else 0
     asked = {"Range": f"bytes={start}-"} if start else {}
-    if start and part.version.validator:
-        asked["If-Range"] = part.version.validator
+    if start and part.validator:
+        asked["If-Range"] = part.validator
     request = urllib.request.Request(url, headers=_HEADERS | asked)
     try:
         with _connection_failures():
@@ -210,20 +186,30 @@ def _fetch_rest(url: str, part: PartialFile) -> None:
     except urllib.error.HTTPError as error:
         if error.code != 416 or not start:
             raise
-        if Version.of(error.headers, 0).size == start:  # nothing is behind what is there
+        if _first_byte_and_total(error.headers, 0)[1] == start:  # nothing is behind what is there
             return
         part.remove()
         raise _BrokenOffError("the file on the server has changed") from None
     with response:
-        version = Version.of(response.headers, start)
-        goes_on = start > 0 and response.status == 206
-        if goes_on and (version.first_byte != start or version.size != part.version.size):
+        first, total = _first_byte_and_total(response.headers, start)
+        resumes = start > 0 and response.status == 206
+        if resumes and (first != start or total != part.total):
             part.remove()
             raise _BrokenOffError("the file on the server has changed")
-        if start and not goes_on:
+        if start and not resumes:
             logger.info("the server can't go on in the middle, or its file has changed: starting over")
-        part.note(url, version)
-        _receive(response, part, start if goes_on else 0, version.size)
+        tag, date = response.headers.get("ETag") or "", response.headers.get("Last-Modified") or ""
+        part.note(url, date if not tag or tag.startswith("W/") else tag, total)  # a weak tag promises nothing
+        _receive(response, part, start if resumes else 0, total)
+
+
+def _first_byte_and_total(headers: Any, asked_from: int) -> tuple[int, int]:
+    """Where the piece that a server sends begins (-1: it does not say), and the size of the whole file (or 0)."""
+    piece = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", headers.get("Content-Range") or "")
+    if piece:
+        return int(piece[1] or -1), int(piece[2]) if piece[2].isdecimal() else 0
+    length = headers.get("Content-Length") or ""
+    return -1 if asked_from else 0, int(length) if length.isdecimal() else 0
 
 
 def _receive(response: Any, part: PartialFile, start: int, total: int) -> None:

@@ -28,11 +28,11 @@ class Place(NamedTuple):
 
 
 def place_of(path: str, parts: Sequence[Part]) -> Place | None:
-    """Where an entry goes; None where it is of no part.
+    """Where an entry goes; None if it belongs to no part.
 
     Args:
         path: the entry's path in the archive, clean.
-        parts: those to look for; the first that fits counts.
+        parts: those to look for; the first match counts.
     """
     if is_left_behind(path):
         return None
@@ -120,7 +120,7 @@ def known_names(source: Source) -> set[str]:
 
 
 def shortcoming(part: Part, place: Path) -> str:
-    """What a part lacks, in a few words; "" where it is whole.
+    """What a part lacks, in a few words; "" if it is complete.
 
     Args:
         part: what it should be.
@@ -179,7 +179,7 @@ class Survey:
         return self.folder / part.target
 
     def lack(self, part: Part) -> str:
-        """What a part lacks, in a few words; "" where it is whole.
+        """What a part lacks, in a few words; "" if it is complete.
 
         A folder that lacks images which the published split names is not whole, whatever their number.
         """

@@ -1,4 +1,4 @@
-"""What a person has to get for a data set, and where it goes, in lines of plain text."""
+"""What a person has to get for a data set, and where it goes, as lines of plain text."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -258,7 +258,7 @@ def test_processes_find_the_same_as_one(tmp_path: Path, monkeypatch: pytest.Monk
             Image.new("RGB", (8, 8), (number, 0, 0)).save(file)
         paths.append(str(file))
     (tmp_path / "7.jpg").write_text("text", encoding="utf-8")
-    monkeypatch.setattr("lamm.checking.images._WORTH_PROCESSES", 1)
+    monkeypatch.setattr("lamm.checking.images.FEWEST_FOR_PROCESSES", 1)
     alone = sorted(undecodable(paths, "decoding", workers=1))
     assert [(Path(path).name, kind) for path, kind, _ in alone] == [
         ("0.jpg", EMPTY), ("100.jpg", EMPTY), ("50.jpg", EMPTY), ("7.jpg", FOREIGN),

@@ -2,7 +2,7 @@
 
 import functools
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,3 +88,31 @@ def cut_80_20(counts: Iterable[int], test: int) -> tuple[int, int, int]:
     cuts = [(count - round(0.2 * count), round(0.2 * count)) for count in counts]
     train, val = (sum(column) for column in zip(*cuts, strict=True))
     return train, val, test
+
+
+PETS = ("cat", "dog", "guinea pig")
+
+
+def make_folders(root: Path, counts: Mapping[str, int]) -> Path:
+    """A folder with so many photos a class; returns `root`."""
+    for shade, (name, count) in enumerate(counts.items()):
+        write_images(root / name, [f"photo {number}.jpg" for number in range(1, count + 1)], shade)
+    return root
+
+
+def paths_by_part(dataset: Any) -> dict[str, set[str]]:
+    """Part → its images, relative to the image folder."""
+    parts = {"train": dataset.train_x, "val": dataset.val or [], "test": dataset.test}
+    return {
+        part: {Path(item.impath).relative_to(dataset.image_folder).as_posix() for item in items}
+        for part, items in parts.items()
+    }
+
+
+def label_by_path(dataset: Any) -> dict[str, str]:
+    """Image, relative to the image folder → class name."""
+    return {
+        Path(item.impath).relative_to(dataset.image_folder).as_posix(): item.classname
+        for items in (dataset.train_x, dataset.val or [], dataset.test)
+        for item in items
+    }

@@ -10,8 +10,7 @@ from yacs.config import CfgNode
 from lamm.datasets import dataset_class
 from lamm.datasets.base import BenchmarkDataset
 from lamm.errors import ConfigError, DataError
-from tests.datasets.miniature_files import write_images
-from tests.datasets.own_images import PETS, label_by_path, paths_by_part
+from tests.datasets.miniature_files import PETS, label_by_path, paths_by_part, write_images
 from tests.datasets.simulated_disks import make_read_only, tree
 
 ROWS = [(f"photos/{name} {number}.jpg", name) for name in PETS for number in range(1, 6)]

@@ -10,8 +10,7 @@ from yacs.config import CfgNode
 from lamm.datasets import dataset_class
 from lamm.datasets.base import BenchmarkDataset
 from lamm.errors import DataError
-from tests.datasets.miniature_files import write_images
-from tests.datasets.own_images import PETS, label_by_path, make_folders, paths_by_part
+from tests.datasets.miniature_files import PETS, label_by_path, make_folders, paths_by_part, write_images
 
 KEPT = "split_lamm_folder.json"
 

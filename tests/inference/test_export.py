@@ -21,7 +21,7 @@ from lamm.engine import get_cfg_default
 from lamm.errors import ConfigError
 from lamm.inference import export as exporting
 from lamm.inference.classifier import Classifier, RunFolder
-from lamm.inference.export import export, exportable, files_made_together
+from lamm.inference.export import export, exportable, files_written_together
 from lamm.inference.onnx_file import ExportError, largest_difference, missing_for_onnx, write_onnx
 from tests.clip import small_clip_models as small
 from tests.trainers.learner_cases import cocoop_lamm, coop, disturb, lamm, maple_lamm
@@ -231,7 +231,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def test_the_files_appear_when_all_are_made(tmp_path: Path) -> None:
-    with files_made_together(tmp_path / "new" / "folder", FILES) as made:
+    with files_written_together(tmp_path / "new" / "folder", FILES) as made:
         (made / "a").write_text("1")
         assert not (tmp_path / "new" / "folder" / "a").exists()
         (made / "b").write_text("2")
@@ -241,27 +241,27 @@ def test_the_files_appear_when_all_are_made(tmp_path: Path) -> None:
 def test_those_of_before_are_replaced_or_removed_and_others_stay(tmp_path: Path) -> None:
     for name in ("a", "c", "notes"):
         (tmp_path / name).write_text("before")
-    with files_made_together(tmp_path, FILES) as made:
+    with files_written_together(tmp_path, FILES) as made:
         (made / "a").write_text("now")
     assert contents(tmp_path) == {"a": "now", "notes": "before"}
 
 
 def test_a_failure_leaves_everything_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("before")
-    with suppress(RuntimeError), files_made_together(tmp_path, FILES) as made:
+    with suppress(RuntimeError), files_written_together(tmp_path, FILES) as made:
         (made / "a").write_text("half")
         raise RuntimeError
     assert contents(tmp_path) == {"a": "before"}
 
 
 def test_a_failure_leaves_no_new_folder(tmp_path: Path) -> None:
-    with suppress(RuntimeError), files_made_together(tmp_path / "new", FILES):
+    with suppress(RuntimeError), files_written_together(tmp_path / "new", FILES):
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_in_the_folders_place_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    together = files_made_together(tmp_path / "file", FILES)
+    together = files_written_together(tmp_path / "file", FILES)
     with pytest.raises(ConfigError, match="file is a file: give a folder"):
         together.__enter__()

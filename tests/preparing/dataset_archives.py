@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from lamm.datasets.imagenet import imagenet_class_names
+from lamm.clip.open_clip_models import imagenet_class_names
 
 WNIDS = list(imagenet_class_names())
 Files = dict[str, bytes]
