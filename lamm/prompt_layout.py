@@ -10,18 +10,121 @@ label side is the rest, padded to the longest. Both are rows of indices into the
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from lamm.clip.prefix_attention import Packing
-from lamm.clip.shared_prefix import FixedPrefix
 from lamm.errors import PromptError
 from lamm.prompts import PromptTokens
 
 POSITIONS = ("end", "middle", "front")
 LABEL_TOKENS = ("name", "single", "released")
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Which label positions hold something: those of each class up to its end token.
+
+    Attributes:
+        filled: places of the positions that hold something among all N · T, (S,).
+        last: places of the end tokens among the filled positions, (N,).
+        padding: whether a position stands behind its class's end token, (N, T).
+        later: which positions of its own class a position must not attend to, (T, T).
+        stops: for each class, how many positions are filled up to and including its own; known without the device.
+    """
+
+    filled: Tensor
+    last: Tensor
+    padding: Tensor
+    later: Tensor
+    stops: list[int]
+
+    @classmethod
+    def of(cls, end: Tensor, length: int) -> "Packing":
+        """The packing of classes whose end tokens stand at `end` (N,), on label sides of T = `length`.
+
+        It has to wait for the device, so a layout does this once.
+        """
+        padding = torch.arange(length, device=end.device) > end[:, None]
+        later = torch.ones(length, length, dtype=torch.bool, device=end.device).triu(1)
+        stops = (end + 1).cumsum(0)
+        return cls((~padding).flatten().nonzero().squeeze(1), stops - 1, padding, later, stops.tolist())
+
+    def __len__(self) -> int:
+        return len(self.padding)
+
+    @property
+    def length(self) -> int:
+        """T."""
+        return len(self.later)
+
+    def __getitem__(self, classes: slice) -> "Packing":
+        """The packing of some classes that follow each other."""
+        first, last, _ = classes.indices(len(self))
+        begin, stop = (self.stops[number - 1] if number else 0 for number in (first, last))
+        filled = self.filled[begin:stop] - first * self.length
+        stops = [number - begin for number in self.stops[first:last]]
+        return Packing(filled, self.last[first:last] - begin, self.padding[first:last], self.later, stops)
+
+    def repeat(self, groups: int) -> "Packing":
+        """The packing of the same classes G times, one group behind the other."""
+        if groups == 1:
+            return self
+        group = torch.arange(groups, device=self.filled.device)[:, None]
+        filled = (self.filled + group * len(self) * self.length).flatten()
+        last = (self.last + group * len(self.filled)).flatten()
+        stops = [number * len(self.filled) + stop for number in range(groups) for stop in self.stops]
+        return Packing(filled, last, self.padding.repeat(groups, 1), self.later, stops)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Packing":
+        """The same packing with each tensor changed, such as moved to another device."""
+        return Packing(change(self.filled), change(self.last), change(self.padding), change(self.later), self.stops)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all prompts are of one length, so that nothing is padding."""
+        return len(self.filled) == len(self) * self.length
+
+    def place(self, packed: Tensor) -> Tensor:
+        """Packed positions (S, ...) among all of them, zeros elsewhere. Shape: (N, T, ...)"""
+        rest = packed.shape[1:]
+        if not self.whole:
+            packed = packed.new_zeros(len(self) * self.length, *rest).index_copy(0, self.filled, packed)
+        return packed.view(len(self), self.length, *rest)
+
+    def take(self, placed: Tensor) -> Tensor:
+        """The opposite of `place`. Shape: (S, ...)"""
+        placed = placed.flatten(0, 1)
+        return placed if self.whole else placed.index_select(0, self.filled)
+
+
+class FixedPrefix(Tensor):
+    """A prefix (G, P, D) that never changes, so that an encoder may keep with it what it has made of it.
+
+    Whatever is computed from it is a plain tensor. Its owner, a layout, replaces it when it is moved.
+
+    Args:
+        embeddings: (G, P, D); not to be written to any more.
+
+    Attributes:
+        keys_values: of each block, by tower and by the dtype that its products run in.
+    """
+
+    keys_values: dict[tuple[nn.Module, torch.dtype], Any]
+
+    def __new__(cls, embeddings: Tensor) -> "FixedPrefix":
+        prefix = Tensor._make_subclass(cls, embeddings.detach())
+        prefix.keys_values = {}
+        return prefix
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        with torch._C.DisableTorchFunctionSubclass():
+            return func(*args, **(kwargs or {}))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "FixedPrefix":
+        return memo.setdefault(id(self), FixedPrefix(self.clone()))
 
 
 class LabelSide(NamedTuple):

@@ -6,11 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lamm.clip.prefix_attention import Packing
-from lamm.clip.shared_prefix import FixedPrefix
 from lamm.clip.tokenizer import load_tokenizer
 from lamm.errors import PromptError
-from lamm.prompt_layout import PromptLayout, initial_label_vectors, plan_prompts
+from lamm.prompt_layout import FixedPrefix, Packing, PromptLayout, initial_label_vectors, plan_prompts
 from lamm.prompts import split_prompt
 from tests.reference.whole_prompt import END, START, Position, assemble, initial_labels, read_prompt
 

@@ -6,12 +6,13 @@ H heads, C width of a head, D = H · C.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from lamm.prompt_layout import Packing
 
 KNOWN_PARTS = {"ln_1", "attn", "ls_1", "ln_2", "mlp", "ls_2"}  # of a residual block
 SLOPE = 1.702  # of QuickGELU
@@ -22,83 +23,6 @@ class KeysValues(NamedTuple):
 
     keys: Tensor
     values: Tensor
-
-
-@dataclass(frozen=True)
-class Packing:
-    """Which label positions hold something: those of each class up to its end token.
-
-    Attributes:
-        filled: places of the positions that hold something among all N · T, (S,).
-        last: places of the end tokens among the filled positions, (N,).
-        padding: whether a position stands behind its class's end token, (N, T).
-        later: which positions of its own class a position must not attend to, (T, T).
-        stops: for each class, how many positions are filled up to and including its own; known without the device.
-    """
-
-    filled: Tensor
-    last: Tensor
-    padding: Tensor
-    later: Tensor
-    stops: list[int]
-
-    @classmethod
-    def of(cls, end: Tensor, length: int) -> "Packing":
-        """The packing of classes whose end tokens stand at `end` (N,), on label sides of T = `length`.
-
-        It has to wait for the device, so a layout does this once.
-        """
-        padding = torch.arange(length, device=end.device) > end[:, None]
-        later = torch.ones(length, length, dtype=torch.bool, device=end.device).triu(1)
-        stops = (end + 1).cumsum(0)
-        return cls((~padding).flatten().nonzero().squeeze(1), stops - 1, padding, later, stops.tolist())
-
-    def __len__(self) -> int:
-        return len(self.padding)
-
-    @property
-    def length(self) -> int:
-        """T."""
-        return len(self.later)
-
-    def __getitem__(self, classes: slice) -> "Packing":
-        """The packing of some classes that follow each other."""
-        first, last, _ = classes.indices(len(self))
-        begin, stop = (self.stops[number - 1] if number else 0 for number in (first, last))
-        filled = self.filled[begin:stop] - first * self.length
-        stops = [number - begin for number in self.stops[first:last]]
-        return Packing(filled, self.last[first:last] - begin, self.padding[first:last], self.later, stops)
-
-    def repeat(self, groups: int) -> "Packing":
-        """The packing of the same classes G times, one group behind the other."""
-        if groups == 1:
-            return self
-        group = torch.arange(groups, device=self.filled.device)[:, None]
-        filled = (self.filled + group * len(self) * self.length).flatten()
-        last = (self.last + group * len(self.filled)).flatten()
-        stops = [number * len(self.filled) + stop for number in range(groups) for stop in self.stops]
-        return Packing(filled, last, self.padding.repeat(groups, 1), self.later, stops)
-
-    def map(self, change: Callable[[Tensor], Tensor]) -> "Packing":
-        """The same packing with each tensor changed, such as moved to another device."""
-        return Packing(change(self.filled), change(self.last), change(self.padding), change(self.later), self.stops)
-
-    @property
-    def whole(self) -> bool:
-        """Whether all prompts are of one length, so that nothing is padding."""
-        return len(self.filled) == len(self) * self.length
-
-    def place(self, packed: Tensor) -> Tensor:
-        """Packed positions (S, ...) among all of them, zeros elsewhere. Shape: (N, T, ...)"""
-        rest = packed.shape[1:]
-        if not self.whole:
-            packed = packed.new_zeros(len(self) * self.length, *rest).index_copy(0, self.filled, packed)
-        return packed.view(len(self), self.length, *rest)
-
-    def take(self, placed: Tensor) -> Tensor:
-        """The opposite of `place`. Shape: (S, ...)"""
-        placed = placed.flatten(0, 1)
-        return placed if self.whole else placed.index_select(0, self.filled)
 
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, shared: KeysValues, packing: Packing) -> Tensor:

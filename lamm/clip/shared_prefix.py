@@ -9,44 +9,17 @@ hold something (all classes' label sides without padding), D width, H heads, E e
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lamm.clip.prefix_attention import BlockParts, KeysValues, Packing, attend, unknown_parts
+from lamm.clip.prefix_attention import BlockParts, KeysValues, attend, unknown_parts
 from lamm.clip.text import PlainTextEncoder, encode_in_chunks
 from lamm.clip.text_tower import TextTower, replace_context
 from lamm.log import logger
-
-
-class FixedPrefix(Tensor):
-    """A prefix (G, P, D) that never changes, so that an encoder may keep with it what it has made of it.
-
-    Whatever is computed from it is a plain tensor. Its owner, a layout, replaces it when it is moved.
-
-    Args:
-        embeddings: (G, P, D); not to be written to any more.
-
-    Attributes:
-        keys_values: of each block, by tower and by the dtype that its products run in.
-    """
-
-    keys_values: dict[tuple[TextTower, torch.dtype], list[KeysValues]]
-
-    def __new__(cls, embeddings: Tensor) -> "FixedPrefix":
-        prefix = Tensor._make_subclass(cls, embeddings.detach())
-        prefix.keys_values = {}
-        return prefix
-
-    @classmethod
-    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        with torch._C.DisableTorchFunctionSubclass():
-            return func(*args, **(kwargs or {}))
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "FixedPrefix":
-        return memo.setdefault(id(self), FixedPrefix(self.clone()))
+from lamm.prompt_layout import FixedPrefix, Packing
 
 
 class SharedPrefixEncoder:

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lamm.clip.prefix_attention import Packing
 from lamm.clip.shared_prefix import TextEncoder
 from lamm.engine.embedded.loader import EpochLoader, SeededIndex, SeededItems
 from lamm.parallel.ranks import Ranks
+from lamm.prompt_layout import Packing
 
 
 def encoded_share(ranks: Ranks, count: int) -> range:

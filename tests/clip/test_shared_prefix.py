@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from lamm.clip import prefix_attention
 from lamm.clip.loading import wrap_clip
 from lamm.clip.model import ClipModel
-from lamm.clip.prefix_attention import Packing, quick_gelu
-from lamm.clip.shared_prefix import FixedPrefix, SharedPrefixEncoder, text_encoder_of, unsupported_reason
+from lamm.clip.prefix_attention import quick_gelu
+from lamm.clip.shared_prefix import SharedPrefixEncoder, text_encoder_of, unsupported_reason
 from lamm.clip.text import PlainTextEncoder
 from lamm.clip.text_tower import TextTower, text_tower_of
+from lamm.prompt_layout import FixedPrefix, Packing
 from tests.clip import small_clip_models as small
 from tests.clip.text_sides import Sides, assert_agree, halve, random_sides, run
 

@@ -15,10 +15,11 @@ from open_clip.transformer import LayerNorm, LayerNormFp32
 from torch import Tensor
 
 from lamm.clip.model import ClipModel, autocast
-from lamm.clip.shared_prefix import FixedPrefix, SharedPrefixEncoder, unsupported_reason
+from lamm.clip.shared_prefix import SharedPrefixEncoder, unsupported_reason
 from lamm.clip.text import PlainTextEncoder, encode_texts
 from lamm.clip.text_tower import TextTower, text_tower_of
 from lamm.errors import PromptError
+from lamm.prompt_layout import FixedPrefix
 from lamm.prompts import tokenize
 from tests.clip import small_clip_models as small
 from tests.clip.text_sides import Sides, assert_agree, encode_whole, halve, random_sides, run, with_gradients
