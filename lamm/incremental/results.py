@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pandas as pd
+
 from lamm.errors import ResultsError
 from lamm.results.collect import CONFIG_FILE, GroupKey, Run, collect, describe, natural, shots_in_words, stored_config
 from lamm.results.schema import INCREMENTAL, RESULTS_FILE
@@ -220,7 +222,7 @@ class IncrementalFindings:
 
 
 def incremental_findings(
-    folders: Iterable[str | os.PathLike[str]], trainers: Collection[str] = ()
+    folders: pd.DataFrame | Iterable[str | os.PathLike[str]], trainers: Collection[str] = ()
 ) -> IncrementalFindings:
     """The class-incremental results in and below folders, and what is left out of them.
 
@@ -231,6 +233,8 @@ def incremental_findings(
     Raises:
         ResultsError: a folder does not exist, there is no run in any, or a finished step lacks a number.
     """
+    if isinstance(folders, pd.DataFrame):  # a frame from `lamm.results.load`; soon the only argument
+        folders = list(folders.folder)
     found = incremental_runs(folders, trainers)
     made = (_result(method, seeds) for method, seeds in found.methods.items())
     return IncrementalFindings([result for result in made if result is not None], found.problems)

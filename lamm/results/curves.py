@@ -8,15 +8,105 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import pandas as pd
 from tabulate import tabulate
 
 from lamm.errors import ResultsError
 from lamm.results.collect import ALL_CLASSES, GroupKey, Groups, Run, RunGroups, class_subset, natural, stored_config
 from lamm.results.schema import EVALUATION, FEW_SHOT, INCREMENTAL
-from lamm.results.table import TABULATE_FORMATS, Statistic, metric_over
+from lamm.results.table import TABULATE_FORMATS, Statistic, mean_and_spread, metric_over
 
 ZERO_SHOT_TRAINER = "ZeroshotCLIP"
 ALL_SHOTS = -1
+
+
+def few_shot_curves(frame: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
+    """The few-shot curves: one row per point.
+
+    A curve is one trainer with one config on one data set. Columns: `dataset`; `label`, the trainer and what sets this
+    curve apart from the trainer's others; `trainer`, `cfg`, `protocol`, `split`; `shots`, in ascending order, 0 for a
+    method without training, whatever number it was started with, and `ALL_SHOTS` last; `value`, a `Statistic` over
+    seeds; `runs`, their index labels in `frame`. Curves of a data set are in order of their labels, zero-shot first.
+    Groups whose shots are not known, or that lack the metric, are left out.
+
+    Args:
+        frame: Runs, from `lamm.results.load`, such as those of the kind `few-shot`; unfinished ones don't count.
+        metric: Name of the metric.
+    """
+    groups = mean_and_spread(frame, [metric])
+    groups = groups[groups.shots.notna() & groups[metric].notna()].copy()
+    shots = groups.shots.where(groups.shots > 0, ALL_SHOTS)
+    groups["shots"] = shots.where(groups.trainer != ZERO_SHOT_TRAINER, 0).astype(int)
+    points = groups.groupby(["dataset", "trainer", "cfg", "protocol", "split", "shots"], sort=False)
+    curves = points.runs.agg("sum").reset_index()
+    curves["value"] = [Statistic.over(frame.loc[runs, metric]) for runs in curves.runs]
+    curves.insert(1, "label", _labels(curves))
+    place = {dataset: number for number, dataset in enumerate(curves.dataset.unique())}
+
+    def order(row: int) -> tuple[object, ...]:
+        dataset, label, shots = curves.loc[row, ["dataset", "label", "shots"]]
+        return place[dataset], shots != 0, natural(label), math.inf if shots == ALL_SHOTS else shots
+
+    return curves.loc[sorted(curves.index, key=order)].reset_index(drop=True)
+
+
+def _labels(curves: pd.DataFrame) -> list[str]:
+    """The trainer, its overrides, and of the rest what differs between the trainer's curves on the data set."""
+    names = curves.assign(cfg=curves.cfg.str.partition("+")[0])
+    peers = names.groupby(["dataset", "trainer"])
+    several = {name: peers[name].transform("nunique") > 1 for name in ("cfg", "protocol", "split")}
+    labels = []
+    for row, (trainer, cfg) in enumerate(zip(curves.trainer, curves.cfg, strict=True)):
+        rest = [names[name].iloc[row] for name, differs in several.items() if differs.iloc[row]]
+        remarks = [remark for remark in (cfg.partition("+")[2].replace("+", ", "), *rest) if remark]
+        labels.append(f"{trainer} ({', '.join(remarks)})" if remarks else trainer)
+    return labels
+
+
+def mean_curves(frame: pd.DataFrame, datasets: Sequence[str], metric: str = "accuracy") -> pd.DataFrame:
+    """The curve of each method over the mean of data sets: rows as `few_shot_curves` has them.
+
+    A method is a trainer with one config: runs of another config are another method, whatever the curves are called.
+    `dataset` is empty, and `value` is None at a point that one of the data sets lacks. The methods without any mean
+    are those that have None at all points.
+
+    Args:
+        frame: Runs, from `lamm.results.load`.
+        datasets: What the mean is taken over.
+        metric: Name of the metric.
+    """
+    runs = frame[frame.finished & frame.dataset.isin(datasets)]
+    method = ["trainer", "cfg", "split"]
+    per_dataset = runs.groupby(["dataset", *method]).protocol.transform("nunique")
+    told_apart = per_dataset.groupby([runs[name] for name in method]).transform("max") > 1
+    pooled = runs.assign(dataset="", protocol=runs.protocol.where(told_apart, ""))
+    curves = few_shot_curves(pooled, metric)
+    curves["value"] = [_mean_over(runs.loc[point], datasets, metric) for point in curves.runs]
+    return curves
+
+
+def _mean_over(runs: pd.DataFrame, datasets: Sequence[str], metric: str) -> Statistic | None:
+    """The mean over data sets: a number per seed where all have runs of the same seeds, else one number.
+
+    Runs of the same seed on a data set count as one, their mean. None where a data set has no runs.
+    """
+    if not set(datasets) <= set(runs.dataset):
+        return None
+    by_seed = runs.pivot_table(metric, index="seed", columns="dataset", aggfunc=statistics.fmean)
+    if runs.seed.notna().all() and by_seed.notna().all(axis=None):
+        return Statistic(tuple(map(statistics.fmean, by_seed.to_numpy())))
+    return Statistic((statistics.fmean(runs.groupby("dataset")[metric].agg(statistics.fmean)),))
+
+
+def by_shots(curves: pd.DataFrame) -> pd.DataFrame:
+    """The table of curves: a row per data set and label, a column per number of shots, `Statistic` cells.
+
+    Args:
+        curves: From `few_shot_curves` or `mean_curves`; one without training stands in the column 0.
+    """
+    table = curves.pivot(index=["dataset", "label"], columns="shots", values="value")
+    rows = curves[["dataset", "label"]].drop_duplicates()
+    return table.reindex(index=pd.MultiIndex.from_frame(rows), columns=ascending(table.columns))
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import pandas as pd
 from tabulate import tabulate
 
 from lamm.results.collect import GroupKey, Groups, Run
+from lamm.results.frame import GROUP
 
 _Number = TypeVar("_Number", int, float)
 
@@ -21,6 +23,18 @@ class Statistic:
     """One number a run, over several runs (at least one)."""
 
     values: tuple[float, ...]
+
+    @classmethod
+    def over(cls, values: Iterable[float]) -> "Statistic | None":
+        """The statistic of one number per run, None when a run lacks it or there is none."""
+        numbers = tuple(map(float, values))
+        return None if not numbers or any(map(math.isnan, numbers)) else cls(numbers)
+
+    def __str__(self) -> str:
+        """As `text()`."""
+        return self.text()
+
+    __repr__ = __str__
 
     @property
     def mean(self) -> float:
@@ -46,6 +60,31 @@ class Statistic:
         """
         mean = f"{self.mean:.{digits}f}"
         return mean if len(self.values) == 1 else f"{mean} ± {getattr(self, spread):.{digits}f}"
+
+
+def mean_and_spread(
+    frame: pd.DataFrame, metrics: Sequence[str] = ("accuracy", "macro_f1"), by: Sequence[str] = GROUP
+) -> pd.DataFrame:
+    """One row per group of finished runs, in the order of `frame`.
+
+    Columns: those of `by`; `seeds` (a tuple; None for a run that doesn't say it); each metric as a `Statistic`, None
+    where a run lacks it; `trainable_parameters`, the largest, and `seconds_train`, the median, over the runs that know
+    them; and `runs`, the index labels of the runs in `frame`, so that `frame.loc[row.runs]` are the runs of a row.
+
+    Args:
+        frame: Runs, from `lamm.results.load`.
+        metrics: The columns of `frame` to put together.
+        by: What the runs of a group have in common; the seed is what they differ in.
+    """
+    groups = frame[frame.finished].groupby(list(by), sort=False, dropna=False)
+    columns = {"seeds": groups.seed.agg(lambda seeds: tuple(None if pd.isna(seed) else int(seed) for seed in seeds))}
+    columns |= {metric: groups[metric].agg(Statistic.over) for metric in metrics}
+    columns |= {
+        "trainable_parameters": groups.trainable_parameters.max(),
+        "seconds_train": groups.seconds_train.median(),
+    }
+    columns["runs"] = groups.folder.agg(lambda folders: list(folders.index))
+    return pd.DataFrame(columns).reset_index()
 
 
 def metric_over(runs: Sequence[Run], metric: str) -> Statistic | None:

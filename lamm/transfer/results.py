@@ -7,6 +7,8 @@ from itertools import chain
 from pathlib import Path
 from statistics import fmean
 
+import pandas as pd
+
 from lamm.results.collect import natural, shots_in_words
 from lamm.results.curves import ZERO_SHOT_TRAINER
 from lamm.results.published import published
@@ -109,7 +111,9 @@ class TransferFindings:
     left_out: list[str]
 
 
-def transfer_findings(folders: Iterable[str | os.PathLike[str]], trainers: Collection[str] = ()) -> TransferFindings:
+def transfer_findings(
+    folders: pd.DataFrame | Iterable[str | os.PathLike[str]], trainers: Collection[str] = ()
+) -> TransferFindings:
     """The results of all evaluations of trained models in and below folders, and what is wrong with them.
 
     Args:
@@ -119,6 +123,8 @@ def transfer_findings(folders: Iterable[str | os.PathLike[str]], trainers: Colle
     Raises:
         ResultsError: A folder does not exist, or a file is damaged.
     """
+    if isinstance(folders, pd.DataFrame):  # a frame from `lamm.results.load`; soon the only argument
+        folders = list(folders.folder)
     transfers = find_transfers(folders, trainers)
     results = results_of(transfers.found)
     problems = [*transfers.problems, *(problem for result in results for problem in result.problems)]

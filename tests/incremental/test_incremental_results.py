@@ -93,11 +93,6 @@ def test_a_step_that_does_not_say_how_many_there_are_is_an_error(tmp_path: Path)
         incremental_results([tmp_path])
 
 
-def test_other_experiments_are_passed_over(tmp_path: Path, write_run: Any) -> None:
-    write_run()
-    assert incremental_results([tmp_path]) == []
-
-
 def test_the_table_of_runs_has_a_row_for_each_step(tmp_path: Path) -> None:
     write_steps(tmp_path, OWN[1], SEEN[1])
     found = collect([tmp_path])

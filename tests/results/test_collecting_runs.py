@@ -7,6 +7,7 @@ import pytest
 
 from lamm.errors import ResultsError
 from lamm.results.collect import GroupKey, collect, key_from_path
+from lamm.results.frame import load
 
 RunWriter = Callable[..., Path]
 LAMM_16 = GroupKey("digits", 16, "LAMM", "tiny_ep50", "few_shot", "test")
@@ -189,3 +190,11 @@ def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
 def test_folders_without_a_run_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match=r"no results\.json and no log\.txt in or below"):
         collect([tmp_path])
+
+
+def test_the_frame_has_a_row_per_run_in_natural_order(tmp_path: Path, write_run: RunWriter) -> None:
+    write_run(seed=10)
+    write_run(seed=2, metrics={"accuracy": 50.0, "error_rate": 50.0, "macro_f1": 49.0, "set1_accuracy": 7.0})
+    frame = load(tmp_path)
+    assert list(frame.seed) == [2, 10]
+    assert list(frame.set1_accuracy.fillna(-1)) == [7.0, -1.0]
