@@ -15,6 +15,7 @@ CORE = [
     "timm>=1.0.17",  # open_clip needs it; the WordNet ids of ImageNet's classes come from it
     "yacs>=0.1.8",
     "tabulate>=0.9",
+    "pandas>=2.0",
     "scikit-learn>=1.3",
     "joblib>=1.2",  # scikit-learn needs it; it counts the cores that a container may use
     "safetensors>=0.4.3",

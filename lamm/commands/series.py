@@ -27,13 +27,14 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from lamm.commands import call, incremental_table, parse_results
+from lamm.commands import call, parse_results
 from lamm.commands.parser import INTERRUPTED, Parser, at_least
 from lamm.datasets import OWN, register_datasets
 from lamm.errors import ConfigError, ResultsError, unknown_name
 from lamm.files import write_json
-from lamm.incremental.results import incremental_results
+from lamm.incremental.results import incremental_findings
 from lamm.incremental.table import as_json, draw_incremental
+from lamm.results import load
 from lamm.run.arguments import train_parser
 from lamm.run.series import Run, config_and_pairs, data_root, require_no_folder, seed_list
 from lamm.transfer.runs import BASE_TO_NEW, PROTOCOLS
@@ -130,13 +131,13 @@ def plan_incremental(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
     above_seeds = first.output_dir.parents[1]
 
     def table() -> int:
-        for result in incremental_results([above_seeds]):
+        for result in incremental_findings(load(above_seeds)).results:
             write_json(above_seeds / "incremental.json", as_json(result))
             try:
                 draw_incremental(result, above_seeds / "incremental.png")
             except ResultsError as error:
                 print(f"no heat map: {error}", file=sys.stderr)
-        return incremental_table.main(incremental_table.parser().parse_args([str(above_seeds)]))
+        return parse_results.main(parse_results.parser().parse_args([str(above_seeds), "--incremental"]))
 
     return runs, table
 

@@ -9,11 +9,17 @@ from typing import Any
 import yaml
 
 from lamm.errors import ResultsError, unknown_name
+from lamm.results.frame import natural
 
 FILE = Path(__file__).with_name("published.yaml")
 DEMO_DATA = ("digits", "shapes", "shapes_sketch", "shapes_noisy", "shapes_inverted")
 DEMO = "not comparable: demo data"
 EACH = "each"
+VARIANTS = {
+    "imagenet": ("imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r"),
+    "shapes": ("shapes_sketch", "shapes_noisy", "shapes_inverted"),
+}
+"""Data sets with the same classes under domain shift, in the order of the tables."""
 CONFIGS = {
     "ZeroshotCLIP": "vit_b16",
     "CoOp": "vit_b16_ep50_ctxv1",
@@ -33,8 +39,8 @@ class PublishedRow:
 
     Attributes:
         label: What the table calls it.
-        values: One a column; None where nothing is reported.
-        trainer: Registered name; empty for a method that is none of ours.
+        values: One per column; None where nothing is reported.
+        trainer: Registered name; empty for a method that is not ours.
         part: What sets the row apart from the trainer's other rows, such as `set1` or the name of a variant.
         overrides: Config overrides (KEY → VALUE as on a command line) that make the variant.
     """
@@ -58,7 +64,7 @@ class PublishedTable:
         trained_on: Data sets of the runs; of more than one, a number is the mean over all. `(EACH,)`: the columns are
             the data sets.
         backbone: The CLIP model.
-        shots: Training images a class.
+        shots: Training images per class.
         seeds: Number of runs that a number is the mean of.
         unit: Of the numbers.
         columns: Names of the columns, in order.
@@ -83,7 +89,7 @@ class PublishedTable:
         """The row of a label.
 
         Raises:
-            ResultsError: there is none.
+            ResultsError: There is none.
         """
         for row in self.rows:
             if row.label == label:
@@ -101,7 +107,7 @@ class PublishedTable:
         """The number in a column, None where nothing is reported.
 
         Raises:
-            ResultsError: there is no such column.
+            ResultsError: There is no such column.
         """
         if column not in self.columns:
             raise ResultsError(unknown_name(f"column of {self.name}", column, self.columns))
@@ -112,7 +118,7 @@ def published(name: str) -> PublishedTable:
     """The table of a name, see `table_names`.
 
     Raises:
-        ResultsError: there is none.
+        ResultsError: There is none.
     """
     tables = _tables()
     if name not in tables:
@@ -141,7 +147,7 @@ def comparable(
         backbone: `MODEL.BACKBONE.NAME` of the runs.
         seeds: Number of runs that the number is the mean of; None: it doesn't matter.
         overrides: Settings that differ from the paper's, such as `MAX_EPOCH=2`.
-        table: With which one; None: all that counts is whether the runs are as the paper's (data, ViT-B/16, 3 seeds).
+        table: With which one; None: what counts is whether the runs are as the paper's (data, ViT-B/16, 3 seeds).
         trainer: Registered name; empty: the config doesn't matter.
         cfg: Name of the config file; overrides at its end, such as `+MAX_EPOCH=2`, are left to `overrides`.
     """
@@ -163,6 +169,12 @@ def comparable(
     if seeds is not None and seeds != table.seeds:
         return f"not comparable: {seeds} seed{'' if seeds == 1 else 's'}, reported with {table.seeds}"
     return ""
+
+
+def place_in_tables(dataset: str) -> tuple[object, ...]:
+    """A sorting key: data sets as the papers' tables have them, then by name."""
+    order = (*VARIANTS["imagenet"], *published("few_shot").trained_on, *VARIANTS["shapes"])
+    return order.index(dataset) if dataset in order else len(order), natural(dataset)
 
 
 def config_of(cfg: str) -> str:

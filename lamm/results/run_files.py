@@ -1,5 +1,6 @@
-"""Where a run's classes lie in CLIP's embedding space, before and after learning (`class_features.safetensors`).
+"""Two files in a run's folder: its classes in CLIP's embedding space, and its predictions for each test image.
 
+`class_features.safetensors` has the classes before and after learning; `predictions.csv` has a line per test image.
 Letters: N classes, E embedding size.
 """
 
@@ -22,6 +23,7 @@ from lamm.prompts import DEFAULT_CONTEXT
 from lamm.scoring import Scoring, TemplatePrompts
 
 CLASS_FEATURES_FILE = "class_features.safetensors"
+PREDICTIONS_FILE = "predictions.csv"
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,9 @@ class ClassFeatures:
     """Unit text features of a run's classes, kept in fp16.
 
     Attributes:
-        class_names: one a class, in label order.
-        learned: of the run's prompts, (N, E); of prompts that depend on the image, of those without one.
-        original: of "a photo of a {}." with CLIP as it is, (N, E).
+        class_names: One per class, in label order.
+        learned: Of the run's prompts, (N, E); of prompts that depend on the image, of those without one.
+        original: Of "a photo of a {}." with CLIP as it is, (N, E).
     """
 
     class_names: list[str]
@@ -47,10 +49,10 @@ class ClassFeatures:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> "ClassFeatures | None":
-        """Read the file of a run's folder, in fp32; None: it has none.
+        """Read the file of a run's folder, in fp32; None if there is none.
 
         Raises:
-            ResultsError: the file is damaged.
+            ResultsError: The file is damaged.
         """
         file = Path(folder) / CLASS_FEATURES_FILE
         if not file.is_file():
@@ -70,17 +72,21 @@ class ClassFeatures:
         return 1 - torch.cosine_similarity(self.learned, self.original, dim=1)
 
 
-PREDICTIONS_FILE = "predictions.csv"
+@torch.no_grad()
+def class_features(scoring: Scoring, class_names: Sequence[str]) -> ClassFeatures:
+    """Unit features of the current prompts, beside those of "a photo of a {}." with CLIP as it is."""
+    original = TemplatePrompts(scoring.clip, class_names, [f"{DEFAULT_CONTEXT} {{}}."]).text_features()
+    return ClassFeatures(list(class_names), scoring.text_features()[0], original[0])
 
 
 class Prediction(NamedTuple):
     """One test image.
 
     Attributes:
-        image: its file, below the data root where it lies there, else absolute.
-        label: number of its class.
-        predicted: number of the class with the highest score.
-        confidence: that class's probability.
+        image: Its file, below the data root where it lies there, else absolute.
+        label: Number of its class.
+        predicted: Number of the class with the highest score.
+        confidence: That class's probability.
     """
 
     image: str
@@ -106,10 +112,10 @@ def write_predictions(folder: str | os.PathLike[str], predictions: Sequence[Pred
 
 
 def read_predictions(folder: str | os.PathLike[str]) -> list[Prediction] | None:
-    """The predictions of a run's folder, in the order of its test images; None: it has no such file.
+    """The predictions of a run's folder, in the order of its test images; None if there is no such file.
 
     Raises:
-        ResultsError: the file can't be read or is damaged.
+        ResultsError: The file can't be read or is damaged.
     """
     path = Path(folder) / PREDICTIONS_FILE
     if not path.is_file():
@@ -119,13 +125,6 @@ def read_predictions(folder: str | os.PathLike[str]) -> list[Prediction] | None:
             rows = csv.reader(file)
             if tuple(next(rows, ())) != Prediction._fields:
                 raise ResultsError(f"{path} is damaged: its first line must be {','.join(Prediction._fields)}")
-            return [Prediction(image, int(label), int(said), float(sure)) for image, label, said, sure in rows]
+            return [Prediction(image, int(label), int(best), float(sure)) for image, label, best, sure in rows]
     except (OSError, ValueError, csv.Error) as error:
         raise ResultsError(f"{path} is damaged: {error}") from error
-
-
-@torch.no_grad()
-def class_features(scoring: Scoring, class_names: Sequence[str]) -> ClassFeatures:
-    """Unit features of the current prompts, beside those of "a photo of a {}." with CLIP as it is."""
-    original = TemplatePrompts(scoring.clip, class_names, [f"{DEFAULT_CONTEXT} {{}}."]).text_features()
-    return ClassFeatures(list(class_names), scoring.text_features()[0], original[0])

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -14,20 +15,26 @@ RESULTS_FILE = "results.json"
 SCHEMA_VERSION = 1
 RUNNING = "running"
 FINISHED = "finished"
-STATUSES = (RUNNING, FINISHED)
 METRICS = ("accuracy", "error_rate", "macro_f1")
 KEYWORDS = {"accuracy": "accuracy", "error": "error_rate", "macro_f1": "macro_f1"}
 """What the CoOp family's commands call a metric → the metric."""
+FEW_SHOT = "few-shot"
+"""An ordinary training run."""
+EVALUATION = "evaluation"
+"""A test of a model that is there."""
+INCREMENTAL = "incremental"
+"""One step of class-incremental learning."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunResults:
-    """The content of `results.json`.
+    """The content of `results.json`, its fields in the file's order.
 
     A run writes the file with status "running" when it starts and with "finished" at its end, so that a run that
     died in between is seen as unfinished.
 
     Attributes:
+        schema_version: Version of this layout.
         trainer: Registered name of the trainer.
         dataset: Name of the data set.
         shots: Training images per class; -1 for all of them.
@@ -35,17 +42,17 @@ class RunResults:
         cfg: Name of the config file, with overrides: `vit_b16_ep50_ctxv1+LAMBDA_KD=0.1`.
         protocol: What kind of experiment the run belongs to, such as few-shot or class-incremental.
         split: The part of the data that the metrics were measured on.
-        precision: Floating-point precision that the run used.
-        config_hash: Fingerprint of config, data root and split.
-        status: "running" or "finished".
         metrics: `accuracy`, `error_rate` and `macro_f1` in percent, and any further ones; may be empty while running.
         trainable_parameters: Number of trained scalars; None while unknown.
         seconds_train: Wall-clock seconds of training; None while unknown.
         peak_memory_mb: Peak accelerator memory in MiB; None where there is no accelerator.
+        precision: Floating-point precision that the run used.
+        config_hash: Fingerprint of config, data root and split.
         versions: Versions of the software in use, by package name.
-        schema_version: Version of this layout.
+        status: "running" or "finished".
     """
 
+    schema_version: int = SCHEMA_VERSION
     trainer: str
     dataset: str
     shots: int
@@ -53,15 +60,14 @@ class RunResults:
     cfg: str
     protocol: str
     split: str
-    precision: str
-    config_hash: str
-    status: str
     metrics: dict[str, float] = field(default_factory=dict)
     trainable_parameters: int | None = None
     seconds_train: float | None = None
     peak_memory_mb: float | None = None
+    precision: str
+    config_hash: str
     versions: dict[str, str] = field(default_factory=dict)
-    schema_version: int = SCHEMA_VERSION
+    status: str
 
     def __post_init__(self) -> None:
         """Check every field.
@@ -69,9 +75,9 @@ class RunResults:
         Raises:
             ResultsError: A field has a value that `results.json` can't hold.
         """
-        for name, check, meaning in _CHECKS:
+        for name, (meaning, holds) in _CHECKS.items():
             value = getattr(self, name)
-            if not check(value):
+            if not holds(value):
                 raise ResultsError(f'"{name}" must be {meaning}, got {value!r}')
         lacking = [name for name in METRICS if name not in self.metrics]
         if self.status == FINISHED and lacking:
@@ -84,8 +90,7 @@ class RunResults:
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the file `path`, replacing an older one in one step."""
-        content = asdict(self)
-        write_json(path, {name: content[name] for name in _FILE_ORDER})
+        write_json(path, asdict(self))
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "RunResults":
@@ -107,12 +112,6 @@ class RunResults:
             raise ResultsError(f"{file}: {error}") from error
 
 
-_FILE_ORDER = (
-    *("schema_version", "trainer", "dataset", "shots", "seed", "cfg", "protocol", "split", "metrics"),
-    *("trainable_parameters", "seconds_train", "peak_memory_mb", "precision", "config_hash", "versions", "status"),
-)
-
-
 def _checked_names(content: Any) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ResultsError(f"must be a JSON object, got {type(content).__name__}")
@@ -123,18 +122,9 @@ def _checked_names(content: Any) -> dict[str, Any]:
     for name in content:
         if name not in known:
             raise ResultsError(unknown_name("field", name, known))
-    lacking = [name for name in _FILE_ORDER if name not in content]
-    if lacking:
+    if lacking := [name for name in known if name not in content]:
         raise ResultsError(f"lacks {', '.join(lacking)}")
     return content
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)
 
 
 def _is_integer(value: Any) -> bool:
@@ -145,41 +135,35 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_amount(value: Any) -> bool:
-    return value is None or (_is_number(value) and value >= 0)
+def _holds(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """A check of an object: each of its values passes another check."""
+    return lambda value: isinstance(value, dict) and all(map(check, value.values()))
 
 
-_CHECKS = (
-    ("trainer", _is_name, "a name"),
-    ("dataset", _is_name, "a name"),
-    ("shots", _is_integer, "a whole number"),
-    ("seed", lambda value: _is_integer(value) and value >= -1, "a whole number from -1 up"),
-    ("cfg", _is_text, "text"),
-    ("protocol", _is_text, "text"),
-    ("split", _is_text, "text"),
-    (
-        "metrics",
-        lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
-        "an object of finite numbers",
-    ),
-    (
-        "trainable_parameters",
-        lambda value: _is_amount(value) and not isinstance(value, float),
-        "a whole number or null",
-    ),
-    ("seconds_train", _is_amount, "a number or null"),
-    ("peak_memory_mb", _is_amount, "a number or null"),
-    ("precision", _is_text, "text"),
-    ("config_hash", _is_text, "text"),
-    ("versions", lambda value: isinstance(value, dict) and all(map(_is_text, value.values())), "an object of texts"),
-    ("status", lambda value: value in STATUSES, 'one of "running", "finished"'),
-    ("schema_version", lambda value: value == SCHEMA_VERSION, str(SCHEMA_VERSION)),
-)
+_Check = tuple[str, Callable[[Any], bool]]
+_NAME: _Check = ("a name", lambda value: isinstance(value, str) and value != "")
+_TEXT: _Check = ("text", lambda value: isinstance(value, str))
+_AMOUNT: _Check = ("a number or null", lambda value: value is None or (_is_number(value) and value >= 0))
+_COUNT: _Check = ("a whole number or null", lambda value: value is None or (_is_integer(value) and value >= 0))
+_CHECKS: dict[str, _Check] = {
+    **{"trainer": _NAME, "dataset": _NAME},
+    "shots": ("a whole number", _is_integer),
+    "seed": ("a whole number from -1 up", lambda value: _is_integer(value) and value >= -1),
+    **dict.fromkeys(("cfg", "protocol", "split"), _TEXT),
+    "metrics": ("an object of finite numbers", _holds(_is_number)),
+    **{"trainable_parameters": _COUNT, "seconds_train": _AMOUNT, "peak_memory_mb": _AMOUNT},
+    **{"precision": _TEXT, "config_hash": _TEXT},
+    "versions": ("an object of texts", _holds(_TEXT[1])),
+    "status": ('one of "running", "finished"', lambda value: value in (RUNNING, FINISHED)),
+    "schema_version": (str(SCHEMA_VERSION), lambda value: value == SCHEMA_VERSION),
+}
 
 
-FEW_SHOT = "few-shot"
-"""An ordinary training run."""
-EVALUATION = "evaluation"
-"""A test of a model that is there."""
-INCREMENTAL = "incremental"
-"""One step of class-incremental learning."""
+def own_metric(number: int) -> str:
+    """Name of an incremental step's metric (a): accuracy of a set's images among the set's own classes."""
+    return f"set{number}_accuracy"
+
+
+def seen_metric(number: int) -> str:
+    """Name of an incremental step's metric (b): accuracy of a set's images among all classes seen so far."""
+    return f"set{number}_accuracy_seen"

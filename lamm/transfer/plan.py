@@ -8,16 +8,16 @@ from yacs.config import CfgNode
 
 from lamm.datasets import BENCHMARK, DATASETS, OWN, dataset_class
 from lamm.errors import ConfigError, unknown_name
-from lamm.results.published import published
+from lamm.results.published import VARIANTS, published
 from lamm.run.arguments import KEY, train_parser
 from lamm.run.before import earlier_run
 from lamm.run.plan import RunPlan, default_config, plan_run, trainer_config, trainer_configs
 from lamm.run.series import require_no_folder
 from lamm.sweep.runs import require_data
-from lamm.transfer.results import VARIANTS
 from lamm.transfer.runs import BASE, BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION, NEW
 
 SUBSET = "DATASET.SUBSAMPLE_CLASSES"
+ExtendCfg = Callable[[CfgNode], None]
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class TransferRequest:
 
     Attributes:
         protocol: `domain_generalization`, `base_to_new` or `cross_dataset`.
-        trainer: registered name.
-        source: data set to train on.
-        shots: training images a class.
-        targets: data sets to test on; `new` alone in `base_to_new`.
-        config: of the trainer; None: its default for the source.
+        trainer: Registered name.
+        source: Data set to train on.
+        shots: Training images per class.
+        targets: Data sets to test on; `new` alone in `base_to_new`.
+        config: Of the trainer; None: its default for the source.
         overrides: KEY VALUE … of every run.
     """
 
@@ -47,7 +47,7 @@ def read_request(protocol: str, trainer: str, source: str, shots: int, rest: Seq
     """The request in `SOURCE SHOTS [TARGET …] [CFG] [KEY VALUE …]`; `base_to_new` has no targets of its own.
 
     Raises:
-        ConfigError: a word that is none of these, a source that can't be trained on, a target that can't be one, or
+        ConfigError: A word that is none of these, a source that can't be trained on, a target that can't be one, or
             no target where there are no usual ones.
     """
     require_no_folder(rest)
@@ -77,7 +77,7 @@ def usual_targets(protocol: str, source: str) -> tuple[str, ...]:
     """The targets of the papers: ImageNet's variants (of `shapes` its own), or the ten other data sets.
 
     Raises:
-        ConfigError: there are none for this source.
+        ConfigError: There are none for this source.
     """
     others = tuple(name for name in published("few_shot").trained_on if name != "imagenet")
     usual = {DOMAIN_GENERALIZATION: VARIANTS, CROSS_DATASET: {"imagenet": others}}[protocol]
@@ -109,16 +109,13 @@ def _check_targets(source: str, targets: Sequence[str]) -> None:
             raise ConfigError(f"your own images (data set {target}) can't be a target here; known: {', '.join(known)}")
 
 
-ExtendCfg = Callable[[CfgNode], None]
-
-
 @dataclass(frozen=True)
 class Evaluation:
     """A trained model on one target.
 
     Attributes:
-        target: what the table calls it.
-        words: command line of `train.py`.
+        target: What the table calls it.
+        words: Command line of `train.py`.
     """
 
     target: str
@@ -126,7 +123,7 @@ class Evaluation:
 
     def folder(self, extend_cfg: ExtendCfg) -> Path:
         """Where it lies, known once its model is there."""
-        return plan_run(train_parser().parse_args(list(self.words)), extend_cfg).output_dir
+        return _plan(self.words, extend_cfg).output_dir
 
 
 @dataclass(frozen=True)
@@ -134,10 +131,10 @@ class SeedRuns:
     """One seed's runs.
 
     Attributes:
-        seed: the seed.
-        words: command line of `train.py` that trains on the source.
-        folder: where that run lies.
-        evaluations: one a target.
+        seed: The seed.
+        words: Command line of `train.py` that trains on the source.
+        folder: Where that run lies.
+        evaluations: One per target.
     """
 
     seed: int
@@ -152,71 +149,50 @@ def plan_transfer(
     """Plan every run, and look whether all data are there, before anything takes time.
 
     Args:
-        request: what to run.
-        seeds: one training run each.
-        root: of the data.
-        extend_cfg: adds the trainers' config keys.
-        flags: further flags of every `train.py`.
+        request: What to run.
+        seeds: One training run each.
+        root: Of the data.
+        extend_cfg: Adds the trainers' config keys.
+        flags: Further flags of every `train.py`.
 
     Raises:
-        ConfigError: a mistake in any run's settings, or a folder that holds another run.
-        DataError: data that are missing or broken.
+        ConfigError: A mistake in any run's settings, or a folder that holds another run.
+        DataError: Data that are missing or broken.
     """
-    return _Planner(request, root, extend_cfg, tuple(flags)).plan(seeds)
+    config = request.config
 
+    def words_of(seed: int, subset: str, *further: str) -> tuple[str, ...]:
+        """The command line of a run on a target, or on the source (`base`)."""
+        dataset = request.source if subset in (BASE, NEW) else subset
+        words = ["--trainer", request.trainer, "--dataset", dataset, "--shots", str(request.shots)]
+        words += ["--seed", str(seed), "--root", root, *(("--config-file", str(config)) if config else ())]
+        half = (SUBSET, subset) if request.protocol == BASE_TO_NEW else ()
+        return (*words, *flags, *further, *half, *request.overrides)
 
-class _Planner:
-    """Makes command lines, and plans them."""
-
-    def __init__(self, request: TransferRequest, root: str, extend_cfg: ExtendCfg, flags: tuple[str, ...]) -> None:
-        self._request, self._root, self._extend_cfg, self._flags = request, root, extend_cfg, flags
-        self._config = ("--config-file", str(request.config)) if request.config else ()
-
-    def plan(self, seeds: Sequence[int]) -> list[SeedRuns]:
-        """All runs."""
-        found = self._plan(self._words(self._request.source, seeds[0], BASE))
-        _check_context(self._request.protocol, found)
-        # Targets take the source's config, whatever their own default is.
-        if not self._config:
-            config = default_config(found.trainer, found.trainer_class, self._request.source)
-            self._config = ("--config-file", str(config))
-        made = [self._of_seed(seed) for seed in seeds]
-        require_data(found)
-        for target in self._targets:
-            require_data(self._plan(self._words(self._set_of(target), seeds[0], target)))
-        return made
-
-    @property
-    def _targets(self) -> tuple[str, ...]:
-        return self._request.targets
-
-    def _of_seed(self, seed: int) -> SeedRuns:
-        words = self._words(self._request.source, seed, BASE)
-        plan = self._plan(words)
+    source = _plan(words_of(seeds[0], BASE), extend_cfg)
+    _check_context(request.protocol, source)
+    if config is None:  # targets take the source's config, whatever their own default is
+        config = default_config(source.trainer, source.trainer_class, request.source)
+    runs = []
+    for seed in seeds:
+        plan = _plan(words_of(seed, BASE), extend_cfg)
         earlier_run(plan)
         learns = getattr(plan.trainer_class, "learner_class", plan.trainer_class) is not None
         model = ("--model-dir", str(plan.output_dir)) if learns else ()
         evaluations = tuple(
-            Evaluation(target, self._words(self._set_of(target), seed, target, "--eval-only", *model))
-            for target in self._targets
+            Evaluation(target, words_of(seed, target, "--eval-only", *model)) for target in request.targets
         )
         if plan.output_dir.is_dir() or not learns:
             for evaluation in evaluations:
-                earlier_run(self._plan(evaluation.words))
-        return SeedRuns(seed, words, plan.output_dir, evaluations)
+                earlier_run(_plan(evaluation.words, extend_cfg))
+        runs.append(SeedRuns(seed, words_of(seed, BASE), plan.output_dir, evaluations))
+    for plan in (source, *(_plan(words_of(seeds[0], target), extend_cfg) for target in request.targets)):
+        require_data(plan)
+    return runs
 
-    def _set_of(self, target: str) -> str:
-        return self._request.source if self._request.protocol == BASE_TO_NEW else target
 
-    def _words(self, dataset: str, seed: int, subset: str, *flags: str) -> tuple[str, ...]:
-        request = self._request
-        words = ("--trainer", request.trainer, "--dataset", dataset, "--shots", str(request.shots))
-        words += ("--seed", str(seed), "--root", self._root, *self._config, *self._flags, *flags)
-        half = (SUBSET, subset) if request.protocol == BASE_TO_NEW else ()
-        return (*words, *half, *request.overrides)
-
-    def _plan(self, words: Sequence[str]) -> RunPlan:
-        return plan_run(train_parser().parse_args(list(words)), self._extend_cfg)
+def _plan(words: Sequence[str], extend_cfg: ExtendCfg) -> RunPlan:
+    return plan_run(train_parser().parse_args(list(words)), extend_cfg)
 
 
 def _check_context(protocol: str, plan: RunPlan) -> None:

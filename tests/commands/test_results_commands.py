@@ -126,9 +126,9 @@ def test_unfinished_runs_are_listed_beside_the_picture(tmp_path: Path) -> None:
 
 
 def test_the_incremental_table_refuses_what_it_can_not_show(digits_run: Path) -> None:
-    done = call_tool("incremental_table", digits_run)
+    done = call_tool("parse_results", digits_run, "--incremental")
     assert (done.returncode, done.stdout) == (2, "")
     assert "no seed with all its steps in or below" in done.stderr
-    done = call_tool("incremental_table", digits_run, "--overview", "--format", "csv")
+    done = call_tool("parse_results", digits_run, "--incremental", "--overview", "--format", "csv")
     assert done.returncode == 2
     assert "--overview has no csv layout" in done.stderr

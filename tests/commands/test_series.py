@@ -135,7 +135,7 @@ def test_the_incremental_table_names_seeds_that_are_not_through(children: Childr
     assert start("incremental digits 16") == 0
     (folder,) = tmp_path.glob("output/incremental/digits/shots_16/LAMM/*")
     (folder / "seed2" / "step2" / "results.json").unlink()
-    done = call_tool("incremental_table", tmp_path / "output", "--overview", "--format", "github")
+    done = call_tool("parse_results", tmp_path / "output", "--incremental", "--overview", "--format", "github")
     assert done.returncode == 1
     assert done.stderr == f"left out: seed 2 in {folder} is not through its 2 steps\n"
     assert " 1 3 |" in done.stdout
@@ -283,7 +283,7 @@ def test_planning_asks_nothing_of_a_gpu_so_that_runs_can_be_forked(
 ) -> None:
     for name in ("is_available", "device_count", "init", "_lazy_init"):
         monkeypatch.setattr(torch.cuda, name, lambda: pytest.fail("CUDA was asked before the fork"))
-    monkeypatch.setattr(series.incremental_table, "main", lambda arguments: 0)
+    monkeypatch.setattr(series.parse_results, "main", lambda arguments: 0)
     assert start("incremental digits 16") == 0
 
 
