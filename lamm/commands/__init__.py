@@ -14,7 +14,6 @@ COMMANDS = {
     "run": "a method's experiment: several seeds or steps, then the table over them",
     "sweep": "a whole grid of runs, several at once, on one machine, Ray or Slurm",
     "parse-results": "the table of results: mean and spread over seeds",
-    "incremental-table": "the table of class-incremental results",
     "plot-few-shot": "few-shot curves as a picture",
     "report": "one HTML page about many runs",
     "predict": "classify photos with what a run has learned",

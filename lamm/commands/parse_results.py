@@ -1,9 +1,10 @@
 """Print the table of results: mean and spread over seeds for every run below the folders given.
 
     python tools/parse_results.py output/digits output/shapes --ci95 --format github
+    python tools/parse_results.py output/incremental --incremental --overview
 
-Tables with a column a number of shots are of few-shot runs on all classes; evaluations, incremental steps and runs on a
-part of the classes are counted on stderr. Exit code 0: all runs are there. 1: some are unfinished, missing or there
+Tables with a column per number of shots are of few-shot runs on all classes; evaluations, incremental steps and runs on
+a part of the classes are counted on stderr. Exit code 0: all runs are there. 1: some are unfinished, missing or there
 twice (listed on stderr; the table shows what is finished). 2: a folder does not exist or holds no run.
 """
 
@@ -11,13 +12,18 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+import pandas as pd
+
 from lamm.commands.parser import Parser
 from lamm.errors import ConfigError, ResultsError
-from lamm.results.collect import RunGroups, collect
-from lamm.results.curves import average_curves, curves, render_by_shots, require_few_shot_runs, without_average
+from lamm.incremental.results import incremental_findings
+from lamm.incremental.table import render_matrices, render_overview
+from lamm.results.curves import few_shot_curves, mean_curves, render_by_shots, require_few_shot_runs
+from lamm.results.frame import load, problems
+from lamm.results.published import place_in_tables
 from lamm.results.schema import KEYWORDS
-from lamm.results.table import FORMATS, METRICS, TABULATE_FORMATS, render, rows
-from lamm.transfer.results import place_in_tables, transfer_findings, with_base_to_new_means
+from lamm.results.table import FORMATS, METRICS, TABULATE_FORMATS, mean_and_spread, render
+from lamm.transfer.results import transfer_findings, with_base_to_new_means
 from lamm.transfer.table import render_transfer
 
 
@@ -32,11 +38,17 @@ def parser() -> Parser:
     parser.add_argument("--keyword", choices=KEYWORDS, help="the one metric to show (default: accuracy and macro_f1)")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="seeds that must be there for every group")
     parser.add_argument(
-        "--by-shots", action="store_true", help="methods beside each other, a column a number of shots (accuracy)"
+        "--by-shots", action="store_true", help="methods beside each other, a column per number of shots (accuracy)"
     )
     parser.add_argument("--mean", action="store_true", help="as --by-shots, of the mean over the data sets there")
     parser.add_argument(
         "--transfer", action="store_true", help="trained models on other domains, new classes, other data (accuracy)"
+    )
+    parser.add_argument(
+        "--incremental", action="store_true", help="accuracy on every set of classes after every incremental step"
+    )
+    parser.add_argument(
+        "--overview", action="store_true", help="with --incremental: a line per method, averages after the last step"
     )
     parser.add_argument("--test-log", action="store_true", help="also read log.txt files of evaluations alone")
     return parser
@@ -44,82 +56,101 @@ def parser() -> Parser:
 
 def main(arguments: argparse.Namespace) -> int:
     """Print the table, and the problems on stderr."""
+    if arguments.overview and not arguments.incremental:
+        raise ConfigError("--overview goes with --incremental: add it")
+    if arguments.incremental:
+        return _incremental(arguments)
     if arguments.transfer:
-        return transfer(arguments)
+        return _transfer(arguments)
     if arguments.mean:
-        return mean(arguments)
+        return _mean(arguments)
     if arguments.by_shots:
-        return by_shots(arguments)
-    found = collect(arguments.folders, test_log=arguments.test_log)
-    metrics = [KEYWORDS[arguments.keyword]] if arguments.keyword else METRICS
-    if found.finished:
-        print(render(rows(found.finished, metrics), arguments.format, arguments.ci95), flush=True)
-    return report(found.problems(arguments.seeds))
+        return _by_shots(arguments)
+    runs = load(*arguments.folders, test_log=arguments.test_log, details=False)
+    if runs.finished.any():
+        table = mean_and_spread(runs, [KEYWORDS[arguments.keyword]] if arguments.keyword else METRICS)
+        print(render(table, arguments.format, arguments.ci95), flush=True)
+    return _report(problems(runs, arguments.seeds))
 
 
-def by_shots(arguments: argparse.Namespace) -> int:
-    """Print the table of `--by-shots`, and the problems on stderr."""
-    layout = layout_of_shots(arguments, "--by-shots")
-    found = few_shot(arguments)
-    if found.finished:
-        by_dataset = curves(found.finished, KEYWORDS[arguments.keyword or "accuracy"])
-        print(render_by_shots(by_dataset, layout, arguments.ci95), flush=True)
-    return report(found.problems(arguments.seeds))
+def _by_shots(arguments: argparse.Namespace) -> int:
+    """The table of `--by-shots`."""
+    _check_layout("--by-shots", arguments)
+    runs = _few_shot(arguments)
+    if runs.finished.any():
+        curves = few_shot_curves(runs, KEYWORDS[arguments.keyword or "accuracy"])
+        print(render_by_shots(curves, arguments.format, arguments.ci95), flush=True)
+    return _report(problems(runs, arguments.seeds))
 
 
-def mean(arguments: argparse.Namespace) -> int:
-    """Print the table of `--mean`; on stderr the problems, and the methods that lack one of the data sets."""
-    refuse("--mean", arguments, ("transfer", "test_log", "keyword"))
-    layout = layout_of_shots(arguments, "--mean")
-    found = few_shot(arguments)
-    by_dataset = curves(found.finished)
-    names = sorted(by_dataset, key=place_in_tables)
-    means = average_curves(by_dataset, names)
-    if means:
+def _mean(arguments: argparse.Namespace) -> int:
+    """The table of `--mean`; the methods that lack one of the data sets are problems, too."""
+    _refuse("--mean", arguments, ("transfer", "test_log", "keyword"))
+    _check_layout("--mean", arguments)
+    runs = _few_shot(arguments)
+    names = sorted(few_shot_curves(runs).dataset.unique(), key=place_in_tables)
+    curves = mean_curves(runs, names)
+    means = curves[curves.value.notna()]
+    if len(means):
         title = f"mean of {len(names)} data sets: {', '.join(names)}" if len(names) > 1 else names[0]
-        print(render_by_shots({title: means}, layout, arguments.ci95), flush=True)
-    lacking = [f"left out, not on all {len(names)} data sets: {name}" for name in without_average(by_dataset, names)]
-    return report([*found.problems(arguments.seeds), *lacking])
+        print(render_by_shots(means.assign(dataset=title), arguments.format, arguments.ci95), flush=True)
+    lacking = [label for label in curves.label.unique() if label not in set(means.label)]
+    left_out = [f"left out, not on all {len(names)} data sets: {label}" for label in lacking]
+    return _report([*problems(runs, arguments.seeds), *left_out])
 
 
-def few_shot(arguments: argparse.Namespace) -> RunGroups:
-    """The runs of a few-shot table; a line on stderr counts those that are none of it."""
-    found = require_few_shot_runs(collect(arguments.folders, test_log=arguments.test_log))
-    if found.left_out:
-        print(found.left_out_line, file=sys.stderr)
-    return found.groups
+def _few_shot(arguments: argparse.Namespace) -> pd.DataFrame:
+    """The runs of a few-shot table; a line on stderr counts the others."""
+    runs, left_out = require_few_shot_runs(load(*arguments.folders, test_log=arguments.test_log))
+    if left_out:
+        print(left_out, file=sys.stderr)
+    return runs
 
 
-def transfer(arguments: argparse.Namespace) -> int:
-    """Print the tables of `--transfer`; on stderr the problems, and the evaluations that have no place in them."""
-    refuse("--transfer", arguments, ("by_shots", "mean", "test_log", "keyword", "seeds"))
-    found = transfer_findings(arguments.folders)
-    if not (found.results or found.problems or found.left_out):
+def _transfer(arguments: argparse.Namespace) -> int:
+    """The tables of `--transfer`; on stderr also the evaluations that have no place in them."""
+    _refuse("--transfer", arguments, ("by_shots", "mean", "test_log", "keyword", "seeds"))
+    findings = transfer_findings(load(*arguments.folders))
+    if not (findings.results or findings.problems or findings.left_out):
         folders = ", ".join(arguments.folders)
         raise ResultsError(f"no evaluation of a trained model on other classes or data in or below {folders}")
-    results, lacking = with_base_to_new_means(found.results)
+    results, lacking = with_base_to_new_means(findings.results)
     if results:
         print(render_transfer(results, arguments.format, arguments.ci95), flush=True)
-    for line in (*found.left_out, *lacking):
+    for line in (*findings.left_out, *lacking):
         print(line, file=sys.stderr)
-    return report(found.problems) if results else report(found.problems) or 1
+    return _report(findings.problems) if results else _report(findings.problems) or 1
 
 
-def refuse(flag: str, arguments: argparse.Namespace, others: Sequence[str]) -> None:
+def _incremental(arguments: argparse.Namespace) -> int:
+    """The matrices of `--incremental`, or their overview."""
+    _refuse("--incremental", arguments, ("transfer", "by_shots", "mean", "test_log", "keyword", "seeds"))
+    if arguments.overview:
+        _check_layout("--overview", arguments)
+    findings = incremental_findings(load(*arguments.folders))
+    if findings.results:
+        render = render_overview if arguments.overview else render_matrices
+        print(render(findings.results, arguments.format, arguments.ci95), flush=True)
+    code = _report(findings.problems)
+    if not findings.results:
+        raise ResultsError(f"no seed with all its steps in or below {', '.join(arguments.folders)}")
+    return code
+
+
+def _refuse(flag: str, arguments: argparse.Namespace, others: Sequence[str]) -> None:
     """Refuse flags that would have no effect beside another one."""
     for name in others:
         if getattr(arguments, name):
             raise ConfigError(f"{flag} has no --{name.replace('_', '-')}: leave one of the two out")
 
 
-def layout_of_shots(arguments: argparse.Namespace, flag: str) -> str:
-    """The layout of a table with a column a number of shots."""
+def _check_layout(flag: str, arguments: argparse.Namespace) -> None:
+    """Refuse the layouts that a table of text cells does not have."""
     if arguments.format not in TABULATE_FORMATS:
         raise ConfigError(f"{flag} has no {arguments.format} layout: use {', '.join(TABULATE_FORMATS)}")
-    return str(arguments.format)
 
 
-def report(problems: list[str]) -> int:
+def _report(problems: list[str]) -> int:
     """List the problems; the exit code."""
     for problem in problems:
         print(problem, file=sys.stderr)

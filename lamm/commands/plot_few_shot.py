@@ -1,19 +1,19 @@
-"""Draw few-shot curves: accuracy over shots with error bars over seeds, a panel a data set, a line a method.
+"""Draw few-shot curves: accuracy over shots with error bars over seeds, a panel per data set, a line per method.
 
     python tools/plot_few_shot.py output/digits output/shapes -o few_shot.png
 
-Evaluations, incremental steps and runs on a part of the classes are no part of it: a line on stderr counts them. Exit
-code 0: all runs are there. 1: some are unfinished, missing or without a place in the picture (listed on stderr; the
-picture shows what is finished). 2: there is nothing to draw.
+Evaluations, incremental steps and runs on a part of the classes are left out: a line on stderr counts them. Exit code
+0: all runs are there. 1: some are unfinished, missing or without a place in the picture (listed on stderr; the picture
+shows what is finished). 2: there is nothing to draw.
 """
 
 import argparse
 import sys
 
 from lamm.commands.parser import Parser
-from lamm.results.collect import collect, describe
-from lamm.results.curves import curves, require_few_shot_runs, without_point
+from lamm.results.curves import few_shot_curves, require_few_shot_runs, without_point
 from lamm.results.figure import draw
+from lamm.results.frame import GROUP, describe, load, problems
 from lamm.results.schema import KEYWORDS
 
 
@@ -29,14 +29,14 @@ def parser() -> Parser:
 
 def main(arguments: argparse.Namespace) -> int:
     """Draw the picture, and list the problems on stderr."""
-    few_shot = require_few_shot_runs(collect(arguments.folders, test_log=arguments.test_log))
-    found, metric = few_shot.groups, KEYWORDS[arguments.keyword]
-    if few_shot.left_out:
-        print(few_shot.left_out_line, file=sys.stderr)
-    draw(curves(found.finished, metric), arguments.output, metric)
+    few_shot, left_out = require_few_shot_runs(load(*arguments.folders, test_log=arguments.test_log))
+    if left_out:
+        print(left_out, file=sys.stderr)
+    metric = KEYWORDS[arguments.keyword]
+    draw(few_shot_curves(few_shot, metric), arguments.output, metric)
     print(f"wrote {arguments.output}")
-    left_out = [f"not in the picture: {describe(key)}" for key in without_point(found.finished, metric)]
-    problems = [*found.problems(), *left_out]
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    return 1 if problems else 0
+    groups = without_point(few_shot, metric)[GROUP].itertuples(index=False)
+    lines = [*problems(few_shot), *(f"not in the picture: {describe(*group)}" for group in groups)]
+    for line in lines:
+        print(line, file=sys.stderr)
+    return 1 if lines else 0

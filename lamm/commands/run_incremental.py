@@ -17,13 +17,14 @@ from pathlib import Path
 from lamm.commands.parser import Parser, at_least
 from lamm.errors import ConfigError, ResultsError
 from lamm.files import write_json
-from lamm.incremental.results import incremental_results
+from lamm.incremental.results import incremental_findings
 from lamm.incremental.table import as_json, draw_incremental
+from lamm.results.frame import load
 from lamm.run.arguments import train_parser
 from lamm.run.series import add_rest, config_and_pairs, exit_code, seed_list, train_words
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLE = ROOT / "tools" / "incremental_table.py"
+TABLE = ROOT / "tools" / "parse_results.py"
 USUAL_STEPS = 2
 NUMBER_LIKE = re.compile(r"[-+]?\.?\d.*")
 TAKEN = {
@@ -69,7 +70,7 @@ def main(arguments: argparse.Namespace) -> int:
             return code
     above_seeds = first.output_dir.parents[2]
     write_results(above_seeds)
-    return exit_code([str(TABLE), str(above_seeds)])
+    return exit_code([str(TABLE), str(above_seeds), "--incremental"])
 
 
 def steps_and_rest(words: list[str]) -> tuple[int, list[str]]:
@@ -89,7 +90,7 @@ def step_pairs(steps: int, step: int) -> list[str]:
 
 def write_results(folder: Path) -> None:
     """Write what came out of all seeds below a folder into it, as JSON and as a heat map."""
-    for result in incremental_results([folder]):
+    for result in incremental_findings(load(folder)).results:
         write_json(folder / "incremental.json", as_json(result))
         try:
             draw_incremental(result, folder / "incremental.png")

@@ -15,8 +15,8 @@ from lamm.datasets.splits import SeenSet
 from lamm.engine import build_data_loader
 from lamm.errors import CheckpointError, ConfigError
 from lamm.incremental.plan import earlier_steps, step_of
-from lamm.incremental.results import own_metric, seen_metric
 from lamm.log import logger
+from lamm.results.schema import own_metric, seen_metric
 from lamm.scoring import scaled_scores
 
 

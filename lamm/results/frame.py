@@ -23,7 +23,7 @@ _KINDS = {FEW_SHOT: FEW_SHOT, EVALUATION: "evaluation", INCREMENTAL: "incrementa
 _DTYPES = {
     **dict.fromkeys(("shots", "seed", "trainable_parameters", "load_epoch", "steps", "step"), "Int64"),
     **dict.fromkeys(("seconds_train", "peak_memory_mb", "accuracy", "error_rate", "macro_f1"), "float64"),
-    **dict.fromkeys(("finished", "from_path", "split_made_here", "seen_as_negatives"), "bool"),
+    **dict.fromkeys(("finished", "from_path", "recorded", "split_made_here", "seen_as_negatives"), "bool"),
 }
 _YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -56,7 +56,8 @@ def load(
       and `step`, which is in the name of the config.
     - Of `classes.json`: `class_names` (a tuple, empty where it isn't known) and `split_made_here` (whether the data
       set was split by us, for want of the published split).
-    - `damaged`: which of these two files can't be read, and why; else empty.
+    - `recorded`: whether there is a `results.json` that can be read; `damaged`: which of the three files can't be read,
+      and why; else empty.
 
     Args:
         folders: Seed folders, or any folders above them.
@@ -90,7 +91,7 @@ def _frame(rows: list[dict[str, Any]], details: bool, trainers: set[str]) -> pd.
     _name_after_siblings(rows)
     rows = sorted((row for row in rows if not trainers or row["trainer"] in trainers), key=_order)
     for row in rows:
-        row.update(_details(row["folder"] if details else None))
+        row.update({**_details(row["folder"] if details else None), **row})
         step = re.search(r"/step(\d+)$", row["cfg"])
         row |= {"step": int(step[1]) if step else None, "kind": _kind(row), **row["metrics"]}
     empty = {"folder": Path(), "trainer": "", **_unrecorded(Path(), dict.fromkeys(GROUP), None), **_details(None)}
@@ -107,7 +108,7 @@ def _row(folder: Path, base: Path, test_log: bool) -> dict[str, Any] | None:
         try:
             return _recorded(folder, RunResults.read(folder / RESULTS_FILE))
         except ResultsError as error:
-            return _unrecorded(folder, group, seed, unfinished=str(error))
+            return _unrecorded(folder, group, seed, unfinished=str(error)) | {"damaged": str(error)}
     if logs := log_files(folder):
         if result := newest_result(folder, test_log):
             return _unrecorded(folder, group | {"split": result.split}, seed, metrics=result.metrics)
@@ -132,6 +133,7 @@ def _recorded(folder: Path, results: RunResults) -> dict[str, Any]:
         "finished": results.finished,
         "unfinished": "" if results.finished else f"its results.json says {results.status}",
         "from_path": False,
+        "recorded": True,
     }
 
 
@@ -155,6 +157,7 @@ def _unrecorded(
         "finished": not unfinished,
         "unfinished": unfinished,
         "from_path": True,
+        "recorded": False,
     }
 
 

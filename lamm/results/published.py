@@ -9,11 +9,17 @@ from typing import Any
 import yaml
 
 from lamm.errors import ResultsError, unknown_name
+from lamm.results.frame import natural
 
 FILE = Path(__file__).with_name("published.yaml")
 DEMO_DATA = ("digits", "shapes", "shapes_sketch", "shapes_noisy", "shapes_inverted")
 DEMO = "not comparable: demo data"
 EACH = "each"
+VARIANTS = {
+    "imagenet": ("imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r"),
+    "shapes": ("shapes_sketch", "shapes_noisy", "shapes_inverted"),
+}
+"""Data sets with the same classes under domain shift, in the order of the tables."""
 CONFIGS = {
     "ZeroshotCLIP": "vit_b16",
     "CoOp": "vit_b16_ep50_ctxv1",
@@ -163,6 +169,12 @@ def comparable(
     if seeds is not None and seeds != table.seeds:
         return f"not comparable: {seeds} seed{'' if seeds == 1 else 's'}, reported with {table.seeds}"
     return ""
+
+
+def place_in_tables(dataset: str) -> tuple[object, ...]:
+    """A sorting key: data sets as the papers' tables have them, then by name."""
+    order = (*VARIANTS["imagenet"], *published("few_shot").trained_on, *VARIANTS["shapes"])
+    return order.index(dataset) if dataset in order else len(order), natural(dataset)
 
 
 def config_of(cfg: str) -> str:

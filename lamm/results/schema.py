@@ -183,3 +183,13 @@ EVALUATION = "evaluation"
 """A test of a model that is there."""
 INCREMENTAL = "incremental"
 """One step of class-incremental learning."""
+
+
+def own_metric(number: int) -> str:
+    """Name of an incremental step's metric (a): accuracy of a set's images among the set's own classes."""
+    return f"set{number}_accuracy"
+
+
+def seen_metric(number: int) -> str:
+    """Name of an incremental step's metric (b): accuracy of a set's images among all classes seen so far."""
+    return f"set{number}_accuracy_seen"

@@ -8,13 +8,12 @@ from yacs.config import CfgNode
 
 from lamm.datasets import BENCHMARK, DATASETS, OWN, dataset_class
 from lamm.errors import ConfigError, unknown_name
-from lamm.results.published import published
+from lamm.results.published import VARIANTS, published
 from lamm.run.arguments import KEY, train_parser
 from lamm.run.before import earlier_run
 from lamm.run.plan import RunPlan, default_config, plan_run, trainer_config, trainer_configs
 from lamm.run.series import require_no_folder
 from lamm.sweep.runs import facts_of
-from lamm.transfer.results import VARIANTS
 from lamm.transfer.runs import BASE, BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION, NEW
 
 SUBSET = "DATASET.SUBSAMPLE_CLASSES"

@@ -1,26 +1,18 @@
 """Accuracy of trained models on other domains, new classes and other data sets, over seeds."""
 
-import os
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
 import pandas as pd
 
-from lamm.results.collect import natural, shots_in_words
 from lamm.results.curves import ZERO_SHOT_TRAINER
-from lamm.results.published import published
+from lamm.results.frame import natural, shots_in_words
+from lamm.results.published import place_in_tables
+from lamm.results.schema import RESULTS_FILE
 from lamm.results.table import Statistic
-from lamm.transfer.runs import BASE, BASE_TO_NEW, DOMAIN_GENERALIZATION, NEW, PROTOCOLS, Transfer, find_transfers
-
-LEARNED, FROM_CLIP = "labels_learned", "labels_from_clip"
-VARIANTS = {
-    "imagenet": ("imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r"),
-    "shapes": ("shapes_sketch", "shapes_noisy", "shapes_inverted"),
-}
-"""Data sets with the same classes under domain shift, in the order of the tables."""
+from lamm.transfer.runs import BASE_TO_NEW, DOMAIN_GENERALIZATION, NEW, PROTOCOLS, find_transfers
 
 
 @dataclass(frozen=True)
@@ -30,8 +22,7 @@ class TransferResult:
     Attributes:
         protocol: `domain_generalization`, `base_to_new` or `cross_dataset`.
         source: Data set that it was trained on; in `base_to_new` on its base classes; of a mean what it is called.
-        averaged: The data sets of a mean over several; empty for a result on one.
-        shots: Training images a class.
+        shots: Training images per class.
         trainer: Registered name.
         cfg: Name of the config file with overrides.
         split: The part of the data that was measured on.
@@ -46,11 +37,11 @@ class TransferResult:
         harmonic_means: Of `base_to_new`, for each seed.
         files: The results.json of all these runs.
         problems: One line for each evaluation that is missing or there twice.
+        averaged: The data sets of a mean over several; empty for a result on one.
     """
 
     protocol: str
     source: str
-    averaged: tuple[str, ...]
     shots: int
     trainer: str
     cfg: str
@@ -64,7 +55,8 @@ class TransferResult:
     classes: dict[str, int]
     harmonic_means: tuple[float, ...]
     files: tuple[Path, ...]
-    problems: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+    averaged: tuple[str, ...] = ()
 
     @property
     def fewest_seeds(self) -> int:
@@ -97,7 +89,7 @@ def harmonic(base: float, new: float) -> float:
 
 @dataclass(frozen=True)
 class TransferFindings:
-    """The results in folders, and what is not among them.
+    """The results in a frame, and what is not among them.
 
     Attributes:
         results: Protocol after protocol.
@@ -111,128 +103,67 @@ class TransferFindings:
     left_out: list[str]
 
 
-def transfer_findings(
-    folders: pd.DataFrame | Iterable[str | os.PathLike[str]], trainers: Collection[str] = ()
-) -> TransferFindings:
-    """The results of all evaluations of trained models in and below folders, and what is wrong with them.
+def transfer_findings(frame: pd.DataFrame) -> TransferFindings:
+    """The results of all evaluations of trained models, and what is wrong with them.
 
     Args:
-        folders: Any folders above runs.
-        trainers: Those to look at; empty: all.
+        frame: Runs, from `lamm.results.load`.
 
     Raises:
-        ResultsError: A folder does not exist, or a file is damaged.
+        ResultsError: A file is damaged.
     """
-    if isinstance(folders, pd.DataFrame):  # a frame from `lamm.results.load`; soon the only argument
-        folders = list(folders.folder)
-    transfers = find_transfers(folders, trainers)
-    results = results_of(transfers.found)
+    transfers = find_transfers(frame)
+    results = []
+    if len(transfers.pairs):
+        for _, pairs in transfers.pairs.groupby(_RESULT, sort=False):
+            results.append(_result(pairs))
+    results.sort(key=_order)
     problems = [*transfers.problems, *(problem for result in results for problem in result.problems)]
     return TransferFindings(results, problems, transfers.left_out)
 
 
-def transfer_results(folders: Iterable[str | os.PathLike[str]]) -> list[TransferResult]:
-    """The results of `transfer_findings` alone.
-
-    Raises:
-        ResultsError: A folder does not exist, or a file is damaged.
-    """
-    return transfer_findings(folders).results
-
-
-def results_of(found: Iterable[Transfer]) -> list[TransferResult]:
-    """Put together what differs only in seed and target."""
-    groups: dict[tuple[str, ...], list[Transfer]] = {}
-    for pair in found:
-        groups.setdefault(_key(pair), []).append(pair)
-    made = [_result(pairs) for pairs in groups.values()]
-    return sorted(made, key=_order)
-
-
-def _key(pair: Transfer) -> tuple[str, ...]:
-    source = pair.source
-    return pair.protocol, source.dataset, str(source.shots), source.trainer, _cfg(pair), source.split, pair.backbone
-
-
-def _cfg(pair: Transfer) -> str:
-    cfg = pair.source.cfg
-    return cfg.replace(f"+SUBSAMPLE_CLASSES={BASE}", "") if pair.protocol == BASE_TO_NEW else cfg
+_RESULT = ["protocol", "source", "shots", "trainer", "cfg", "split", "backbone"]
 
 
 def _order(result: TransferResult) -> tuple[object, ...]:
     names = (natural(result.trainer), natural(result.cfg), result.split)
-    return (
-        PROTOCOLS.index(result.protocol),
-        natural(result.source),
-        result.shots,
-        result.trainer != ZERO_SHOT_TRAINER,
-        *names,
-    )
+    zero_shot = result.trainer == ZERO_SHOT_TRAINER
+    return (PROTOCOLS.index(result.protocol), natural(result.source), result.shots, not zero_shot, *names)
 
 
-def _result(pairs: Sequence[Transfer]) -> TransferResult:
+def _result(pairs: pd.DataFrame) -> TransferResult:
     """The result of pairs that differ in seed and target alone."""
-    evaluated, problems = _by_target(pairs)
-    sources = dict(sorted({pair.source.seed: pair for pair in pairs}.items()))
-    one, cfg = pairs[0], _cfg(pairs[0])
-    what = f"{one.source.trainer}, {one.source.dataset}, {shots_in_words(one.source.shots)}, {cfg}"
+    problems = []
+    for (target, seed), same in pairs.groupby(["target", "seed"], sort=False).folder:
+        for folder in same.iloc[1:]:
+            where = f"{same.iloc[0]} and {folder}"
+            problems.append(f"there twice, the first counts: seed {seed} on {target} in {where}")
+    sources = pairs.drop_duplicates("seed", keep="last").sort_values("seed")
+    evaluations = pairs.drop_duplicates(["target", "seed"]).sort_values("seed")
+    targets = sorted(set(pairs.target), key=place_in_tables)
+    by_target = {name: evaluations[evaluations.target == name] for name in targets}
+    one = {name: pairs[name].iloc[0] for name in _RESULT} | {"shots": int(pairs.shots.iloc[0])}
+    what = f"{one['trainer']}, {one['source']}, {shots_in_words(one['shots'])}, {one['cfg']}"
     problems += [
         f"missing: seed {seed} of {what} on {target}"
-        for target, runs in evaluated.items()
-        for seed in sources
-        if seed not in runs
+        for target, runs in by_target.items()
+        for seed in sources.seed[~sources.seed.isin(runs.seed)]
     ]
-    metrics = {target: [pair.results.metrics for pair in runs.values()] for target, runs in evaluated.items()}
-    labelled = {target: found for target, found in metrics.items() if all(FROM_CLIP in each for each in found)}
-    files = [pair.source_file for pair in sources.values()]
-    files += [pair.file for runs in evaluated.values() for pair in runs.values()]
+    labels = {name: runs for name, runs in by_target.items() if runs.labels_from_clip.notna().all()}
+    new = by_target.get(NEW, evaluations[:0])
+    folders = [*sources.source_folder, *(folder for runs in by_target.values() for folder in runs.folder)]
     return TransferResult(
-        protocol=one.protocol,
-        source=one.source.dataset,
-        averaged=(),
-        shots=one.source.shots,
-        trainer=one.source.trainer,
-        cfg=cfg,
-        split=one.source.split,
-        backbone=one.backbone,
-        seeds=tuple(sources),
-        seeds_of_targets={target: tuple(runs) for target, runs in evaluated.items()},
-        source_accuracy=_accuracy([pair.source.metrics for pair in sources.values()]),
-        targets={target: _accuracy(found) for target, found in metrics.items()},
-        labels_from_clip={name: max(int(each[FROM_CLIP]) for each in found) for name, found in labelled.items()},
-        classes={name: max(int(each[LEARNED] + each[FROM_CLIP]) for each in found) for name, found in labelled.items()},
-        harmonic_means=_harmonic_means(evaluated),
-        files=tuple(files),
+        **one,
+        seeds=tuple(sources.seed.tolist()),
+        seeds_of_targets={name: tuple(runs.seed.tolist()) for name, runs in by_target.items()},
+        source_accuracy=Statistic(tuple(sources.source_accuracy.tolist())),
+        targets={name: Statistic(tuple(runs.accuracy.tolist())) for name, runs in by_target.items()},
+        labels_from_clip={name: int(runs.labels_from_clip.max()) for name, runs in labels.items()},
+        classes={name: int((runs.labels_learned + runs.labels_from_clip).max()) for name, runs in labels.items()},
+        harmonic_means=tuple(map(harmonic, new.source_accuracy.tolist(), new.accuracy.tolist())),
+        files=tuple(folder / RESULTS_FILE for folder in folders),
         problems=tuple(problems),
     )
-
-
-def _by_target(pairs: Sequence[Transfer]) -> tuple[dict[str, dict[int, Transfer]], list[str]]:
-    """Target → seed → evaluation, in the tables' order, and one line for each that is there twice."""
-    found: dict[str, dict[int, Transfer]] = {}
-    problems = []
-    for pair in pairs:
-        taken = found.setdefault(pair.target, {})
-        first = taken.setdefault(pair.source.seed, pair)
-        if first is not pair:
-            where = f"{first.file.parent} and {pair.file.parent}"
-            problems.append(f"there twice, the first counts: seed {pair.source.seed} on {pair.target} in {where}")
-    return {target: dict(sorted(found[target].items())) for target in sorted(found, key=place_in_tables)}, problems
-
-
-def place_in_tables(dataset: str) -> tuple[object, ...]:
-    """A sorting key: data sets as the papers' tables have them, then by name."""
-    order = (*VARIANTS["imagenet"], *published("few_shot").trained_on, *VARIANTS["shapes"])
-    return order.index(dataset) if dataset in order else len(order), natural(dataset)
-
-
-def _harmonic_means(evaluated: dict[str, dict[int, Transfer]]) -> tuple[float, ...]:
-    pairs = evaluated.get(NEW, {}).values()
-    return tuple(harmonic(pair.source.metrics["accuracy"], pair.results.metrics["accuracy"]) for pair in pairs)
-
-
-def _accuracy(metrics: Sequence[dict[str, float]]) -> Statistic:
-    return Statistic(tuple(each["accuracy"] for each in metrics))
 
 
 def with_base_to_new_means(results: Sequence[TransferResult]) -> tuple[list[TransferResult], list[str]]:
@@ -244,14 +175,13 @@ def with_base_to_new_means(results: Sequence[TransferResult]) -> tuple[list[Tran
         results: Of any protocols.
 
     Returns:
-        Protocol after protocol; means, one a method (a trainer with one config) that has all data sets, follow what
+        Protocol after protocol; means, one per method (a trainer with one config) that has all data sets, follow what
         they are of. And a line for each method that has not.
     """
     halves = [result for result in results if result.protocol == BASE_TO_NEW]
-    means: list[TransferResult] = []
-    lacking = []
-    for shots, split, backbone in dict.fromkeys((one.shots, one.split, one.backbone) for one in halves):
-        alike = [one for one in halves if (one.shots, one.split, one.backbone) == (shots, split, backbone)]
+    means, lacking = [], []
+    for kind in dict.fromkeys((one.shots, one.split, one.backbone) for one in halves):
+        alike = [one for one in halves if (one.shots, one.split, one.backbone) == kind]
         sources = tuple(dict.fromkeys(one.source for one in alike))
         if len(sources) == 1:
             continue
@@ -272,16 +202,10 @@ def _mean(parts: Sequence[TransferResult], seeds: tuple[int, ...]) -> TransferRe
     base = [fmean(one.source_accuracy.values[one.seeds.index(seed)] for one in parts) for seed in seeds]
     new = [fmean(one.targets[NEW].values[one.seeds_of_targets[NEW].index(seed)] for one in parts) for seed in seeds]
     labelled = all(NEW in one.labels_from_clip for one in parts)
-    sources = tuple(one.source for one in parts)
-    return TransferResult(
-        protocol=BASE_TO_NEW,
-        source=f"mean of {len(sources)} data sets",
-        averaged=sources,
-        shots=parts[0].shots,
-        trainer=parts[0].trainer,
-        cfg=parts[0].cfg,
-        split=parts[0].split,
-        backbone=parts[0].backbone,
+    return replace(
+        parts[0],
+        source=f"mean of {len(parts)} data sets",
+        averaged=tuple(one.source for one in parts),
         seeds=seeds,
         seeds_of_targets={NEW: seeds},
         source_accuracy=Statistic(tuple(base)),
@@ -289,6 +213,6 @@ def _mean(parts: Sequence[TransferResult], seeds: tuple[int, ...]) -> TransferRe
         labels_from_clip={NEW: sum(one.labels_from_clip[NEW] for one in parts)} if labelled else {},
         classes={NEW: sum(one.classes[NEW] for one in parts)} if labelled else {},
         harmonic_means=tuple(map(harmonic, base, new)),
-        files=tuple(chain.from_iterable(one.files for one in parts)),
+        files=tuple(file for one in parts for file in one.files),
         problems=(),
     )

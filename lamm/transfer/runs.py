@@ -1,18 +1,17 @@
-"""A training run and an evaluation of its model: which transfer protocol the two belong to, and whether they fit."""
+"""Training runs and evaluations of their models: which transfer protocol the two belong to, and whether they fit."""
 
-import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lamm.errors import CheckpointError, ResultsError
-from lamm.results.collect import ALL_CLASSES, class_subset, folders_below, stored_config
+import pandas as pd
+
+from lamm.errors import ResultsError
 from lamm.results.curves import ZERO_SHOT_TRAINER
+from lamm.results.frame import ALL_CLASSES, load_run, natural
 from lamm.results.published import config_of
-from lamm.results.schema import EVALUATION, FEW_SHOT, RESULTS_FILE, RunResults
-from lamm.run.record import RunClasses
+from lamm.results.schema import EVALUATION, FEW_SHOT, RESULTS_FILE
 
 DOMAIN_GENERALIZATION = "domain_generalization"
 BASE_TO_NEW = "base_to_new"
@@ -21,90 +20,148 @@ PROTOCOLS = (DOMAIN_GENERALIZATION, BASE_TO_NEW, CROSS_DATASET)
 BASE, NEW = "base", "new"
 TESTED_WITH = ("MODEL", "INPUT.SIZE", "INPUT.INTERPOLATION", "INPUT.PIXEL_MEAN", "INPUT.PIXEL_STD")
 """Config keys, or nodes, that a model's scores depend on beside its checkpoint."""
+Run = Any
+"""A row of the frame (`itertuples`)."""
 
 
 @dataclass(frozen=True)
-class Transfer:
-    """One model, one target.
+class Transfers:
+    """The evaluations of trained models.
 
     Attributes:
-        protocol: One of `PROTOCOLS`.
-        source: Results of the training run.
-        source_file: Its `results.json`.
-        target: What it was evaluated on: the data set's name, `new` for the new classes of its own data set.
-        results: Results of the evaluation.
-        file: Its `results.json`.
-        backbone: The CLIP model.
+        pairs: Finished evaluations of finished runs, a row each. Columns: `protocol` (one of `PROTOCOLS`); `source`
+            (data set of the training run), `shots`, `trainer`, `cfg`, `split`, `backbone` and `seed` of it; `target`
+            (the data set's name, `new` for the new classes of the source); `source_accuracy`, `accuracy`,
+            `labels_learned` and `labels_from_clip` (missing for a trainer without labels); the folders `source_folder`
+            and `folder`.
+        problems: One line for each evaluation that is unfinished, or whose training run is.
+        left_out: One line for each that has no place in the tables: of a model before its last epoch, of a model on
+            another data set where one of the two has only a part of its classes, on another split or with other
+            settings than its training run, or of zero-shot CLIP where no model was evaluated.
     """
 
-    protocol: str
-    source: RunResults
-    source_file: Path
-    target: str
-    results: RunResults
-    file: Path
-    backbone: str
+    pairs: pd.DataFrame
+    problems: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class StoredRun:
-    """A run's folder with all that tells what it was."""
+def find_transfers(frame: pd.DataFrame) -> Transfers:
+    """Find the evaluations (`train.py --eval-only`) in a frame and the runs that they are evaluations of.
 
-    folder: Path
-    results: RunResults
+    Which protocol an evaluation belongs to, its classes say: `new` of the run's `base` classes; a data set all of whose
+    classes the run had; any other data set. Two data sets count whole only, not `base` or `new` of either. A model
+    tested on what it was trained on is none of these. `ZeroshotCLIP` loads nothing, so its evaluations go with its
+    ordinary runs of the same settings, shots and seed; only with those from which another trainer was evaluated on that
+    target, if any was.
 
-    @classmethod
-    def read(cls, folder: Path) -> "StoredRun":
-        """The run in a folder.
+    Args:
+        frame: Runs, from `lamm.results.load`; a training run that is not among them is read where its evaluation says.
 
-        Raises:
-            ResultsError: Its results.json is missing or damaged.
-        """
-        return cls(folder, RunResults.read(folder / RESULTS_FILE))
+    Raises:
+        ResultsError: A file is damaged.
+    """
+    for message in frame.damaged[~frame.recorded & (frame.damaged != "")]:
+        raise ResultsError(message)
+    # In the order of the folders, for of two evaluations of one model the first counts.
+    runs = sorted(frame[frame.recorded].itertuples(), key=lambda run: [natural(part) for part in run.folder.parts])
+    known = {run.folder.resolve(): run for run in runs}
+    pairs: list[dict[str, Any]] = []
+    zero_shot: dict[Path, list[dict[str, Any]]] = {}
+    problems, left_out = [], []
+    for run in (run for run in runs if run.protocol == EVALUATION):
+        if run.finished and run.damaged:
+            raise ResultsError(run.damaged)
+        if not run.finished:
+            problems.append(f"unfinished: {run.folder} ({run.unfinished})")
+        elif not run.model_dir:
+            sources = [source for source in runs if _goes_with_zero_shot(source, run)]
+            zero_shot[run.folder] = [pair for source in sources if (pair := _pair(source, run))]
+            if not zero_shot[run.folder]:
+                left_out.append(f"left out, {_why_alone(run)}: {run.folder}")
+        elif run.load_epoch != -1:
+            left_out.append(f"left out, an evaluation with --load-epoch {run.load_epoch}: {run.folder}")
+        elif (source := _source_of(run, known)) is None or not source.finished:
+            state = "is missing" if source is None else "is unfinished"
+            problems.append(f"the training run {run.model_dir} of {run.folder} {state}")
+        elif reason := _why_unfit(source, run):
+            left_out.append(f"left out, {reason}: {run.folder}")
+        elif pair := _pair(source, run):
+            pairs.append(pair)
+    # Zero-shot CLIP stands beside the trained models; where there are none, on sources with its classes, else on any.
+    learned = {_place(pair) for pair in pairs}
+    for folder, candidates in zero_shot.items():
+        if learned:
+            fitting = [pair for pair in candidates if _place(pair) in learned]
+        else:
+            fitting = [pair for pair in candidates if pair["protocol"] != CROSS_DATASET] or candidates
+        pairs += fitting
+        if candidates and not fitting:
+            left_out.append(f"left out, zero-shot CLIP where no model was evaluated: {folder}")
+    return Transfers(pd.DataFrame(pairs), problems, left_out)
 
-    @cached_property
-    def config(self) -> dict[str, Any]:
-        """What its config.yaml says."""
-        return stored_config(self.folder)
 
-    @cached_property
-    def class_names(self) -> set[str]:
-        """Its classes, none where its folder doesn't say them."""
-        try:
-            classes = RunClasses.read(self.folder)
-        except CheckpointError as error:
-            raise ResultsError(str(error)) from error
-        return set(classes.class_names) if classes else set()
-
-    @property
-    def subset(self) -> str:
-        """`all`, `base` or `new` classes."""
-        return class_subset(self.config)
-
-    @property
-    def part(self) -> str:
-        """`new of digits`."""
-        return f"{self.subset} of {self.results.dataset}"
+def _source_of(run: Run, known: Mapping[Path, Run]) -> Run | None:
+    """The training run: at its place beside the evaluation, for `output` may have moved, else where the config says."""
+    places = [Path(run.model_dir)]
+    above = run.folder.absolute().parents  # <output>/evaluation/<dataset>/shots_<n>/<Trainer>/<cfg>/seed<k>
+    if len(above) > 5 and above[4].name == "evaluation":
+        places.insert(0, above[5].joinpath(*places[0].parts[-5:]))
+    for folder in places:
+        if (folder / RESULTS_FILE).is_file():
+            return known.get(folder.resolve()) or next(load_run(folder).itertuples())
+    return None
 
 
-def transfer_of(source: StoredRun, run: StoredRun) -> Transfer | None:
+def _why_unfit(source: Run, run: Run) -> str:
+    """Why an evaluation can't be put beside its training run's own test; empty where it can or need not."""
+    if source.damaged:
+        raise ResultsError(source.damaged)
+    if source.split != run.split:
+        return f"tested on the {run.split} split, the training run was on {source.split}"
+    if differing := differing_settings(source, run):
+        return f"other settings than its training run ({', '.join(differing)})"
+    parts = [f"{one.subset} of {one.dataset}" for one in (source, run) if one.subset != ALL_CLASSES]
+    return f"a part of the classes ({', '.join(parts)})" if source.dataset != run.dataset and parts else ""
+
+
+def _pair(source: Run, run: Run) -> dict[str, Any] | None:
     """The two by protocol; None where a model is tested on its own classes, or on a part that no protocol has."""
-    target = run.results.dataset
-    if target == source.results.dataset:
-        if (source.subset, run.subset) != (BASE, NEW):
+    protocol, target, cfg = BASE_TO_NEW, NEW, source.cfg.replace(f"+SUBSAMPLE_CLASSES={BASE}", "")
+    if run.dataset != source.dataset:
+        if (source.subset, run.subset) != (ALL_CLASSES, ALL_CLASSES):
             return None
-        protocol, target = BASE_TO_NEW, NEW
-    elif (source.subset, run.subset) != (ALL_CLASSES, ALL_CLASSES):
+        known = run.class_names and set(run.class_names) <= set(source.class_names)
+        protocol, target, cfg = DOMAIN_GENERALIZATION if known else CROSS_DATASET, run.dataset, source.cfg
+    elif (source.subset, run.subset) != (BASE, NEW):
         return None
-    else:
-        known = run.class_names and run.class_names <= source.class_names
-        protocol = DOMAIN_GENERALIZATION if known else CROSS_DATASET
-    backbone = str(source.config.get("MODEL", {}).get("BACKBONE", {}).get("NAME", ""))
-    files = source.folder / RESULTS_FILE, run.folder / RESULTS_FILE
-    return Transfer(protocol, source.results, files[0], target, run.results, files[1], backbone)
+    return {
+        **{"protocol": protocol, "source": source.dataset, "shots": source.shots, "trainer": source.trainer},
+        **{"cfg": cfg, "split": source.split, "backbone": source.backbone, "seed": source.seed, "target": target},
+        **{"source_accuracy": source.metrics["accuracy"], "accuracy": run.metrics["accuracy"]},
+        **{name: run.metrics.get(name) for name in ("labels_learned", "labels_from_clip")},
+        **{"source_folder": source.folder, "folder": run.folder},
+    }
 
 
-def differing_settings(source: StoredRun, run: StoredRun, keys: tuple[str, ...] = TESTED_WITH) -> list[str]:
+def _goes_with_zero_shot(source: Run, run: Run) -> bool:
+    """Whether `source` is an ordinary run of zero-shot CLIP with the same settings, shots and seed as an evaluation."""
+    if source.protocol != FEW_SHOT or not source.finished or run.trainer != ZERO_SHOT_TRAINER:
+        return False
+    same = all(getattr(source, name) == getattr(run, name) for name in ("trainer", "shots", "seed", "split"))
+    if not same or config_of(source.cfg) != config_of(run.cfg):
+        return False
+    if source.damaged:
+        raise ResultsError(source.damaged)
+    return not differing_settings(source, run, (*TESTED_WITH, "TRAINER", "DATASET.TEMPLATE"))
+
+
+def _why_alone(run: Run) -> str:
+    if run.subset != ALL_CLASSES:
+        return f"a part of the classes ({run.subset} of {run.dataset})"
+    return f"no ordinary run of {run.trainer} on other data that it goes with"
+
+
+def differing_settings(source: Run, run: Run, keys: tuple[str, ...] = TESTED_WITH) -> list[str]:
     """The settings below these keys (nodes, or single ones) that an evaluation has otherwise than its training run."""
     one, other = (dict(_flat(held.config)) for held in (source, run))
     within = [name for name in {**one, **other} if any(name == key or name.startswith(f"{key}.") for key in keys)]
@@ -119,123 +176,5 @@ def _flat(node: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]
             yield f"{start}{name}", value
 
 
-@dataclass(frozen=True)
-class Transfers:
-    """What was found.
-
-    Attributes:
-        found: Finished evaluations of finished runs.
-        problems: One line for each evaluation that is unfinished, or whose training run is.
-        left_out: One line for each that has no place in the tables: of a model before its last epoch, of a model on
-            another data set where one of the two has only a part of its classes, on another split or with other
-            settings than its training run, or of zero-shot CLIP where no model was evaluated.
-    """
-
-    found: list[Transfer] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-
-
-def find_transfers(folders: Iterable[str | os.PathLike[str]], trainers: Collection[str] = ()) -> Transfers:
-    """Find evaluations in and below folders (`train.py --eval-only`) and the runs that they are evaluations of.
-
-    Which protocol an evaluation belongs to, its classes say: `new` of the run's `base` classes; a data set all of whose
-    classes the run had; any other data set. Two data sets count whole only, not `base` or `new` of either. A model
-    tested on what it was trained on is none of these. `ZeroshotCLIP` loads nothing, so its evaluations go with its
-    ordinary runs of the same settings, shots and seed; only with those from which another trainer was evaluated on that
-    target, if any was.
-
-    Args:
-        folders: Any folders above runs.
-        trainers: Those to look at; empty: all.
-
-    Raises:
-        ResultsError: A folder does not exist, or a file is damaged.
-    """
-    runs = [StoredRun.read(folder) for folder in folders_below(folders) if (folder / RESULTS_FILE).is_file()]
-    runs = [run for run in runs if not trainers or run.results.trainer in trainers]
-    known = {run.folder.resolve(): run for run in runs}
-    made = Transfers()
-    zero_shot: dict[Path, list[Transfer]] = {}
-    for run in (run for run in runs if run.results.protocol == EVALUATION):
-        node = run.config.get("EVALUATION", {})
-        if not run.results.finished:
-            made.problems.append(f"unfinished: {run.folder} (its results.json says {run.results.status})")
-        elif not node.get("MODEL_DIR"):
-            zero_shot[run.folder] = [pair for source in runs if (pair := _zero_shot_pair(source, run))]
-            if not zero_shot[run.folder]:
-                made.left_out.append(_why_alone(run))
-        elif (epoch := node.get("LOAD_EPOCH", -1)) != -1:
-            made.left_out.append(f"left out, an evaluation with --load-epoch {epoch}: {run.folder}")
-        else:
-            _add(made, _source_of(run, node["MODEL_DIR"], known), run, node["MODEL_DIR"])
-    _add_zero_shot(made, zero_shot)
-    return made
-
-
-def _add(made: Transfers, source: StoredRun | None, run: StoredRun, named: str) -> None:
-    """Put an evaluation of a trained model where it belongs."""
-    if source is None or not source.results.finished:
-        state = "is missing" if source is None else "is unfinished"
-        made.problems.append(f"the training run {named} of {run.folder} {state}")
-    elif source.results.split != run.results.split:
-        splits = f"{run.results.split} split, the training run was on {source.results.split}"
-        made.left_out.append(f"left out, tested on the {splits}: {run.folder}")
-    elif differing := differing_settings(source, run):
-        made.left_out.append(f"left out, other settings than its training run ({', '.join(differing)}): {run.folder}")
-    elif pair := transfer_of(source, run):
-        made.found.append(pair)
-    elif source.results.dataset != run.results.dataset:
-        parts = [one.part for one in (source, run) if one.subset != ALL_CLASSES]
-        made.left_out.append(f"left out, a part of the classes ({', '.join(parts)}): {run.folder}")
-
-
-def _source_of(run: StoredRun, named: str, known: Mapping[Path, StoredRun]) -> StoredRun | None:
-    """The training run: at its place beside the evaluation, for `output` may have moved, else where the config says."""
-    for folder in _places(run.folder, Path(named)):
-        if (folder / RESULTS_FILE).is_file():
-            return known.get(folder.resolve()) or StoredRun.read(folder)
-    return None
-
-
-def _places(folder: Path, named: Path) -> Iterator[Path]:
-    # <output>/evaluation/<dataset>/shots_<n>/<Trainer>/<cfg>/seed<k>
-    above = folder.absolute().parents
-    if len(above) > 5 and above[4].name == "evaluation":
-        yield above[5].joinpath(*named.parts[-5:])
-    yield named
-
-
-def _zero_shot_pair(source: StoredRun, run: StoredRun) -> Transfer | None:
-    """The two as a pair, if `source` is an ordinary run of zero-shot CLIP with the same settings, shots and seed."""
-    one, other = source.results, run.results
-    if one.protocol != FEW_SHOT or not one.finished or other.trainer != ZERO_SHOT_TRAINER:
-        return None
-    same = all(getattr(one, name) == getattr(other, name) for name in ("trainer", "shots", "seed", "split"))
-    if not same or config_of(one.cfg) != config_of(other.cfg):
-        return None
-    settings = (*TESTED_WITH, "TRAINER", "DATASET.TEMPLATE")
-    return None if differing_settings(source, run, settings) else transfer_of(source, run)
-
-
-def _why_alone(run: StoredRun) -> str:
-    if run.subset != ALL_CLASSES:
-        return f"left out, a part of the classes ({run.part}): {run.folder}"
-    return f"left out, no ordinary run of {run.results.trainer} on other data that it goes with: {run.folder}"
-
-
-def _add_zero_shot(made: Transfers, zero_shot: dict[Path, list[Transfer]]) -> None:
-    """Zero-shot CLIP beside the trained models; where there are none, from sources with its classes, else from any."""
-    learned = {_place(pair) for pair in made.found}
-    for folder, pairs in zero_shot.items():
-        if learned:
-            kept = [pair for pair in pairs if _place(pair) in learned]
-        else:
-            kept = [pair for pair in pairs if pair.protocol != CROSS_DATASET] or pairs
-        made.found.extend(kept)
-        if pairs and not kept:
-            made.left_out.append(f"left out, zero-shot CLIP where no model was evaluated: {folder}")
-
-
-def _place(pair: Transfer) -> tuple[object, ...]:
-    return pair.protocol, pair.source.dataset, pair.source.shots, pair.target
+def _place(pair: Mapping[str, Any]) -> tuple[object, ...]:
+    return pair["protocol"], pair["source"], pair["shots"], pair["target"]

@@ -1,18 +1,14 @@
-"""Tables of transfer results: one for each protocol, source and number of shots, a row a model, a column a target."""
+"""Tables of transfer results: one for each protocol, source and shots, a row per model, a column per target."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tabulate import tabulate
-
-from lamm.results.collect import shots_in_words
 from lamm.results.curves import ZERO_SHOT_TRAINER
-from lamm.results.published import PublishedTable, comparable, published
-from lamm.results.table import TABULATE_FORMATS, Statistic, latex_text
-from lamm.transfer.results import TransferResult, place_in_tables
+from lamm.results.frame import shots_in_words
+from lamm.results.published import comparable, place_in_tables, published
+from lamm.results.table import csv_text, tabulated
+from lamm.transfer.results import TransferResult
 from lamm.transfer.runs import BASE, BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION
 
 TITLES = {
@@ -21,7 +17,6 @@ TITLES = {
     CROSS_DATASET: "Cross-data-set transfer: trained on {source}, {shots}; average of the targets",
 }
 MARK = "*"
-_TEXT_COLUMNS = ("trainer", "cfg")
 
 
 def render_transfer(results: Sequence[TransferResult], layout: str = "plain", ci95: bool = False) -> str:
@@ -32,7 +27,7 @@ def render_transfer(results: Sequence[TransferResult], layout: str = "plain", ci
 
     Args:
         results: At least one.
-        layout: One of `lamm.results.table.FORMATS`. "csv" (a line a target) and "json" hold everything, unrounded.
+        layout: One of `lamm.results.table.FORMATS`. "csv" (a line per target) and "json" hold everything, unrounded.
         ci95: Show the 95% confidence interval in place of the standard deviation.
     """
     spread = "ci95" if ci95 else "std"
@@ -73,12 +68,8 @@ def _table(group: Sequence[TransferResult], layout: str, spread: str) -> str:
     lines = [_line(result, targets, spread) for result in group] + _reported(group, targets)
     notes = [*_own_labels(group), *_lacking_seeds(group), *_comparison(group)]
     if layout == "latex":
-        lines = [{latex_text(name): latex_text(cell) for name, cell in line.items()} for line in lines]
         title, notes = f"% {title}", [f"% {note}" for note in notes]
-    names = list(lines[0])
-    align = ["left" if name in _TEXT_COLUMNS else "right" for name in names]
-    cells = [list(line.values()) for line in lines]
-    body = tabulate(cells, headers=names, tablefmt=TABULATE_FORMATS[layout], colalign=align, disable_numparse=True)
+    body = tabulated(lines, layout, left=("trainer", "cfg"))
     below = ("  \n" if layout == "github" else "\n").join(notes)
     return "\n\n".join(part for part in (title, body, below) if part)
 
@@ -123,7 +114,7 @@ def _reported(group: Sequence[TransferResult], targets: Sequence[str]) -> list[d
 
 
 def _own_labels(group: Iterable[TransferResult]) -> list[str]:
-    """One line a model: on which targets it had CLIP's own labels, for how many of their classes."""
+    """One line per model: on which targets it had CLIP's own labels, for how many of their classes."""
     lines = []
     for result in group:
         marked = {name: count for name, count in result.labels_from_clip.items() if count}
@@ -134,7 +125,7 @@ def _own_labels(group: Iterable[TransferResult]) -> list[str]:
 
 
 def _lacking_seeds(group: Iterable[TransferResult]) -> list[str]:
-    """One line a model: the targets that it was not evaluated on with all of its seeds."""
+    """One line per model: the targets that it was not evaluated on with all of its seeds."""
     lines = []
     for result in group:
         fewer = {name: seeds for name, seeds in result.seeds_of_targets.items() if seeds != result.seeds}
@@ -150,7 +141,7 @@ def _comparison(group: Sequence[TransferResult]) -> list[str]:
     reasons: dict[str, list[str]] = {}
     for result in group:
         reasons.setdefault(why_not_comparable(result), []).append(result.trainer)
-    lines = [_source_of(table)] if "" in reasons else []
+    lines = [f"Reported: {table.table} of {table.source}, {table.notes[0]}"] if "" in reasons else []
     others = {reason: trainers for reason, trainers in reasons.items() if reason}
     for reason, trainers in others.items():
         who = "" if len(reasons) == 1 else f"{', '.join(dict.fromkeys(trainers))}: "
@@ -158,14 +149,7 @@ def _comparison(group: Sequence[TransferResult]) -> list[str]:
     return lines
 
 
-def _source_of(table: PublishedTable) -> str:
-    return f"Reported: {table.table} of {table.source}, {table.notes[0]}"
-
-
 def _json(result: TransferResult, spread: str) -> dict[str, Any]:
-    def numbers(value: Statistic) -> dict[str, Any]:
-        return {"mean": value.mean, spread: getattr(value, spread), "values": list(value.values)}
-
     reason = why_not_comparable(result)
     row = None if reason else published("domain_generalization").row_of(result.trainer)
     columns = published("domain_generalization").columns
@@ -174,8 +158,8 @@ def _json(result: TransferResult, spread: str) -> dict[str, Any]:
         "averaged": list(result.averaged),
         "seeds": list(result.seeds),
         "seeds_of_targets": {name: list(seeds) for name, seeds in result.seeds_of_targets.items()},
-        "source_accuracy": numbers(result.source_accuracy),
-        "targets": {name: numbers(value) for name, value in result.targets.items()},
+        "source_accuracy": result.source_accuracy.as_json(spread),
+        "targets": {name: value.as_json(spread) for name, value in result.targets.items()},
         "labels_from_clip": result.labels_from_clip,
         "classes": result.classes,
         "average": result.average,
@@ -196,11 +180,7 @@ def _csv(results: Sequence[TransferResult], spread: str) -> str:
             labels = {"labels_from_clip": result.labels_from_clip.get(target), "classes": result.classes.get(target)}
             summary = {"average": result.average, "harmonic_mean": result.harmonic_mean}
             lines.append({**start, "target": target, **numbers, **labels, **summary})
-    text = io.StringIO()
-    writer = csv.DictWriter(text, lines[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue().rstrip("\n")
+    return csv_text(lines)
 
 
 def _names(result: TransferResult) -> dict[str, Any]:

@@ -1,32 +1,34 @@
 """Class-incremental results: the matrices, the fall, what is left out, and the text and picture of them."""
 
-import builtins
 import csv
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from lamm.errors import ResultsError
-from lamm.incremental.results import IncrementalResult, incremental_results
+from lamm.incremental.results import IncrementalResult, incremental_findings
 from lamm.incremental.table import as_json, draw_incremental, render_matrices, render_overview
-from lamm.results.collect import collect
-from lamm.results.table import FORMATS, TABULATE_FORMATS, render, rows
+from lamm.results import load, mean_and_spread
+from lamm.results.table import TABULATE_FORMATS
 from tests.incremental.incremental_files import write_steps
 
 OWN = {1: [[90.0], [80.0, 70.0], [75.0, 72.0, 60.0]], 2: [[92.0], [86.0, 71.0], [83.0, 66.0, 64.0]]}
 SEEN = {1: [[90.0], [60.0, 50.0], [40.0, 45.0, 35.0]], 2: [[92.0], [62.0, 52.0], [42.0, 43.0, 37.0]]}
 
 
+def results_in(folder: Path) -> list[IncrementalResult]:
+    return incremental_findings(load(folder)).results
+
+
 @pytest.fixture
 def result(tmp_path: Path) -> IncrementalResult:
     for seed in (1, 2):
         write_steps(tmp_path, OWN[seed], SEEN[seed], seed)
-    (found,) = incremental_results([tmp_path])
+    (found,) = results_in(tmp_path)
     return found
 
 
@@ -34,9 +36,9 @@ def test_a_result_says_what_it_is_and_where_it_comes_from(result: IncrementalRes
     assert (result.dataset, result.shots, result.trainer) == ("digits", 16, "LAMM")
     assert (result.cfg, result.steps, result.seeds) == ("tiny_ep50+STEPS=3", 3, [1, 2])
     assert not result.seen_as_negatives
-    assert result.folder == tmp_path / "output/incremental/digits/shots_16/LAMM/tiny_ep50+STEPS=3"
+    above = tmp_path / "output/incremental/digits/shots_16/LAMM/tiny_ep50+STEPS=3"
     places = [f"seed{seed}/step{step}/results.json" for seed in (1, 2) for step in (1, 2, 3)]
-    assert result.files == [result.folder / place for place in places]
+    assert result.files == [above / place for place in places]
 
 
 def test_the_matrices_hold_every_set_after_every_step_for_every_seed(result: IncrementalResult) -> None:
@@ -59,7 +61,7 @@ def test_averages_are_over_the_sets_of_a_step_seed_by_seed(result: IncrementalRe
 
 def test_one_step_has_nothing_to_fall_from(tmp_path: Path) -> None:
     write_steps(tmp_path, [[50.0]], [[50.0]])
-    (result,) = incremental_results([tmp_path])
+    (result,) = results_in(tmp_path)
     assert (result.steps, result.fall[0].mean, result.average_fall.mean) == (1, 0.0, 0.0)
 
 
@@ -68,13 +70,13 @@ def test_a_seed_that_is_not_through_is_left_out_and_named(tmp_path: Path) -> Non
     above = write_steps(tmp_path, OWN[2], SEEN[2], seed=2, finished=2)
     write_steps(tmp_path, OWN[2], SEEN[2], seed=3)
     (above / "seed3" / "step2" / "results.json").unlink()
-    (result,) = incremental_results([tmp_path])
+    (result,) = results_in(tmp_path)
     assert (result.seeds, result.unfinished) == ([1], [2, 3])
 
 
 def test_a_method_without_a_whole_seed_is_no_result(tmp_path: Path) -> None:
     write_steps(tmp_path, OWN[1], SEEN[1], finished=2)
-    assert incremental_results([tmp_path]) == []
+    assert results_in(tmp_path) == []
 
 
 def test_methods_and_options_are_results_of_their_own(tmp_path: Path) -> None:
@@ -82,7 +84,7 @@ def test_methods_and_options_are_results_of_their_own(tmp_path: Path) -> None:
     write_steps(tmp_path, OWN[1][:2], SEEN[1][:2], trainer="LAMM")
     write_steps(tmp_path, OWN[1], SEEN[1], trainer="LAMM", negatives=True)
     write_steps(tmp_path, OWN[1], SEEN[1], trainer="CoOp")
-    found = [(one.trainer, one.steps, one.seen_as_negatives) for one in incremental_results([tmp_path])]
+    found = [(one.trainer, one.steps, one.seen_as_negatives) for one in results_in(tmp_path)]
     assert found == [("CoOp", 3, False), ("LAMM", 2, False), ("LAMM", 3, False), ("LAMM", 3, True)]
 
 
@@ -90,20 +92,17 @@ def test_a_step_that_does_not_say_how_many_there_are_is_an_error(tmp_path: Path)
     above = write_steps(tmp_path, OWN[1], SEEN[1])
     (above / "seed1" / "step2" / "config.yaml").write_text("OPTIM: {}\n")
     with pytest.raises(ResultsError, match=r"step2/config\.yaml does not say how many steps"):
-        incremental_results([tmp_path])
+        results_in(tmp_path)
 
 
 def test_the_table_of_runs_has_a_row_for_each_step(tmp_path: Path) -> None:
     write_steps(tmp_path, OWN[1], SEEN[1])
-    found = collect([tmp_path])
-    table = rows(found.finished)
-    assert [row.key.cfg for row in table] == [f"tiny_ep50+STEPS=3/step{step}" for step in (1, 2, 3)]
-    assert [row.metrics["accuracy"].mean for row in table] == [90.0, 70.0, 60.0]  # type: ignore[union-attr]
-    assert found.problems() == []
-    assert "step2" in render(table)
+    table = mean_and_spread(load(tmp_path))
+    assert list(table.cfg) == [f"tiny_ep50+STEPS=3/step{step}" for step in (1, 2, 3)]
+    assert [value.mean for value in table.accuracy] == [90.0, 70.0, 60.0]
 
 
-@pytest.mark.parametrize("layout", [layout for layout in FORMATS if layout not in ("csv", "json")])
+@pytest.mark.parametrize("layout", ["plain", "latex"])
 def test_a_table_has_a_line_for_each_step_and_way_of_scoring(result: IncrementalResult, layout: str) -> None:
     text = render_matrices([result], layout)
     lines = [line for line in text.splitlines() if "own" in line or "all seen" in line]
@@ -116,7 +115,7 @@ def test_a_table_has_a_line_for_each_step_and_way_of_scoring(result: Incremental
 
 def test_one_seed_has_no_spread(tmp_path: Path) -> None:
     write_steps(tmp_path, OWN[1], SEEN[1])
-    text = render_matrices(incremental_results([tmp_path]))
+    text = render_matrices(results_in(tmp_path))
     assert text.startswith("digits, 16 shots, LAMM, tiny_ep50+STEPS=3, seed 1\n")
     assert "±" not in text
 
@@ -136,47 +135,24 @@ def test_json_holds_the_values_of_every_seed(result: IncrementalResult) -> None:
 
 
 @pytest.mark.parametrize("layout", TABULATE_FORMATS)
-def test_the_overview_has_a_line_a_method(result: IncrementalResult, tmp_path: Path, layout: str) -> None:
+def test_the_overview_has_a_line_per_method(result: IncrementalResult, tmp_path: Path, layout: str) -> None:
     write_steps(tmp_path, OWN[1], SEEN[1], trainer="CoOp")
-    text = render_overview(incremental_results([tmp_path]), layout)
+    text = render_overview(results_in(tmp_path), layout)
     (coop,) = [line for line in text.splitlines() if "CoOp" in line]
     assert "69.00" in coop  # (75 + 72 + 60) / 3
     assert "6.50" in coop
     assert "40.00" in coop  # (40 + 45 + 35) / 3
 
 
-@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
-def test_a_picture_comes_out(result: IncrementalResult, tmp_path: Path, suffix: str) -> None:
-    file = tmp_path / f"matrix{suffix}"
+def test_a_picture_comes_out(result: IncrementalResult, tmp_path: Path) -> None:
+    file = tmp_path / "matrix.png"
     draw_incremental(result, file)
-    assert file.stat().st_size > 1000
-    if suffix == ".png":
-        assert len(np.unique(np.asarray(Image.open(file)).reshape(-1, 4), axis=0)) > 50
+    assert len(np.unique(np.asarray(Image.open(file)).reshape(-1, 4), axis=0)) > 50
 
 
 def test_many_steps_and_equal_numbers_can_be_drawn(tmp_path: Path) -> None:
     full = [[100.0] * step for step in range(1, 16)]
     write_steps(tmp_path, full, full)
-    (result,) = incremental_results([tmp_path])
+    (result,) = results_in(tmp_path)
     draw_incremental(result, tmp_path / "many.png")
     assert (tmp_path / "many.png").is_file()
-
-
-def test_an_unknown_suffix_is_an_error(result: IncrementalResult, tmp_path: Path) -> None:
-    with pytest.raises(ResultsError, match=r"end its name in one of \.png"):
-        draw_incremental(result, tmp_path / "matrix.txt")
-
-
-def test_without_matplotlib_the_error_says_what_to_install(
-    result: IncrementalResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *arguments: Any, **named: Any) -> Any:
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return real(name, *arguments, **named)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ResultsError, match=r'pip install "lamm-clip\[plots\]"'):
-        draw_incremental(result, tmp_path / "matrix.png")

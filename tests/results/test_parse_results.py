@@ -1,4 +1,4 @@
-"""`tools/parse_results.py --mean` and `--transfer` as a user runs them."""
+"""`tools/parse_results.py --mean`, `--transfer` and `--incremental` as a user runs them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lamm.commands.parser import run
+from tests.incremental.incremental_files import write_steps
 from tests.train_command import command_module
 from tests.transfer.transferred_runs import TransferredRuns
 
@@ -130,6 +131,18 @@ def test_transfer_prints_the_tables_and_exits_with_1_where_an_evaluation_is_miss
     assert "missing: seed 3 of LAMM, shapes, 16 shots, tiny_ep50 on shapes_noisy" in err
 
 
+def test_incremental_prints_the_matrices_or_their_overview(tmp_path: Path, printed: Callable) -> None:
+    rows = [[90.0], [80.0, 70.0]]
+    write_steps(tmp_path, rows, rows)
+    assert command(f"{tmp_path} --incremental") == 0
+    assert printed()[0][0] == "digits, 16 shots, LAMM, tiny_ep50+STEPS=2, seed 1"
+    above = write_steps(tmp_path, rows, rows, trainer="CoOp", finished=1)
+    assert command(f"{tmp_path} --incremental --overview --format github") == 1
+    out, err = printed()
+    assert [cell.strip() for cell in out[2].split("|")[-4:-1]] == ["75.00", "10.00", "75.00"]
+    assert err == [f"left out: seed 1 in {above} is not through its 2 steps"]
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -137,6 +150,10 @@ def test_transfer_prints_the_tables_and_exits_with_1_where_an_evaluation_is_miss
         ("--transfer --mean", "--transfer has no --mean"),
         ("--mean --keyword error", "--mean has no --keyword"),
         ("--mean --format csv", "--mean has no csv layout"),
+        ("--incremental --seeds 1", "--incremental has no --seeds"),
+        ("--incremental --overview --format csv", "--overview has no csv layout"),
+        ("--overview", "--overview goes with --incremental"),
+        ("--incremental", "no seed with all its steps in or below"),
         ("--transfer", "no evaluation of a trained model on other classes or data in or below"),
     ],
 )

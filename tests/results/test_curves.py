@@ -1,0 +1,137 @@
+"""Few-shot curves: what forms a line, what it is called, its mean over data sets, and its table."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lamm.results import by_shots, few_shot_curves, load, mean_curves
+from lamm.results.curves import ALL_SHOTS, render_by_shots, without_point
+
+RunWriter = Callable[..., Path]
+
+
+def curves_in(folder: Path) -> pd.DataFrame:
+    return few_shot_curves(load(folder))
+
+
+def labels(folder: Path, dataset: str = "digits") -> list[str]:
+    curves = curves_in(folder)
+    return list(curves.label[curves.dataset == dataset].unique())
+
+
+def test_a_curve_has_a_point_for_each_number_of_shots(tmp_path: Path, write_run: RunWriter) -> None:
+    for shots in (16, 1, -1, 2):
+        for seed in (1, 2):
+            write_run(seed=seed, shots=shots, accuracy=50.0 + shots + seed)
+    frame = load(tmp_path)
+    curves = few_shot_curves(frame)
+    assert list(curves.shots) == [1, 2, 16, ALL_SHOTS]
+    value = curves.value[2]
+    assert (value.mean, value.std) == (pytest.approx(67.5), pytest.approx(np.std([67.0, 68.0])))
+    assert list(frame.loc[curves.runs[2]].accuracy) == [67.0, 68.0]
+
+
+def test_zero_shot_comes_first_at_0_shots_whatever_it_ran_with(tmp_path: Path, write_run: RunWriter) -> None:
+    write_run(shots=1)
+    for shots in (1, 16):
+        write_run(shots=shots, trainer="ZeroshotCLIP", cfg="tiny", accuracy=42.2)
+    curves = curves_in(tmp_path)
+    assert list(curves.label) == ["ZeroshotCLIP", "LAMM"]
+    assert list(curves.shots) == [0, 1]
+    assert curves.value[0].values == (42.2, 42.2)
+
+
+def test_overrides_are_in_the_label(tmp_path: Path, write_run: RunWriter) -> None:
+    write_run()
+    write_run(cfg="tiny_ep50+HIERARCHICAL_LOSS=False")
+    write_run(cfg="tiny_ep50+LAMBDA_KD=0+LAMBDA_COS=0")
+    assert labels(tmp_path) == ["LAMM", "LAMM (HIERARCHICAL_LOSS=False)", "LAMM (LAMBDA_KD=0, LAMBDA_COS=0)"]
+
+
+def test_config_files_are_in_the_label_only_where_a_trainer_has_several(tmp_path: Path, write_run: RunWriter) -> None:
+    write_run(cfg="rn50")
+    write_run(cfg="vit")
+    write_run(cfg="vit", dataset="shapes")
+    assert labels(tmp_path) == ["LAMM (rn50)", "LAMM (vit)"]
+    assert labels(tmp_path, "shapes") == ["LAMM"]
+
+
+def test_groups_of_unknown_shots_have_no_point(tmp_path: Path, training_log: Callable[..., str]) -> None:
+    (tmp_path / "log.txt").write_text(training_log(50.0, 50.0, 50.0))
+    frame = load(tmp_path)
+    assert few_shot_curves(frame).empty
+    assert list(without_point(frame).dataset) == [tmp_path.name]
+
+
+def write_table(write_run: RunWriter) -> None:
+    for accuracy, shots, seed in ((70.0, 1, 1), (74.0, 1, 2), (89.0, 16, 1), (90.0, 16, 2)):
+        write_run(seed, accuracy, shots=shots, trainer="CoOp")
+    for accuracy, shots, seed in ((80.0, 2, 1), (92.0, 16, 1), (94.0, 16, 2), (99.0, -1, 1)):
+        write_run(seed, accuracy, shots=shots)
+    for dataset in ("digits", "shapes"):
+        write_run(1, 76.0, dataset=dataset, trainer="ZeroshotCLIP")
+
+
+def cells(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "|" in line]
+
+
+def test_each_number_stands_under_its_shots(tmp_path: Path, write_run: RunWriter) -> None:
+    write_table(write_run)
+    digits, shapes = render_by_shots(curves_in(tmp_path), "github").split("shapes")
+    header, _, zero_shot, coop, lamm = cells(digits)
+    assert header == ["trainer", "1", "2", "16", "all"]
+    assert zero_shot == ["ZeroshotCLIP", *["76.0"] * 4]
+    assert coop == ["CoOp", "72.0 ± 2.0", "", "89.5 ± 0.5", ""]
+    assert lamm == ["LAMM", "", "80.0", "93.0 ± 1.0", "99.0"]
+    header, _, zero_shot = cells(shapes)
+    assert (header, zero_shot) == (["trainer", "0"], ["ZeroshotCLIP", "76.0"])
+    assert "72.0 ± 2.8" in render_by_shots(curves_in(tmp_path), ci95=True)  # 1.96 · 2 / √2
+
+
+def test_the_table_is_a_frame_too(tmp_path: Path, write_run: RunWriter) -> None:
+    write_table(write_run)
+    table = by_shots(curves_in(tmp_path))
+    assert list(table.columns) == [0, 1, 2, 16, ALL_SHOTS]
+    assert table.loc[("digits", "CoOp"), 16].values == (89.0, 90.0)
+
+
+def means_in(folder: Path) -> tuple[dict[str, tuple[float, ...]], list[str]]:
+    """By name the means at 16 shots over digits and shapes, and the names of those without one."""
+    curves = mean_curves(load(folder), ["digits", "shapes"])
+    means = curves[curves.value.notna()]
+    return {row.label: row.value.values for row in means.itertuples()}, list(curves.label[curves.value.isna()])
+
+
+def test_runs_of_one_config_are_averaged_seed_by_seed(tmp_path: Path, write_run: RunWriter) -> None:
+    for seed, accuracy, dataset in ((1, 40.0, "digits"), (2, 50.0, "digits"), (1, 60.0, "shapes"), (2, 90.0, "shapes")):
+        write_run(seed, accuracy, dataset=dataset)
+    assert means_in(tmp_path) == ({"LAMM": (50.0, 70.0)}, [])
+
+
+def test_data_sets_with_other_seeds_have_one_mean(tmp_path: Path, write_run: RunWriter) -> None:
+    for seed, accuracy, dataset in ((1, 40.0, "digits"), (2, 50.0, "digits"), (3, 65.0, "shapes")):
+        write_run(seed, accuracy, dataset=dataset)
+    assert means_in(tmp_path) == ({"LAMM": (55.0,)}, [])
+
+
+def test_another_config_is_another_method_whatever_its_curves_are_called(tmp_path: Path, write_run: RunWriter) -> None:
+    write_run(1, 40.0)
+    write_run(1, 60.0, dataset="shapes", cfg="tiny_ep50_released")
+    assert means_in(tmp_path) == ({}, ["LAMM (tiny_ep50)", "LAMM (tiny_ep50_released)"])
+    write_run(1, 60.0, dataset="shapes")
+    assert means_in(tmp_path) == ({"LAMM (tiny_ep50)": (50.0,)}, ["LAMM (tiny_ep50_released)"])
+
+
+def test_protocols_are_apart_only_beside_each_other(tmp_path: Path, write_run: RunWriter) -> None:
+    first = write_run(1, 40.0, protocol="a")
+    second = write_run(1, 60.0, dataset="shapes", protocol="b")
+    assert means_in(tmp_path) == ({"LAMM": (50.0,)}, [])
+    for folder in (first, second):
+        folder.rename(folder.with_name("seed1_first"))
+    write_run(1, 80.0, protocol="b")
+    write_run(1, 20.0, dataset="shapes", protocol="a")
+    assert means_in(tmp_path) == ({"LAMM (a)": (30.0,), "LAMM (b)": (70.0,)}, [])
