@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FONTS = "'DejaVu Sans', Verdana, Arial, sans-serif"
+OTHER_SCRIPTS = ("Noto Sans CJK SC", "WenQuanYi Zen Hei", "Noto Sans Devanagari", "Noto Sans Arabic", "Noto Emoji")
+"""Fonts in which names outside Latin, Greek and Cyrillic are measured, where they are installed."""
 MOST_LINES = 10
 WIDTH, WIDTH_OF_LONG_NAMES = 4.9, 5.6
 """Inches: narrow enough to be read on a phone, wide enough for the names beside the lines."""
@@ -42,22 +44,12 @@ def page_style() -> Iterator[None]:
     from matplotlib.font_manager import fontManager
 
     installed = {font.name for font in fontManager.ttflist}
-    fonts = ["DejaVu Sans", *(name for name in OTHER_SCRIPTS if name in installed)]
-    settings: Any = {
-        "svg.fonttype": "none",
-        "text.parse_math": False,
-        "svg.hashsalt": "lamm",
-        "font.size": 11,
-        "font.family": fonts,
-    }
+    settings: Any = {"svg.fonttype": "none", "text.parse_math": False, "svg.hashsalt": "lamm", "font.size": 11}
+    settings["font.family"] = ["sans-serif", *(name for name in OTHER_SCRIPTS if name in installed)]
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         # A letter that no font here has is measured as a box; the reader's browser has a font for it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
-
-
-OTHER_SCRIPTS = ("Noto Sans CJK SC", "WenQuanYi Zen Hei", "Noto Sans Devanagari", "Noto Sans Arabic", "Noto Emoji")
-"""Fonts in which names outside Latin, Greek and Cyrillic are measured, where they are installed."""
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,17 @@ from lamm.report.material import Material
 from lamm.report.paper import NO_BACKBONE, PaperTable, beside, further_overrides, joined
 from lamm.report.tables import Cell, Table, name_cell, nothing_cell, shots_text, statistic_cell
 from lamm.results.frame import natural, shots_in_words
-from lamm.results.published import PublishedRow, PublishedTable, comparable, has_other_config, published
+from lamm.results.published import (
+    PublishedRow,
+    PublishedTable,
+    comparable,
+    has_other_config,
+    place_in_tables,
+    published,
+)
 from lamm.results.schema import EVALUATION
 from lamm.results.table import Statistic
-from lamm.transfer.results import (
-    TransferResult,
-    place_in_tables,
-    transfer_findings,
-    with_base_to_new_means,
-)
+from lamm.transfer.results import TransferResult, transfer_findings, with_base_to_new_means
 from lamm.transfer.runs import BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION
 from lamm.transfer.table import why_not_comparable
 
