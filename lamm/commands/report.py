@@ -8,14 +8,13 @@ or nothing to report.
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from functools import partial
 
 from tqdm import tqdm
 
 from lamm.commands.parser import Parser
 from lamm.report.material import gather
 from lamm.report.page import require_libraries, require_place, write_report
-from lamm.report.panels import Place
 
 
 def parser() -> Parser:
@@ -37,18 +36,11 @@ def main(arguments: argparse.Namespace) -> int:
     require_libraries()
     require_place(arguments.output)
     material = gather(arguments.folders, arguments.trainer, arguments.test_log)
-    print(f"{_runs(len(material.finished))}, finished", file=sys.stderr)
-    written = write_report(material, arguments.output, arguments.title, arguments.root, watched)
-    print(f"wrote {written.file}: {written.size / 1e6:.1f} MB, {_runs(written.runs)}")
+    runs = f"{len(material.finished)} run{'' if len(material.finished) == 1 else 's'}"
+    print(f"{runs}, finished", file=sys.stderr)
+    watch = partial(tqdm, desc="classes and images", unit="panel", disable=None)
+    written = write_report(material, arguments.output, arguments.title, arguments.root, watch)
+    print(f"wrote {arguments.output}: {written.size / 1e6:.1f} MB, {runs}")
     if written.left_out:
         print(f"{written.left_out} panels of fewer shots had no room; --trainer chooses methods", file=sys.stderr)
     return 0
-
-
-def watched(places: Sequence[Place]) -> Iterable[Place]:
-    """The panels with a progress bar, where someone watches."""
-    return tqdm(places, desc="classes and images", unit="panel", disable=None)
-
-
-def _runs(number: int) -> str:
-    return f"{number} run{'' if number == 1 else 's'}"

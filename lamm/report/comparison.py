@@ -1,29 +1,21 @@
-"""What a method says of a data set's test images beside what zero-shot CLIP says of the same ones."""
+"""A method's predictions for test images beside those of zero-shot CLIP: gains per class, and confused pairs."""
 
-import os
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from lamm.errors import LammError
 from lamm.report.material import Material
-from lamm.results.collect import Run, natural
-from lamm.results.curves import ZERO_SHOT_TRAINER, Curve
-from lamm.results.run_files import ClassFeatures, Prediction, read_predictions
-from lamm.run.record import RunClasses
+from lamm.results.frame import natural
+from lamm.results.run_files import ClassFeatures, read_predictions
 
 TOLERANCE = 0.01
 """Points by which the accuracies of `predictions.csv` and `results.json` may differ."""
-
-
-@dataclass(frozen=True)
-class Said:
-    """The predictions of one finished run, checked against its results.json."""
-
-    run: Run
-    predictions: list[Prediction]
+MOST_CLASSES = 40
+MOST_CONFUSIONS = 8
 
 
 @dataclass(frozen=True)
@@ -32,133 +24,159 @@ class Comparison:
 
     Attributes:
         class_names: In label order; made up of the number where the run doesn't tell.
-        after: Of the method, a run a seed; empty: none has predictions.
-        before: Of zero-shot CLIP on the same images; None: there is none.
-        missing: Why a part is missing, a line each.
+        after: The method's predictions by run (an index label of `Material.runs`), a run per seed, all on the same
+            images; empty: none has predictions. Columns: `image`, `label`, `predicted`, `confidence`, `right`.
+        before: The run of zero-shot CLIP on the same images, and its predictions; None: there is none.
+        missing: Why a part is missing, one line for each.
     """
 
     class_names: list[str]
-    after: list[Said]
-    before: Said | None
+    after: dict[int, pd.DataFrame]
+    before: tuple[int, pd.DataFrame] | None
     missing: list[str] = field(default_factory=list)
 
-    @cached_property
-    def images(self) -> Counter[int]:
+    @property
+    def images(self) -> pd.Series:
         """Test images by class."""
-        return Counter(one.label for one in self.after[0].predictions) if self.after else Counter()
+        return next(iter(self.after.values())).groupby("label").size()
 
-    @cached_property
-    def right_before(self) -> Counter[int]:
-        """Images by class that zero-shot CLIP puts right."""
-        return Counter(one.label for one in self.before.predictions if one.right) if self.before else Counter()
+    def count(self, by: Sequence[str], right: bool) -> pd.DataFrame:
+        """Images that are put right, or wrong, by class or pair of classes.
 
-    @cached_property
-    def right_after(self) -> dict[int, float]:
-        """Images by class that the method puts right, mean over the runs."""
-        counts = Counter(one.label for said in self.after for one in said.predictions if one.right)
-        return {label: count / len(self.after) for label, count in counts.items()}
+        Columns: `before`, of zero-shot CLIP, and `after`, the mean over the method's runs.
+        """
+        predictions = {"before": [self.before[1]] if self.before else [], "after": list(self.after.values())}
+        counts = {
+            name: pd.concat(some)[lambda one: one.right == right].groupby(list(by)).size() / len(some)
+            for name, some in predictions.items()
+            if some
+        }
+        return pd.DataFrame(counts).reindex(columns=list(predictions)).fillna(dict.fromkeys(counts, 0.0))
 
-    @cached_property
-    def confused_before(self) -> dict[tuple[int, int], float]:
-        """(class, predicted class) → images, of zero-shot CLIP's mistakes."""
-        return _mistakes([self.before] if self.before else [])
 
-    @cached_property
-    def confused_after(self) -> dict[tuple[int, int], float]:
-        """(class, predicted class) → images, of the method's mistakes, mean over the runs."""
-        return _mistakes(self.after)
+def class_gains(comparison: Comparison) -> pd.DataFrame | None:
+    """How each class gained, the most gained first; None: there is nothing to compare with.
+
+    Columns: `class_name`; `images`, its test images; `before` and `after`, percent that are put right; `gain`, points.
+    """
+    if comparison.before is None:
+        return None
+    images = comparison.images
+    right = comparison.count(["label"], right=True).reindex(images.index, fill_value=0.0)
+    gains = (100 * right).div(images, axis=0)
+    gains = gains.assign(gain=gains.after - gains.before, images=images)
+    gains.insert(0, "class_name", [comparison.class_names[label] for label in gains.index])
+    return gains.sort_values("gain", ascending=False, kind="stable")
+
+
+def most_changed(gains: pd.DataFrame, most: int = MOST_CLASSES) -> pd.DataFrame:
+    """All classes, or, of more than `most`, those that gained and lost most."""
+    return gains if len(gains) <= most else pd.concat([gains.head(most // 2), gains.tail(most // 2)])
+
+
+def confusions(comparison: Comparison) -> pd.DataFrame | None:
+    """The pairs of classes that were confused, in the order of their labels; None: there are no predictions.
+
+    Columns: `class_name`; `predicted`, the name that its images were given; `images`, the class's test images;
+    `before` and `after`, how many of them were taken for the other class (`before` is missing without zero-shot CLIP).
+    """
+    if not comparison.after:
+        return None
+    pairs = comparison.count(["label", "predicted"], right=False).sort_index().reset_index()
+    names = comparison.class_names
+    images = [comparison.images[label] for label in pairs.label]
+    predicted = [names[label] for label in pairs.predicted]
+    return pairs.assign(class_name=[names[label] for label in pairs.label], predicted=predicted, images=images)
+
+
+def most_frequent(pairs: pd.DataFrame, column: str, most: int = MOST_CONFUSIONS) -> pd.DataFrame:
+    """The pairs with the largest counts in a column, `before` or `after`."""
+    return pairs[pairs[column] > 0].sort_values(column, ascending=False, kind="stable").head(most)
 
 
 class Comparer:
-    """Makes comparisons for one report; zero-shot predictions are kept, those of other runs are not."""
+    """Makes comparisons for one report; zero-shot predictions stay in memory, those of other runs do not."""
 
     def __init__(self, material: Material) -> None:
         self._material = material
-        self._zero_shot_said: dict[Path, Said | str] = {}
+        self._zero_shot: dict[int, pd.DataFrame | str] = {}
 
-    def compare(self, dataset: str, curve: Curve, shots: int) -> Comparison:
-        """A method's runs at a number of shots, with the zero-shot run that fits them."""
-        runs = curve.runs[shots]
+    def compare(self, point: Any) -> Comparison:
+        """The runs of a point of the few-shot curves, with the zero-shot run that fits them."""
         missing: list[str] = []
-        after: list[Said] = []
-        for run in runs:
-            said = self._said(run)
-            if isinstance(said, str):
-                missing.append(said)
-            elif not after or _images(said) == _images(after[0]):
-                after.append(said)
+        after: dict[int, pd.DataFrame] = {}
+        for run in point.runs:
+            predictions = self._predictions(run)
+            if isinstance(predictions, str):
+                missing.append(predictions)
+            elif not after or _same_images(predictions, next(iter(after.values()))):
+                after[run] = predictions
             else:
-                missing.append(f"{self._material.shown(run.folder)} was tested on other images than the runs beside it")
-        names = next((names for run in runs if (names := class_names(run.folder))), [])
-        before = self._zero_shot(dataset, after[0], names) if after else None
+                folder = self._material.shown(self._material.runs.folder[run])
+                missing.append(f"{folder} was tested on other images than the runs beside it")
+        names = next((names for run in point.runs if (names := self._class_names(run))), [])
+        before = self._before(point.dataset, after, names) if after else None
         if after and before is None:
             missing.append(
-                "There is no zero-shot run with predictions on the same images and backbone: "
-                f"python train.py --trainer ZeroshotCLIP --dataset {dataset} --shots {max(shots, 1)} --seed 1"
+                "There is no zero-shot run with predictions on the same images and backbone: python train.py "
+                f"--trainer ZeroshotCLIP --dataset {point.dataset} --shots {max(point.shots, 1)} --seed 1"
             )
-        return Comparison(_enough(names, [*after, *([before] if before else [])]), after, before, missing)
+        return Comparison(
+            _continued(names, [*after.values(), *([before[1]] if before else [])]), after, before, missing
+        )
 
-    def _zero_shot(self, dataset: str, after: Said, names: Sequence[str]) -> Said | None:
-        backbone = self._material.facts[after.run.folder].backbone
-        candidates = [
-            run
-            for curve in self._material.curves[dataset]
-            if curve.zero_shot
-            for runs in curve.runs.values()
-            for run in runs
-            if self._material.facts[run.folder].backbone == backbone
-        ]
-        for run in sorted(candidates, key=lambda run: (len(run.key.cfg), natural(str(run.folder)))):
-            said = self._said(run)
-            if not isinstance(said, str) and _images(said) == _images(after) and class_names(run.folder) == names:
-                return said
+    def _before(
+        self, dataset: str, after: dict[int, pd.DataFrame], names: list[str]
+    ) -> tuple[int, pd.DataFrame] | None:
+        """The zero-shot run with the same backbone, images and classes; of several that of the shortest config."""
+        curves, runs = self._material.curves, self._material.runs
+        first, images = next(iter(after.items()))
+        candidates = curves[(curves.dataset == dataset) & (curves.shots == 0)].runs.sum() or []
+        for run in sorted(candidates, key=lambda run: (len(runs.cfg[run]), natural(str(runs.folder[run])))):
+            if runs.backbone[run] != runs.backbone[first]:
+                continue
+            predictions = self._zero_shot[run] if run in self._zero_shot else self._predictions(run)
+            self._zero_shot[run] = predictions
+            if isinstance(predictions, str) or not _same_images(predictions, images):
+                continue
+            if self._class_names(run) == names:
+                return run, predictions
         return None
 
-    def _said(self, run: Run) -> Said | str:
+    def _predictions(self, run: int) -> pd.DataFrame | str:
         """A run's predictions, or why there are none to trust."""
-        if run.key.trainer != ZERO_SHOT_TRAINER:
-            return self._read(run)
-        if run.folder not in self._zero_shot_said:
-            self._zero_shot_said[run.folder] = self._read(run)
-        return self._zero_shot_said[run.folder]
-
-    def _read(self, run: Run) -> Said | str:
-        place = self._material.shown(run.folder)
+        folder, recorded = self._material.runs.loc[run, ["folder", "accuracy"]]
+        place = self._material.shown(folder)
         try:
-            predictions = read_predictions(run.folder)
+            predictions = read_predictions(folder)
         except LammError as error:
             return str(error)
         if not predictions:
             return f"{place} has no predictions.csv: train.py writes it at the end of a run"
-        accuracy = 100 * sum(one.right for one in predictions) / len(predictions)
-        recorded = run.metrics.get("accuracy")
-        if recorded is None or abs(accuracy - recorded) > TOLERANCE:
-            shown = "no accuracy" if recorded is None else f"{recorded:.2f}"
+        frame = pd.DataFrame(predictions).assign(right=lambda one: one.label == one.predicted)
+        accuracy = 100 * frame.right.mean()
+        if not abs(accuracy - recorded) <= TOLERANCE:
+            shown = "no accuracy" if pd.isna(recorded) else f"{recorded:.2f}"
             return f"{place}: predictions.csv comes to {accuracy:.2f} %, its result says {shown}: left out"
-        return Said(run, predictions)
+        return frame
+
+    def _class_names(self, run: int) -> list[str]:
+        """The class names that a run's folder tells, none where it doesn't or its files are damaged."""
+        runs = self._material.runs
+        if runs.class_names[run]:
+            return list(runs.class_names[run])
+        try:
+            features = ClassFeatures.load(Path(runs.folder[run]))
+        except LammError:
+            return []
+        return features.class_names if features else []
 
 
-def class_names(folder: str | os.PathLike[str]) -> list[str]:
-    """The class names that a run's folder tells, none where it doesn't or its files are damaged."""
-    try:
-        if classes := RunClasses.read(Path(folder)):
-            return classes.class_names
-        features = ClassFeatures.load(folder)
-    except LammError:
-        return []
-    return features.class_names if features else []
+def _same_images(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    return one[["image", "label"]].equals(other[["image", "label"]])
 
 
-def _enough(names: Sequence[str], everyone: Sequence[Said]) -> list[str]:
+def _continued(names: list[str], predictions: Iterable[pd.DataFrame]) -> list[str]:
     """The names, continued by numbers where a prediction has a class beyond them."""
-    highest = max((max(one.label, one.predicted) for said in everyone for one in said.predictions), default=-1)
+    highest = max((int(one[["label", "predicted"]].max(axis=None)) for one in predictions), default=-1)
     return [*names, *(f"class {number}" for number in range(len(names), highest + 1))]
-
-
-def _images(said: Said) -> list[tuple[str, int]]:
-    return [(one.image, one.label) for one in said.predictions]
-
-
-def _mistakes(all_said: Sequence[Said]) -> dict[tuple[int, int], float]:
-    counts = Counter((one.label, one.predicted) for said in all_said for one in said.predictions if not one.right)
-    return {pair: count / len(all_said) for pair, count in counts.items()}

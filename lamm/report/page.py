@@ -1,25 +1,28 @@
 """The page: all sections put into one HTML file that needs nothing beside it."""
 
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from lamm.errors import ResultsError
 from lamm.files import write_text
 from lamm.report.material import Material
-from lamm.report.panels import Panel, Watch, dataset_panels
-from lamm.report.tables import amount, shots_text
-from lamm.results.collect import natural
+from lamm.report.panels import Watch, dataset_panels
+from lamm.report.tables import NOTHING, amount, average_tables, cost_tables, means, run_list, shots_tables, shots_text
 from lamm.results.curves import ALL_SHOTS, ascending
+from lamm.results.frame import natural, problems
 
 TEMPLATES = Path(__file__).parent / "templates"
-NEEDED = {"jinja2": "Jinja2", "matplotlib": "matplotlib", "PIL": "pillow", "sklearn": "scikit-learn"}
-FEW_SHOT_COMMAND = "python train.py --trainer LAMM --dataset digits --shots 16 --seed 1"
+LIBRARIES = {"jinja2": "Jinja2", "matplotlib": "matplotlib", "PIL": "pillow", "sklearn": "scikit-learn"}
+MARK = '<meta name="generator" content="LAMM report">'
+"""A page has this line near its beginning: a file without it is not overwritten."""
+MOST_PROBLEMS = 100
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,9 @@ def require_libraries() -> None:
     """Check that what draws and fills the page is installed.
 
     Raises:
-        ResultsError: a library is missing.
+        ResultsError: A library is missing.
     """
-    for module, name in NEEDED.items():
+    for module, name in LIBRARIES.items():
         try:
             import_module(module)
         except ImportError as error:
@@ -53,10 +56,10 @@ def require_libraries() -> None:
 
 
 def require_place(file: str | os.PathLike[str]) -> None:
-    """Check that a page can be written to a file, whose folder need not be there yet.
+    """Check that a page can be written to a file, whose folder need not exist yet.
 
     Raises:
-        ResultsError: it can't.
+        ResultsError: It can't, or there is a file that is not a report.
     """
     page = Path(file)
     if page.is_dir():
@@ -66,6 +69,18 @@ def require_place(file: str | os.PathLike[str]) -> None:
         raise ResultsError(f"can't write {page}: {above} is a file, not a folder")
     if not os.access(above, os.W_OK | os.X_OK):
         raise ResultsError(f"can't write {page}: {above} may not be written to")
+    if page.exists() and not _is_report(page):
+        raise ResultsError(f"{page} exists and is not a report: it is not overwritten; give another file with -o")
+
+
+def _is_report(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    try:
+        with file.open("rb") as opened:
+            return MARK.encode() in opened.read(1024)
+    except OSError:
+        return False
 
 
 def write_report(
@@ -75,21 +90,22 @@ def write_report(
 
     Args:
         material: The runs.
-        file: The page.
+        file: The page; a report that exists is replaced.
         title: Its heading; empty: the names of the folders.
         root: Where the data are now; empty: where each run says.
         watch: Shows the progress of its longest part.
 
     Raises:
-        ResultsError: a library of the extra `report` is missing, or there can't be such a file.
-        OSError: the file can't be written.
+        ResultsError: A library of the extra `report` is missing, or the page can't be written there.
+        OSError: The file can't be written.
     """
     require_libraries()
     require_place(file)
     page = Path(file)
     content = _content(material, page, title)
     environment = _environment()
-    panels = dataset_panels(material, root, _renderer(environment, material), watch)
+    panel = environment.get_template("panel.html.j2")
+    panels = dataset_panels(material, root, lambda shown: panel.render(material=material, **shown), watch)
     text = environment.get_template("page.html.j2").render(**content, datasets=panels)
     write_text(page, text)
     return Written(page, len(text.encode()), len(material.finished), sum(one.left_out for one in panels))
@@ -98,29 +114,30 @@ def write_report(
 def _content(material: Material, page: Path, title: str) -> dict[str, Any]:
     """What the template shows, but for the panels."""
     from lamm.report.drawings import curve_drawings
-    from lamm.report.paper import few_shot_paper_table
+    from lamm.report.paper import few_shot_paper_table, is_on_own_photos
     from lamm.report.paper_incremental import incremental_paper_table
     from lamm.report.paper_transfer import transfer_paper_table
-    from lamm.report.tables import average_tables, cost_tables, means, run_list, shots_tables
 
-    shown, number = problems(material)
     averages = means(material)
     few_shot = [few_shot_paper_table(material, name) for name in ("few_shot", "loss_parts", "label_init")]
+    lines = [material.shown(line) for line in problems(material.runs)]
     return {
+        "mark": MARK,
         "title": title or f"Results in {', '.join(str(folder) for folder in material.folders)}",
         "made": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         "summary": summary(material),
-        "problems": shown,
-        "all_problems": number,
+        "problems": lines[:MOST_PROBLEMS],
+        "all_problems": len(lines),
         "averages": average_tables(material, averages),
         "by_dataset": shots_tables(material),
         "on_some_classes": material.on_some_classes,
         "drawings": curve_drawings(material, averages),
+        "own_photos": is_on_own_photos(material),
         "paper": [transfer_paper_table(material), incremental_paper_table(material), *few_shot],
         "cost": cost_tables(material),
         "runs": run_list(material, page),
         "runs_base": material.base.name,
-        "few_shot_command": FEW_SHOT_COMMAND,
+        "few_shot_command": "python train.py --trainer LAMM --dataset digits --shots 16 --seed 1",
     }
 
 
@@ -135,43 +152,27 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     environment.filters["signed"] = lambda value: amount(value, 1, sign=True)
-    environment.filters["count"] = lambda value: f"{value:.1f}".removesuffix(".0")
+    environment.filters["count"] = lambda value: NOTHING if pd.isna(value) else f"{value:.1f}".removesuffix(".0")
+    environment.filters["known"] = lambda value: "?" if pd.isna(value) else value
     return environment
-
-
-def _renderer(environment: Any, material: Material) -> Callable[[Panel], str]:
-    template = environment.get_template("panel.html.j2")
-    return lambda panel: template.render(panel=panel, material=material)
-
-
-MOST_PROBLEMS = 100
 
 
 def summary(material: Material) -> dict[str, str]:
     """Title → text: runs, data sets, methods, shots, seeds, backbones, precision, software."""
-    runs = material.finished
-    everything = sum(map(len, material.groups.all.values()))
-    facts = [material.facts[run.folder] for run in runs]
-    shots = {ALL_SHOTS if run.key.shots < 1 else run.key.shots for run in runs if run.key.shots is not None}
-    versions = Counter(f"{name} {version}" for one in facts for name, version in one.versions.items())
+    runs, unfinished = material.finished, len(material.runs) - len(material.finished)
+    shots = {ALL_SHOTS if number < 1 else int(number) for number in runs.shots.dropna()}
     lines = {
-        "runs": f"{len(runs)} finished" + (f", {everything - len(runs)} unfinished" if everything > len(runs) else ""),
-        "data sets": _listed(sorted({run.key.dataset for run in runs}, key=natural)),
-        "methods": _listed(sorted({run.key.trainer for run in runs if run.key.trainer}, key=natural)),
+        "runs": f"{len(runs)} finished" + (f", {unfinished} unfinished" if unfinished else ""),
+        "data sets": _listed(sorted({*runs.dataset}, key=natural)),
+        "methods": _listed(sorted({*runs.trainer}, key=natural)),
         "shots": _listed(map(shots_text, ascending(shots))),
-        "seeds": _listed(map(str, sorted({run.seed for run in runs if run.seed is not None}))),
-        "backbone": _listed(sorted({one.backbone for one in facts if one.backbone})),
-        "precision": _listed(sorted({one.precision for one in facts if one.precision})),
-        "software": _listed(sorted(versions)),
+        "seeds": _listed(map(str, sorted({*runs.seed.dropna()}))),
+        "backbone": _listed(sorted({*runs.backbone})),
+        "precision": _listed(sorted({*runs.precision})),
+        "software": _listed(sorted({f"{name} {version}" for some in runs.versions for name, version in some.items()})),
     }
     return {name: text for name, text in lines.items() if text}
 
 
-def problems(material: Material) -> tuple[list[str], int]:
-    """Runs that are unfinished, missing or there twice: the first lines, and how many there are."""
-    found = [problem.replace(f"{material.base}/", "") for problem in material.groups.problems()]
-    return found[:MOST_PROBLEMS], len(found)
-
-
 def _listed(names: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(names))
+    return ", ".join(filter(None, names))

@@ -1,57 +1,139 @@
-"""Which of our lines stands beside a published row, and why a difference of the two would mislead."""
+"""The paper's few-shot tables beside ours, and what all the paper's tables need: rows, differences, reasons."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+import pandas as pd
+
 from lamm.report.material import Material
-from lamm.report.tables import Cell, Table, amount, difference_cell, name_cell, nothing_cell, statistic_cell
-from lamm.results.collect import Run, natural
-from lamm.results.curves import ZERO_SHOT_TRAINER, Curve, mean_over
-from lamm.results.published import PublishedRow, PublishedTable, comparable, has_other_config, published
+from lamm.report.tables import Cell, Table, amount, name_cell, nothing_cell, statistic_cell
+from lamm.results.curves import ZERO_SHOT_TRAINER, mean_curves
+from lamm.results.frame import natural
+from lamm.results.published import (
+    DEMO_DATA,
+    PublishedRow,
+    PublishedTable,
+    comparable,
+    has_other_config,
+    published,
+)
 
 NO_BACKBONE = "the runs don't say their backbone"
+COMMANDS = {
+    "few_shot": "python tools/sweep.py paper{}\npython tools/sweep.py paper_hierarchical_loss{}",
+    "loss_parts": "python tools/sweep.py paper_loss_parts{}",
+    "label_init": "python tools/sweep.py paper_label_init{}",
+}
+"""By table, what fills it; in the place of {} stand the data sets, where the paper's are not there."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """Our counterpart of a published row.
+class PaperTable:
+    """One of the paper's tables.
 
     Attributes:
-        cfg: Name of the config file, with overrides.
-        curves: By data set.
+        number: What the paper calls it.
+        title: What it shows.
+        table: Ours and theirs; None when there is nothing of ours.
+        reason: Why differences are missing; empty when none is.
+        command: What fills the table, or its empty rows; empty when it is full.
+        further: Tables of the same experiment that the paper doesn't have.
+        error: Why it couldn't be made; usually empty.
+        problems: A line for each run that is not in the tables though it belongs there.
     """
 
-    cfg: str
-    curves: dict[str, Curve]
+    number: str
+    title: str
+    table: Table | None = None
+    reason: str = ""
+    command: str = ""
+    further: Sequence[Table] = field(default=())
+    error: str = ""
+    problems: Sequence[str] = field(default=())
 
 
-def line_of_row(table: PublishedTable, row: PublishedRow, curves: Mapping[str, Sequence[Curve]]) -> Line | None:
-    """The line of the row's trainer and overrides with the fewest others; None when there is none.
+def is_on_own_photos(material: Material) -> bool:
+    """Whether no run is on a data set that the paper reports on, or on demo data."""
+    known = (*DEMO_DATA, *published("few_shot").trained_on, *published("domain_generalization").columns)
+    return not material.runs.dataset.isin(known).any()
 
-    Of several configs the paper's counts, then the one on most data sets, those of the authors' code last.
+
+def few_shot_paper_table(material: Material, name: str) -> PaperTable:
+    """A published table whose columns are shots, with our rows beside its own.
+
+    Args:
+        material: The runs.
+        name: `few_shot`, `loss_parts` or `label_init`.
     """
-    found: dict[str, dict[str, Curve]] = {}
-    for dataset, members in curves.items():
-        for curve in members:
-            if curve.trainer == row.trainer and further_overrides(table, row, cfg_of(curve)) is not None:
-                found.setdefault(cfg_of(curve), {})[dataset] = curve
-    if not found:
-        return None
+    theirs = published(name)
+    columns = [int(column) for column in theirs.columns]
+    curves = material.curves
+    if curves.dataset.isin(theirs.trained_on).any():
+        curves = curves[curves.dataset.isin(theirs.trained_on)]
+    others = [dataset for dataset in curves.dataset.unique() if dataset not in theirs.trained_on]
+    command = COMMANDS[name].replace("{}", f" --datasets {' '.join(others)}" if others else "")
+    lines = {row.label: line for row in theirs.rows if (line := line_of_row(theirs, row, curves)) is not None}
+    lines = {label: line for label, line in lines.items() if line.shots.isin([0, *columns]).any()}
+    if not lines:
+        return PaperTable(theirs.table, theirs.title, command=command)
+    datasets = in_order(theirs, [dataset for line in lines.values() for dataset in line.dataset.unique()])
+    rows: list[list[Cell]] = []
+    reasons: list[str] = []
+    for row in theirs.rows:
+        if row.label not in lines:
+            rows += beside(row.label, None, row.values, [])
+            continue
+        runs = material.runs.loc[lines[row.label].runs.sum()]
+        means = mean_curves(runs.assign(protocol="", split=""), datasets).set_index("shots")
+        cells, why = [], []
+        for shots in columns:
+            point = means.loc[0 if 0 in means.index else shots] if {0, shots} & {*means.index} else None
+            members = runs.loc[[] if point is None else point.runs]
+            sources = material.sources(members.index)
+            if point is None or point.value is None:
+                cells.append(incomplete_cell({*members.dataset}, datasets, sources))
+                why.append("")
+            else:
+                cells.append(statistic_cell(point.value, sources, material.detail(list(members.index)), digits=2))
+                why.append(reason_not_comparable(theirs, row, members, datasets))
+        reasons += filter(None, why)
+        rows += beside(row.label, cells, row.values, why)
+    caption = f"{theirs.title.split(',')[0]}: accuracy in percent, {over(datasets)}"
+    headings = ["", "", *(f"{column} shot{'' if column == '1' else 's'}" for column in theirs.columns)]
+    paper = f"Paper: {theirs.source}, {theirs.table}; {theirs.backbone}, {theirs.seeds} seeds."
+    configs = "; ".join(f"{label}: {line.cfg.iloc[0]}" for label, line in lines.items())
+    incomplete = incomplete_note(rows)
+    notes = [paper, *theirs.notes, f"Our configs: {configs}.", *incomplete]
+    table = Table(caption, headings, rows, notes, grouped=True)
+    full = len(lines) == len(theirs.rows) and not incomplete
+    return PaperTable(theirs.table, theirs.title, table, joined(reasons), "" if full else command)
+
+
+def line_of_row(table: PublishedTable, row: PublishedRow, curves: pd.DataFrame) -> pd.DataFrame | None:
+    """The points of the row's trainer with one config that makes the row, on each data set; None when there are none.
+
+    Of several configs that with the fewest further overrides counts, then the paper's, then the one on most data sets;
+    those of the authors' code come last.
+    """
+    points = curves[curves.trainer == row.trainer]
+    points = points[points.label == points.groupby(["dataset", "cfg"]).label.transform("last")]
+    further = {cfg: further_overrides(table, row, cfg) for cfg in points.cfg.unique()}
+    datasets = points.groupby("cfg").dataset.nunique()
 
     def rank(cfg: str) -> tuple[object, ...]:
-        further = further_overrides(table, row, cfg) or []
         other = has_other_config(row.trainer, cfg)
-        return (len(further), other, "released" in cfg, -len(found[cfg]), len(cfg), natural(cfg))
+        return (len(further[cfg] or []), other, "released" in cfg, -datasets[cfg], len(cfg), natural(cfg))
 
-    best = min(found, key=rank)
-    return Line(best, found[best])
+    best = min((cfg for cfg in further if further[cfg] is not None), key=rank, default=None)
+    return None if best is None else points[points.cfg == best]
 
 
-def row_of_line(table: PublishedTable, curve: Curve) -> PublishedRow | None:
+def row_of_curve(table: PublishedTable, curve: pd.DataFrame) -> PublishedRow | None:
     """The row that a curve is the counterpart of, other settings aside; None when there is none."""
+    trainer, cfg = curve.trainer.iloc[0], curve.cfg.iloc[0]
     for row in table.rows:
-        if row.trainer == curve.trainer and further_overrides(table, row, cfg_of(curve)) is not None:
+        if row.trainer == trainer and further_overrides(table, row, cfg) is not None:
             return row
     return None
 
@@ -87,60 +169,36 @@ def same_value(one: str, other: str) -> bool:
     return one.lower() == other.lower()
 
 
-def cfg_of(curve: Curve) -> str:
-    """The config, with overrides, of a curve's runs."""
-    return next((runs[0].key.cfg for runs in curve.runs.values()), "")
-
-
-def reason_not_comparable(
-    material: Material, table: PublishedTable, row: PublishedRow, runs: Sequence[Run], datasets: Iterable[str]
-) -> str:
-    """Why the mean of runs over data sets is no counterpart of a published number; empty when it is one.
+def reason_not_comparable(table: PublishedTable, row: PublishedRow, runs: pd.DataFrame, datasets: Sequence[str]) -> str:
+    """Why the mean of few-shot runs over data sets is not a counterpart of a published number; empty when it is one.
 
     Args:
-        material: That the runs are of.
         table: With which table.
         row: With which of its rows.
         runs: At least one.
-        datasets: Of all of them.
+        datasets: Those of all of them.
     """
-    further = further_overrides(table, row, runs[0].key.cfg) or []
-    return reason(material, table, runs, list(datasets), further, None if row.trainer == ZERO_SHOT_TRAINER else 0)
+    seeds = runs.groupby(["dataset", "shots"]).seed.nunique(dropna=False).min()
+    further = further_overrides(table, row, runs.cfg.iloc[0]) or []
+    return reason(table, runs, list(datasets), further, None if row.trainer == ZERO_SHOT_TRAINER else seeds)
 
 
 def reason(
-    material: Material,
-    table: PublishedTable,
-    runs: Sequence[Run],
-    datasets: str | list[str],
-    overrides: Sequence[str] = (),
-    seeds: int | None = 0,
+    table: PublishedTable, runs: pd.DataFrame, datasets: str | list[str], overrides: Sequence[str], seeds: int | None
 ) -> str:
-    """`lamm.results.published.comparable` for runs, without its first words; `seeds` 0: the runs' `fewest_seeds`."""
-    backbones = material.backbones(runs)
-    if seeds == 0:
-        seeds = fewest_seeds(runs)
-    telling = next((run.key for run in runs if has_other_config(run.key.trainer, run.key.cfg)), runs[0].key)
+    """`lamm.results.published.comparable` for runs, without its first words."""
+    backbones = sorted({*runs.backbone})
+    other = [has_other_config(trainer, cfg) for trainer, cfg in zip(runs.trainer, runs.cfg, strict=True)]
+    telling = runs.iloc[other.index(True) if True in other else 0]
     said = comparable(datasets, backbones[0], seeds, overrides, table, telling.trainer, telling.cfg)
     if said and not backbones[0] and "backbone" in said and "demo" not in said:
         return NO_BACKBONE
     if not said and len(backbones) > 1:
         return f"the runs have several backbones ({', '.join(name or 'unknown' for name in backbones)})"
-    made = dict.fromkeys(run.key.dataset for run in runs if material.facts[run.folder].split_made_here)
-    if not said and made:
-        return f"not the published split, but one made here ({', '.join(made)})"
+    split_here = runs.dataset[runs.split_made_here].unique()
+    if not said and len(split_here):
+        return f"not the published split, but one made here ({', '.join(split_here)})"
     return said.removeprefix("not comparable: ")
-
-
-def fewest_seeds(runs: Sequence[Run]) -> int:
-    """The number of seeds of that data set and number of shots that has the fewest."""
-    seeds: dict[tuple[str, int | None], set[int | None]] = {}
-    for run in runs:
-        seeds.setdefault((run.key.dataset, run.key.shots), set()).add(run.seed)
-    return min(map(len, seeds.values()))
-
-
-INCOMPLETE = "incomplete"
 
 
 def beside(
@@ -150,18 +208,26 @@ def beside(
 
     Args:
         label: Of the row.
-        ours: A cell a column; None: we have none.
-        theirs: A number a column.
-        reasons: Of each column, why the two can't be compared; empty when they can.
+        ours: A cell per column; None: we have none.
+        theirs: A number per column.
+        reasons: For each column, why the two can't be compared; empty when they can.
     """
     paper = [nothing_cell("not reported") if value is None else Cell(amount(value, 2), value) for value in theirs]
-    lines = [] if ours is None else [[name_cell(label), name_cell("ours"), *ours]]
-    lines.append([name_cell("" if lines else label), name_cell("paper"), *paper])
-    if ours is not None:
-        differences = [_difference(*column) for column in zip(ours, theirs, reasons, strict=True)]
-        if any(cell.value is not None for cell in differences):
-            lines.append([name_cell(""), name_cell("difference"), *differences])
+    if ours is None:
+        return [[name_cell(label), name_cell("paper"), *paper]]
+    lines = [[name_cell(label), name_cell("ours"), *ours], [name_cell(""), name_cell("paper"), *paper]]
+    differences = [_difference(*column) for column in zip(ours, theirs, reasons, strict=True)]
+    if any(cell.value is not None for cell in differences):
+        lines.append([name_cell(""), name_cell("difference"), *differences])
     return lines
+
+
+def _difference(ours: Cell, theirs: float | None, reason: str) -> Cell:
+    if ours.value is None or theirs is None or reason:
+        return nothing_cell(reason)
+    difference = ours.value - theirs
+    kind = "gain" if difference > 0 else "loss" if difference < 0 else "number"
+    return Cell(amount(difference, 2, sign=True), difference, (), f"{ours.value:.2f} − {theirs:.2f}", kind)
 
 
 def over(datasets: Sequence[str]) -> str:
@@ -173,150 +239,27 @@ def over(datasets: Sequence[str]) -> str:
 
 def joined(reasons: Iterable[str]) -> str:
     """The reasons, each once."""
-    return "; ".join(dict.fromkeys(reasons))
+    return "; ".join(dict.fromkeys(filter(None, reasons)))
 
 
-def all_datasets(theirs: PublishedTable, members: Iterable[Mapping[str, object]]) -> list[str]:
-    """The data sets that any member has, in the paper's order: what a whole row is the mean over."""
-    found = dict.fromkeys(name for member in members for name in member)
-    papers = [name for name in theirs.trained_on if name in found]
-    return [*papers, *(name for name in found if name not in papers)]
+def in_order(theirs: PublishedTable, datasets: Iterable[str]) -> list[str]:
+    """Data sets, each once, the paper's in its order: what a whole row is the mean over."""
+    names = dict.fromkeys(datasets)
+    papers = [name for name in theirs.trained_on if name in names]
+    return [*papers, *(name for name in names if name not in papers)]
 
 
-def incomplete_cell(found: Collection[str], datasets: Sequence[str], sources: Sequence[str] = ()) -> Cell:
-    """A cell in the place of a mean that lacks data sets: how many are there."""
-    if not found:
+def incomplete_cell(finished: Collection[str], datasets: Sequence[str], sources: Sequence[str] = ()) -> Cell:
+    """A cell in the place of a mean that lacks data sets: on how many it is finished."""
+    if not finished:
         return nothing_cell("no finished runs")
-    lacking = ", ".join(name for name in datasets if name not in found)
-    return Cell(f"{len(found)} of {len(datasets)}", None, tuple(sources), f"not finished on {lacking}", INCOMPLETE)
+    lacking = ", ".join(name for name in datasets if name not in finished)
+    text = f"{len(finished)} of {len(datasets)}"
+    return Cell(text, None, tuple(sources), f"not finished on {lacking}", "incomplete")
 
 
 def incomplete_note(rows: Iterable[Iterable[Cell]]) -> list[str]:
     """What `incomplete_cell` means, where there is one."""
-    if not any(cell.kind == INCOMPLETE for row in rows for cell in row):
+    if not any(cell.kind == "incomplete" for row in rows for cell in row):
         return []
     return ["“k of n”: finished on k of n data sets; the mean is shown once it is on all."]
-
-
-def _difference(cell: Cell, value: float | None, reason: str) -> Cell:
-    if cell.value is None or value is None or reason:
-        return nothing_cell(reason)
-    return difference_cell(cell.value, value, f"{cell.value:.2f} − {value:.2f}")
-
-
-@dataclass(frozen=True)
-class PaperTable:
-    """One of the paper's tables.
-
-    Attributes:
-        number: What the paper calls it.
-        title: What it is of.
-        table: Ours and theirs; None when there is nothing of ours.
-        reason: Why differences are missing; empty when none is.
-        command: What fills the table, or its empty rows; empty when it is full.
-        further: Tables of the same experiment that the paper doesn't have.
-        error: Why it couldn't be made; usually empty.
-        problems: A line for each run that is not in the tables though it belongs there.
-    """
-
-    number: str
-    title: str
-    table: Table | None = None
-    reason: str = ""
-    command: str = ""
-    further: Sequence[Table] = field(default=())
-    error: str = ""
-    problems: Sequence[str] = field(default=())
-
-
-COMMANDS = {
-    "few_shot": (
-        "python tools/sweep.py paper{}",
-        "python tools/sweep.py paper_hierarchical_loss{}",
-    ),
-    "loss_parts": ("python tools/sweep.py paper_loss_parts{}",),
-    "label_init": ("python tools/sweep.py paper_label_init{}",),
-}
-"""By table, what fills it; in the place of {} stand the data sets, where the paper's are not there."""
-
-
-def few_shot_paper_table(material: Material, name: str) -> PaperTable:
-    """A published table whose columns are shots, with our rows beside its own.
-
-    Args:
-        material: The runs.
-        name: `few_shot`, `loss_parts` or `label_init`.
-    """
-    theirs = published(name)
-    curves = _paper_data_sets(theirs, material.curves)
-    lines = {row.label: line for row in theirs.rows if (line := line_of_row(theirs, row, curves))}
-    lines = {label: line for label, line in lines.items() if _has_a_column(theirs, line)}
-    command = _command(theirs, name, curves)
-    if not lines:
-        return PaperTable(theirs.table, theirs.title, command=command)
-    datasets = all_datasets(theirs, [line.curves for line in lines.values()])
-    rows: list[list[Cell]] = []
-    reasons: list[str] = []
-    for row in theirs.rows:
-        columns = [_members(lines.get(row.label), name, datasets) for name in theirs.columns]
-        why = [
-            reason_not_comparable(material, theirs, row, _all_runs(found), datasets)
-            if len(found) == len(datasets)
-            else ""
-            for found in columns
-        ]
-        reasons += filter(None, why)
-        ours = [_cell(material, found, datasets) for found in columns] if any(columns) else None
-        rows += beside(row.label, ours, row.values, why)
-    caption = f"{theirs.title.split(',')[0]}: accuracy in percent, {over(datasets)}"
-    headings = ["", "", *(f"{column} shot{'' if column == '1' else 's'}" for column in theirs.columns)]
-    incomplete = incomplete_note(rows)
-    notes = [*_notes(theirs), *_configs(lines, theirs.rows), *incomplete]
-    table = Table(caption, headings, rows, notes, grouped=True)
-    full = len(lines) == len(theirs.rows) and not incomplete
-    return PaperTable(theirs.table, theirs.title, table, joined(reasons), "" if full else command)
-
-
-def _command(theirs: PublishedTable, name: str, curves: Mapping[str, object]) -> str:
-    others = [dataset for dataset in curves if dataset not in theirs.trained_on]
-    chosen = f" --datasets {' '.join(others)}" if others else ""
-    return "\n".join(command.format(chosen) for command in COMMANDS[name])
-
-
-def _paper_data_sets(theirs: PublishedTable, curves: Mapping[str, Sequence[Curve]]) -> dict[str, Sequence[Curve]]:
-    """The curves on the paper's data sets, on any where there is none of those."""
-    known = {dataset: members for dataset, members in curves.items() if dataset in theirs.trained_on}
-    return known or dict(curves)
-
-
-def _has_a_column(theirs: PublishedTable, line: Line) -> bool:
-    columns = {int(column) for column in theirs.columns}
-    return any(curve.zero_shot or columns & set(curve.points) for curve in line.curves.values())
-
-
-def _members(line: Line | None, column: str, datasets: Sequence[str]) -> dict[str, list[Run]]:
-    """The runs of a line in a column, by data set."""
-    curves = {} if line is None else {name: line.curves[name] for name in datasets if name in line.curves}
-    runs = {name: curve.runs.get(0 if curve.zero_shot else int(column), []) for name, curve in curves.items()}
-    return {name: found for name, found in runs.items() if found}
-
-
-def _all_runs(found: Mapping[str, Sequence[Run]]) -> list[Run]:
-    return [run for runs in found.values() for run in runs]
-
-
-def _cell(material: Material, found: Mapping[str, Sequence[Run]], datasets: Sequence[str]) -> Cell:
-    runs = _all_runs(found)
-    sources = material.sources(runs)
-    if len(found) < len(datasets):
-        return incomplete_cell(found, datasets, sources)
-    return statistic_cell(mean_over(list(found.values())), sources, material.detail(runs), digits=2)
-
-
-def _notes(theirs: PublishedTable) -> list[str]:
-    return [f"Paper: {theirs.source}, {theirs.table}; {theirs.backbone}, {theirs.seeds} seeds.", *theirs.notes]
-
-
-def _configs(lines: Mapping[str, Line], rows: Iterable[PublishedRow]) -> list[str]:
-    named = [f"{row.label}: {lines[row.label].cfg}" for row in rows if row.label in lines]
-    return [f"Our configs: {'; '.join(named)}."]

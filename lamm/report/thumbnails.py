@@ -1,133 +1,95 @@
 """Thumbnails of test images that the method put right and zero-shot CLIP wrong, and the other way round."""
 
 import base64
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
 
 from lamm.report.comparison import Comparison
-from lamm.results.run_files import Prediction
 
 MOST = 8
 SIDE = 96
 PIXELATED_UP_TO = 64
 
 
-@dataclass(frozen=True)
-class Thumbnail:
-    """One test image.
+class Picture(NamedTuple):
+    """A small picture.
 
     Attributes:
-        image: Its file as predictions.csv names it.
-        data: The picture as a data URI; empty: it can't be read.
+        data: Its data URI; empty where the file is gone or is not a picture.
         small: Whether it has so few pixels that they are shown as they are.
-        name: Its class.
-        before: What zero-shot CLIP says.
-        after: What the method says.
-        confidence: The method's probability for that, in percent.
     """
 
-    image: str
     data: str
     small: bool
-    name: str
-    before: str
-    after: str
-    confidence: float
 
 
-@dataclass(frozen=True)
-class Thumbnails:
-    """Images that changed sides.
+def changed_images(comparison: Comparison) -> dict[str, pd.DataFrame] | None:
+    """The test images that changed sides; None: there is no zero-shot run beside. The method's first run counts.
 
-    Attributes:
-        mended: Wrong before, right after; the surest of each class first.
-        broken: Right before, wrong after.
-        all_mended: How many there are.
-        all_broken: How many there are.
-        unreadable: Why pictures are missing; empty when none is.
-    """
-
-    mended: list[Thumbnail]
-    broken: list[Thumbnail]
-    all_mended: int
-    all_broken: int
-    unreadable: str
-
-
-class Pictures:
-    """Small pictures as data URIs, each read once."""
-
-    def __init__(self) -> None:
-        self._made: dict[Path, tuple[str, bool]] = {}
-
-    def of(self, file: Path) -> tuple[str, bool]:
-        """The data URI of a file, and whether it has few pixels; empty where it is gone or no picture."""
-        if file not in self._made:
-            self._made[file] = _encoded(file)
-        return self._made[file]
-
-
-def thumbnails(comparison: Comparison, root: str, pictures: Pictures, most: int = MOST) -> Thumbnails | None:
-    """At most `most` images each way, of as many classes as possible; None: there is no zero-shot run beside.
-
-    Args:
-        comparison: Its first run counts.
-        root: Data root that the images' paths are relative to.
-        pictures: Where small pictures come from.
-        most: Pictures each way.
+    `mended` were wrong before and are right after, `broken` the other way round. Columns: `image`, the file as
+    predictions.csv names it; `class_name`; `before` and `after`, the classes that zero-shot CLIP and the method say;
+    `confidence`, the method's probability for its own in percent. The surest of each class come before a second of any.
     """
     if comparison.before is None:
         return None
-    pairs = list(zip(comparison.before.predictions, comparison.after[0].predictions, strict=True))
-    mended = [(before, after) for before, after in pairs if after.right and not before.right]
-    broken = [(before, after) for before, after in pairs if before.right and not after.right]
+    after, before = next(iter(comparison.after.values())), comparison.before[1]
+    names = pd.Series(comparison.class_names)
+    images = pd.DataFrame(
+        {
+            "image": after.image,
+            "class_name": after.label.map(names),
+            "before": before.predicted.map(names),
+            "after": after.predicted.map(names),
+            "confidence": 100 * after.confidence,
+        }
+    )
+    images = images.sort_values(["confidence", "image"], ascending=[False, True])
 
-    def made(members: Iterable[tuple[Prediction, Prediction]]) -> list[Thumbnail]:
-        return [_thumbnail(comparison, root, pictures, before, after) for before, after in members]
+    def varied(members: pd.DataFrame) -> pd.DataFrame:
+        turns = members.groupby(after.label).cumcount()
+        return members.loc[turns.sort_values(kind="stable").index]
 
-    shown = made(_varied(mended, most)), made(_varied(broken, most))
-    gone = sum(not one.data for members in shown for one in members)
-    said = f"{gone} of these images can't be read in {root or 'the data root, which is not known'}" if gone else ""
-    return Thumbnails(*shown, len(mended), len(broken), said and f"{said}; --root says where the data are now.")
-
-
-def _varied(pairs: Sequence[tuple[Prediction, Prediction]], most: int) -> list[tuple[Prediction, Prediction]]:
-    """The pairs of highest confidence, one a class before a second of any."""
-    ordered = sorted(pairs, key=lambda pair: (-pair[1].confidence, pair[1].image))
-    seen: dict[int, int] = {}
-    ranks = []
-    for pair in ordered:
-        seen[pair[1].label] = seen.get(pair[1].label, 0) + 1
-        ranks.append(seen[pair[1].label])
-    return [ordered[place] for place in sorted(range(len(ordered)), key=lambda place: (ranks[place], place))][:most]
+    now, once = after.right[images.index], before.right[images.index]
+    return {"mended": varied(images[now & ~once]), "broken": varied(images[once & ~now])}
 
 
-def _thumbnail(
-    comparison: Comparison, root: str, pictures: Pictures, before: Prediction, after: Prediction
-) -> Thumbnail:
-    names = comparison.class_names
-    data, small = pictures.of(Path(root, after.image)) if root or Path(after.image).is_absolute() else ("", False)
-    said = names[after.label], names[before.predicted], names[after.predicted]
-    return Thumbnail(after.image, data, small, *said, 100 * after.confidence)
+def with_pictures(images: pd.DataFrame, root: str, read: Callable[[Path], Picture], most: int = MOST) -> pd.DataFrame:
+    """The first images with two more columns: `data` and `small`, as `Picture` has them.
+
+    Args:
+        images: As `changed_images` gives them.
+        root: Data root that the images' paths are relative to; empty: not known.
+        read: `picture`, or a function that remembers what it returned.
+        most: How many.
+    """
+    shown = images.head(most)
+    known = [root or Path(image).is_absolute() for image in shown.image]
+    pictures = [
+        read(Path(root, image)) if at else Picture("", False) for image, at in zip(shown.image, known, strict=True)
+    ]
+    return shown.assign(data=[one.data for one in pictures], small=[one.small for one in pictures])
 
 
-def _encoded(file: Path) -> tuple[str, bool]:
+def picture(file: Path) -> Picture:
+    """Read an image file and make it small."""
     from PIL import Image, UnidentifiedImageError, features
 
     try:
         with Image.open(file) as opened:
             small = max(opened.size) <= PIXELATED_UP_TO
             opened.draft("RGB", (2 * SIDE, 2 * SIDE))
-            picture = opened.convert("RGB")
+            thumbnail = opened.convert("RGB")
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return "", False
-    picture.thumbnail((SIDE, SIDE))
+        return Picture("", False)
+    thumbnail.thumbnail((SIDE, SIDE))
     if not features.check("webp"):
         layout, settings = ("PNG", {"optimize": True}) if small else ("JPEG", {"quality": 80})
     else:
         layout, settings = "WEBP", {"lossless": True, "quality": 100} if small else {"quality": 78}
     content = BytesIO()
-    picture.save(content, layout, **settings)
-    return f"data:image/{layout.lower()};base64,{base64.b64encode(content.getvalue()).decode()}", small
+    thumbnail.save(content, layout, **settings)
+    return Picture(f"data:image/{layout.lower()};base64,{base64.b64encode(content.getvalue()).decode()}", small)

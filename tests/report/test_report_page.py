@@ -78,13 +78,13 @@ def test_the_demo_page_is_sound_and_small(demo: RunTree) -> None:
 def test_every_linked_number_comes_from_the_results_it_leads_to(demo: RunTree) -> None:
     material = demo.material()
     page = check(demo.page())
-    runs = {anchor: material.groups.all[key] for key, anchor in material.anchors.items()}
+    runs = {anchor: list(some) for anchor, some in material.runs.groupby("anchor").folder}
     checked = 0
     for text, sources in page.traces:
         found = re.fullmatch(r"(−?[\d.]+)(?: ± ([\d.]+))?", text)
         if found is None or "." not in found[1]:
             continue
-        read = [RunResults.read(run.folder / "results.json") for anchor in sources for run in runs[anchor]]
+        read = [RunResults.read(folder / "results.json") for anchor in sources for folder in runs[anchor]]
         by_seed = [
             np.mean([one.metrics["accuracy"] for one in read if one.seed == seed]) for seed in {r.seed for r in read}
         ]
@@ -207,12 +207,12 @@ def test_a_missing_library_is_one_line_with_the_command(
 
 def test_a_page_that_fails_leaves_the_old_one(demo: RunTree, monkeypatch: pytest.MonkeyPatch) -> None:
     file = demo.output.parent / "report.html"
-    file.write_text("old")
+    old = demo.page()
     monkeypatch.setattr(Path, "write_text", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left")))
     with pytest.raises(OSError, match="No space left"):
         write_report(demo.material(), file)
     monkeypatch.undo()
-    assert file.read_text() == "old"
+    assert file.read_text() == old
     assert sorted(path.name for path in file.parent.iterdir()) == ["data", "output", "report.html"]
 
 
@@ -220,6 +220,7 @@ def test_a_page_that_fails_leaves_the_old_one(demo: RunTree, monkeypatch: pytest
     ("place", "said"),
     [
         ("output", "is a folder; give the report's file"),
+        ("file", "exists and is not a report"),
         ("file/report.html", "is a file, not a folder"),
         ("file/below/report.html", "is a file, not a folder"),
     ],
@@ -229,7 +230,7 @@ def test_a_place_that_can_not_be_is_said_before_runs_are_read(
 ) -> None:
     tree.run()
     folder = tree.output.parent
-    (folder / "file").write_text("")
+    (folder / "file").write_text("my notes")
     with pytest.raises(SystemExit) as stop:
         run(command.parser(), command.main, [str(tree.output), "-o", str(folder / place)])
     assert stop.value.code == 2
@@ -237,6 +238,7 @@ def test_a_place_that_can_not_be_is_said_before_runs_are_read(
     assert captured.out == ""
     (line,) = captured.err.splitlines()
     assert said in line
+    assert (folder / "file").read_text() == "my notes"
 
 
 def test_the_folders_of_a_page_are_made(tree: RunTree) -> None:
@@ -245,9 +247,13 @@ def test_the_folders_of_a_page_are_made(tree: RunTree) -> None:
     assert write_report(tree.material(), file).file.is_file()
 
 
-def test_a_folder_is_no_page(demo: RunTree) -> None:
-    with pytest.raises(ResultsError, match=r"is a folder; give the report's file"):
-        write_report(demo.material(), demo.output)
+def test_runs_on_own_photos_have_nothing_beside_the_paper(tree: RunTree) -> None:
+    tree.run(dataset="my_birds")
+    text = tree.page()
+    check(text)
+    assert "No run here is on a data set of the paper" in text
+    assert "What fills it" not in text
+    assert "Table 3" not in text
 
 
 def test_thousands_of_classes_stay_small(tree: RunTree) -> None:

@@ -3,12 +3,11 @@
 import pytest
 
 from lamm.report.drawings import curve_drawings
-from lamm.report.paper import few_shot_paper_table, further_overrides, is_key, same_value
+from lamm.report.paper import few_shot_paper_table, further_overrides
 from lamm.report.tables import means
 from lamm.results.published import published
 from lamm.run.record import RunClasses
-from tests.report.paper_lines import CFG, ELEVEN, lines_of, write_eleven
-from tests.report.report_runs import RunTree
+from tests.report.report_runs import CFG, ELEVEN, RunTree, lines_of, write_eleven
 
 
 def test_the_mean_of_eleven_has_its_difference(tree: RunTree) -> None:
@@ -150,27 +149,14 @@ def test_overrides_beside_the_rows_are_told() -> None:
     assert further_overrides(table, row, "tiny+MAX_EPOCH=2") == ["MAX_EPOCH=2"]
     assert further_overrides(table, row, "tiny+HIERARCHICAL_LOSS=False") is None
     assert further_overrides(table, without, "tiny") is None
-    assert further_overrides(table, without, "tiny+LAMM.HIERARCHICAL_LOSS=False") == []
-
-
-def test_keys_and_values_are_compared_by_meaning() -> None:
-    assert is_key("LAMBDA_WC", "TRAINER.LAMM.LAMBDA_WC")
-    assert not is_key("WC", "TRAINER.LAMM.LAMBDA_WC")
-    assert same_value("0", "0.0")
-    assert same_value("false", "False")
-    assert not same_value("0.1", "0")
+    assert further_overrides(table, without, "tiny+LAMM.HIERARCHICAL_LOSS=false") == []
+    parts = published("loss_parts")
+    assert further_overrides(parts, parts.row("without WC"), "tiny+LAMBDA_WC=0") == []
+    assert further_overrides(parts, parts.row("without WC"), "tiny+LAMBDA_WC=0.1") is None
+    assert further_overrides(parts, parts.row("without WC"), "tiny+WC=0") is None
 
 
 def test_the_papers_curve_is_dotted_for_the_mean_of_eleven_alone(tree: RunTree) -> None:
-    write_eleven(tree, 80.5)
-    material = tree.material()
-    mean, *others = curve_drawings(material, means(material))
-    assert mean.notes == ["Dotted: LAMM, AAAI 2024 (arXiv:2312.08212), Table 3 and Figure 3."]
-    assert len(others) == 11
-    assert not any(other.notes for other in others)
-
-
-def test_a_demo_run_beside_the_eleven_leaves_the_papers_curve(tree: RunTree) -> None:
     write_eleven(tree, 80.5)
     tree.run(10.0, dataset="digits")
     material = tree.material()
@@ -178,6 +164,7 @@ def test_a_demo_run_beside_the_eleven_leaves_the_papers_curve(tree: RunTree) -> 
     assert mean.title == "mean of 11 data sets, ViT-B/16"
     assert mean.notes == ["Dotted: LAMM, AAAI 2024 (arXiv:2312.08212), Table 3 and Figure 3."]
     assert len(others) == 12
+    assert not any(other.notes for other in others)
 
 
 def test_the_papers_curve_is_not_drawn_on_demo_data(demo: RunTree) -> None:

@@ -1,16 +1,40 @@
-"""Means over data sets: seed by seed where the seeds allow it."""
+"""Which runs a report is made of, and its own tables: accuracy by shots, means over data sets."""
 
-import numpy as np
 import pytest
 
+from lamm.errors import ResultsError
 from lamm.report.material import Material
 from lamm.report.tables import Table, average_tables, means, shots_tables
-from lamm.results.curves import average_curves
-from lamm.results.published import published
-from tests.report.report_runs import RunTree
+from tests.report.report_runs import ELEVEN, RunTree
 
-ELEVEN = published("few_shot").trained_on
-ACCURACY = {("digits", 1): 60.0, ("digits", 2): 64.0, ("shapes", 1): 80.0, ("shapes", 2): 70.0}
+
+def test_a_choice_of_trainers_keeps_zero_shot_beside_them(tree: RunTree) -> None:
+    for trainer in ("LAMM", "CoOp", "MaPLe", "ZeroshotCLIP"):
+        tree.run(trainer=trainer)
+    material = tree.material(trainers=["LAMM"])
+    assert {*material.finished.trainer} == {"LAMM", "ZeroshotCLIP"}
+
+
+def test_a_trainer_without_runs_is_an_error_that_suggests_one(tree: RunTree) -> None:
+    tree.run()
+    with pytest.raises(ResultsError, match="LAM.*LAMM"):
+        tree.material(trainers=["LAM"])
+
+
+def test_runs_of_which_none_is_finished_are_an_error(tree: RunTree) -> None:
+    tree.run(status="running")
+    with pytest.raises(ResultsError, match="none of the 1 runs .* is finished"):
+        tree.material()
+
+
+def test_evaluations_steps_and_parts_of_the_classes_are_not_few_shot_runs(tree: RunTree) -> None:
+    tree.run()
+    tree.run(90.0, cfg="tiny_ep50+SUBSAMPLE_CLASSES=base", config={"DATASET": {"SUBSAMPLE_CLASSES": "base"}})
+    for protocol in ("evaluation", "incremental"):
+        tree.run(protocol=protocol, cfg=f"tiny_ep50+of={protocol}")
+    material = tree.material()
+    assert list(material.few_shot.cfg) == ["tiny_ep50"]
+    assert (len(material.finished), material.on_some_classes) == (4, 1)
 
 
 def tables_of(material: Material) -> list[Table]:
@@ -19,29 +43,6 @@ def tables_of(material: Material) -> list[Table]:
 
 def texts_of(table: Table) -> list[list[str]]:
     return [[cell.text for cell in row] for row in table.rows]
-
-
-def test_the_mean_is_taken_seed_by_seed(tree: RunTree) -> None:
-    for (dataset, seed), accuracy in ACCURACY.items():
-        tree.run(accuracy, seed, dataset=dataset)
-    (curve,) = average_curves(tree.material().curves, ["digits", "shapes"])
-    assert curve.points[16].values == pytest.approx(((60 + 80) / 2, (64 + 70) / 2))
-    assert len(curve.runs[16]) == 4
-
-
-def test_other_seeds_on_another_data_set_leave_one_number_without_spread(tree: RunTree) -> None:
-    for (dataset, seed), accuracy in ACCURACY.items():
-        tree.run(accuracy, seed + 5 * (dataset == "shapes"), dataset=dataset)
-    (curve,) = average_curves(tree.material().curves, ["digits", "shapes"])
-    assert curve.points[16].values == pytest.approx((np.mean(list(ACCURACY.values())),))
-
-
-def test_zero_shot_runs_at_several_shots_count_as_one(tree: RunTree) -> None:
-    for dataset, accuracy in (("digits", 40.0), ("shapes", 30.0)):
-        for shots in (1, 16):
-            tree.run(accuracy, trainer="ZeroshotCLIP", cfg="tiny", dataset=dataset, shots=shots)
-    (curve,) = average_curves(tree.material().curves, ["digits", "shapes"])
-    assert curve.points[0].values == pytest.approx((35.0,))
 
 
 def test_what_a_data_set_lacks_is_an_empty_cell_of_the_mean(tree: RunTree) -> None:
@@ -127,5 +128,5 @@ def test_cells_name_the_groups_that_they_come_from(demo: RunTree) -> None:
     material = demo.material()
     (table,) = tables_of(material)
     row = next(row for row in table.rows if row[0].text == "LAMM")
-    keys = {anchor: key for key, anchor in material.anchors.items()}
-    assert [(keys[anchor].dataset, keys[anchor].shots) for anchor in row[2].sources] == [("digits", 16), ("shapes", 16)]
+    groups = material.runs.drop_duplicates("anchor").set_index("anchor").loc[list(row[2].sources)]
+    assert list(zip(groups.dataset, groups.shots, strict=True)) == [("digits", 16), ("shapes", 16)]
