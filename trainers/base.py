@@ -6,6 +6,7 @@ Letters: B images, G prefixes (1, or one per image), N classes, E embedding size
 import os
 import time
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -72,7 +73,6 @@ class PromptTrainer(Scoring, TrainerX):
     zero_shot_accuracy: float | None = None
     _bar = tqdm(disable=True)
     _all_finite: Tensor | bool = True
-    _cache: FeatureCache | None = None
     _evaluated_text: Tensor | None = None
 
     def __init__(self, cfg: CfgNode) -> None:
@@ -236,7 +236,7 @@ class PromptTrainer(Scoring, TrainerX):
                 "what they start from", [self.start_epoch, *sums], "the output folder must be on a disk that all share"
             )
         if self.cfg.INPUT.CACHE_VIEWS > 0:
-            self.train_loader_x = self._feature_cache().training_loader(self.train_loader_x)
+            self.train_loader_x = self._feature_cache.training_loader(self.train_loader_x)
         self.train_loader_x = self.share_of_batches(self.train_loader_x)
         steps = len(self.train_loader_x)
         done, total = self.start_epoch * steps, self.max_epoch * steps
@@ -282,7 +282,7 @@ class PromptTrainer(Scoring, TrainerX):
 
     def prepared_for_test(self, loader: Any) -> Any:
         """A loader of test images as this process tests them: of features, where the tower runs as it is."""
-        return self.share_of_batches(loader) if self.prompts_vision else self._feature_cache().test_loader(loader)
+        return self.share_of_batches(loader) if self.prompts_vision else self._feature_cache.test_loader(loader)
 
     def model_inference(self, input: Tensor) -> Tensor:
         """Logits of images. Shape: (B, N)"""
@@ -295,10 +295,9 @@ class PromptTrainer(Scoring, TrainerX):
         correct = sum(int((self.scores(images, text).argmax(dim=1) == labels).sum()) for images, labels in batches)
         return 100.0 * correct / sum(len(labels) for _, labels in batches)
 
+    @cached_property
     def _feature_cache(self) -> FeatureCache:
-        if self._cache is None:
-            self._cache = FeatureCache(self.cfg, self.clip)
-        return self._cache
+        return FeatureCache(self.cfg, self.clip)
 
     def load_model(self, directory: str, epoch: int | None = None) -> None:
         """Load learned tensors; labels go by class name where the class list is another one.
