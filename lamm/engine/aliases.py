@@ -37,7 +37,7 @@ ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
     "dassl.data.datasets": {".registry": ("DATASET_REGISTRY", "build_dataset"), ".datum": ("Datum", "DatasetBase")},
     "dassl.data.datasets.base_dataset": {".datum": ("Datum", "DatasetBase")},
     "dassl.data.samplers": {
-        ".samplers": ("build_sampler", "RandomDomainSampler", "SeqDomainSampler"),
+        ".data_manager": ("build_sampler", "RandomDomainSampler", "SeqDomainSampler"),
         "torch.utils.data.sampler": ("RandomSampler", "SequentialSampler"),
     },
     "dassl.data.transforms": {".transforms": ("build_transform", "INTERPOLATION_MODES")},
@@ -52,8 +52,8 @@ ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
     "dassl.utils": {
         ".registry": ("Registry", "check_availability"),
         ".log": ("Logger", "setup_logger", "AverageMeter", "MetricMeter"),
-        ".seeding": ("set_random_seed",),
         ".dassl_utils": (
+            "set_random_seed",
             "collect_env_info",
             "mkdir_if_missing",
             "check_isfile",
@@ -67,8 +67,14 @@ ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
         ".checkpoint": ("save_checkpoint", "load_checkpoint", "resume_from_checkpoint"),
     },
     "dassl.utils.tools": {
-        ".seeding": ("set_random_seed",),
-        ".dassl_utils": ("mkdir_if_missing", "check_isfile", "read_json", "write_json", "listdir_nohidden"),
+        ".dassl_utils": (
+            "set_random_seed",
+            "mkdir_if_missing",
+            "check_isfile",
+            "read_json",
+            "write_json",
+            "listdir_nohidden",
+        ),
     },
 }
 

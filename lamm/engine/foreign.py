@@ -38,7 +38,10 @@ def import_file_or_module(spec: str) -> ModuleType:
     except ConfigError:
         raise
     except (Exception, SystemExit) as error:
-        raise ConfigError(f"--import {spec}: its import fails: {_describe(error)}") from error
+        text = " ".join(str(error).split())
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+        raise ConfigError(f"--import {spec}: its import fails: {type(error).__name__}: {text}{place}") from error
 
 
 def _import_file(spec: str) -> ModuleType:
@@ -93,11 +96,3 @@ def _import_module(spec: str) -> ModuleType:
                 "or put the module's folder on PYTHONPATH"
             ) from error
         raise
-
-
-def _describe(error: BaseException) -> str:
-    """The error and the place it came from, on one line."""
-    text = " ".join(str(error).split())
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {text}{place}"

@@ -165,12 +165,12 @@ class DatasetBase:
     def generate_fewshot_dataset(
         self, *data_sources: list[Datum], num_shots: int = -1, repeat: bool = False
     ) -> list[Any] | tuple[list[Datum], ...]:
-        """Draw `num_shots` images of each class, with Python's global `random`.
+        """Draw `num_shots` images of each class from each list, with Python's global `random`.
 
         Classes come in the order of their first image; a class with fewer images gives all of them.
 
         Args:
-            data_sources: Lists to draw from, one after the other.
+            data_sources: Lists of images.
             num_shots: Images per class; below 1 the lists are returned as they are.
             repeat: Fill a class that has too few images by drawing with replacement.
 

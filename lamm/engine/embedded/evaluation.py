@@ -87,7 +87,12 @@ class Classification(EvaluatorBase):
         if self.cfg.TEST.PER_CLASS_RESULT:
             results["perclass_accuracy"] = self._print_per_class()
         if self.cfg.TEST.COMPUTE_CMAT:
-            self._save_confusion_matrix()
+            # Rows are the true classes, each summing to 1; a NumPy array of float64.
+            matrix = confusion_matrix(self._y_true, self._y_pred, normalize="true")
+            path = os.path.join(self.cfg.OUTPUT_DIR, "cmat.pt")
+            with atomic_path(path) as temporary:
+                torch.save(matrix, temporary)
+            print(f"Confusion matrix is saved to {path}")
         return results
 
     def _print_per_class(self) -> Any:
@@ -108,14 +113,6 @@ class Classification(EvaluatorBase):
         mean = np.mean(accuracies)
         print(f"* average: {mean:.1f}%")
         return mean
-
-    def _save_confusion_matrix(self) -> None:
-        """Rows are the true classes, each summing to 1; a NumPy array of float64."""
-        matrix = confusion_matrix(self._y_true, self._y_pred, normalize="true")
-        path = os.path.join(self.cfg.OUTPUT_DIR, "cmat.pt")
-        with atomic_path(path) as temporary:
-            torch.save(matrix, temporary)
-        print(f"Confusion matrix is saved to {path}")
 
 
 EVALUATOR_REGISTRY.register(Classification)

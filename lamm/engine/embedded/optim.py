@@ -152,13 +152,26 @@ class WarmupScheduler(LRScheduler):
         self.successor.step(epoch)
         self._last_lr = self.successor.get_last_lr()
 
+    # Dassl's own warm-up schedulers are given these two methods too (`upstream`).
+
     def state_dict(self) -> dict[str, Any]:
         """All counters as plain data; the successor's state is nested under `successor`."""
-        return warmup_state(self)
+        state = {key: value for key, value in vars(self).items() if key not in ("optimizer", "successor")}
+        state["successor"] = self.successor.state_dict()
+        return state
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the counters; a scheduler object under `successor` is read like its state."""
-        load_warmup_state(self, state_dict)
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` gave, or a state that holds the successor as an object."""
+        own = dict(state_dict)
+        own.pop("optimizer", None)
+        successor = own.pop("successor", None)
+        vars(self).update(own)
+        if successor is None:
+            return
+        if not isinstance(successor, Mapping):
+            successor = successor.state_dict()
+        # A successor saved as an object brings a copy of the optimizer, which must not replace the one in use.
+        self.successor.load_state_dict({key: value for key, value in successor.items() if key != "optimizer"})
 
 
 class ConstantWarmupScheduler(WarmupScheduler):
@@ -185,24 +198,3 @@ class LinearWarmupScheduler(WarmupScheduler):
 
     def warmup_lr(self, epoch: int, base_lr: float) -> float:
         return self.min_lr if epoch == 0 else base_lr * epoch / self.warmup_epoch
-
-
-def warmup_state(scheduler: Any) -> dict[str, Any]:
-    """The state of a warm-up scheduler (ours or Dassl's), and of its successor, without the optimizer."""
-    state = {key: value for key, value in vars(scheduler).items() if key not in ("optimizer", "successor")}
-    state["successor"] = scheduler.successor.state_dict()
-    return state
-
-
-def load_warmup_state(scheduler: Any, state: Mapping[str, Any]) -> None:
-    """Restore what `warmup_state` gave, or a state that holds the successor as an object."""
-    own = dict(state)
-    own.pop("optimizer", None)
-    successor = own.pop("successor", None)
-    vars(scheduler).update(own)
-    if successor is None:
-        return
-    if not isinstance(successor, Mapping):
-        successor = successor.state_dict()
-    # A successor that was saved as an object brings a copy of the optimizer, which must not replace the one in use.
-    scheduler.successor.load_state_dict({key: value for key, value in successor.items() if key != "optimizer"})

@@ -60,24 +60,8 @@ class TrainerBase(RegisteredModels):
         """Train for one epoch."""
         raise NotImplementedError
 
-    def test(self, split: str | None = None) -> float:
-        """Evaluate; the result that selects models."""
-        raise NotImplementedError
-
-    def parse_batch_train(self, batch: Any) -> Any:
-        """What the model needs of a training batch."""
-        raise NotImplementedError
-
-    def parse_batch_test(self, batch: Any) -> Any:
-        """What the model needs of a test batch."""
-        raise NotImplementedError
-
     def forward_backward(self, batch: Any) -> Any:
         """One update; the numbers to print, by name."""
-        raise NotImplementedError
-
-    def model_inference(self, input: Any) -> Any:
-        """The model's output for a test input."""
         raise NotImplementedError
 
     def init_writer(self, log_dir: str) -> None:
@@ -268,13 +252,10 @@ class TrainerX(SimpleTrainer):
         batches_left = self.num_batches - self.batch_idx - 1
         batches_left += (self.max_epoch - self.epoch - 1) * self.num_batches
         parts = [
-            f"epoch [{self.epoch + 1}/{self.max_epoch}]",
-            f"batch [{self.batch_idx + 1}/{self.num_batches}]",
-            f"time {batch_time.val:.3f} ({batch_time.avg:.3f})",
-            f"data {data_time.val:.3f} ({data_time.avg:.3f})",
+            f"epoch [{self.epoch + 1}/{self.max_epoch}] batch [{self.batch_idx + 1}/{self.num_batches}]",
+            f"time {batch_time.val:.3f} ({batch_time.avg:.3f}) data {data_time.val:.3f} ({data_time.avg:.3f})",
             str(losses),
-            f"lr {self.get_current_lr():.4e}",
-            f"eta {timedelta(seconds=int(batch_time.avg * batches_left))}",
+            f"lr {self.get_current_lr():.4e} eta {timedelta(seconds=int(batch_time.avg * batches_left))}",
         ]
         return " ".join(part for part in parts if part)  # a trainer without losses to print has an empty part
 
