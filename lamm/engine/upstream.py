@@ -10,7 +10,6 @@ import importlib.util
 import io
 import logging
 import math
-import os
 import sys
 from types import ModuleType
 from typing import Any, NoReturn
@@ -21,6 +20,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from yacs.config import CfgNode
 
 from lamm.engine.embedded.loader import MOST, SIZED, usable_cores
+from lamm.engine.embedded.log import Logger
 from lamm.engine.embedded.optim import WarmupScheduler
 from lamm.engine.embedded.transforms import decoding_of
 from lamm.errors import ConfigError, DataError
@@ -140,37 +140,13 @@ def _mend_warmup(base: Any) -> None:
 
 
 def _mend_logger(logger: Any) -> None:
-    """The tee answers like its console, and closes its file only."""
+    """The tee answers like its console, closes its file only, and loses no line: it does what ours does."""
     if _MENDED in vars(logger):
         return
-
-    def from_console(self: Any, name: str) -> Any:
-        if name in ("console", "file"):
-            raise AttributeError(name)
-        return getattr(self.console, name)
-
-    def flush(self: Any) -> None:
-        self.console.flush()
-        if self.file is not None and not self.file.closed:
-            self.file.flush()
-            os.fsync(self.file.fileno())
-
-    def write(self: Any, msg: str) -> int:
-        self.console.write(msg)
-        if self.file is not None and not self.file.closed:
-            self.file.write(msg)
-        return len(msg)
-
-    def close(self: Any) -> None:
-        if self.file is not None:
-            self.file.close()
-
-    logger.__getattr__ = from_console
-    logger.flush = flush
-    logger.write = write
-    logger.close = close
-    logger.__del__ = close
-    logger.__exit__ = lambda self, *details: self.close()
+    logger.shown, logger._line = True, ""
+    for name in ("write", "_write_to_console", "flush", "close", "__getattr__", "__exit__"):
+        setattr(logger, name, vars(Logger)[name])
+    logger.__del__ = logger.close
     setattr(logger, _MENDED, True)
 
 

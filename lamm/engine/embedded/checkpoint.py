@@ -100,13 +100,12 @@ def load_checkpoint(fpath: str | os.PathLike[str] | None) -> Any:
 class InertObject:
     """Stands for an object whose class is not loaded: it takes any arguments and any state, and runs nothing."""
 
+    _state: dict[Any, Any]
+
     def __new__(cls, *args: Any) -> "InertObject":
         inert = super().__new__(cls)
         inert._state = {}
         return inert
-
-    def __init__(self, *args: Any) -> None:
-        self._state: dict[Any, Any]
 
     def __setstate__(self, state: Any) -> None:
         for part in state if isinstance(state, tuple) else (state,):  # a class with slots has two
@@ -141,11 +140,8 @@ class _NotPlain(Exception):
 def plain_state(value: Any, name: str) -> Any:
     """Tensors, numbers, strings and containers of them; an object with a `state_dict()` is replaced by its state.
 
-    A dictionary's entry that is none of these (a function, say) is left out, with a line in the log.
-
-    Args:
-        value: What to convert.
-        name: What the log calls it.
+    A dictionary's entry that is none of these (a function, say) is left out, with a line in the log, in which `name`
+    stands for the value.
     """
     return _converted({name: value}, "").get(name)
 

@@ -113,11 +113,7 @@ class RandomDomainSampler(Sampler[int]):
     """Batches of `n_domain` domains with `batch_size // n_domain` images each, no image twice in a pass.
 
     A batch takes the domains with the most images left, at random among equals; so every pass has the same length.
-
-    Args:
-        data_source: The images of the split.
-        batch_size: Images per batch.
-        n_domain: Domains per batch; below 1: all of them.
+    `n_domain` below 1 means all of them.
 
     Raises:
         ChoiceError: (a ValueError) the split has fewer domains, or they can't share a batch evenly.

@@ -58,11 +58,7 @@ def as_rgb(image: Image.Image) -> Image.Image:
 
 @contextmanager
 def image_errors(path: str) -> Iterator[None]:
-    """Turn whatever a missing or broken image file makes Pillow raise into one line.
-
-    Raises:
-        ImageError: In place of the exception.
-    """
+    """Turn whatever a missing or broken image file makes Pillow raise into an `ImageError` of one line."""
     try:
         yield
     except FileNotFoundError:

@@ -1,7 +1,7 @@
 """Evaluators: from logits and labels, batch by batch, to the numbers that a run prints."""
 
 import os
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -98,13 +98,12 @@ class Classification(EvaluatorBase):
     def _print_per_class(self) -> Any:
         """Print one line per class, sorted by label; the mean of their accuracies."""
         assert self._lab2cname is not None  # checked by the constructor
-        hits: defaultdict[int, list[int]] = defaultdict(list)
-        for true, predicted in zip(self._y_true, self._y_pred, strict=True):
-            hits[true].append(int(true == predicted))
+        totals = Counter(self._y_true)
+        hits = Counter(true for true, predicted in zip(self._y_true, self._y_pred, strict=True) if true == predicted)
         print("=> per-class result")
         accuracies = []
-        for label in sorted(hits):
-            total, correct = len(hits[label]), sum(hits[label])
+        for label in sorted(totals):
+            total, correct = totals[label], hits[label]
             accuracies.append(100.0 * correct / total)
             print(
                 f"* class: {label} ({self._lab2cname[label]})\t"

@@ -162,11 +162,9 @@ class RegisteredModels:
         return epoch
 
     def load_model(self, directory: str, epoch: int | None = None) -> None:
-        """Load the weights of each registered model.
+        """Load the weights of each registered model from the file of an epoch; None: the best one.
 
-        Args:
-            directory: Of the run; empty: nothing is loaded.
-            epoch: Of the file `model.pth.tar-<epoch>`; None: the best model.
+        Nothing is loaded if `directory`, the run's, is empty.
 
         Raises:
             CheckpointError: A file that is missing (also a FileNotFoundError), damaged, or does not fit.

@@ -24,15 +24,8 @@ class ConfigValueError(ConfigError, ValueError):
 class RAdam(torch.optim.RAdam):
     """torch's RAdam with the weight decay of the reference implementation: apart from the gradient."""
 
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-    ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, decoupled_weight_decay=True)
+    def __init__(self, params: Iterable[Any], *options: Any, **named_options: Any) -> None:
+        super().__init__(params, *options, **{**named_options, "decoupled_weight_decay": True})
 
 
 def build_optimizer(

@@ -222,7 +222,7 @@ class TrainerX(SimpleTrainer):
         losses, batch_time, data_time = MetricMeter(), AverageMeter(), AverageMeter()
         self.num_batches = len(self.train_loader_x)
         print_freq = self.cfg.TRAIN.PRINT_FREQ
-        unwritten: list[tuple[int, float]] = []
+        unwritten: list[tuple[int, float]] = []  # (step, learning rate)
         end = time.time()
         for batch_idx, batch in enumerate(self.train_loader_x):
             self.batch_idx = batch_idx
@@ -232,20 +232,16 @@ class TrainerX(SimpleTrainer):
             unwritten.append((self.epoch * self.num_batches + batch_idx, self.get_current_lr()))
             due = (batch_idx + 1) % print_freq == 0 or self.num_batches < print_freq
             if due or batch_idx + 1 == self.num_batches:
-                self._write(losses.settle(), unwritten)
+                for name, means in losses.settle().items():
+                    # A name that came later than the others has fewer values, the last ones.
+                    for (step, _), mean in zip(unwritten[-len(means) :], means, strict=False):
+                        self.write_scalar(f"train/{name}", mean, step)
+                for step, rate in unwritten:
+                    self.write_scalar("train/lr", rate, step)
                 unwritten = []
             if due:
                 print(self._progress(losses, batch_time, data_time))
             end = time.time()
-
-    def _write(self, means: dict[str, list[float]], steps: list[tuple[int, float]]) -> None:
-        """Running means and learning rate of several steps, each a (step, learning rate), into the event file."""
-        for name, values in means.items():
-            # A name that came later than the others has fewer values, the last ones.
-            for (step, _), value in zip(steps[-len(values) :], values, strict=False):
-                self.write_scalar(f"train/{name}", value, step)
-        for step, rate in steps:
-            self.write_scalar("train/lr", rate, step)
 
     def _progress(self, losses: MetricMeter, batch_time: AverageMeter, data_time: AverageMeter) -> str:
         """The progress line; log readers rely on its form."""
