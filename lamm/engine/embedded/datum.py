@@ -124,10 +124,8 @@ class DatasetBase:
     @staticmethod
     def get_lab2cname(data_source: Sequence[Datum]) -> tuple[dict[int, str], list[str]]:
         """Class name by label (of several names the first counts), and the names in label order."""
-        names: dict[int, str] = {}
-        for item in data_source:
-            names.setdefault(item.label, item.classname)
-        mapping = {label: names[label] for label in sorted(names)}
+        names = {item.label: item.classname for item in reversed(data_source)}
+        mapping = dict(sorted(names.items()))
         return mapping, list(mapping.values())
 
     def check_input_domains(self, source_domains: Sequence[str], target_domains: Sequence[str]) -> None:

@@ -69,17 +69,15 @@ class RegisteredModels:
             if self._scheds[name] is not None:
                 self._scheds[name].step()
 
-    def get_current_lr(self, names: Names = None) -> float:
-        """The learning rate of group 0 of the first model that has an optimizer."""
-        for name in self.get_model_names(names):
-            if self._optims[name] is not None:
-                return float(self._optims[name].param_groups[0]["lr"])
-        return 0.0
-
-    # One update.
-
     def _optimizers(self, names: Names) -> Iterator[Any]:
         return (self._optims[name] for name in self.get_model_names(names) if self._optims[name] is not None)
+
+    def get_current_lr(self, names: Names = None) -> float:
+        """The learning rate of group 0 of the first model that has an optimizer."""
+        optimizer = next(self._optimizers(names), None)
+        return 0.0 if optimizer is None else float(optimizer.param_groups[0]["lr"])
+
+    # One update.
 
     def model_zero_grad(self, names: Names = None) -> None:
         """Clear the gradients."""

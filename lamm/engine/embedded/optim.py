@@ -10,15 +10,12 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, StepLR
 from yacs.config import CfgNode
 
-from lamm.errors import ConfigError, nearest
+from lamm.engine.embedded.registry import ChoiceError
+from lamm.errors import nearest
 
 OPTIMIZER_NAMES = ["adam", "amsgrad", "sgd", "rmsprop", "radam", "adamw"]
 SCHEDULER_NAMES = ["single_step", "multi_step", "cosine"]
 WARMUP_TYPES = ["linear", "constant"]
-
-
-class ConfigValueError(ConfigError, ValueError):
-    """A value of `cfg.OPTIM` that is not on offer."""
 
 
 class RAdam(torch.optim.RAdam):
@@ -39,13 +36,13 @@ def build_optimizer(
         param_groups: Used as they are, in place of the model's parameters.
 
     Raises:
-        ConfigValueError: An unknown name (also a ValueError).
+        ChoiceError: An unknown name (also a ValueError).
         TypeError: `STAGED_LR` with something other than a module.
     """
     cfg, name = optim_cfg, optim_cfg.NAME
     if name not in OPTIMIZER_NAMES:
         hint = nearest(str(name), OPTIMIZER_NAMES)
-        raise ConfigValueError(f"optim must be one of {OPTIMIZER_NAMES}, but got {name} (do you mean {hint}?)")
+        raise ChoiceError(f"optim must be one of {OPTIMIZER_NAMES}, but got {name} (do you mean {hint}?)")
     if param_groups is not None:
         if cfg.STAGED_LR:
             warnings.warn("OPTIM.STAGED_LR is ignored because parameter groups are given", stacklevel=2)
@@ -87,7 +84,7 @@ def build_lr_scheduler(optimizer: Optimizer, optim_cfg: CfgNode) -> LRScheduler:
     """The schedule that `optim_cfg.LR_SCHEDULER` names, behind a warm-up if `WARMUP_EPOCH` is above 0.
 
     Raises:
-        ConfigValueError: An unknown schedule or warm-up type (also a ValueError).
+        ChoiceError: An unknown schedule or warm-up type (also a ValueError).
         TypeError: A `STEPSIZE` of the wrong type.
     """
     scheduler = _schedule(optimizer, optim_cfg)
@@ -100,7 +97,7 @@ def build_lr_scheduler(optimizer: Optimizer, optim_cfg: CfgNode) -> LRScheduler:
         return ConstantWarmupScheduler(optimizer, scheduler, warmup_epoch, optim_cfg.WARMUP_CONS_LR)
     if optim_cfg.WARMUP_TYPE == "linear":
         return LinearWarmupScheduler(optimizer, scheduler, warmup_epoch, optim_cfg.WARMUP_MIN_LR)
-    raise ConfigValueError(f"OPTIM.WARMUP_TYPE must be one of {WARMUP_TYPES}, but got {optim_cfg.WARMUP_TYPE}")
+    raise ChoiceError(f"OPTIM.WARMUP_TYPE must be one of {WARMUP_TYPES}, but got {optim_cfg.WARMUP_TYPE}")
 
 
 def _schedule(optimizer: Optimizer, cfg: CfgNode) -> LRScheduler:
@@ -118,7 +115,7 @@ def _schedule(optimizer: Optimizer, cfg: CfgNode) -> LRScheduler:
             raise TypeError(f"OPTIM.STEPSIZE of multi_step must be a list, but got {type(stepsize).__name__}")
         return MultiStepLR(optimizer, milestones=list(stepsize), gamma=cfg.GAMMA)
     hint = nearest(str(name), SCHEDULER_NAMES)
-    raise ConfigValueError(f"scheduler must be one of {SCHEDULER_NAMES}, but got {name} (do you mean {hint}?)")
+    raise ChoiceError(f"scheduler must be one of {SCHEDULER_NAMES}, but got {name} (do you mean {hint}?)")
 
 
 class WarmupScheduler(LRScheduler):
