@@ -53,7 +53,7 @@ from lamm.commands.parser import Parser, at_least, run
 from lamm.engine import Datum, build_optimizer, get_cfg_default
 from lamm.engine.embedded.config_merge import merge_config
 from lamm.engine.embedded.decoding import read_image
-from lamm.engine.embedded.worker_count import SIZED, usable_cores, worker_count
+from lamm.engine.embedded.loader import SIZED, usable_cores, worker_count
 from lamm.errors import ConfigError, DataError, unknown_name
 from lamm.files import write_json
 from lamm.log import logger

@@ -82,7 +82,7 @@ def load(arguments: argparse.Namespace) -> Any:
 
 def classify(classifier: Any, photos: Sequence[str], file: Any, arguments: argparse.Namespace) -> list[Unreadable]:
     """Classify, print and write; what could not be read."""
-    from lamm.engine.embedded.worker_count import usable_cores
+    from lamm.engine.embedded.loader import usable_cores
     from lamm.inference.top_k import Layout, Prediction, Table, predictions
 
     workers = usable_cores() if arguments.workers is None else arguments.workers

@@ -16,14 +16,18 @@ ENGINE: EngineChoice = choose_engine()
 if TYPE_CHECKING or ENGINE.name == "embedded":
     from lamm.engine.embedded.checkpoint import save_checkpoint
     from lamm.engine.embedded.config import get_cfg_default
-    from lamm.engine.embedded.dassl_utils import collect_env_info, count_num_param, load_pretrained_weights
+    from lamm.engine.embedded.dassl_utils import (
+        collect_env_info,
+        count_num_param,
+        load_pretrained_weights,
+        set_random_seed,
+    )
     from lamm.engine.embedded.data_manager import DataManager, DatasetWrapper, build_data_loader
     from lamm.engine.embedded.datum import DatasetBase, Datum
     from lamm.engine.embedded.evaluation import EVALUATOR_REGISTRY, Classification, EvaluatorBase, build_evaluator
     from lamm.engine.embedded.log import AverageMeter, MetricMeter
     from lamm.engine.embedded.optim import build_lr_scheduler, build_optimizer
     from lamm.engine.embedded.registry import DATASET_REGISTRY, TRAINER_REGISTRY, Registry, build_dataset, build_trainer
-    from lamm.engine.embedded.seeding import set_random_seed
     from lamm.engine.embedded.trainer import SimpleTrainer, TrainerBase, TrainerX
     from lamm.engine.embedded.transforms import INTERPOLATION_MODES, build_transform
 else:

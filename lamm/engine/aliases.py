@@ -16,6 +16,8 @@ from lamm.engine import ENGINE, upstream
 from lamm.engine.choice import VARIABLE, requested_engine
 from lamm.errors import EngineError
 
+TOOLS = ("set_random_seed", "mkdir_if_missing", "check_isfile", "read_json", "write_json", "listdir_nohidden")
+
 # The names of each Dassl module, by the module of the embedded engine (or the library) that has them. Beyond the
 # packages' own names, it holds what code of the CoOp family imports from deeper places.
 ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -37,7 +39,7 @@ ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
     "dassl.data.datasets": {".registry": ("DATASET_REGISTRY", "build_dataset"), ".datum": ("Datum", "DatasetBase")},
     "dassl.data.datasets.base_dataset": {".datum": ("Datum", "DatasetBase")},
     "dassl.data.samplers": {
-        ".samplers": ("build_sampler", "RandomDomainSampler", "SeqDomainSampler"),
+        ".data_manager": ("build_sampler", "RandomDomainSampler", "SeqDomainSampler"),
         "torch.utils.data.sampler": ("RandomSampler", "SequentialSampler"),
     },
     "dassl.data.transforms": {".transforms": ("build_transform", "INTERPOLATION_MODES")},
@@ -52,24 +54,11 @@ ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
     "dassl.utils": {
         ".registry": ("Registry", "check_availability"),
         ".log": ("Logger", "setup_logger", "AverageMeter", "MetricMeter"),
-        ".seeding": ("set_random_seed",),
-        ".dassl_utils": (
-            "collect_env_info",
-            "mkdir_if_missing",
-            "check_isfile",
-            "read_json",
-            "write_json",
-            "listdir_nohidden",
-            "load_pretrained_weights",
-            "count_num_param",
-        ),
+        ".dassl_utils": (*TOOLS, "collect_env_info", "load_pretrained_weights", "count_num_param"),
         ".decoding": ("read_image",),
         ".checkpoint": ("save_checkpoint", "load_checkpoint", "resume_from_checkpoint"),
     },
-    "dassl.utils.tools": {
-        ".seeding": ("set_random_seed",),
-        ".dassl_utils": ("mkdir_if_missing", "check_isfile", "read_json", "write_json", "listdir_nohidden"),
-    },
+    "dassl.utils.tools": {".dassl_utils": TOOLS},
 }
 
 

@@ -13,7 +13,6 @@ from lamm.engine import upstream
 from lamm.errors import EngineError
 
 VARIABLE = "LAMM_ENGINE"
-VALUES = ("auto", "dassl", "embedded")
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,8 @@ def requested_engine() -> str:
         EngineError: Another value than auto, dassl, embedded.
     """
     value = os.environ.get(VARIABLE) or "auto"
-    if value not in VALUES:
-        raise EngineError(f'{VARIABLE} is "{value}", but must be one of {", ".join(VALUES)}')
+    if value not in ("auto", "dassl", "embedded"):
+        raise EngineError(f'{VARIABLE} is "{value}", but must be one of auto, dassl, embedded')
     return value
 
 

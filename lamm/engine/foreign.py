@@ -38,16 +38,20 @@ def import_file_or_module(spec: str) -> ModuleType:
     except ConfigError:
         raise
     except (Exception, SystemExit) as error:
-        raise ConfigError(f"--import {spec}: its import fails: {_describe(error)}") from error
+        text = " ".join(str(error).split())
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+        raise ConfigError(f"--import {spec}: its import fails: {type(error).__name__}: {text}{place}") from error
 
 
 def _import_file(spec: str) -> ModuleType:
     path = Path(spec).expanduser().resolve()
     if not path.is_file():
         raise ConfigError(f"--import {spec}: there is no such file; give the path of a .py file or a module's name")
-    loaded = _loaded_from(path)
-    if loaded is not None:
-        return loaded
+    for module in list(sys.modules.values()):  # it may be loaded already, under whatever name
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and file.endswith(path.name) and Path(file).resolve() == path:
+            return module
     module_spec = importlib.util.spec_from_file_location(_module_name(path), path)
     if module_spec is None or module_spec.loader is None:
         raise ConfigError(f"--import {spec}: not a Python file; its name has to end in .py")
@@ -61,15 +65,6 @@ def _import_file(spec: str) -> ModuleType:
         del sys.modules[module_spec.name]
         raise
     return module
-
-
-def _loaded_from(path: Path) -> ModuleType | None:
-    """The module that a file was loaded as, under whatever name."""
-    for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None)
-        if isinstance(file, str) and file.endswith(path.name) and Path(file).resolve() == path:
-            return module
-    return None
 
 
 def _module_name(path: Path) -> str:
@@ -93,11 +88,3 @@ def _import_module(spec: str) -> ModuleType:
                 "or put the module's folder on PYTHONPATH"
             ) from error
         raise
-
-
-def _describe(error: BaseException) -> str:
-    """The error and the place it came from, on one line."""
-    text = " ".join(str(error).split())
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {text}{place}"

@@ -10,7 +10,6 @@ import importlib.util
 import io
 import logging
 import math
-import os
 import sys
 from types import ModuleType
 from typing import Any, NoReturn
@@ -20,9 +19,10 @@ import torch
 from torch.optim.lr_scheduler import LRScheduler
 from yacs.config import CfgNode
 
-from lamm.engine.embedded.optim import load_warmup_state, warmup_state
+from lamm.engine.embedded.loader import MOST, SIZED, usable_cores
+from lamm.engine.embedded.log import Logger
+from lamm.engine.embedded.optim import WarmupScheduler
 from lamm.engine.embedded.transforms import decoding_of
-from lamm.engine.embedded.worker_count import MOST, SIZED, usable_cores
 from lamm.errors import ConfigError, DataError
 
 ALIAS_MARK = "__answered_by_embedded_engine__"
@@ -80,9 +80,8 @@ def prepare() -> str:
         silenced = logging.NOTSET  # that module silences the whole process; the program has imported it
     try:
         mend_before_import()
-        for name in ("dassl", "dassl.utils", "dassl.config", "dassl.optim", "dassl.data", "dassl.evaluation"):
-            importlib.import_module(name)
-        importlib.import_module("dassl.engine")
+        for name in ("utils", "config", "optim", "data", "evaluation", "engine"):
+            importlib.import_module(f"dassl.{name}")
         mend_after_import()
         probe()
     except Exception as error:
@@ -93,13 +92,10 @@ def prepare() -> str:
         raise UpstreamFault(text if isinstance(error, UpstreamFault) else f"{type(error).__name__}: {text}") from error
     finally:
         logging.disable(silenced)
-    version = getattr(sys.modules["dassl"], "__version__", None)
-    if version is None:
-        try:
-            version = importlib.metadata.version("dassl")
-        except importlib.metadata.PackageNotFoundError:
-            version = "of unknown version"
-    return str(version)
+    try:
+        return str(getattr(sys.modules["dassl"], "__version__", None) or importlib.metadata.version("dassl"))
+    except importlib.metadata.PackageNotFoundError:
+        return "of unknown version"
 
 
 def mend_before_import() -> None:
@@ -138,52 +134,24 @@ def _mend_warmup(base: Any) -> None:
         LRScheduler.__init__(self, optimizer, last_epoch)
 
     base.__init__ = init
-    base.state_dict = warmup_state
-    base.load_state_dict = load_warmup_state
+    base.state_dict = WarmupScheduler.state_dict
+    base.load_state_dict = WarmupScheduler.load_state_dict
     setattr(base, _MENDED, True)
 
 
 def _mend_logger(logger: Any) -> None:
-    """The tee answers like its console, and closes its file only."""
+    """The tee answers like its console, closes its file only, and loses no line: it does what ours does."""
     if _MENDED in vars(logger):
         return
-
-    def from_console(self: Any, name: str) -> Any:
-        if name in ("console", "file"):
-            raise AttributeError(name)
-        return getattr(self.console, name)
-
-    def flush(self: Any) -> None:
-        self.console.flush()
-        if self.file is not None and not self.file.closed:
-            self.file.flush()
-            os.fsync(self.file.fileno())
-
-    def write(self: Any, msg: str) -> int:
-        self.console.write(msg)
-        if self.file is not None and not self.file.closed:
-            self.file.write(msg)
-        return len(msg)
-
-    def close(self: Any) -> None:
-        if self.file is not None:
-            self.file.close()
-
-    logger.__getattr__ = from_console
-    logger.flush = flush
-    logger.write = write
-    logger.close = close
-    logger.__del__ = close
-    logger.__exit__ = lambda self, *details: self.close()
+    logger.shown, logger._line = True, ""
+    for name in ("write", "_write_to_console", "flush", "close", "__getattr__", "__exit__"):
+        setattr(logger, name, vars(Logger)[name])
+    logger.__del__ = logger.close
     setattr(logger, _MENDED, True)
 
 
 def mend_loaders(data_manager: Any) -> None:
-    """Have a module's `build_data_loader` size its workers to the machine; a second call changes nothing.
-
-    Args:
-        data_manager: The imported `dassl.data.data_manager`.
-    """
+    """Have the `build_data_loader` of `dassl.data.data_manager` size its workers; a second call changes nothing."""
     original = data_manager.build_data_loader
     if hasattr(original, _MENDED):
         return

@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
-from lamm.engine.embedded.worker_count import usable_cores
+from lamm.engine.embedded.loader import usable_cores
 from lamm.errors import ConfigError, LammError
 from lamm.parallel.launch import Launch, launch_of, peer_timeout
 

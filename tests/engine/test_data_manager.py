@@ -11,11 +11,17 @@ from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 from torchvision import transforms as T
 
 from lamm.engine.embedded.config import get_cfg_default
-from lamm.engine.embedded.data_manager import DataManager, DatasetWrapper, build_data_loader
+from lamm.engine.embedded.dassl_utils import set_random_seed
+from lamm.engine.embedded.data_manager import (
+    DataManager,
+    DatasetWrapper,
+    RandomDomainSampler,
+    SeqDomainSampler,
+    build_data_loader,
+    build_sampler,
+)
 from lamm.engine.embedded.datum import DatasetBase, Datum
 from lamm.engine.embedded.registry import DATASET_REGISTRY
-from lamm.engine.embedded.samplers import RandomDomainSampler, SeqDomainSampler, build_sampler
-from lamm.engine.embedded.seeding import set_random_seed
 from lamm.errors import LammError
 
 

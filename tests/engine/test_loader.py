@@ -11,12 +11,18 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, RandomSampler
 
-from lamm.engine.embedded import worker_count as worker_count_module
+from lamm.engine.embedded import loader as loader_module
 from lamm.engine.embedded.config import get_cfg_default
 from lamm.engine.embedded.datum import Datum
-from lamm.engine.embedded.loader import EpochLoader, EpochPlan, Feed
-from lamm.engine.embedded.seeding import cpu_states, restore_cpu_states
-from lamm.engine.embedded.worker_count import usable_cores, worker_count
+from lamm.engine.embedded.loader import (
+    EpochLoader,
+    EpochPlan,
+    Feed,
+    cpu_states,
+    restore_cpu_states,
+    usable_cores,
+    worker_count,
+)
 
 WAYS = [(1, True), (2, False), (2, True)]  # workers, kept or not
 
@@ -189,11 +195,9 @@ def machine(monkeypatch):
     """A machine of 6 cores with 4 GB of shared memory; `machine(cores, megabytes)` makes another."""
 
     def make(cores=6, megabytes=4096):
-        monkeypatch.setattr(worker_count_module, "usable_cores", lambda: cores)
-        monkeypatch.setattr(worker_count_module.os.path, "isdir", lambda path: True)
-        monkeypatch.setattr(
-            worker_count_module.shutil, "disk_usage", lambda path: SimpleNamespace(free=megabytes * 2**20)
-        )
+        monkeypatch.setattr(loader_module, "usable_cores", lambda: cores)
+        monkeypatch.setattr(loader_module.os.path, "isdir", lambda path: True)
+        monkeypatch.setattr(loader_module.shutil, "disk_usage", lambda path: SimpleNamespace(free=megabytes * 2**20))
 
     make()
     return make
@@ -252,4 +256,4 @@ def test_little_shared_memory_means_few_workers_and_a_line_if_none(images, machi
 
 
 def test_usable_cores_are_those_of_the_process():
-    assert 1 <= usable_cores() <= len(worker_count_module.os.sched_getaffinity(0))
+    assert 1 <= usable_cores() <= len(loader_module.os.sched_getaffinity(0))

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from lamm.engine.embedded.config import get_cfg_default
-from lamm.engine.embedded.worker_count import usable_cores
+from lamm.engine.embedded.loader import usable_cores
 from lamm.engine.upstream import mend_loaders
 from lamm.errors import ConfigError
 from tests.engine.standin_dassl import FILES, write_standin_dassl

@@ -7,9 +7,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from lamm.engine.embedded.config import get_cfg_default
+from lamm.engine.embedded.dassl_utils import set_random_seed
 from lamm.engine.embedded.evaluation import compute_accuracy
 from lamm.engine.embedded.optim import build_lr_scheduler, build_optimizer
-from lamm.engine.embedded.seeding import set_random_seed
 from lamm.engine.embedded.trainer import TrainerX
 
 CLASSES, WIDTH = 3, 6

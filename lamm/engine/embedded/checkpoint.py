@@ -100,13 +100,12 @@ def load_checkpoint(fpath: str | os.PathLike[str] | None) -> Any:
 class InertObject:
     """Stands for an object whose class is not loaded: it takes any arguments and any state, and runs nothing."""
 
+    _state: dict[Any, Any]
+
     def __new__(cls, *args: Any) -> "InertObject":
         inert = super().__new__(cls)
         inert._state = {}
         return inert
-
-    def __init__(self, *args: Any) -> None:
-        self._state: dict[Any, Any]
 
     def __setstate__(self, state: Any) -> None:
         for part in state if isinstance(state, tuple) else (state,):  # a class with slots has two
@@ -141,20 +140,13 @@ class _NotPlain(Exception):
 def plain_state(value: Any, name: str) -> Any:
     """Tensors, numbers, strings and containers of them; an object with a `state_dict()` is replaced by its state.
 
-    A dictionary's entry that is none of these (a function, say) is left out, with a line in the log.
-
-    Args:
-        value: What to convert.
-        name: What the log calls it.
+    A dictionary's entry that is none of these (a function, say) is left out, with a line in the log, in which `name`
+    stands for the value.
     """
-    try:
-        return _convert(value, name)
-    except _NotPlain:
-        _report(name, value)
-        return None
+    return _converted({name: value}, "").get(name)
 
 
-def _convert(value: Any, name: str) -> Any:
+def _converted(value: Any, name: str) -> Any:
     plain = (Tensor, complex, bytes, torch.dtype, torch.device)
     if value is None or isinstance(value, plain) or type(value) in (bool, int, float, str):
         return value
@@ -163,26 +155,24 @@ def _convert(value: Any, name: str) -> Any:
     if isinstance(value, np.ndarray):
         return torch.from_numpy(value)
     if isinstance(value, Mapping):
-        converted: dict[Any, Any] = OrderedDict() if isinstance(value, OrderedDict) else {}
+        entries: dict[Any, Any] = OrderedDict() if isinstance(value, OrderedDict) else {}
         for key, item in value.items():
+            entry = f"{name}.{key}" if name else str(key)
             try:
-                converted[_convert(key, name)] = _convert(item, f"{name}.{key}")
+                entries[_converted(key, name)] = _converted(item, entry)
             except _NotPlain:
-                _report(f"{name}.{key}", item)
-        return converted
+                kind = type(item).__name__
+                logger.warning("Not saved in the checkpoint, because it is not data: %s (%s)", entry, kind)
+        return entries
     if isinstance(value, (list, tuple, set, frozenset)):
-        items = [_convert(item, name) for item in value]
+        items = [_converted(item, name) for item in value]
         return items if isinstance(value, list) else tuple(items)
     if hasattr(value, "state_dict"):
-        return _convert(value.state_dict(), name)
+        return _converted(value.state_dict(), name)
     for base in (bool, int, float, str):  # subclasses, such as enumerations
         if isinstance(value, base):
             return base(value)
     raise _NotPlain
-
-
-def _report(name: str, value: Any) -> None:
-    logger.warning("Not saved in the checkpoint, because it is not data: %s (%s)", name, type(value).__name__)
 
 
 def pointed_checkpoint(fdir: str | os.PathLike[str]) -> str:
@@ -208,15 +198,14 @@ def resume_from_checkpoint(
     Raises:
         CheckpointError: A checkpoint that is missing, damaged, or does not fit the model.
     """
+    return int(restore_newest(fdir, model, optimizer, scheduler).get("epoch", 0))
+
+
+def restore_newest(fdir: str | os.PathLike[str], model: nn.Module, optimizer: Any, scheduler: Any) -> dict[str, Any]:
+    """What `resume_from_checkpoint` does; the whole checkpoint."""
     path = pointed_checkpoint(fdir)
     print(f'Loading checkpoint from "{path}"')
-    return restore_checkpoint(load_checkpoint(path), path, model, optimizer, scheduler)
-
-
-def restore_checkpoint(
-    checkpoint: Any, path: str, model: nn.Module, optimizer: Any = None, scheduler: Any = None
-) -> int:
-    """Put what `load_checkpoint(path)` gave into model, optimizer and scheduler; the number of epochs done."""
+    checkpoint: dict[str, Any] = load_checkpoint(path)
     load_weights(model, checkpoint, path)
     print("Loaded model weights")
     for name, part in (("optimizer", optimizer), ("scheduler", scheduler)):
@@ -226,9 +215,8 @@ def restore_checkpoint(
             except (KeyError, TypeError, ValueError) as error:
                 raise CheckpointError(f'the {name} of "{path}" does not fit this run\'s: {error}') from error
             print(f"Loaded {name}")
-    epoch = int(checkpoint.get("epoch", 0))
-    print(f"Previous epoch: {epoch}")
-    return epoch
+    print(f"Previous epoch: {int(checkpoint.get('epoch', 0))}")
+    return checkpoint
 
 
 def load_weights(model: nn.Module, checkpoint: Any, path: str) -> None:

@@ -14,8 +14,6 @@ from yacs.config import CfgNode as CN
 
 from lamm.errors import ConfigError, nearest
 
-_YAML_SUFFIXES = {"", ".yaml", ".yml"}
-
 
 def merge_config(cfg: CN, yaml_files: Sequence[str | PathLike[str]], options: Sequence[str]) -> None:
     """Merge YAML files, then `KEY VALUE` options, into `cfg`; what comes later wins.
@@ -35,7 +33,7 @@ def merge_config(cfg: CN, yaml_files: Sequence[str | PathLike[str]], options: Se
 
 
 def _read_yaml(path: Path) -> Mapping[Any, Any]:
-    if path.suffix not in _YAML_SUFFIXES:
+    if path.suffix not in ("", ".yaml", ".yml"):
         raise ConfigError(f"config file {path} is not YAML; its name has to end in .yaml or .yml")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -46,7 +44,11 @@ def _read_yaml(path: Path) -> Mapping[Any, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"config file {path} is not UTF-8 text; save it as UTF-8") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"config file {path} is not valid YAML: {_yaml_problem(error)}") from error
+        reason = " ".join(str(error).split())
+        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+            mark = error.problem_mark
+            reason = f"line {mark.line + 1}, column {mark.column + 1}: {error.problem or 'syntax error'}"
+        raise ConfigError(f"config file {path} is not valid YAML: {reason}") from error
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -54,13 +56,6 @@ def _read_yaml(path: Path) -> Mapping[Any, Any]:
             f'config file {path} holds a {type(content).__name__}, not a mapping; write lines such as "SEED: 1"'
         )
     return content
-
-
-def _yaml_problem(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        return " ".join(str(error).split())
-    return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', None) or 'syntax error'}"
 
 
 def _merge_mapping(root: CN, mapping: Mapping[Any, Any], section: tuple[str, ...], where: str) -> None:

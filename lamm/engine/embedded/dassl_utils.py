@@ -2,17 +2,32 @@
 
 import json
 import os
+import random
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import PIL
+import torch
 from torch import Tensor, nn
 from torch.utils.collect_env import get_pretty_env_info
 
 from lamm.engine.embedded.checkpoint import load_checkpoint
 from lamm.errors import CheckpointError
 from lamm.files import write_text
+
+
+def set_random_seed(seed: int) -> None:
+    """Seed Python, NumPy, torch and all CUDA devices.
+
+    Raises:
+        ValueError: A seed below 0 or above 2³² − 1.
+    """
+    np.random.seed(seed)
+    random.seed(seed)
+    torch.manual_seed(seed)
+    torch.cuda.manual_seed_all(seed)
 
 
 def mkdir_if_missing(dirname: str | os.PathLike[str]) -> None:

@@ -1,21 +1,21 @@
-"""The data set, the transforms and the loaders of a run."""
+"""The data set, the transforms, the samplers and the loaders of a run."""
 
-from collections.abc import Callable, Sequence
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from tabulate import tabulate
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, RandomSampler, Sampler, SequentialSampler
 from torchvision import transforms as T
 from yacs.config import CfgNode as CN
 
 from lamm.engine.embedded.datum import Datum
 from lamm.engine.embedded.decoding import ImageFile
-from lamm.engine.embedded.loader import EpochLoader
+from lamm.engine.embedded.loader import EpochLoader, worker_count
 from lamm.engine.embedded.registry import ChoiceError, InvalidDataError, build_dataset
-from lamm.engine.embedded.samplers import build_sampler
 from lamm.engine.embedded.transforms import build_transform, check_size, fused, interpolation_mode, normalization
-from lamm.engine.embedded.worker_count import worker_count
 
 
 class DatasetWrapper(Dataset[dict[str, Any]]):
@@ -81,6 +81,84 @@ class DatasetWrapper(Dataset[dict[str, Any]]):
         """One view of the image, or a list of `k_tfm` views."""
         views = [transform(file.opened_for(transform)) for _ in range(self.k_tfm)]
         return views[0] if len(views) == 1 else views
+
+
+def build_sampler(
+    sampler_type: str,
+    cfg: CN | None = None,
+    data_source: Sequence[Datum] | None = None,
+    batch_size: int = 32,
+    n_domain: int = 0,
+    n_ins: int = 16,
+) -> Sampler[Any]:
+    """The sampler of a split that `sampler_type` names; `cfg` and `n_ins` are for samplers that this engine lacks.
+
+    Raises:
+        ChoiceError: (a ValueError) the name is unknown.
+    """
+    items = data_source or ()
+    if sampler_type == "RandomSampler":
+        return RandomSampler(items)
+    if sampler_type == "SequentialSampler":
+        return SequentialSampler(items)
+    if sampler_type == "RandomDomainSampler":
+        return RandomDomainSampler(items, batch_size, n_domain)
+    if sampler_type == "SeqDomainSampler":
+        return SeqDomainSampler(items, batch_size)
+    known = "RandomSampler, SequentialSampler, RandomDomainSampler, SeqDomainSampler"
+    raise ChoiceError(f"Unknown sampler type: {sampler_type}; known: {known}")
+
+
+class RandomDomainSampler(Sampler[int]):
+    """Batches of `n_domain` domains with `batch_size // n_domain` images each, no image twice in a pass.
+
+    A batch takes the domains with the most images left, at random among equals; so every pass has the same length.
+    `n_domain` below 1 means all of them.
+
+    Raises:
+        ChoiceError: (a ValueError) the split has fewer domains, or they can't share a batch evenly.
+    """
+
+    def __init__(self, data_source: Sequence[Datum], batch_size: int, n_domain: int = 0) -> None:
+        self.positions: defaultdict[int, list[int]] = defaultdict(list)
+        for position, item in enumerate(data_source):
+            self.positions[item.domain].append(position)
+        self.n_domain = n_domain if n_domain > 0 else len(self.positions)
+        if self.n_domain > len(self.positions) or batch_size % self.n_domain:
+            raise ChoiceError(
+                f"N_DOMAIN {self.n_domain} has to divide BATCH_SIZE {batch_size}, for {len(self.positions)} domains"
+            )
+        self.n_img = batch_size // self.n_domain
+        groups = [len(positions) // self.n_img for positions in self.positions.values()]
+        self.batches = 0
+        while sum(min(n, self.batches + 1) for n in groups) >= (self.batches + 1) * self.n_domain:
+            self.batches += 1
+
+    def chosen(self, left: dict[int, list[int]]) -> list[int]:
+        """The domains of the next batch, in its order, from the positions left in each."""
+        domains = random.sample(list(left), len(left))
+        domains.sort(key=lambda domain: len(left[domain]) // self.n_img, reverse=True)
+        return domains[: self.n_domain]
+
+    def __iter__(self) -> Iterator[int]:
+        left = {domain: random.sample(positions, len(positions)) for domain, positions in self.positions.items()}
+        for _ in range(self.batches):
+            for domain in self.chosen(left):
+                yield from left[domain][: self.n_img]
+                del left[domain][: self.n_img]
+
+    def __len__(self) -> int:
+        return self.batches * self.n_domain * self.n_img
+
+
+class SeqDomainSampler(RandomDomainSampler):
+    """Batches with the same number of random images from every domain, domain after domain."""
+
+    def __init__(self, data_source: Sequence[Datum], batch_size: int) -> None:
+        super().__init__(data_source, batch_size)
+
+    def chosen(self, left: dict[int, list[int]]) -> list[int]:
+        return list(left)
 
 
 def build_data_loader(
@@ -166,10 +244,9 @@ class DataManager:
         train_x, train_u, test = cfg.DATALOADER.TRAIN_X, cfg.DATALOADER.TRAIN_U, cfg.DATALOADER.TEST
         data = self.dataset
         self.train_loader_x = self._loader(train_x, data.train_x, tfm_train)
-        self.train_loader_u = None
+        self.train_loader_u = self.val_loader = None
         if data.train_u:
             self.train_loader_u = self._loader(train_x if train_u.SAME_AS_X else train_u, data.train_u, tfm_train)
-        self.val_loader = None
         if data.val:
             each_epoch = cfg.TEST.FINAL_MODEL == "best_val"
             self.val_loader = self._loader(test, data.val, tfm_test, is_train=False, keeps_workers=each_epoch)
@@ -204,12 +281,8 @@ class DataManager:
         if cfg.DATASET.TARGET_DOMAINS:
             rows.append(["Target", cfg.DATASET.TARGET_DOMAINS])
         rows.append(["# classes", f"{self.num_classes:,}"])
-        rows.append(["# train_x", f"{len(data.train_x):,}"])
-        if data.train_u:
-            rows.append(["# train_u", f"{len(data.train_u):,}"])
-        if data.val:
-            rows.append(["# val", f"{len(data.val):,}"])
-        rows.append(["# test", f"{len(data.test):,}"])
+        splits = {"train_x": data.train_x, "train_u": data.train_u, "val": data.val, "test": data.test}
+        rows += [[f"# {name}", f"{len(images):,}"] for name, images in splits.items() if images]
         print(tabulate(rows))
 
     def _transform(self, custom: Any, is_train: bool) -> Any:

@@ -10,13 +10,7 @@ from lamm.engine.embedded.registry import ChoiceError, InvalidDataError
 
 
 class Datum:
-    """One labelled image.
-
-    Args:
-        impath: Path of the image file, which has to exist.
-        label: Class, from 0.
-        domain: Domain, from 0.
-        classname: Name of the class.
+    """One labelled image, whose file has to exist.
 
     Raises:
         InvalidDataError: (an AssertionError) `impath` is not a text or no file is there.
@@ -56,13 +50,8 @@ class Datum:
 class DatasetBase:
     """What a registered data set is: lists of `Datum` for training, validation and test.
 
-    A subclass reads its files and calls this constructor last. Labels and class names come from `train_x` alone.
-
-    Args:
-        train_x: Labelled training images.
-        train_u: Unlabelled training images, if any.
-        val: Validation images, if any.
-        test: Test images.
+    A subclass reads its files and calls this constructor last, with the lists that it has. Labels and class names
+    come from `train_x` alone.
 
     Raises:
         InvalidDataError: (a ValueError) `train_x` is empty.
@@ -97,12 +86,12 @@ class DatasetBase:
 
     @property
     def train_u(self) -> Sequence[Datum] | None:
-        """Unlabelled training images."""
+        """Unlabelled training images, if any."""
         return self._train_u
 
     @property
     def val(self) -> Sequence[Datum] | None:
-        """Validation images."""
+        """Validation images, if any."""
         return self._val
 
     @property
@@ -135,10 +124,8 @@ class DatasetBase:
     @staticmethod
     def get_lab2cname(data_source: Sequence[Datum]) -> tuple[dict[int, str], list[str]]:
         """Class name by label (of several names the first counts), and the names in label order."""
-        names: dict[int, str] = {}
-        for item in data_source:
-            names.setdefault(item.label, item.classname)
-        mapping = {label: names[label] for label in sorted(names)}
+        names = {item.label: item.classname for item in reversed(data_source)}
+        mapping = dict(sorted(names.items()))
         return mapping, list(mapping.values())
 
     def check_input_domains(self, source_domains: Sequence[str], target_domains: Sequence[str]) -> None:
@@ -165,12 +152,12 @@ class DatasetBase:
     def generate_fewshot_dataset(
         self, *data_sources: list[Datum], num_shots: int = -1, repeat: bool = False
     ) -> list[Any] | tuple[list[Datum], ...]:
-        """Draw `num_shots` images of each class, with Python's global `random`.
+        """Draw `num_shots` images of each class from each list, with Python's global `random`.
 
         Classes come in the order of their first image; a class with fewer images gives all of them.
 
         Args:
-            data_sources: Lists to draw from, one after the other.
+            data_sources: Lists of images.
             num_shots: Images per class; below 1 the lists are returned as they are.
             repeat: Fill a class that has too few images by drawing with replacement.
 
@@ -180,17 +167,13 @@ class DatasetBase:
         if num_shots < 1:
             return data_sources[0] if len(data_sources) == 1 else data_sources
         print(f"Creating a {num_shots}-shot dataset")
-        datasets: list[list[Datum]] = []
-        for source in data_sources:
-            dataset: list[Datum] = []
+        datasets: list[list[Datum]] = [[] for _ in data_sources]
+        for source, dataset in zip(data_sources, datasets, strict=True):
             for items in self.split_dataset_by_label(source).values():
                 if len(items) >= num_shots:
                     dataset.extend(random.sample(items, num_shots))
-                elif repeat:
-                    dataset.extend(random.choices(items, k=num_shots))
                 else:
-                    dataset.extend(items)
-            datasets.append(dataset)
+                    dataset.extend(random.choices(items, k=num_shots) if repeat else items)
         return datasets[0] if len(datasets) == 1 else datasets
 
     def split_dataset_by_label(self, data_source: Sequence[Datum]) -> defaultdict[int, list[Datum]]:

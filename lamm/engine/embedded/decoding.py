@@ -58,11 +58,7 @@ def as_rgb(image: Image.Image) -> Image.Image:
 
 @contextmanager
 def image_errors(path: str) -> Iterator[None]:
-    """Turn whatever a missing or broken image file makes Pillow raise into one line.
-
-    Raises:
-        ImageError: In place of the exception.
-    """
+    """Turn whatever a missing or broken image file makes Pillow raise into an `ImageError` of one line."""
     try:
         yield
     except FileNotFoundError:
@@ -75,11 +71,7 @@ def image_errors(path: str) -> Iterator[None]:
 
 
 class ImageFile:
-    """An image file that is read once for several transforms.
-
-    Args:
-        path: Of the file.
-    """
+    """The image file at `path`, read once for several transforms."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -103,9 +95,6 @@ class ImageFile:
         return Photo(self._path)
 
 
-SHRINKS = (8, 4, 2)
-"""What a JPEG decoder can divide both sides by while it decodes."""
-
 LARGE = 1_000_000
 """Pixels of a file from which on that is worth the difference it makes."""
 
@@ -115,9 +104,6 @@ class Photo:
 
     A JPEG of one or three channels is decoded by torchvision, or by Pillow at a part of its size; all other files
     are decoded as `read_image` does.
-
-    Args:
-        path: Of the file.
 
     Attributes:
         size: (W, H).
@@ -166,7 +152,7 @@ class Photo:
         if not self._is_jpeg or self.size[0] * self.size[1] < LARGE:
             return 1
         room = min(part // (2 * wanted) for part, wanted in zip(region, size, strict=True))
-        return next((shrink for shrink in SHRINKS if shrink <= room), 1)
+        return next((shrink for shrink in (8, 4, 2) if shrink <= room), 1)
 
     def shrunk(self, shrink: int) -> Image.Image:
         """The whole image, both sides divided by 1, 2, 4 or 8 and rounded up.
@@ -180,11 +166,7 @@ class Photo:
 
 
 class LoadedPhoto(Photo):
-    """An image in memory, for code that reads the files itself.
-
-    Args:
-        image: Any image; other modes than RGB are converted.
-    """
+    """An image in memory, of any mode, for code that reads the files itself."""
 
     def __init__(self, image: Image.Image) -> None:
         self._image = image

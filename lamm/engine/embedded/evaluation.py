@@ -1,7 +1,7 @@
 """Evaluators: from logits and labels, batch by batch, to the numbers that a run prints."""
 
 import os
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -87,19 +87,23 @@ class Classification(EvaluatorBase):
         if self.cfg.TEST.PER_CLASS_RESULT:
             results["perclass_accuracy"] = self._print_per_class()
         if self.cfg.TEST.COMPUTE_CMAT:
-            self._save_confusion_matrix()
+            # Rows are the true classes, each summing to 1; a NumPy array of float64.
+            matrix = confusion_matrix(self._y_true, self._y_pred, normalize="true")
+            path = os.path.join(self.cfg.OUTPUT_DIR, "cmat.pt")
+            with atomic_path(path) as temporary:
+                torch.save(matrix, temporary)
+            print(f"Confusion matrix is saved to {path}")
         return results
 
     def _print_per_class(self) -> Any:
         """Print one line per class, sorted by label; the mean of their accuracies."""
         assert self._lab2cname is not None  # checked by the constructor
-        hits: defaultdict[int, list[int]] = defaultdict(list)
-        for true, predicted in zip(self._y_true, self._y_pred, strict=True):
-            hits[true].append(int(true == predicted))
+        totals = Counter(self._y_true)
+        hits = Counter(true for true, predicted in zip(self._y_true, self._y_pred, strict=True) if true == predicted)
         print("=> per-class result")
         accuracies = []
-        for label in sorted(hits):
-            total, correct = len(hits[label]), sum(hits[label])
+        for label in sorted(totals):
+            total, correct = totals[label], hits[label]
             accuracies.append(100.0 * correct / total)
             print(
                 f"* class: {label} ({self._lab2cname[label]})\t"
@@ -108,14 +112,6 @@ class Classification(EvaluatorBase):
         mean = np.mean(accuracies)
         print(f"* average: {mean:.1f}%")
         return mean
-
-    def _save_confusion_matrix(self) -> None:
-        """Rows are the true classes, each summing to 1; a NumPy array of float64."""
-        matrix = confusion_matrix(self._y_true, self._y_pred, normalize="true")
-        path = os.path.join(self.cfg.OUTPUT_DIR, "cmat.pt")
-        with atomic_path(path) as temporary:
-            torch.save(matrix, temporary)
-        print(f"Confusion matrix is saved to {path}")
 
 
 EVALUATOR_REGISTRY.register(Classification)

@@ -14,18 +14,22 @@ import gc
 import math
 import os
 import random
+import shutil
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader, Dataset
+from yacs.config import CfgNode as CN
 
-from lamm.engine.embedded.seeding import cpu_states, cpu_states_restored, restore_cpu_states
+from lamm.engine.embedded.datum import Datum
+from lamm.log import logger
 
 # Position in the data set, and the seed of the random numbers that loading it draws.
 SeededIndex = tuple[int, int]
@@ -33,9 +37,6 @@ SeededIndex = tuple[int, int]
 
 class EpochLoader(DataLoader[Any]):
     """torch's `DataLoader`, but that order and augmentation depend on the state of torch's generator alone.
-
-    A pass draws from the generators of this process as torch's loader with workers does, all of it when the pass
-    begins.
 
     Args:
         dataset: With `__getitem__` and `__len__`.
@@ -52,7 +53,7 @@ class EpochLoader(DataLoader[Any]):
         assert self.batch_sampler is not None, "EpochLoader needs a batch size"
         plan = EpochPlan.draw(self.batch_sampler)
         if self._keeps_workers and self.num_workers > 0:
-            if self._kept is None or self._kept.have_failed:
+            if self._kept is None or self._kept.current.failed:
                 feed = Feed(self.batch_sampler)
                 self._kept = _KeptWorkers(feed, self._plain_loader(feed, persistent_workers=True))
             if not self._kept.are_busy:
@@ -81,13 +82,9 @@ class EpochLoader(DataLoader[Any]):
 
 @dataclass(frozen=True)
 class EpochPlan:
-    """The batches of one pass, and the seed of what its images draw at random.
+    """The batches of one pass, as positions in the data set, and the seed that all images' seeds are drawn with.
 
-    Iterating gives for each batch its positions in the data set, each with a seed of its own.
-
-    Attributes:
-        seed: Decides on the seeds of all images.
-        batches: Positions in the data set.
+    Iterating gives for each batch its positions, each with a seed of its own.
     """
 
     seed: int
@@ -117,9 +114,6 @@ class SeededItems(Dataset[Any]):
     """A data set whose items are asked for with a seed.
 
     Python's, NumPy's and torch's (CPU) generators are seeded for each item and restored afterwards.
-
-    Args:
-        items: Any data set with `__getitem__` and `__len__`.
     """
 
     def __init__(self, items: Any) -> None:
@@ -144,6 +138,29 @@ class SeededItems(Dataset[Any]):
 
 
 @contextmanager
+def cpu_states_restored() -> Iterator[None]:
+    """Leave Python's, NumPy's and torch's CPU generator in the end as they were in the beginning."""
+    states = cpu_states()
+    try:
+        yield
+    finally:
+        restore_cpu_states(states)
+
+
+def cpu_states() -> tuple[Any, ...]:
+    """The states of the three generators, for this process."""
+    return random.getstate(), np.random.get_state(), torch.get_rng_state()
+
+
+def restore_cpu_states(states: tuple[Any, ...]) -> None:
+    """Continue the three generators from what `cpu_states` gave."""
+    python, numpy, pytorch = states
+    random.setstate(python)
+    np.random.set_state(numpy)
+    torch.set_rng_state(pytorch)
+
+
+@contextmanager
 def _one_thread() -> Iterator[None]:
     """Have torch work in one thread, as in a worker process: an image is small, and waiting for others costs more."""
     threads = torch.get_num_threads()
@@ -155,11 +172,7 @@ def _one_thread() -> Iterator[None]:
 
 
 class _Pass(Iterator[Any]):
-    """Batches of a torch loader's iterator; an error stops its workers.
-
-    Args:
-        loaded: The iterator.
-        batches: How many to take; all by default.
+    """Some or all batches of a torch loader's iterator; an error stops its workers.
 
     Attributes:
         left: Batches that are still to come.
@@ -190,11 +203,7 @@ class _Pass(Iterator[Any]):
 
 
 class Feed:
-    """The batches that kept workers are asked for: those of one pass, then of the passes that are foreseen.
-
-    Args:
-        batch_sampler: What a pass is drawn from.
-    """
+    """The batches that kept workers are asked for: those of one pass, then of the passes that are foreseen."""
 
     def __init__(self, batch_sampler: Iterable[list[int]]) -> None:
         self._batch_sampler = batch_sampler
@@ -206,7 +215,13 @@ class Feed:
     def __iter__(self) -> Iterator[list[SeededIndex]]:
         yield from self._plan
         while self._foreseeing:
-            yield from self._foresee()
+            with cpu_states_restored():
+                if self._foreseen:
+                    restore_cpu_states(self._states_after)
+                plan = EpochPlan.draw(self._batch_sampler)
+                self._states_after = cpu_states()
+            self._foreseen.append(plan)
+            yield from plan
 
     def start_with(self, plan: EpochPlan) -> None:
         """Begin anew with this pass."""
@@ -223,51 +238,32 @@ class Feed:
         self._foreseeing = self._foreseen.popleft() == plan
         return self._foreseeing
 
-    def _foresee(self) -> EpochPlan:
-        with cpu_states_restored():
-            if self._foreseen:
-                restore_cpu_states(self._states_after)
-            plan = EpochPlan.draw(self._batch_sampler)
-            self._states_after = cpu_states()
-        self._foreseen.append(plan)
-        return plan
-
 
 class _KeptWorkers:
-    """Pass after pass out of one loader with persistent workers.
+    """Pass after pass out of one loader with persistent workers, which takes its batches from `feed`.
 
     Nothing in it refers to itself: it ends, and its workers with it, when the last reference is gone.
-
-    Args:
-        feed: What the loader takes its batches from.
-        loader: With persistent workers.
     """
 
     def __init__(self, feed: Feed, loader: DataLoader[Any]) -> None:
         _leave_garbage_to_the_parent()
         self._feed, self._loader = feed, loader
         self._loaded: Any = None
-        self._pass: _Pass | None = None
+        self.current = _Pass(None, 0)
         self._user: Any = lambda: None  # what goes through the current pass, as long as somebody holds it
-
-    @property
-    def have_failed(self) -> bool:
-        """Whether an error has stopped them."""
-        return self._pass is not None and self._pass.failed
 
     @property
     def are_busy(self) -> bool:
         """Whether somebody is in the middle of a pass."""
-        return self._pass is not None and self._pass.left > 0 and self._user() is not None
+        return self.current.left > 0 and self._user() is not None
 
     def start(self, plan: EpochPlan) -> Iterator[Any]:
         """Begin a pass, as it has just been drawn; one that was broken off before is over."""
-        finished = self._pass is not None and self._pass.left == 0
-        if not (finished and self._feed.goes_on_with(plan)):
+        if self.current.left > 0 or not self._feed.goes_on_with(plan):
             self._feed.start_with(plan)
             self._loaded = iter(self._loader)  # where workers run already, drops what they have loaded
-        self._pass = _Pass(self._loaded, len(plan))
-        batches = (batch for batch in self._pass)
+        self.current = _Pass(self._loaded, len(plan))
+        batches = (batch for batch in self.current)
         self._user = weakref.ref(batches)
         return batches
 
@@ -277,3 +273,60 @@ def _leave_garbage_to_the_parent() -> None:
     """Have forked processes never collect what they inherit: one that collected a loader would stop its workers."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=gc.freeze)
+
+
+SIZED = -1
+"""`DATALOADER.NUM_WORKERS` that means: as many as suit the machine and the images."""
+
+MOST = 8
+"""Workers that `SIZED` gives at most."""
+
+
+def worker_count(cfg: CN, data_source: Sequence[Datum], batch_size: int) -> int:
+    """`DATALOADER.NUM_WORKERS`, or where that is `SIZED` what suits the machine and the images.
+
+    The batches are the same for any number.
+
+    Args:
+        cfg: The config; INPUT.SIZE and DATALOADER are read.
+        data_source: The images of the split.
+        batch_size: Images per batch.
+    """
+    options = cfg.DATALOADER
+    if options.NUM_WORKERS != SIZED:
+        return int(options.NUM_WORKERS)
+    height, width = cfg.INPUT.SIZE
+    pixels_out = height * width * options.K_TRANSFORMS
+    if _mean_pixels(data_source) + pixels_out < 10_000:  # most of the time is not spent on pixels
+        return 0
+    batches = -(-len(data_source) // batch_size)
+    batch_bytes = min(batch_size, len(data_source)) * pixels_out * 3 * 4  # RGB, four bytes each
+    workers = min(MOST, usable_cores(), batches)
+    shared_memory = "/dev/shm"  # a container may have little of it
+    if not os.path.isdir(shared_memory):
+        return workers
+    free = shutil.disk_usage(shared_memory).free
+    fitting = free // (3 * batch_bytes)  # of each worker's batches, two are loaded ahead and one is on its way
+    if fitting < 1:
+        logger.info(
+            "%s has %d MB left, too little for workers: loading in this process; give a container a larger --shm-size",
+            shared_memory,
+            free // 2**20,
+        )
+    return min(workers, int(fitting))
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, by its affinity and its container's limits."""
+    from joblib import cpu_count
+
+    return int(cpu_count())
+
+
+def _mean_pixels(data_source: Sequence[Datum]) -> float:
+    """Width × height, the mean over four images from all over the split."""
+    pixels = []
+    for item in data_source[:: -(-len(data_source) // 4)]:
+        with suppress(Exception), Image.open(item.impath) as image:  # a broken one is reported when it is loaded
+            pixels.append(image.width * image.height)
+    return sum(pixels) / len(pixels) if pixels else 250_000  # a photo's

@@ -4,8 +4,7 @@ import os
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from types import TracebackType
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO, cast
 
 import torch
@@ -74,9 +73,7 @@ class Logger:
     def __enter__(self) -> "Logger":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -129,10 +126,10 @@ class AverageMeter:
         """Take in a value that stands for `n` observations."""
         self.waiting.append((val.detach() if isinstance(val, Tensor) else val, n))
 
-    def take(self, values: Sequence[float]) -> list[float]:
-        """Put the waiting values, fetched, into the mean; the mean after each of them."""
+    def take(self, values: Iterator[float]) -> list[float]:
+        """Put the waiting values, fetched and next in `values`, into the mean; the mean after each of them."""
         means = []
-        for value, (_, n) in zip(values, self.waiting, strict=True):
+        for (_, n), value in zip(self.waiting, values, strict=False):
             self._sum += value * n
             self._taken += n
             self._avg = self._avg * 0.9 + value * 0.1 if self.ema else self._sum / self._taken
@@ -142,7 +139,7 @@ class AverageMeter:
         return means
 
     def _settle(self) -> None:
-        self.take(fetched([value for value, _ in self.waiting]))
+        self.take(iter(fetched([value for value, _ in self.waiting])))
 
     @property
     def val(self) -> float:
@@ -190,13 +187,8 @@ class MetricMeter:
 
     def settle(self) -> dict[str, list[float]]:
         """Fetch what was taken in since the last call; by name, the mean after each value."""
-        values = fetched([value for meter in self.meters.values() for value, _ in meter.waiting])
-        means, start = {}, 0
-        for name, meter in self.meters.items():
-            end = start + len(meter.waiting)
-            means[name] = meter.take(values[start:end])
-            start = end
-        return means
+        values = iter(fetched([value for meter in self.meters.values() for value, _ in meter.waiting]))
+        return {name: meter.take(values) for name, meter in self.meters.items()}
 
     def __str__(self) -> str:
         self.settle()

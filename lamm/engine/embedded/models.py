@@ -1,10 +1,12 @@
 """The models that a trainer registers: their modes, updates and checkpoints."""
 
 import os
+import random
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,11 +15,9 @@ from lamm.engine.embedded.checkpoint import (
     load_checkpoint,
     load_weights,
     model_file,
-    pointed_checkpoint,
-    restore_checkpoint,
+    restore_newest,
     save_checkpoint,
 )
-from lamm.engine.embedded.seeding import restore_rng_states, rng_states
 
 Names = str | Sequence[str] | None
 
@@ -34,13 +34,9 @@ class RegisteredModels:
         self._scheds: OrderedDict[str, Any] = OrderedDict()
 
     def register_model(self, name: str = "model", model: Any = None, optim: Any = None, sched: Any = None) -> None:
-        """Have a module switched between training and evaluation, saved and loaded under `name`.
+        """Have a module switched between training and evaluation, saved and loaded in the folder `name`.
 
-        Args:
-            name: The folder of its checkpoints.
-            model: The module.
-            optim: Its optimizer, or None.
-            sched: Its scheduler, or None.
+        `optim` and `sched` are its optimizer and scheduler, or None.
         """
         if "_models" not in vars(self):
             raise AssertionError("Cannot register a model before TrainerBase.__init__() was called")
@@ -73,17 +69,15 @@ class RegisteredModels:
             if self._scheds[name] is not None:
                 self._scheds[name].step()
 
-    def get_current_lr(self, names: Names = None) -> float:
-        """The learning rate of group 0 of the first model that has an optimizer."""
-        for name in self.get_model_names(names):
-            if self._optims[name] is not None:
-                return float(self._optims[name].param_groups[0]["lr"])
-        return 0.0
-
-    # One update.
-
     def _optimizers(self, names: Names) -> Iterator[Any]:
         return (self._optims[name] for name in self.get_model_names(names) if self._optims[name] is not None)
+
+    def get_current_lr(self, names: Names = None) -> float:
+        """The learning rate of group 0 of the first model that has an optimizer."""
+        optimizer = next(self._optimizers(names), None)
+        return 0.0 if optimizer is None else float(optimizer.param_groups[0]["lr"])
+
+    # One update.
 
     def model_zero_grad(self, names: Names = None) -> None:
         """Clear the gradients."""
@@ -153,37 +147,29 @@ class RegisteredModels:
         print(f"Found checkpoint at {directory} (will resume training)")
         epoch = 0
         for name in names:
-            path = pointed_checkpoint(os.path.join(directory, name))
-            print(f'Loading checkpoint from "{path}"')
-            checkpoint = load_checkpoint(path)
-            epoch = restore_checkpoint(checkpoint, path, self._models[name], self._optims[name], self._scheds[name])
-            self._restore_run(checkpoint)
+            folder = os.path.join(directory, name)
+            checkpoint = restore_newest(folder, self._models[name], self._optims[name], self._scheds[name])
+            epoch = int(checkpoint.get("epoch", 0))
+            # What makes a resumed run continue exactly; files of other engines lack it.
+            if checkpoint.get("best_result") is not None:
+                self.best_result = checkpoint["best_result"]
+            if getattr(self, "scaler", None) is not None and checkpoint.get("scaler"):
+                self.scaler.load_state_dict(checkpoint["scaler"])
+            if checkpoint.get("rng_state"):
+                restore_rng_states(checkpoint["rng_state"])
         return epoch
 
-    def _restore_run(self, checkpoint: dict[str, Any]) -> None:
-        """What makes a resumed run continue exactly; files of other engines lack it."""
-        if checkpoint.get("best_result") is not None:
-            self.best_result = checkpoint["best_result"]
-        if getattr(self, "scaler", None) is not None and checkpoint.get("scaler"):
-            self.scaler.load_state_dict(checkpoint["scaler"])
-        if checkpoint.get("rng_state"):
-            restore_rng_states(checkpoint["rng_state"])
-
     def load_model(self, directory: str, epoch: int | None = None) -> None:
-        """Load the weights of each registered model.
+        """Load the weights of each registered model from the file of an epoch; None: the best one.
 
-        Args:
-            directory: Of the run; empty: nothing is loaded.
-            epoch: Of the file `model.pth.tar-<epoch>`; None: the best model.
+        Nothing is loaded if `directory`, the run's, is empty.
 
         Raises:
             CheckpointError: A file that is missing (also a FileNotFoundError), damaged, or does not fit.
         """
         if not directory:
-            print(
-                "Note that load_model() is skipped as no pretrained model "
-                "is given (ignore this if it's done on purpose)"
-            )
+            note = "no pretrained model is given (ignore this if it's done on purpose)"
+            print(f"Note that load_model() is skipped as {note}")
             return
         for name in self.get_model_names():
             path = os.path.join(directory, name, model_file(epoch))
@@ -194,3 +180,28 @@ class RegisteredModels:
             shown = "None" if result is None else f"{result:.1f}"
             print(f"Load {path} to {name} (epoch={checkpoint.get('epoch')}, val_result={shown})")
             load_weights(self._models[name], checkpoint, path)
+
+
+def rng_states() -> dict[str, Any]:
+    """The states of all generators, those of CUDA devices too, as tensors and plain data for a checkpoint."""
+    version, internal, gauss_next = random.getstate()
+    numpy_state: Any = np.random.get_state(legacy=True)
+    name, keys, position, has_gauss, cached = numpy_state
+    return {
+        "python": [version, list(internal), gauss_next],
+        "numpy": [str(name), torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(cached)],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_rng_states(states: dict[str, Any]) -> None:
+    """Continue all generators from what `rng_states` gave; CUDA devices as far as both sides have them."""
+    version, internal, gauss_next = states["python"]
+    random.setstate((version, tuple(internal), gauss_next))
+    name, keys, position, has_gauss, cached = states["numpy"]
+    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(states["torch"].cpu())
+    if torch.cuda.is_available():
+        for device, state in enumerate(states["cuda"][: torch.cuda.device_count()]):
+            torch.cuda.set_rng_state(state.cpu(), device)

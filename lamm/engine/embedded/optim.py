@@ -10,29 +10,19 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, StepLR
 from yacs.config import CfgNode
 
-from lamm.errors import ConfigError, nearest
+from lamm.engine.embedded.registry import ChoiceError
+from lamm.errors import nearest
 
 OPTIMIZER_NAMES = ["adam", "amsgrad", "sgd", "rmsprop", "radam", "adamw"]
 SCHEDULER_NAMES = ["single_step", "multi_step", "cosine"]
 WARMUP_TYPES = ["linear", "constant"]
 
 
-class ConfigValueError(ConfigError, ValueError):
-    """A value of `cfg.OPTIM` that is not on offer."""
-
-
 class RAdam(torch.optim.RAdam):
     """torch's RAdam with the weight decay of the reference implementation: apart from the gradient."""
 
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-    ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, decoupled_weight_decay=True)
+    def __init__(self, params: Iterable[Any], *options: Any, **named_options: Any) -> None:
+        super().__init__(params, *options, **{**named_options, "decoupled_weight_decay": True})
 
 
 def build_optimizer(
@@ -46,13 +36,13 @@ def build_optimizer(
         param_groups: Used as they are, in place of the model's parameters.
 
     Raises:
-        ConfigValueError: An unknown name (also a ValueError).
+        ChoiceError: An unknown name (also a ValueError).
         TypeError: `STAGED_LR` with something other than a module.
     """
     cfg, name = optim_cfg, optim_cfg.NAME
     if name not in OPTIMIZER_NAMES:
         hint = nearest(str(name), OPTIMIZER_NAMES)
-        raise ConfigValueError(f"optim must be one of {OPTIMIZER_NAMES}, but got {name} (do you mean {hint}?)")
+        raise ChoiceError(f"optim must be one of {OPTIMIZER_NAMES}, but got {name} (do you mean {hint}?)")
     if param_groups is not None:
         if cfg.STAGED_LR:
             warnings.warn("OPTIM.STAGED_LR is ignored because parameter groups are given", stacklevel=2)
@@ -94,7 +84,7 @@ def build_lr_scheduler(optimizer: Optimizer, optim_cfg: CfgNode) -> LRScheduler:
     """The schedule that `optim_cfg.LR_SCHEDULER` names, behind a warm-up if `WARMUP_EPOCH` is above 0.
 
     Raises:
-        ConfigValueError: An unknown schedule or warm-up type (also a ValueError).
+        ChoiceError: An unknown schedule or warm-up type (also a ValueError).
         TypeError: A `STEPSIZE` of the wrong type.
     """
     scheduler = _schedule(optimizer, optim_cfg)
@@ -107,7 +97,7 @@ def build_lr_scheduler(optimizer: Optimizer, optim_cfg: CfgNode) -> LRScheduler:
         return ConstantWarmupScheduler(optimizer, scheduler, warmup_epoch, optim_cfg.WARMUP_CONS_LR)
     if optim_cfg.WARMUP_TYPE == "linear":
         return LinearWarmupScheduler(optimizer, scheduler, warmup_epoch, optim_cfg.WARMUP_MIN_LR)
-    raise ConfigValueError(f"OPTIM.WARMUP_TYPE must be one of {WARMUP_TYPES}, but got {optim_cfg.WARMUP_TYPE}")
+    raise ChoiceError(f"OPTIM.WARMUP_TYPE must be one of {WARMUP_TYPES}, but got {optim_cfg.WARMUP_TYPE}")
 
 
 def _schedule(optimizer: Optimizer, cfg: CfgNode) -> LRScheduler:
@@ -125,7 +115,7 @@ def _schedule(optimizer: Optimizer, cfg: CfgNode) -> LRScheduler:
             raise TypeError(f"OPTIM.STEPSIZE of multi_step must be a list, but got {type(stepsize).__name__}")
         return MultiStepLR(optimizer, milestones=list(stepsize), gamma=cfg.GAMMA)
     hint = nearest(str(name), SCHEDULER_NAMES)
-    raise ConfigValueError(f"scheduler must be one of {SCHEDULER_NAMES}, but got {name} (do you mean {hint}?)")
+    raise ChoiceError(f"scheduler must be one of {SCHEDULER_NAMES}, but got {name} (do you mean {hint}?)")
 
 
 class WarmupScheduler(LRScheduler):
@@ -152,13 +142,26 @@ class WarmupScheduler(LRScheduler):
         self.successor.step(epoch)
         self._last_lr = self.successor.get_last_lr()
 
+    # Dassl's own warm-up schedulers are given these two methods too (`upstream`).
+
     def state_dict(self) -> dict[str, Any]:
         """All counters as plain data; the successor's state is nested under `successor`."""
-        return warmup_state(self)
+        state = {key: value for key, value in vars(self).items() if key not in ("optimizer", "successor")}
+        state["successor"] = self.successor.state_dict()
+        return state
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the counters; a scheduler object under `successor` is read like its state."""
-        load_warmup_state(self, state_dict)
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` gave, or a state that holds the successor as an object."""
+        own = dict(state_dict)
+        own.pop("optimizer", None)
+        successor = own.pop("successor", None)
+        vars(self).update(own)
+        if successor is None:
+            return
+        if not isinstance(successor, Mapping):
+            successor = successor.state_dict()
+        # A successor saved as an object brings a copy of the optimizer, which must not replace the one in use.
+        self.successor.load_state_dict({key: value for key, value in successor.items() if key != "optimizer"})
 
 
 class ConstantWarmupScheduler(WarmupScheduler):
@@ -185,24 +188,3 @@ class LinearWarmupScheduler(WarmupScheduler):
 
     def warmup_lr(self, epoch: int, base_lr: float) -> float:
         return self.min_lr if epoch == 0 else base_lr * epoch / self.warmup_epoch
-
-
-def warmup_state(scheduler: Any) -> dict[str, Any]:
-    """The state of a warm-up scheduler (ours or Dassl's), and of its successor, without the optimizer."""
-    state = {key: value for key, value in vars(scheduler).items() if key not in ("optimizer", "successor")}
-    state["successor"] = scheduler.successor.state_dict()
-    return state
-
-
-def load_warmup_state(scheduler: Any, state: Mapping[str, Any]) -> None:
-    """Restore what `warmup_state` gave, or a state that holds the successor as an object."""
-    own = dict(state)
-    own.pop("optimizer", None)
-    successor = own.pop("successor", None)
-    vars(scheduler).update(own)
-    if successor is None:
-        return
-    if not isinstance(successor, Mapping):
-        successor = successor.state_dict()
-    # A successor that was saved as an object brings a copy of the optimizer, which must not replace the one in use.
-    scheduler.successor.load_state_dict({key: value for key, value in successor.items() if key != "optimizer"})

@@ -22,7 +22,6 @@ FAST_MODES = {
     InterpolationMode.BILINEAR: Image.Resampling.BILINEAR,
     InterpolationMode.BICUBIC: Image.Resampling.BICUBIC,
 }
-RATIO = [3 / 4, 4 / 3]
 
 # (top, left, H, W)
 Box = tuple[int, int, int, int]
@@ -31,9 +30,7 @@ Box = tuple[int, int, int, int]
 class Pipeline(T.Compose):
     """torchvision's `Compose`, from an image to a tensor.
 
-    Args:
-        transforms: Its steps.
-        decodes: The first step decodes image files itself (`INPUT.DECODING fast`). A PIL image is taken all the same.
+    With `decodes`, the first step decodes image files itself (`INPUT.DECODING fast`); it takes a PIL image as well.
     """
 
     def __init__(self, transforms: list[Any], decodes: bool = False) -> None:
@@ -42,12 +39,7 @@ class Pipeline(T.Compose):
 
 
 class PixelsToTensor:
-    """torchvision's `ToTensor` followed by its `Normalize`, with the same bits out and half the passes over memory.
-
-    Args:
-        mean: Of red, green, blue; pixels are in [0, 1].
-        std: Standard deviation of red, green, blue.
-    """
+    """torchvision's `ToTensor` followed by its `Normalize`, with the same bits out and half the passes over memory."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         self._reference = T.Compose([T.ToTensor(), T.Normalize(mean=mean, std=std)])
@@ -97,12 +89,7 @@ def decoding_first(transforms: Sequence[Any]) -> list[Any]:
 
 
 class FastResize:
-    """The whole image at a size; its aspect ratio changes.
-
-    Args:
-        size: (H, W) of the result.
-        mode: A key of `FAST_MODES`.
-    """
+    """The whole image at a size (H, W), interpolated by a key of `FAST_MODES`; its aspect ratio changes."""
 
     def __init__(self, size: tuple[int, int], mode: InterpolationMode) -> None:
         self._size, self._mode = size, mode
@@ -132,13 +119,7 @@ class FastResize:
 
 
 class FastRandomResizedCrop(FastResize):
-    """A random region at a size.
-
-    Args:
-        size: (H, W) of the result.
-        scale: Smallest and largest share of the area.
-        mode: A key of `FAST_MODES`.
-    """
+    """A random region at a size; `scale` is the smallest and largest share of the area."""
 
     def __init__(self, size: tuple[int, int], scale: tuple[float, float], mode: InterpolationMode) -> None:
         super().__init__(size, mode)
@@ -147,7 +128,7 @@ class FastRandomResizedCrop(FastResize):
     def _box(self, photo: Photo) -> Box:
         width, height = photo.size
         outline = torch.empty(3, height, width, dtype=torch.uint8, device="meta")
-        return T.RandomResizedCrop.get_params(outline, self._scale, RATIO)
+        return T.RandomResizedCrop.get_params(outline, self._scale, [3 / 4, 4 / 3])
 
 
 class FastCenterCrop(FastResize):

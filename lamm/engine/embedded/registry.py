@@ -30,11 +30,7 @@ class Registry:
         self._objects: dict[str, Any] = {}
 
     def register(self, obj: Any = None, force: bool = False) -> Callable[[Any], Any] | None:
-        """Register `obj` under its `__name__`; without `obj`, return a decorator that does.
-
-        Args:
-            obj: The class or function.
-            force: Replace an object of the same name silently.
+        """Register `obj`, a class or function, under its `__name__`; without `obj`, return a decorator that does.
 
         Raises:
             KeyError: The name is taken and `force` is off.

@@ -60,24 +60,8 @@ class TrainerBase(RegisteredModels):
         """Train for one epoch."""
         raise NotImplementedError
 
-    def test(self, split: str | None = None) -> float:
-        """Evaluate; the result that selects models."""
-        raise NotImplementedError
-
-    def parse_batch_train(self, batch: Any) -> Any:
-        """What the model needs of a training batch."""
-        raise NotImplementedError
-
-    def parse_batch_test(self, batch: Any) -> Any:
-        """What the model needs of a test batch."""
-        raise NotImplementedError
-
     def forward_backward(self, batch: Any) -> Any:
         """One update; the numbers to print, by name."""
-        raise NotImplementedError
-
-    def model_inference(self, input: Any) -> Any:
-        """The model's output for a test input."""
         raise NotImplementedError
 
     def init_writer(self, log_dir: str) -> None:
@@ -238,7 +222,7 @@ class TrainerX(SimpleTrainer):
         losses, batch_time, data_time = MetricMeter(), AverageMeter(), AverageMeter()
         self.num_batches = len(self.train_loader_x)
         print_freq = self.cfg.TRAIN.PRINT_FREQ
-        unwritten: list[tuple[int, float]] = []
+        unwritten: list[tuple[int, float]] = []  # (step, learning rate)
         end = time.time()
         for batch_idx, batch in enumerate(self.train_loader_x):
             self.batch_idx = batch_idx
@@ -248,33 +232,26 @@ class TrainerX(SimpleTrainer):
             unwritten.append((self.epoch * self.num_batches + batch_idx, self.get_current_lr()))
             due = (batch_idx + 1) % print_freq == 0 or self.num_batches < print_freq
             if due or batch_idx + 1 == self.num_batches:
-                self._write(losses.settle(), unwritten)
+                for name, means in losses.settle().items():
+                    # A name that came later than the others has fewer values, the last ones.
+                    for (step, _), mean in zip(unwritten[-len(means) :], means, strict=False):
+                        self.write_scalar(f"train/{name}", mean, step)
+                for step, rate in unwritten:
+                    self.write_scalar("train/lr", rate, step)
                 unwritten = []
             if due:
                 print(self._progress(losses, batch_time, data_time))
             end = time.time()
-
-    def _write(self, means: dict[str, list[float]], steps: list[tuple[int, float]]) -> None:
-        """Running means and learning rate of several steps, each a (step, learning rate), into the event file."""
-        for name, values in means.items():
-            # A name that came later than the others has fewer values, the last ones.
-            for (step, _), value in zip(steps[-len(values) :], values, strict=False):
-                self.write_scalar(f"train/{name}", value, step)
-        for step, rate in steps:
-            self.write_scalar("train/lr", rate, step)
 
     def _progress(self, losses: MetricMeter, batch_time: AverageMeter, data_time: AverageMeter) -> str:
         """The progress line; log readers rely on its form."""
         batches_left = self.num_batches - self.batch_idx - 1
         batches_left += (self.max_epoch - self.epoch - 1) * self.num_batches
         parts = [
-            f"epoch [{self.epoch + 1}/{self.max_epoch}]",
-            f"batch [{self.batch_idx + 1}/{self.num_batches}]",
-            f"time {batch_time.val:.3f} ({batch_time.avg:.3f})",
-            f"data {data_time.val:.3f} ({data_time.avg:.3f})",
+            f"epoch [{self.epoch + 1}/{self.max_epoch}] batch [{self.batch_idx + 1}/{self.num_batches}]",
+            f"time {batch_time.val:.3f} ({batch_time.avg:.3f}) data {data_time.val:.3f} ({data_time.avg:.3f})",
             str(losses),
-            f"lr {self.get_current_lr():.4e}",
-            f"eta {timedelta(seconds=int(batch_time.avg * batches_left))}",
+            f"lr {self.get_current_lr():.4e} eta {timedelta(seconds=int(batch_time.avg * batches_left))}",
         ]
         return " ".join(part for part in parts if part)  # a trainer without losses to print has an empty part
 

@@ -50,8 +50,6 @@ DECODINGS = ("exact", "fast")
 # A pipeline's step: the line that announces it, and what it does.
 Step = tuple[str, Callable[[Any], Any]]
 
-TO_TENSOR = "to torch tensor of range [0, 1]"
-
 
 def build_transform(
     cfg: CN, is_train: bool = True, choices: Sequence[str] | None = None
@@ -79,7 +77,9 @@ def build_transform(
         if name not in TRANSFORM_NAMES:
             raise ChoiceError(unknown_name("transform", str(name), TRANSFORM_NAMES))
     check_size(cfg.INPUT.SIZE)
-    steps = _train_steps(cfg.INPUT, set(names)) if is_train else _test_steps(cfg.INPUT, set(names))
+    geometry = _train_steps(cfg.INPUT, set(names)) if is_train else _test_steps(cfg.INPUT)
+    steps = [*geometry, ("to torch tensor of range [0, 1]", T.ToTensor())]
+    steps += _tensor_steps(cfg.INPUT, set(names), is_train)
     print("Building transform_train" if is_train else "Building transform_test")
     for line, _ in steps:
         print(f"+ {line}")
@@ -123,37 +123,16 @@ def check_size(size: Sequence[int]) -> None:
         raise ChoiceError(f"INPUT.SIZE has to be two whole numbers above 0 (height, width), got {size}")
 
 
-def _train_steps(options: CN, names: set[str]) -> list[Step]:
-    steps = _geometry(options, names) + _policies(options, names) + _colour(options, names)
-    steps.append((TO_TENSOR, T.ToTensor()))
-    if "cutout" in names:
-        steps.append(_cutout(options))
-    if "normalize" in names:
-        steps.append(normalization(options))
-    if "gaussian_noise" in names:
-        noise = GaussianNoise(options.GN_MEAN, options.GN_STD)
-        steps.append((f"gaussian noise (mean={options.GN_MEAN}, std={options.GN_STD})", T.RandomApply([noise], 0.5)))
-    if "instance_norm" in names:
-        steps.append(("instance normalization", InstanceNormalization()))
-    return steps
-
-
-def _test_steps(options: CN, names: set[str]) -> list[Step]:
+def _test_steps(options: CN) -> list[Step]:
     height, width = options.SIZE
     resize = T.Resize(max(height, width), interpolation=interpolation_mode(options.INTERPOLATION))
-    steps: list[Step] = [
+    return [
         (f"resize the smaller edge to {max(height, width)}", resize),
         (f"{height}x{width} center crop", T.CenterCrop((height, width))),
-        (TO_TENSOR, T.ToTensor()),
     ]
-    if "normalize" in names:
-        steps.append(normalization(options))
-    if "instance_norm" in names:
-        steps.append(("instance normalization", InstanceNormalization()))
-    return steps
 
 
-def _geometry(options: CN, names: set[str]) -> list[Step]:
+def _train_steps(options: CN, names: set[str]) -> list[Step]:
     height, width = size = tuple(options.SIZE)
     mode = interpolation_mode(options.INTERPOLATION)
     steps: list[Step] = []
@@ -172,11 +151,7 @@ def _geometry(options: CN, names: set[str]) -> list[Step]:
         steps.append((f"random resized crop (size={size}, scale={scale})", crop))
     if "random_flip" in names:
         steps.append(("random flip", T.RandomHorizontalFlip()))
-    return steps
 
-
-def _policies(options: CN, names: set[str]) -> list[Step]:
-    steps: list[Step] = []
     for policy in (AutoAugmentPolicy.IMAGENET, AutoAugmentPolicy.CIFAR10, AutoAugmentPolicy.SVHN):
         if f"{policy.value}_policy" in names:
             steps.append((f"{policy.value} policy", T.AutoAugment(policy)))
@@ -189,16 +164,11 @@ def _policies(options: CN, names: set[str]) -> list[Step]:
             any_strength = T.RandomChoice([T.RandAugment(num_ops=1, magnitude=strength) for strength in range(31)])
             operations = [T.RandomApply([any_strength], probability) for _ in range(n)]
             steps.append((f"{name} (n={n})", T.Compose(operations)))
-    return steps
 
-
-def _colour(options: CN, names: set[str]) -> list[Step]:
-    steps: list[Step] = []
     if "colorjitter" in names:
         b, c, s, h = (options[f"COLORJITTER_{letter}"] for letter in "BCSH")
-        steps.append(
-            (f"color jitter (brightness={b}, contrast={c}, saturation={s}, hue={h})", T.ColorJitter(b, c, s, h))
-        )
+        jitter = T.ColorJitter(b, c, s, h)
+        steps.append((f"color jitter (brightness={b}, contrast={c}, saturation={s}, hue={h})", jitter))
     if "randomgrayscale" in names:
         steps.append((f"random gray scale (p={options.RGS_P})", T.RandomGrayscale(options.RGS_P)))
     if "gaussian_blur" in names:
@@ -207,16 +177,26 @@ def _colour(options: CN, names: set[str]) -> list[Step]:
     return steps
 
 
-def _cutout(options: CN) -> Step:
-    n, length = options.CUTOUT_N, options.CUTOUT_LEN
-    height, width = options.SIZE
-    if not 0 < length < min(height, width):
-        raise ChoiceError(
-            f"INPUT.CUTOUT_LEN has to lie between 0 and the image's side, got {length} for {height}x{width}"
-        )
-    share = length**2 / (height * width)
-    hole = T.RandomErasing(p=1.0, scale=(share, share), ratio=(1.0, 1.0), value=0)
-    return f"cutout (n_holes={n}, length={length})", T.Compose([hole] * n)
+def _tensor_steps(options: CN, names: set[str], is_train: bool) -> list[Step]:
+    steps: list[Step] = []
+    if "cutout" in names and is_train:
+        n, length = options.CUTOUT_N, options.CUTOUT_LEN
+        height, width = options.SIZE
+        if not 0 < length < min(height, width):
+            raise ChoiceError(
+                f"INPUT.CUTOUT_LEN has to lie between 0 and the image's side, got {length} for {height}x{width}"
+            )
+        share = length**2 / (height * width)
+        hole = T.RandomErasing(p=1.0, scale=(share, share), ratio=(1.0, 1.0), value=0)
+        steps.append((f"cutout (n_holes={n}, length={length})", T.Compose([hole] * n)))
+    if "normalize" in names:
+        steps.append(normalization(options))
+    if "gaussian_noise" in names and is_train:
+        noise = GaussianNoise(options.GN_MEAN, options.GN_STD)
+        steps.append((f"gaussian noise (mean={options.GN_MEAN}, std={options.GN_STD})", T.RandomApply([noise], 0.5)))
+    if "instance_norm" in names:
+        steps.append(("instance normalization", InstanceNormalization()))
+    return steps
 
 
 def normalization(options: CN) -> Step:
@@ -237,17 +217,11 @@ def fused(transforms: list[Any]) -> list[Any]:
 
 
 class GaussianNoise(nn.Module):
-    """Add normally distributed noise to an image tensor.
-
-    Args:
-        mean: Mean of the noise.
-        std: Standard deviation of the noise.
-    """
+    """Add normally distributed noise with this mean and standard deviation to an image tensor."""
 
     def __init__(self, mean: float, std: float) -> None:
         super().__init__()
-        self.mean = mean
-        self.std = std
+        self.mean, self.std = mean, std
 
     def forward(self, image: Tensor) -> Tensor:
         """Image [C, H, W] → noisy image [C, H, W]."""
