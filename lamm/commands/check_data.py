@@ -28,7 +28,7 @@ def parser() -> Parser:
     parser.add_argument("--all", action="store_true", help="the fifteen data sets of the benchmark")
     add_root_argument(parser)
     parser.add_argument("--csv", type=Path, metavar="FILE", help="the table of data set csv")
-    parser.add_argument("--quick", action="store_true", help="don't decode images, only look whether they are there")
+    parser.add_argument("--quick", action="store_true", help="don't decode images, only check that they exist")
     parser.add_argument("--workers", type=at_least(1), metavar="N", help="processes that decode (default: all cores)")
     return parser
 

@@ -31,9 +31,7 @@ def parser() -> Parser:
     parser.add_argument(
         "--from", dest="given", nargs="+", type=Path, default=[], metavar="ARCHIVE", help="archives, or folders of them"
     )
-    parser.add_argument(
-        "--download", action="store_true", help="fetch what is missing; broken downloads are gone on with"
-    )
+    parser.add_argument("--download", action="store_true", help="fetch what is missing; continue broken downloads")
     parser.add_argument(
         "--any-md5", action="store_true", help="take archives that someone packed anew, so that their MD5 sum differs"
     )
