@@ -8,8 +8,10 @@
 #   domain_generalization.sh SOURCE SHOTS [TARGET ...] [CFG] [KEY VALUE ...]    tested on other domains
 #
 # $DATA: data root (default data); $SEEDS (default "1 2 3"); $PYTHON (default python). `--help` says more.
+export LAMM_SCRIPT # the program's name in --help and in errors
+LAMM_SCRIPT=$(basename "$0")
 folder=$(cd "$(dirname "$0")" && pwd)
-if [ "$(basename "$0")" = run.sh ]; then
+if [ "$LAMM_SCRIPT" = run.sh ]; then
     exec "${PYTHON:-python}" "$folder/../tools/run.py" "$@" # run.sh METHOD PROTOCOL ...
 fi
-exec "${PYTHON:-python}" "$folder/../../tools/run.py" "$(basename "$folder")" "$(basename "$0" .sh)" "$@"
+exec "${PYTHON:-python}" "$folder/../../tools/run.py" "$(basename "$folder")" "${LAMM_SCRIPT%.sh}" "$@"

@@ -1,28 +1,32 @@
-"""Ways from an image file to the tensor that a model takes, for measuring them side by side.
+"""Ways from an image file to the tensor that a model takes, and of a loader, for measuring them side by side.
 
 Each draws the same random crop under the same seed. Letters: H height, W width, in pixels.
 """
 
 import functools
+import io
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.nn.functional import normalize
 from torchvision import transforms as T
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms.v2 import functional as F
 from tqdm import tqdm
 from yacs.config import CfgNode
 
-from lamm.engine import Datum, build_data_loader
+from lamm.clip import tiny
+from lamm.engine import Datum, build_data_loader, get_cfg_default
 from lamm.engine.embedded.decoding import ImageFile
 from lamm.engine.embedded.transforms import build_transform
+from lamm.errors import DataError
 
 Way = Callable[[str], Tensor]
 
@@ -30,6 +34,9 @@ REFERENCE = "torchvision v1 on PIL"
 OURS = ("exact", "fast")
 MODE, RESAMPLE = T.InterpolationMode.BICUBIC, Image.Resampling.BICUBIC
 SCALE, RATIO = [0.08, 1.0], [3 / 4, 4 / 3]
+TINY_SIZE = 32  # pixels of a side, of what the embedded model takes
+PASSES = 6
+QUALITY = 90
 
 
 def ways(options: CfgNode, is_train: bool) -> dict[str, Way]:
@@ -47,25 +54,27 @@ def ways(options: CfgNode, is_train: bool) -> dict[str, Way]:
         steps: list[Callable[[Any], Any]] = [crop, T.RandomHorizontalFlip()]
     else:
         steps = [T.Resize(edge, interpolation=MODE), T.CenterCrop(edge)]
-    reference = T.Compose([*steps, end])
     tensors = _of_tensors(edge, mean, std, is_train)
     part = functools.partial(_pillow_part, edge=edge, is_train=is_train)
     # How a file is opened, and what becomes of that.
-    made: dict[str, tuple[Callable[[str], Any], Callable[[Any], Tensor]]] = {
-        REFERENCE: (_pillow, reference),
+    steps_by_name: dict[str, tuple[Callable[[str], Any], Callable[[Any], Tensor]]] = {
+        REFERENCE: (_pillow, T.Compose([*steps, end])),
         "exact": _ours(options, "exact", is_train),
         "Pillow, resize(box=)": (part, end),
         "Pillow, resize(box=, reducing_gap=2)": (functools.partial(part, gap=2.0), end),
         "Pillow, draft, resize(box=)": (functools.partial(part, draft=True), end),
-        "Pillow, torchvision v2 on tensors": (_pillow_tensor, tensors),
-        "decode_jpeg, torchvision v2 on tensors": (_decode_jpeg, tensors),
+        "Pillow, torchvision v2 on tensors": (lambda path: F.pil_to_tensor(_pillow(path)), tensors),
+        "decode_jpeg, torchvision v2 on tensors": (
+            lambda path: decode_jpeg(read_file(path), ImageReadMode.RGB),
+            tensors,
+        ),
         "fast": _ours(options, "fast", is_train),
     }
-    return {name: functools.partial(_in_turn, *steps) for name, steps in made.items()}
 
+    def in_turn(opens: Callable[[str], Any], transform: Callable[[Any], Tensor], path: str) -> Tensor:
+        return transform(opens(path))
 
-def _in_turn(opens: Callable[[str], Any], transform: Callable[[Any], Tensor], path: str) -> Tensor:
-    return transform(opens(path))
+    return {name: functools.partial(in_turn, *pair) for name, pair in steps_by_name.items()}
 
 
 def _pillow(path: str) -> Image.Image:
@@ -73,18 +82,11 @@ def _pillow(path: str) -> Image.Image:
         return image.convert("RGB")
 
 
-def _pillow_tensor(path: str) -> Tensor:
-    return F.pil_to_tensor(_pillow(path))
-
-
-def _decode_jpeg(path: str) -> Tensor:
-    return decode_jpeg(read_file(path), ImageReadMode.RGB)
-
-
 def _ours(options: CfgNode, decoding: str, is_train: bool) -> tuple[Callable[[str], Any], Callable[[Any], Tensor]]:
     chosen = options.clone()
     chosen.INPUT.DECODING = decoding
-    transform = build_transform(chosen, is_train)
+    with redirect_stdout(io.StringIO()):  # the engine's lines on building a pipeline
+        transform = build_transform(chosen, is_train)
     assert transform is not None, "the options hold no INPUT.NO_TRANSFORM"
     return lambda path: ImageFile(path).opened_for(transform), transform
 
@@ -124,57 +126,79 @@ def _pillow_part(path: str, edge: int, is_train: bool, gap: float | None = None,
     return part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else part
 
 
-PASSES = 6
+def pipeline(size: int) -> CfgNode:
+    """A config with CLIP's INPUT node, for results of `size` pixels a side."""
+    cfg = get_cfg_default()
+    cfg.INPUT.SIZE = (size, size)
+    cfg.INPUT.INTERPOLATION = "bicubic"
+    cfg.INPUT.TRANSFORMS = ("random_resized_crop", "random_flip", "normalize")
+    cfg.INPUT.PIXEL_MEAN = [0.48145466, 0.4578275, 0.40821073]
+    cfg.INPUT.PIXEL_STD = [0.26862954, 0.26130258, 0.27577711]
+    return cfg
 
 
-class LoaderWay(NamedTuple):
-    """How a loader works.
+def feature_cosines(paths: Sequence[str], is_train: bool) -> dict[str, tuple[float, float]]:
+    """For our ways, the cosines of the embedded model's features with those of the reference: mean and lowest."""
+    model: Any = tiny.load_weights()
+    ways_by_name = ways(pipeline(TINY_SIZE), is_train)
 
-    Attributes:
-        workers: Processes that load; 0: the one that uses the images.
-        keeps: They stay from pass to pass and start on the next one early.
-    """
+    def features(name: str) -> Tensor:
+        images = []
+        for number, path in enumerate(paths):
+            torch.manual_seed(number)
+            images.append(ways_by_name[name](path))
+        with torch.no_grad():
+            return normalize(model.encode_image(torch.stack(images)), dim=-1)
 
-    workers: int
-    keeps: bool
+    reference = features(REFERENCE)
+    cosines = {name: (features(name) * reference).sum(-1) for name in OURS}
+    return {name: (values.mean().item(), values.min().item()) for name, values in cosines.items()}
 
 
 def pass_seconds(
-    cfg: CfgNode, images: Sequence[Datum], ways: Iterable[LoaderWay], step: float, rounds: int
-) -> dict[LoaderWay, float]:
+    cfg: CfgNode, images: Sequence[Datum], loaders: Sequence[tuple[int, bool]], step: float, rounds: int
+) -> dict[tuple[int, bool], float]:
     """The fastest round's mean seconds of a training pass, the first of each round left out.
 
     Args:
         cfg: Its DATALOADER node decides on the batches, its INPUT node on the images.
         images: Of the split.
-        ways: What to compare; they take turns.
+        loaders: What to compare; they take turns. Each is a number of worker processes (0: the one that uses the
+            images loads them), and whether they stay from pass to pass and start on the next one early.
         step: Seconds that are slept for each batch, as if a GPU worked on it.
-        rounds: Times that each way makes `PASSES` passes.
+        rounds: Times that each loader makes `PASSES` passes.
     """
-    transform = build_transform(cfg)
-    best: dict[LoaderWay, float] = {}
-    for way in tqdm([*ways] * rounds, unit="round", leave=False, disable=None):
+    with redirect_stdout(io.StringIO()):  # the engine's lines on building a pipeline
+        transform = build_transform(cfg)
+    best = dict.fromkeys(loaders, float("inf"))
+    for workers, keeps in tqdm([*loaders] * rounds, unit="round", leave=False, disable=None):
         chosen = cfg.clone()
-        chosen.DATALOADER.NUM_WORKERS = way.workers
+        chosen.DATALOADER.NUM_WORKERS = workers
         batch_size = cfg.DATALOADER.TRAIN_X.BATCH_SIZE
         loader = build_data_loader(
-            chosen, "RandomSampler", images, batch_size, tfm=transform, is_train=True, keeps_workers=way.keeps
+            chosen, "RandomSampler", images, batch_size, tfm=transform, is_train=True, keeps_workers=keeps
         )
-        _one_pass(loader, step)
-        start = time.perf_counter()
-        for _ in range(PASSES - 1):
-            _one_pass(loader, step)
-        seconds = (time.perf_counter() - start) / (PASSES - 1)
-        best[way] = min(seconds, best.get(way, float("inf")))
+        for number in range(PASSES):
+            if number == 1:
+                start = time.perf_counter()
+            for _ in loader:
+                time.sleep(step)
+        best[workers, keeps] = min((time.perf_counter() - start) / (PASSES - 1), best[workers, keeps])
     return best
 
 
-def _one_pass(loader: "DataLoader[object]", step: float) -> None:
-    for _ in loader:
-        time.sleep(step)
+def image_files(folder: Path, suffixes: Sequence[str], limit: int) -> list[Path]:
+    """Image files from all over a folder.
 
-
-QUALITY = 90
+    Raises:
+        DataError: It is not a folder, or has none.
+    """
+    if not folder.is_dir():
+        raise DataError(f"--images {folder} is not a folder; give one with images")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+    if not files:
+        raise DataError(f"{folder} has no {' or '.join(suffixes)} file in it")
+    return files[:: -(-len(files) // limit)]
 
 
 def write_photos(folder: Path, size: tuple[int, int], count: int, seed: int = 0) -> list[Path]:

@@ -4,9 +4,9 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -58,32 +58,25 @@ class PeakMemory(TorchDispatchMode):
         self.held -= self._known.pop(key)
 
 
-class Watched(NamedTuple):
-    """A call that was watched.
-
-    Attributes:
-        seconds: wall-clock time.
-        peak_mb: most memory that its tensors held at one time, in MiB.
-    """
-
-    seconds: float
-    peak_mb: float
-
-
 def seconds_of(call: Callable[[], object], device: torch.device) -> float:
     """Wall-clock seconds of one call, a CUDA device's queued work included."""
-    finish(device)
+
+    def wait() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    wait()
     start = time.perf_counter()
     call()
-    finish(device)
+    wait()
     return time.perf_counter() - start
 
 
-def watch(call: Callable[[], object], device: torch.device) -> Watched:
-    """Time and peak memory of one and the same call; watching adds about 0.1 ms per operator."""
+def peak_megabytes(call: Callable[[], object]) -> float:
+    """Most memory that a call's tensors held at one time, in MiB."""
     with PeakMemory() as memory:
-        seconds = seconds_of(call, device)
-    return Watched(seconds, memory.peak / MEGABYTE)
+        call()
+    return memory.peak / MEGABYTE
 
 
 def operations_of(call: Callable[[], object]) -> float:
@@ -94,12 +87,6 @@ def operations_of(call: Callable[[], object]) -> float:
     with FlopCounterMode(display=False) as counter:
         call()
     return counter.get_total_flops() / 1e9
-
-
-def finish(device: torch.device) -> None:
-    """Wait for what is queued on a CUDA device."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 class Product(NamedTuple):
@@ -179,75 +166,55 @@ def _seconds(product: Product, repetitions: int, device: torch.device) -> float:
     return min(seconds_of(run, device) for _ in range(TRIES)) / repetitions
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One way over all inputs.
-
-    Attributes:
-        milliseconds: CPU time per input, the best round of each.
-        ratio: The reference's time over its own; above 1 is faster.
-        mean_difference: From the reference's result, mean over all values, in the unit of `scale`.
-        largest_difference: The largest one.
-        equal: All results are the reference's to the bit.
-    """
-
-    milliseconds: float
-    ratio: float
-    mean_difference: float
-    largest_difference: float
-    equal: bool
-
-
 def side_by_side(
     ways: Mapping[str, Callable[[Any], Tensor]], inputs: Sequence[Any], rounds: int, scale: Tensor
-) -> dict[str, Measured]:
-    """Time and results of each way; the first is the reference.
+) -> pd.DataFrame:
+    """Time and results of each way over all inputs; the first is the reference.
 
     Time is the CPU's, of one thread, which is what a loader's worker has.
 
     Args:
         ways: By name, from an input to a tensor; torch's generator is in the same state for each.
         inputs: What they are given.
-        rounds: Times that each input is given to each way.
+        rounds: Times that each input is given to each way; the best counts.
         scale: What differences are multiplied by; it broadcasts with the results.
+
+    Returns:
+        A row per way, named by it:
+
+        - milliseconds: CPU time per input.
+        - ratio: The reference's time over its own; above 1 is faster.
+        - mean_difference, largest_difference: From the reference's results, over all values, in the unit of `scale`.
+        - equal: All results are the reference's to the bit.
     """
+    records = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _measure(ways, inputs, rounds, scale)
+        for number, one in enumerate(tqdm(inputs, unit="img", leave=False, disable=None)):
+            best = dict.fromkeys(ways, float("inf"))
+            results: dict[str, Tensor] = {}
+            for _ in range(rounds):
+                for name, way in ways.items():
+                    torch.manual_seed(number)
+                    start = time.process_time()
+                    results[name] = way(one)
+                    best[name] = min(best[name], time.process_time() - start)
+            reference = next(iter(results.values()))
+            for name, result in results.items():
+                off = ((result - reference) * scale).abs()
+                records.append((name, best[name], off.mean().item(), off.max().item(), torch.equal(result, reference)))
     finally:
         torch.set_num_threads(threads)
-
-
-def _measure(
-    ways: Mapping[str, Callable[[Any], Tensor]], inputs: Sequence[Any], rounds: int, scale: Tensor
-) -> dict[str, Measured]:
-    seconds, largest, equal = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0.0), dict.fromkeys(ways, True)
-    means: dict[str, list[float]] = {name: [] for name in ways}
-    for number, one in enumerate(tqdm(inputs, unit="img", leave=False, disable=None)):
-        best = dict.fromkeys(ways, float("inf"))
-        results: dict[str, Tensor] = {}
-        for _ in range(rounds):
-            for name, way in ways.items():
-                torch.manual_seed(number)
-                start = time.process_time()
-                results[name] = way(one)
-                best[name] = min(best[name], time.process_time() - start)
-        reference = next(iter(results.values()))
-        for name, result in results.items():
-            difference = ((result - reference) * scale).abs()
-            means[name].append(difference.mean().item())
-            largest[name] = max(largest[name], difference.max().item())
-            equal[name] &= torch.equal(result, reference)
-            seconds[name] += best[name]
-    of_reference = next(iter(seconds.values()))
-    return {
-        name: Measured(
-            1000 * seconds[name] / len(inputs),
-            of_reference / seconds[name],
-            sum(means[name]) / len(inputs),
-            largest[name],
-            equal[name],
-        )
-        for name in ways
-    }
+    frame = pd.DataFrame(records, columns=["way", "seconds", "mean", "largest", "equal"])
+    by_way = frame.groupby("way", sort=False)
+    seconds = by_way.seconds.mean()
+    return pd.DataFrame(
+        {
+            "milliseconds": 1000 * seconds,
+            "ratio": seconds.iloc[0] / seconds,
+            "mean_difference": by_way["mean"].mean(),
+            "largest_difference": by_way.largest.max(),
+            "equal": by_way.equal.all(),
+        }
+    )

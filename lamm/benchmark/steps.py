@@ -7,9 +7,7 @@ import os
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from itertools import cycle, islice
 from typing import Any
 
@@ -18,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lamm.benchmark.measure import finish, seconds_of
+from lamm.benchmark.measure import seconds_of
 from lamm.clip.tokenizer import Tokenizer
 from lamm.errors import LammError
 from lamm.parallel.ranks import Ranks
@@ -55,11 +53,8 @@ class TrainingStep:
         cached: bool = False,
         ranks: Ranks | None = None,
     ) -> None:
-        self.learner = learner
-        self.optimizer = optimizer
-        self.precision = precision
-        self.teacher_each_step = teacher_each_step
-        self.cached = cached
+        self.learner, self.optimizer, self.precision = learner, optimizer, precision
+        self.teacher_each_step, self.cached = teacher_each_step, cached
         self.ranks = ranks or Ranks()
         clip = learner.clip
         generator, self.device = torch.Generator().manual_seed(0), clip.logit_scale.device
@@ -81,22 +76,15 @@ class TrainingStep:
         """Seconds of each of `STAGES` in one step; `forward` is that of student, teacher and loss."""
         seconds: dict[str, float] = {}
 
-        @contextmanager
-        def timed(stage: str) -> Iterator[None]:
-            finish(self.device)
-            began = time.perf_counter()
-            yield
-            finish(self.device)
-            seconds[stage] = time.perf_counter() - began
+        def timed(stage: str, call: Callable[..., Any], *arguments: Any) -> Any:
+            results: list[Any] = []
+            seconds[stage] = seconds_of(lambda: results.append(call(*arguments)), self.device)
+            return results[0]
 
-        with timed("image"):
-            image = self.image_features()
-        with timed("forward"):
-            loss = self.forward(image)
-        with timed("backward"):
-            loss.backward()
-        with timed("optimizer"):
-            self.update()
+        image = timed("image", self.image_features)
+        loss = timed("forward", self.forward, image)
+        timed("backward", loss.backward)
+        timed("optimizer", self.update)
         return seconds
 
     def image_features(self) -> Tensor:
@@ -179,21 +167,20 @@ class OriginalEncoder:
         return x
 
 
-def class_names(tokenizer: Tokenizer, count: int, lengths: tuple[int, ...] = (1, 2, 3)) -> list[str]:
-    """`count` names whose numbers of sub-tokens go round through `lengths`, made of words of one sub-token each.
+def class_names(tokenizer: Tokenizer, count: int) -> list[str]:
+    """`count` names of 1, 2 and 3 sub-tokens in turn, made of words of one sub-token each.
 
     Args:
         tokenizer: CLIP's.
         count: how many; beyond the vocabulary words come again.
-        lengths: numbers of sub-tokens.
     """
     single = []
-    for token in range(FIRST_WORD, min(tokenizer.start, FIRST_WORD + 4 * count * max(lengths))):
+    for token in range(FIRST_WORD, min(tokenizer.start, FIRST_WORD + 12 * count)):
         word = tokenizer.decode([token])
         if word.isascii() and word.isalpha() and tokenizer.encode(word) == [token]:
             single.append(word)
     words = cycle(single)
-    return [" ".join(islice(words, lengths[number % len(lengths)])) for number in range(count)]
+    return [" ".join(islice(words, 1 + number % 3)) for number in range(count)]
 
 
 def shared_out_seconds(step: TrainingStep) -> float:

@@ -18,28 +18,26 @@ to epoch and start on the next one early. A step sleeps, as if a GPU worked.
 """
 
 import argparse
-import contextlib
-import io
+import itertools
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import lamm_trainers
 import torch
-import torch.nn.functional as F
 from lamm_trainers.base import PromptTrainer
 from lamm_trainers.config import extend_cfg
 from tabulate import tabulate
-from torch import Tensor, nn
-from yacs.config import CfgNode
+from torch import nn
+from torch.optim import Optimizer
 
 from lamm.benchmark.comparison import Row, compare, draw_cost
-from lamm.benchmark.decoding import OURS, REFERENCE, LoaderWay, pass_seconds, ways, write_photos
+from lamm.benchmark.decoding import feature_cosines, image_files, pass_seconds, pipeline, ways, write_photos
 from lamm.benchmark.measure import side_by_side
 from lamm.benchmark.steps import (
     MARK,
+    STAGES,
     OriginalEncoder,
     TrainingStep,
     class_names,
@@ -47,17 +45,16 @@ from lamm.benchmark.steps import (
     seconds_with_ranks,
     shared_out_seconds,
 )
-from lamm.clip import tiny
 from lamm.clip.loading import TINY, untrained_clip, wrap_clip
 from lamm.commands.parser import Parser, at_least, run
 from lamm.engine import Datum, build_optimizer, get_cfg_default
 from lamm.engine.embedded.config_merge import merge_config
 from lamm.engine.embedded.decoding import read_image
 from lamm.engine.embedded.loader import SIZED, usable_cores, worker_count
-from lamm.errors import ConfigError, DataError, unknown_name
+from lamm.errors import ConfigError, unknown_name
 from lamm.files import write_json
 from lamm.log import logger
-from lamm.parallel.ranks import Launch, Ranks, current_ranks, joined_group, launch_of
+from lamm.parallel.ranks import Launch, current_ranks, joined_group, launch_of
 from lamm.parallel.sharing import SharedOutTextEncoder
 from lamm.run.plan import trainer_config
 
@@ -83,81 +80,52 @@ class RandomSteps:
 
     def fast(self, precision: str, cached: bool = False) -> TrainingStep:
         """Our path, shared out over the current processes; `cached` has no effect on trainers that prompt the tower."""
-        cfg, ranks = self._config("TRAINER.TEXT_CHUNK", self._chunk), current_ranks()
-        learner = self._learner(cfg, self._names)
+        learner, optimizer, batch = self._parts(self._names, "TRAINER.TEXT_CHUNK", self._chunk)
+        ranks, cached = current_ranks(), cached and learner.vision_prompts() is None
         if ranks.many:
             learner.encode_with(SharedOutTextEncoder(learner.text_encoder, ranks))
-        return self._step(learner, cfg, precision, cached=cached and learner.vision_prompts() is None, ranks=ranks)
+        return TrainingStep(learner, optimizer, batch, precision, cached=cached, ranks=ranks)
 
     def plain(self, classes: int) -> TrainingStep:
         """The original code's path with the first names: all 77 positions, in fp32, the teacher at each step."""
-        cfg = self._config("TRAINER.LAMM.TEACHER", "prompt")
-        learner = self._learner(cfg, self._names[:classes])
+        learner, optimizer, batch = self._parts(self._names[:classes], "TRAINER.LAMM.TEACHER", "prompt")
         learner.encode_with(OriginalEncoder(self._model))
-        return self._step(learner, cfg, "fp32", teacher_each_step=True)
+        return TrainingStep(learner, optimizer, batch, "fp32", teacher_each_step=True)
 
-    def _config(self, *override: Any) -> CfgNode:
-        """The trainer's own config for the backbone, with one key set."""
+    def _parts(self, names: Sequence[str], *override: Any) -> tuple[Any, Optimizer, int]:
+        """A learner a few steps from its start, the same at every call; its optimizer; the size of a batch.
+
+        They follow the trainer's own config for the backbone, with one key overridden.
+        """
         cfg, trainer = get_cfg_default(), self._trainer
         extend_cfg(cfg)
         file = trainer_config(trainer.__name__, trainer.tiny_config if self._tiny else trainer.default_config)
         merge_config(cfg, [str(file)], [str(word) for word in override])
-        return cfg
-
-    def _learner(self, cfg: CfgNode, names: Sequence[str]) -> Any:
-        """A learner a few steps from its start, the same at every call."""
         torch.manual_seed(0)
         clip = wrap_clip(self._model, "random weights")
-        learner = self._trainer.make_learner(cfg, clip, names).to(clip.logit_scale.device)
+        learner = trainer.make_learner(cfg, clip, names).to(clip.logit_scale.device)
         with torch.no_grad():
             for parameter in learner.parameters():
                 parameter.add_(NOISE * torch.randn(parameter.shape).to(parameter))
-        return learner
-
-    @staticmethod
-    def _step(
-        learner: Any,
-        cfg: CfgNode,
-        precision: str,
-        teacher_each_step: bool = False,
-        cached: bool = False,
-        ranks: Ranks | None = None,
-    ) -> TrainingStep:
         batch = max(SMALLEST_BATCH, cfg.DATALOADER.TRAIN_X.BATCH_SIZE)
-        optimizer = build_optimizer(learner, cfg.OPTIM)
-        return TrainingStep(learner, optimizer, batch, precision, teacher_each_step, cached, ranks)
+        return learner, build_optimizer(learner, cfg.OPTIM), batch
 
 
 TRAINERS = {trainer.__name__: trainer for trainer in lamm_trainers.TRAINERS if trainer.learner_class is not None}
+# Name in a row → title in the tables of both paths, and of our step alone.
+MEASUREMENT = {"trainer": "trainer", "classes": "classes", "precision": "precision"}
 SIDES = {
-    "trainer": "trainer",
-    "classes": "classes",
-    "precision": "precision",
-    "text_fast_s": "text fast s",
-    "text_plain_s": "plain s",
-    "text_ratio": "ratio",
-    "step_fast_s": "step fast s",
-    "step_plain_s": "plain s",
-    "step_ratio": "ratio",
-    "peak_fast_mb": "peak fast MB",
-    "peak_plain_mb": "plain MB",
-    "peak_ratio": "ratio",
+    **MEASUREMENT,
+    **{"text_fast_s": "text fast s", "text_plain_s": "plain s", "text_ratio": "ratio"},
+    **{"step_fast_s": "step fast s", "step_plain_s": "plain s", "step_ratio": "ratio"},
+    **{"peak_fast_mb": "peak fast MB", "peak_plain_mb": "plain MB", "peak_ratio": "ratio"},
     "gradient_cosine": "cosine to fp32",
 }
 STEP = {
-    "trainer": "trainer",
-    "classes": "classes",
-    "precision": "precision",
-    "image_s": "image s",
-    "forward_s": "forward s",
-    "backward_s": "backward s",
-    "optimizer_s": "optimizer s",
-    "step_fast_s": "step s",
-    "step_gflop": "GFLOP",
-    "gemm_share": "gemm share",
-    "alone_s": "1 rank s",
-    "ranks_s": "ranks s",
-    "ranks_ratio": "ratio",
+    **MEASUREMENT,
+    **{f"{stage}_s": f"{stage} s" for stage in STAGES},
+    **{"step_fast_s": "step s", "step_gflop": "GFLOP", "gemm_share": "gemm share"},
+    **{"alone_s": "1 rank s", "ranks_s": "ranks s", "ranks_ratio": "ratio"},
 }
 
 
@@ -167,7 +135,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def training_step(arguments: argparse.Namespace) -> None:
-    """Both paths for each combination of trainer, precision and number of classes."""
+    """Both paths for each trainer, precision and number of classes."""
     check(arguments)
     logger.setLevel("WARNING")  # each learner would say which encoder it has
     launch = launch_of()
@@ -177,24 +145,27 @@ def training_step(arguments: argparse.Namespace) -> None:
     device = own_device(0)
     model = untrained_clip(arguments.backbone).to(device)
     rows: list[Row] = []
-    table: list[dict[str, str | float]] = []
-    for trainer, classes, precision in combinations(arguments):
+    for trainer, precision, classes in itertools.product(arguments.trainers, arguments.precision, arguments.classes):
         steps = RandomSteps(TRAINERS[trainer], model, arguments.backbone, classes, arguments.chunk)
         fast = steps.fast(precision, arguments.cached)
         row = compare(trainer, classes, fast, steps.plain, device, arguments.rounds or 1, arguments.plain_at_most)
+        row |= with_ranks(row, fast, arguments)
         rows.append(row)
-        table.append({**asdict(row), **with_ranks(row, fast, arguments)})
-        found = f"text side {row.text_ratio:.1f} x, step {row.step_ratio:.1f} x"
-        print(f"{trainer}, {classes} classes, {precision}: {found}, gemm share {row.gemm_share:.2f}", flush=True)
+        print(
+            f"{trainer}, {classes} classes, {precision}: text side {row['text_ratio']:.1f} x, "
+            f"step {row['step_ratio']:.1f} x, gemm share {row['gemm_share']:.2f}",
+            flush=True,
+        )
         if arguments.json is not None:
-            write_json(arguments.json, table)
+            write_json(arguments.json, rows)
     threads = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
     cached = ", image features cached on our path" if arguments.cached else ""
-    print(f"\n{arguments.backbone}, against fp32{cached}, {threads}\n\n{readable_table(table, SIDES)}\n")
-    print(readable_table(table, STEP))
+    print(f"\n{arguments.backbone}, against fp32{cached}, {threads}\n\n{readable_table(rows, SIDES)}\n")
+    print(readable_table(rows, STEP))
     for row in rows:
-        if row.plain_classes < row.classes:
-            print(f"{row.trainer}, {row.classes} classes: the plain path ran with {row.plain_classes} and is scaled up")
+        if row["plain_classes"] < row["classes"]:
+            scaled = f"the plain path ran with {row['plain_classes']} and is scaled up"
+            print(f"{row['trainer']}, {row['classes']} classes: {scaled}")
     if arguments.plot is not None:
         draw_cost(rows, arguments.plot)
         print(f"wrote {arguments.plot}")
@@ -208,13 +179,7 @@ def check(arguments: argparse.Namespace) -> None:
     for flag in ("json", "plot"):
         file = getattr(arguments, flag)
         if file is not None and not file.resolve().parent.is_dir():
-            raise ConfigError(f"{file.parent} is no folder: --{flag} writes into one that is there")
-
-
-def combinations(arguments: argparse.Namespace) -> list[tuple[str, int, str]]:
-    """Trainer, classes and precision of each measurement."""
-    lists = arguments.trainers, arguments.precision, arguments.classes
-    return [(trainer, classes, precision) for trainer in lists[0] for precision in lists[1] for classes in lists[2]]
+            raise ConfigError(f"{file.parent} is not a folder: --{flag} writes into one that exists")
 
 
 def with_ranks(row: Row, step: TrainingStep, arguments: argparse.Namespace) -> dict[str, float]:
@@ -222,8 +187,8 @@ def with_ranks(row: Row, step: TrainingStep, arguments: argparse.Namespace) -> d
     if arguments.ranks < 2:
         return {}
     alone = shared_out_seconds(step)
-    command = ["-m", __name__, "--trainers", row.trainer, "--classes", str(row.classes), "--precision", row.precision]
-    command += ["--backbone", arguments.backbone, "--chunk", str(arguments.chunk)]
+    command = ["-m", __name__, "--trainers", row["trainer"], "--classes", str(row["classes"])]
+    command += ["--precision", row["precision"], "--backbone", arguments.backbone, "--chunk", str(arguments.chunk)]
     command += ["--cached"] * arguments.cached
     seconds = seconds_with_ranks(command, arguments.ranks, torch.get_num_threads())
     return {"ranks": arguments.ranks, "alone_s": alone, "ranks_s": seconds, "ranks_ratio": alone / seconds}
@@ -233,30 +198,31 @@ def as_one_of_several(arguments: argparse.Namespace, launch: Launch) -> None:
     """What a process of `torchrun` does: our path alone, shared out over all of them."""
     model = untrained_clip(arguments.backbone).to(own_device(launch.local_rank))
     with joined_group(launch):
-        for trainer, classes, precision in combinations(arguments):
+        for trainer, precision, classes in itertools.product(
+            arguments.trainers, arguments.precision, arguments.classes
+        ):
             steps = RandomSteps(TRAINERS[trainer], model, arguments.backbone, classes, arguments.chunk)
             seconds = shared_out_seconds(steps.fast(precision, arguments.cached))
             if launch.rank == 0:
                 print(f"{MARK}{seconds!r}", flush=True)
 
 
-def readable_table(table: list[dict[str, str | float]], columns: dict[str, str]) -> str:
+def readable_table(rows: list[Row], columns: dict[str, str]) -> str:
     """Some columns of the rows, to read."""
-    known = {name: title for name, title in columns.items() if name in table[0]}
-    cells = [[readable(row[name]) for name in known] for row in table]
+
+    def readable(value: str | float) -> str:
+        if isinstance(value, str | int):
+            return str(value)
+        return f"{value:.4f}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
+
+    known = {name: title for name, title in columns.items() if name in rows[0]}
+    cells = [[readable(row[name]) for name in known] for row in rows]
     return tabulate(cells, headers=list(known.values()), disable_numparse=True)
-
-
-def readable(value: str | float) -> str:
-    if isinstance(value, str | int):
-        return str(value)
-    return f"{value:.4f}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 
 PHOTOS = {(500, 375): 24, (2000, 1500): 8, (4000, 3000): 4}  # sizes, and how many are made by code
 JPEG = (".jpg", ".jpeg")
 COLUMNS = ["way", "ms", "times faster", "mean difference", "largest", "feature cosine", "lowest"]
-TINY_SIZE = 32
 
 
 def decoding(arguments: argparse.Namespace) -> None:
@@ -274,142 +240,89 @@ def decoding(arguments: argparse.Namespace) -> None:
             decoding_tables(f"{len(files)} photos of {size[0]} x {size[1]}, made by code", files, arguments)
 
 
-def image_files(folder: Path, suffixes: tuple[str, ...], limit: int) -> list[Path]:
-    """Image files from all over a folder."""
-    if not folder.is_dir():
-        raise DataError(f"--images {folder} is not a folder; give one with images")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
-    if not files:
-        raise DataError(f"{folder} has no {' or '.join(suffixes)} file in it")
-    return files[:: -(-len(files) // limit)]
-
-
 def decoding_tables(title: str, files: list[Path], arguments: argparse.Namespace) -> None:
     """Print the table of training images, and that of test images."""
     paths = [str(file) for file in files]
     for is_train in (True, False):
         cfg = pipeline(arguments.size)
         deviations = torch.tensor(cfg.INPUT.PIXEL_STD).view(3, 1, 1) * 255
-        rows = side_by_side(silent_ways(cfg, is_train), paths, arguments.rounds or 5, deviations)
+        rows = side_by_side(ways(cfg, is_train), paths, arguments.rounds or 5, deviations)
         cosines = feature_cosines(paths, is_train)
         cells = []
-        for name, row in rows.items():
+        for row in rows.itertuples():
             away = ["none", ""] if row.equal else [f"{row.mean_difference:.3f}", f"{row.largest_difference:.0f}"]
-            alike = [f"{cosine:.5f}" for cosine in cosines.get(name, ())]
-            cells.append([name, f"{row.milliseconds:.2f}", f"{row.ratio:.2f}", *away, *alike])
+            alike = [f"{cosine:.5f}" for cosine in cosines.get(row.Index, ())]
+            cells.append([row.Index, f"{row.milliseconds:.2f}", f"{row.ratio:.2f}", *away, *alike])
         steps = "training images: random resized crop, flip" if is_train else "test images: resize, centre crop"
         print(f"\n{title}; {steps}, {arguments.size} pixels\n")
         print(tabulate(cells, headers=COLUMNS, disable_numparse=True), flush=True)
 
 
-def feature_cosines(paths: list[str], is_train: bool) -> dict[str, tuple[float, float]]:
-    """For our ways, the cosines of the embedded model's features with those of the reference: mean and lowest."""
-    model: Any = tiny.load_weights()
-    ways_by_name = silent_ways(pipeline(TINY_SIZE), is_train)
-
-    def features(name: str) -> Tensor:
-        images = []
-        for number, path in enumerate(paths):
-            torch.manual_seed(number)
-            images.append(ways_by_name[name](path))
-        with torch.no_grad():
-            return F.normalize(model.encode_image(torch.stack(images)), dim=-1)
-
-    reference = features(REFERENCE)
-    cosines = {name: (features(name) * reference).sum(-1) for name in OURS}
-    return {name: (values.mean().item(), values.min().item()) for name, values in cosines.items()}
-
-
-def silent_ways(cfg: CfgNode, is_train: bool) -> dict[str, Any]:
-    """The ways, without the lines that the engine prints on building a pipeline."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        return ways(cfg, is_train)
-
-
-def pipeline(size: int) -> CfgNode:
-    """CLIP's pipeline at a size."""
-    cfg = get_cfg_default()
-    cfg.INPUT.SIZE = (size, size)
-    cfg.INPUT.INTERPOLATION = "bicubic"
-    cfg.INPUT.TRANSFORMS = ("random_resized_crop", "random_flip", "normalize")
-    cfg.INPUT.PIXEL_MEAN = [0.48145466, 0.4578275, 0.40821073]
-    cfg.INPUT.PIXEL_STD = [0.26862954, 0.26130258, 0.27577711]
-    return cfg
-
-
 def loading(arguments: argparse.Namespace) -> None:
     """A few-shot epoch's images with each number of worker processes."""
-    limit = arguments.limit or 96
+    limit, batch = arguments.limit or 96, arguments.batch
+    cfg = pipeline(arguments.size)
+    cfg.DATALOADER.NUM_WORKERS = SIZED
+    cfg.DATALOADER.TRAIN_X.BATCH_SIZE = batch
     with tempfile.TemporaryDirectory() as folder:
         if arguments.images is None:
             files = write_photos(Path(folder), next(iter(PHOTOS)), limit)
         else:
             files = image_files(arguments.images, (*JPEG, ".png"), limit)
-        loading_table([Datum(str(file)) for file in files], arguments)
-
-
-def loading_table(images: list[Datum], arguments: argparse.Namespace) -> None:
-    """Print the table."""
-    cfg = pipeline(arguments.size)
-    cfg.DATALOADER.NUM_WORKERS = SIZED
-    cfg.DATALOADER.TRAIN_X.BATCH_SIZE = arguments.batch
-    automatic = worker_count(cfg, images, arguments.batch)
-    numbers = sorted({1, min(2, usable_cores()), usable_cores(), automatic} - {0})
-    loaders = [LoaderWay(0, False), *(LoaderWay(number, keeps) for number in numbers for keeps in (False, True))]
-    seconds = []
-    for step in (0.0, arguments.step / 1000):
-        with contextlib.redirect_stdout(io.StringIO()):  # the engine's lines on building a pipeline
-            seconds.append(pass_seconds(cfg, images, loaders, step, arguments.rounds or 3))
+        images = [Datum(str(file)) for file in files]
+        automatic = worker_count(cfg, images, batch)
+        numbers = sorted({1, min(2, usable_cores()), usable_cores(), automatic} - {0})
+        loaders = [(0, False), *itertools.product(numbers, (False, True))]
+        steps = (0.0, arguments.step / 1000)
+        seconds = [pass_seconds(cfg, images, loaders, step, arguments.rounds or 3) for step in steps]
     cells = []
-    for loader in loaders:
-        cells.append([str(loader.workers), "yes" if loader.keeps else "no" if loader.workers else ""])
+    for workers, keeps in loaders:
+        cells.append([str(workers), "yes" if keeps else "no" if workers else ""])
         for times in seconds:
-            cells[-1] += [f"{1000 * times[loader]:.0f}", f"{times[loaders[0]] / times[loader]:.2f}"]
+            own = times[workers, keeps]
+            cells[-1] += [f"{1000 * own:.0f}", f"{times[loaders[0]] / own:.2f}"]
     with_steps = f"ms with {arguments.step} ms per step"
     headers = ["workers", "kept", "ms per epoch", "times faster", with_steps, "times faster"]
-    batches = max(1, len(images) // arguments.batch)
-    print(f"{len(images)} images, {batches} batches of {min(len(images), arguments.batch)}, {usable_cores()} cores\n")
+    batches = max(1, len(images) // batch)
+    print(f"{len(images)} images, {batches} batches of {min(len(images), batch)}, {usable_cores()} cores\n")
     print(tabulate(cells, headers=headers, disable_numparse=True))
     print(f"\nDATALOADER.NUM_WORKERS -1 takes {automatic}.")
 
 
 def parser() -> Parser:
-    made = Parser(
-        description="our training step beside the original code's: time, memory, operations; "
-        "with --decoding or --loading, the ways of reading photos"
+    """The command's arguments."""
+    parser = Parser(
+        description="Compare our training step with the original code's: time, memory, operations. "
+        "With --decoding or --loading, compare ways of reading photos instead."
     )
-    mode = made.add_mutually_exclusive_group()
-    mode.add_argument("--decoding", action="store_true", help="ways of decoding and transforming photos instead")
-    mode.add_argument("--loading", action="store_true", help="time of an epoch's images by number of workers instead")
-    made.add_argument(
-        "--rounds",
-        type=at_least(1),
-        help="runs of the plain path (default: 1); with --decoding (5) or "
-        "--loading (3), times that each way is measured, of which the best counts",
+    add, count = parser.add_argument, at_least(1)
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--decoding", action="store_true", help="compare ways of decoding and transforming photos")
+    mode.add_argument("--loading", action="store_true", help="time an epoch's images for several numbers of workers")
+    rounds = (
+        "runs of the original path, of which the median counts (default: 1); with --decoding (5) or --loading (3): "
+        "measurements of each way, of which the best counts"
     )
-    made.add_argument("--trainers", nargs="+", default=list(TRAINERS), metavar="TRAINER", help="default: all")
-    made.add_argument("--classes", nargs="+", type=at_least(1), default=[100], help="numbers of classes (default: 100)")
-    made.add_argument("--backbone", default="ViT-B/16", help="an OpenAI name, or tiny (default: ViT-B/16)")
-    made.add_argument(
-        "--precision", nargs="+", choices=("fp32", "bf16", "amp"), default=["fp32"], help="of our path (default: fp32)"
-    )
-    made.add_argument("--cached", action="store_true", help="our path has cached image features (INPUT.CACHE_VIEWS)")
-    made.add_argument("--chunk", type=at_least(0), default=0, help="TRAINER.TEXT_CHUNK of our path (default: 0)")
-    made.add_argument(
-        "--plain-at-most", type=at_least(1), metavar="N", help="classes of the plain path; more are scaled up"
-    )
-    made.add_argument(
-        "--ranks", type=at_least(1), default=1, metavar="N", help="also time our step shared out over N processes"
-    )
-    made.add_argument("--json", type=Path, metavar="FILE", help="write the rows here as well")
-    made.add_argument("--plot", type=Path, metavar="FILE", help="draw cost against the number of classes")
-    photos = made.add_argument_group("with --decoding or --loading")
-    photos.add_argument("--images", type=Path, metavar="FOLDER", help="photos (default: made by code)")
-    photos.add_argument("--limit", type=at_least(1), metavar="N", help="photos at most (default: 100, of an epoch 96)")
-    photos.add_argument("--size", type=at_least(1), default=224, help="pixels of a side of the result (default: 224)")
-    photos.add_argument("--batch", type=at_least(1), default=32, help="--loading: images of a batch (default: 32)")
-    photos.add_argument("--step", type=at_least(0), default=30, help="--loading: milliseconds of a step (default: 30)")
-    return made
+    add("--rounds", type=count, metavar="N", help=rounds)
+    add("--trainers", nargs="+", default=list(TRAINERS), metavar="TRAINER", help="default: all that learn")
+    add("--classes", nargs="+", type=count, default=[100], metavar="N", help="numbers of classes (default: 100)")
+    add("--backbone", default="ViT-B/16", help="an OpenAI name, or tiny (default: %(default)s)")
+    precisions = ("fp32", "bf16", "amp")
+    add("--precision", nargs="+", choices=precisions, default=["fp32"], help="of our path (default: fp32)")
+    add("--cached", action="store_true", help="cache image features on our path (INPUT.CACHE_VIEWS)")
+    add("--chunk", type=at_least(0), default=0, metavar="N", help="TRAINER.TEXT_CHUNK of our path (default: 0)")
+    most = "measure the original path with at most N classes, and scale its numbers up"
+    add("--plain-at-most", type=count, metavar="N", help=most)
+    add("--ranks", type=count, default=1, metavar="N", help="also time our step shared out over N processes")
+    add("--json", type=Path, metavar="FILE", help="also write the rows to this file")
+    add("--plot", type=Path, metavar="FILE", help="draw time and memory over the number of classes")
+    add = parser.add_argument_group("with --decoding or --loading").add_argument
+    add("--images", type=Path, metavar="FOLDER", help="folder of photos (default: made by code)")
+    add("--limit", type=count, metavar="N", help="at most N photos (default: 100, with --loading 96)")
+    add("--size", type=count, default=224, metavar="PIXELS", help="side of the result (default: 224)")
+    add("--batch", type=count, default=32, metavar="B", help="--loading: batch size (default: 32)")
+    add("--step", type=at_least(0), default=30, metavar="MS", help="--loading: milliseconds per step (default: 30)")
+    return parser
 
 
 if __name__ == "__main__":  # a process of `torchrun`; see `with_ranks`

@@ -10,10 +10,9 @@ is whole (there may be notes). 1: something is faulty, partial or absent. 2: a m
 """
 
 import argparse
-import os
 from pathlib import Path
 
-from lamm.commands.parser import Parser, at_least
+from lamm.commands.parser import Parser, add_root_argument, at_least
 from lamm.datasets import BENCHMARK, DATASETS, DEMO, OWN
 from lamm.datasets.sources import SOURCES
 from lamm.errors import ConfigError, unknown_name
@@ -27,11 +26,9 @@ def parser() -> Parser:
     )
     parser.add_argument("datasets", nargs="*", metavar="DATASET", help=f"of {', '.join([*BENCHMARK, *OWN])}")
     parser.add_argument("--all", action="store_true", help="the fifteen data sets of the benchmark")
-    parser.add_argument(
-        "--root", type=Path, default=Path(os.environ.get("DATA") or "data"), help="data root (default: $DATA, or data)"
-    )
+    add_root_argument(parser)
     parser.add_argument("--csv", type=Path, metavar="FILE", help="the table of data set csv")
-    parser.add_argument("--quick", action="store_true", help="don't decode images, only look whether they are there")
+    parser.add_argument("--quick", action="store_true", help="don't decode images, only check that they exist")
     parser.add_argument("--workers", type=at_least(1), metavar="N", help="processes that decode (default: all cores)")
     return parser
 

@@ -37,7 +37,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def parser() -> Parser:
-    parser = Parser(description="write what a run has learned as files for other programs")
+    parser = Parser(description="Write what a run has learned as files for other programs.")
     add_run_arguments(parser)
     parser.add_argument("-o", "--output", default="", metavar="FOLDER", help="where to (default: RUN_DIR/export)")
     parser.add_argument("--no-onnx", action="store_true", help="only class features and their description")

@@ -20,6 +20,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import lamm_trainers
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from lamm_trainers.coop import CoOpLearner
@@ -32,7 +33,7 @@ from yacs.config import CfgNode
 from lamm.clip.loading import load_clip
 from lamm.clip.model import ClipModel
 from lamm.clip.tiny.training import Recipe, train
-from lamm.commands.parser import Parser
+from lamm.commands.parser import Parser, add_root_argument
 from lamm.datasets.demo import Digits, Shapes
 from lamm.datasets.few_shot import sample_shots
 from lamm.datasets.splits import SplitItem, read_split
@@ -107,7 +108,7 @@ def main(arguments: argparse.Namespace) -> None:
 def choose_rate(arguments: argparse.Namespace) -> None:
     """Print the table of validation accuracies, and the best rate."""
     clip = load_clip("tiny")
-    rows: dict[tuple[str, str, int], dict[float, list[float]]] = {}
+    scores = []
     train_view, plain_view = (build_transform(config("LAMM", 0.01), is_train=train) for train in (True, False))
     runs = list(itertools.product(DATASETS, arguments.shots, arguments.seeds))
     bar = tqdm(total=len(runs) * len(LEARNERS) * len(arguments.rates), desc="validating", unit="run", disable=None)
@@ -122,31 +123,40 @@ def choose_rate(arguments: argparse.Namespace) -> None:
         for trainer, rate in itertools.product(LEARNERS, arguments.rates):
             set_random_seed(seed)
             score = accuracy(clip, trainer, rate, loaded.classnames, views, validation, shots)
-            rows.setdefault((dataset, trainer, shots), {}).setdefault(rate, []).append(score)
+            scores.append((dataset, trainer, shots, rate, score))
             bar.update()
     bar.close()
-    mean = {key: {rate: sum(of) / len(of) for rate, of in by_rate.items()} for key, by_rate in rows.items()}
-    table = [[*key, *(f"{by_rate[rate]:.1f}" for rate in arguments.rates)] for key, by_rate in mean.items()]
-    overall = {rate: sum(by_rate[rate] for by_rate in mean.values()) / len(mean) for rate in arguments.rates}
-    table.append(["mean", "", "", *(f"{overall[rate]:.1f}" for rate in arguments.rates)])
-    print(tabulate(table, headers=["dataset", "trainer", "shots", *arguments.rates], tablefmt="github"))
-    print(f"best mean on validation images: {max(overall, key=lambda rate: overall[rate])}")
+    columns = ["dataset", "trainer", "shots"]
+    frame = pd.DataFrame(scores, columns=[*columns, "rate", "accuracy"])
+    # Seeds are averaged first, so that every data set, trainer and number of shots counts alike.
+    means = frame.groupby([*columns, "rate"], sort=False).accuracy.mean().unstack()[arguments.rates]
+    overall = means.mean()
+    rows = [[*group, *values] for group, values in zip(means.index, means.to_numpy(), strict=True)]
+    rows.append(["mean", "", "", *overall])
+    print(tabulate(rows, headers=[*columns, *arguments.rates], tablefmt="github", floatfmt=".1f"))
+    print(f"best mean on validation images: {overall.idxmax()}")
 
 
 def parser() -> Parser:
-    made = Parser(description="make what the demo stands on")
-    parts = made.add_subparsers(dest="part", required=True, metavar="PART")
-    rate = parts.add_parser("rate", help="choose the learning rate of the demo configs on validation images")
-    rate.add_argument("--root", type=Path, default=Path("data"), help="data root")
-    rate.add_argument("--rates", type=float, nargs="+", default=[0.003, 0.01, 0.03, 0.1, 0.3], help="rates to compare")
-    rate.add_argument("--shots", type=int, nargs="+", default=[1, 16], help="training images per class")
-    rate.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="seeds")
-    clip = parts.add_parser("clip", help="train the embedded CLIP model from drawings")
-    clip.add_argument("--output", type=Path, required=True, help="the safetensors file to write")
+    """The command's arguments."""
+    parser = Parser(
+        description="Make what the demo stands on: the embedded model, or the learning rate of its configs."
+    )
+    parts = parser.add_subparsers(dest="part", required=True, metavar="PART")
+    meaning = "choose the learning rate of the demo configs on validation images"
+    rate = parts.add_parser("rate", help=meaning, description=f"{meaning[0].upper()}{meaning[1:]}.")
+    add_root_argument(rate)
+    rates = [0.003, 0.01, 0.03, 0.1, 0.3]
+    rate.add_argument("--rates", type=float, nargs="+", default=rates, metavar="RATE", help="rates to compare")
+    rate.add_argument("--shots", type=int, nargs="+", default=[1, 16], metavar="N", help="training images per class")
+    rate.add_argument("--seeds", type=int, nargs="+", default=[1, 2], metavar="SEED", help="default: 1 2")
+    meaning = "train the embedded CLIP model on drawings"
+    clip = parts.add_parser("clip", help=meaning, description=f"{meaning[0].upper()}{meaning[1:]}.")
+    clip.add_argument("--output", type=Path, required=True, metavar="FILE", help="the safetensors file to write")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     clip.add_argument("--device", default=device, help="default: a GPU if there is one")
-    clip.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that draw")
+    clip.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes that draw")
     for field in fields(Recipe):
-        flag = "--" + field.name.replace("_", "-")
-        clip.add_argument(flag, type=type(field.default), default=field.default, help=f"default {field.default}")
-    return made
+        flag, kind = "--" + field.name.replace("_", "-"), type(field.default)
+        clip.add_argument(flag, type=kind, default=field.default, metavar="N", help="default: %(default)s")
+    return parser

@@ -1,4 +1,4 @@
-"""What every command shares: one-line errors, exit codes, `--debug`."""
+"""What commands share: one-line errors, exit codes, `--debug`, and the arguments that several of them have."""
 
 import argparse
 import os
@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from lamm.errors import ConfigError, LammError, nearest
@@ -14,16 +15,23 @@ from lamm.errors import ConfigError, LammError, nearest
 if TYPE_CHECKING:
     import torch
 
+SCRIPT_VARIABLE = "LAMM_SCRIPT"
+"""Name of the script in scripts/ that started this command, set by it."""
+
 USER_ERROR = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, which suggests the nearest flag for a misspelt one."""
+    """An argument parser whose errors are one line that suggests the nearest flag for a misspelt one.
+
+    The program's name is the one that the user typed: `lamm NAME`, `NAME.py`, or a script such as `main.sh`.
+    """
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         kwargs.setdefault("allow_abbrev", False)
+        kwargs.setdefault("prog", os.environ.get(SCRIPT_VARIABLE) or Path(sys.argv[0]).name)
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         self.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
@@ -60,19 +68,15 @@ def run(
             traceback.print_exc()
         with suppress(OSError):
             sys.stdout.flush()
-        print(f"error: {_one_line(error)}", file=sys.stderr)
+        text = " ".join(str(error).split("\n"))
+        if isinstance(error, OSError) and error.filename is not None:
+            text = f"{error.filename}: {error.strerror}; check the path, its permissions and the space left"
+        print(f"error: {text}", file=sys.stderr)
         code = USER_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = INTERRUPTED
     sys.exit(code)
-
-
-def _one_line(error: Exception) -> str:
-    """The message; of a system's error, the file and the reason."""
-    if isinstance(error, OSError) and not isinstance(error, LammError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}; check the path, its permissions and the space left"
-    return " ".join(str(error).split("\n"))
 
 
 def add_run_arguments(parser: Parser) -> None:
@@ -81,14 +85,24 @@ def add_run_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--backbone-path", default="", metavar="FILE", help="CLIP's weights, if they are not where the run found them"
     )
-    parser.add_argument(
-        "--import",
-        dest="imports",
-        action="append",
-        default=[],
-        metavar="FILE_OR_MODULE",
-        help="code of the run's trainer, if it is not one of ours",
+    add_import_argument(parser, "code of the run's trainer, if it is not one of ours")
+
+
+def add_import_argument(group: "argparse._ActionsContainer", meaning: str) -> None:
+    """Add `--import`, for `imported_extensions`."""
+    group.add_argument("--import", dest="imports", action="append", default=[], metavar="FILE_OR_MODULE", help=meaning)
+
+
+def add_root_argument(group: "argparse._ActionsContainer") -> None:
+    """Add `--root`, the folder that holds the data sets."""
+    group.add_argument(
+        "--root", type=Path, default=data_root(), metavar="DIR", help="data root (default: $DATA, else data)"
     )
+
+
+def data_root() -> str:
+    """The data root where none is named: $DATA, else `data`."""
+    return os.environ.get("DATA") or "data"
 
 
 def imported_extensions(specs: Sequence[str]) -> list[Callable[[Any], None]]:
@@ -98,7 +112,7 @@ def imported_extensions(specs: Sequence[str]) -> list[Callable[[Any], None]]:
         The functions by which they add config keys.
 
     Raises:
-        ConfigError: nothing of that name, or its import fails.
+        ConfigError: there is nothing of that name, or its import fails.
     """
     # Imported here so that --help is quick, and so that an engine that can't run is one line like any mistake.
     from lamm.engine.foreign import import_file_or_module

@@ -112,7 +112,7 @@ def classify(classifier: Any, photos: Sequence[str], file: Any, arguments: argpa
 
 
 def parser() -> Parser:
-    parser = Parser(description="classify photos with what a run has learned; its data set is not needed")
+    parser = Parser(description="Classify photos with what a run has learned. Its data set is not needed.")
     add_run_arguments(parser)
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="files, folders (all photos below them), patterns")
     parser.add_argument("--top-k", type=at_least(1), default=1, metavar="K", help="classes per photo (default: 1)")

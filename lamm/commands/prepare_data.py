@@ -10,11 +10,10 @@ dangerous or of something else, or what is there differs from it.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
-from lamm.commands.parser import Parser
+from lamm.commands.parser import Parser, add_root_argument
 from lamm.datasets import BENCHMARK, DATASETS, DEMO, sources
 from lamm.errors import ConfigError, unknown_name
 from lamm.preparing.prepare import Preparation
@@ -28,15 +27,11 @@ def parser() -> Parser:
         epilog="exit code 0: the data set can be used; 1: something is missing; 2: a mistake, or a bad archive",
     )
     parser.add_argument("dataset", metavar="DATASET", help=f"one of {', '.join(BENCHMARK)}")
-    parser.add_argument(
-        "--root", type=Path, default=Path(os.environ.get("DATA") or "data"), help="data root (default: $DATA, or data)"
-    )
+    add_root_argument(parser)
     parser.add_argument(
         "--from", dest="given", nargs="+", type=Path, default=[], metavar="ARCHIVE", help="archives, or folders of them"
     )
-    parser.add_argument(
-        "--download", action="store_true", help="fetch what is missing; broken downloads are gone on with"
-    )
+    parser.add_argument("--download", action="store_true", help="fetch what is missing; continue broken downloads")
     parser.add_argument(
         "--any-md5", action="store_true", help="take archives that someone packed anew, so that their MD5 sum differs"
     )

@@ -21,26 +21,23 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from lamm.commands import call, parse_results
-from lamm.commands.parser import INTERRUPTED, Parser, at_least
+from lamm.commands.parser import INTERRUPTED, SCRIPT_VARIABLE, Parser, at_least, data_root
 from lamm.datasets import OWN, register_datasets
 from lamm.errors import ConfigError, ResultsError, unknown_name
 from lamm.files import write_json
 from lamm.incremental.results import incremental_findings
 from lamm.incremental.table import as_json, draw_incremental
 from lamm.results import load
-from lamm.run.arguments import train_parser
-from lamm.run.series import Run, config_and_pairs, data_root, require_no_folder, seed_list
+from lamm.run.arguments import KEY, require_no_folder, train_parser
+from lamm.run.plan import RunPlan, plan_run, trainer_config, trainer_configs
+from lamm.sweep.runs import require_data
+from lamm.transfer import plan as transfer
 from lamm.transfer.runs import BASE_TO_NEW, PROTOCOLS
-
-if TYPE_CHECKING:
-    from lamm.run.plan import RunPlan
 
 METHODS = {
     "zeroshot": "ZeroshotCLIP",
@@ -66,6 +63,9 @@ IMPORTED_ONCE = ("lamm.run.execute", "open_clip", "torch.utils.tensorboard")
 FORKS = "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
 SECONDS_TO_END = 5.0
 
+Run = tuple[str, Sequence[str]]
+"""What the terminal shows when a run begins, and the command line of train.py."""
+
 Plan = tuple[list[Run], Callable[[], int]]
 """The runs, and what prints the table over them and returns its exit code."""
 
@@ -79,11 +79,11 @@ def main(arguments: argparse.Namespace) -> int:
     runs, table = plan(arguments, seeds)
     for module in IMPORTED_ONCE if FORKS else ():
         importlib.import_module(module)
-    for run in runs:
-        print(run.label, flush=True)
-        code = exit_code(run.words)
+    for label, words in runs:
+        print(label, flush=True)
+        code = exit_code(words)
         if code != 0:
-            print(f"stopped: {run.label} ended with exit code {code}")
+            print(f"stopped: {label} ended with exit code {code}")
             return code
     return table()
 
@@ -91,15 +91,15 @@ def main(arguments: argparse.Namespace) -> int:
 def plan_main(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
     """A run per seed."""
     config, pairs = config_and_pairs(arguments.method, arguments.rest)
-    runs = [
-        Run(f"seed {seed} ({number} of {len(seeds)})", train_words(arguments, seed, config, pairs))
+    runs: list[Run] = [
+        (f"seed {seed} ({number} of {len(seeds)})", train_words(arguments, seed, config, pairs))
         for number, seed in enumerate(seeds, start=1)
     ]
-    folders = [str(planned(run.words).output_dir) for run in runs]
+    folders = [str(planned(words).output_dir) for _, words in runs]
 
     def table() -> int:
         if arguments.dataset in OWN:
-            program = "python tools/predict.py" if called_by_script() else "lamm predict"
+            program = "python tools/predict.py" if Path(sys.argv[0]).name == "run.py" else "lamm predict"
             print(f"to classify photos: {program} {shlex.quote(folders[0])} PHOTOS", flush=True)
         words = [*folders, "--seeds", *map(str, seeds)]
         return parse_results.main(parse_results.parser().parse_args(words))
@@ -109,9 +109,12 @@ def plan_main(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
 
 def plan_incremental(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
     """The classes are cut into sets, which are learned one after the other; a run per seed and set."""
-    from lamm.sweep.runs import require_data
-
-    steps, rest = steps_and_rest(arguments.rest)
+    steps, rest = USUAL_STEPS, arguments.rest
+    if rest and NUMBER_LIKE.fullmatch(rest[0]):
+        try:
+            steps, rest = at_least(1)(rest[0]), rest[1:]
+        except argparse.ArgumentTypeError as error:
+            raise ConfigError(f"STEPS {error}") from error
     config, pairs = config_and_pairs(arguments.method, rest)
     taken = next((key for key in pairs[::2] if key in OF_STEPS), None)
     if taken is not None:
@@ -120,14 +123,14 @@ def plan_incremental(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
     def run_of(seed: int, step: int) -> Run:
         keys = ["INCREMENTAL.STEPS", str(steps), "INCREMENTAL.STEP", str(step)]
         label = f"seed {seed}, step {step} of {steps}"
-        return Run(label, train_words(arguments, seed, config, [*keys, *pairs]))
+        return label, train_words(arguments, seed, config, [*keys, *pairs])
 
     # Data that can't be cut into so many sets are refused before a plan is made for each of these.
-    first = planned(run_of(seeds[0], 1).words)
+    first = planned(run_of(seeds[0], 1)[1])
     require_data(first)
     runs = [run_of(seed, step) for seed in seeds for step in range(1, steps + 1)]
-    for run in runs:
-        planned(run.words)
+    for _, words in runs:
+        planned(words)
     above_seeds = first.output_dir.parents[1]
 
     def table() -> int:
@@ -144,18 +147,17 @@ def plan_incremental(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
 
 def plan_transfer(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
     """Train on one data set, test on others, or on classes that were not trained; per seed a run and its tests."""
-    from lamm.transfer import plan as transfer
+    from lamm_trainers import extend_cfg
 
     request = transfer.read_request(
         arguments.protocol, arguments.method, arguments.dataset, arguments.shots, arguments.rest
     )
-    extend_cfg = trainers_extend_cfg()
     plans = transfer.plan_transfer(request, seeds, data_root(), extend_cfg, shared_flags(arguments))
-    runs = []
+    runs: list[Run] = []
     for number, plan in enumerate(plans, start=1):
         seed = f"seed {plan.seed} ({number} of {len(seeds)})"
-        runs.append(Run(f"{seed}: training on {request.source}", plan.words))
-        runs += [Run(f"{seed}: testing on {test.target}", test.words) for test in plan.evaluations]
+        runs.append((f"{seed}: training on {request.source}", plan.words))
+        runs += [(f"{seed}: testing on {test.target}", test.words) for test in plan.evaluations]
 
     def table() -> int:
         folders = [(plan.folder, *(test.folder(extend_cfg) for test in plan.evaluations)) for plan in plans]
@@ -165,14 +167,32 @@ def plan_transfer(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
     return runs, table
 
 
-def steps_and_rest(words: list[str]) -> tuple[int, list[str]]:
-    """The number of steps, and what stands behind it."""
-    if not words or not NUMBER_LIKE.fullmatch(words[0]):
-        return USUAL_STEPS, words
-    try:
-        return at_least(1)(words[0]), words[1:]
-    except argparse.ArgumentTypeError as error:
-        raise ConfigError(f"STEPS {error}") from error
+def seed_list(text: str) -> list[int]:
+    """The seeds in $SEEDS.
+
+    Raises:
+        ConfigError: there are none, one comes twice, or they are not whole numbers from 0 up.
+    """
+    words = text.replace(",", " ").split()
+    if not words or not all(re.fullmatch("[0-9]+", word) for word in words):
+        raise ConfigError(f'SEEDS must be whole numbers from 0 up, such as "1 2 3", got "{text}"')
+    seeds = [int(word) for word in words]
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f'SEEDS must name each seed once, got "{text}"')
+    return seeds
+
+
+def config_and_pairs(trainer: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """`[CFG] [KEY VALUE ...]` as train.py takes it: the flag for the config file, and the rest.
+
+    Raises:
+        ConfigError: the first word is neither a config of the trainer nor a config key.
+    """
+    if words and words[0] in trainer_configs(trainer):
+        return ["--config-file", str(trainer_config(trainer, words[0]))], list(words[1:])
+    if words and not KEY.fullmatch(words[0]):
+        raise ConfigError(unknown_name(f"config of {trainer}", words[0], trainer_configs(trainer)))
+    return [], list(words)
 
 
 def shared_flags(arguments: argparse.Namespace) -> list[str]:
@@ -186,19 +206,11 @@ def train_words(arguments: argparse.Namespace, seed: int, config: list[str], pai
     return [*words, "--seed", str(seed), "--root", data_root(), *config, *shared_flags(arguments), *pairs]
 
 
-def trainers_extend_cfg() -> Callable[..., None]:
-    """What adds our trainers' config keys; imported late, so that an engine that can't run is one line."""
+def planned(words: Sequence[str]) -> RunPlan:
+    """The plan of `train.py WORDS`."""
     import lamm_trainers
 
-    extend_cfg: Callable[..., None] = lamm_trainers.extend_cfg
-    return extend_cfg
-
-
-def planned(words: Sequence[str]) -> "RunPlan":
-    """The plan of `train.py WORDS`."""
-    from lamm.run.plan import plan_run
-
-    return plan_run(train_parser().parse_args(list(words)), trainers_extend_cfg())
+    return plan_run(train_parser().parse_args(list(words)), lamm_trainers.extend_cfg)
 
 
 def exit_code(words: Sequence[str]) -> int:
@@ -217,28 +229,17 @@ def exit_code(words: Sequence[str]) -> int:
         try:
             process.join()
         except KeyboardInterrupt:
-            end(process)
+            try:  # a terminal has told the run too; other senders of SIGINT may not have
+                process.join(SECONDS_TO_END)
+                if process.is_alive() and process.pid is not None:
+                    os.kill(process.pid, signal.SIGINT)
+                    process.join(SECONDS_TO_END)
+            finally:
+                process.kill()
+                process.join()
             raise SystemExit(INTERRUPTED) from None
         code = process.exitcode or 0
     return code if code >= 0 else 128 - code
-
-
-def end(process: BaseProcess) -> None:
-    """End an interrupted run: a terminal has told it too, other senders of SIGINT may not have."""
-    assert process.pid is not None, "it was started"
-    try:
-        process.join(SECONDS_TO_END)
-        if process.is_alive():
-            os.kill(process.pid, signal.SIGINT)
-            process.join(SECONDS_TO_END)
-    finally:
-        process.kill()
-        process.join()
-
-
-def called_by_script() -> bool:
-    """Whether scripts/run.sh started this command, by way of tools/run.py."""
-    return Path(sys.argv[0]).name == "run.py"
 
 
 def method(text: str) -> str:
@@ -249,39 +250,39 @@ def method(text: str) -> str:
 
 
 def parser() -> Parser:
-    top = Parser(description="a method's experiment: several runs, then the table over them")
+    """The command's arguments."""
+    script = os.environ.get(SCRIPT_VARIABLE)
+    top = Parser(description="Run a method's experiment: several runs, then the table of their results.")
     top.add_argument("method", metavar="METHOD", type=method, help=", ".join(METHODS))
     protocols = top.add_subparsers(dest="protocol", metavar="PROTOCOL", required=True, parser_class=Parser)
-    what = {
-        "main": "several seeds of one setting",
+    verbose = "show all of each run's log.txt on the terminal"
+    top.add_argument("--verbose", action="store_true", help=verbose)
+    meanings = {
+        "main": "train and test with several seeds",
         "incremental": "learn a data set's classes set by set, with several seeds",
         BASE_TO_NEW: "train on half of the classes, test on the other half",
         **{name: "train on one data set, test on others" for name in PROTOCOLS if name != BASE_TO_NEW},
     }
-    top.add_argument("--verbose", action="store_true", help="show all of each run's log.txt on the terminal")
-    for name, meaning in what.items():
-        transfers = name in PROTOCOLS and name != BASE_TO_NEW
+    for name, meaning in meanings.items():
         protocol = protocols.add_parser(
             name,
-            prog=f"{name}.sh" if called_by_script() else None,
+            prog=script if script == f"{name}.sh" else None,
             help=meaning,
-            description=f"{meaning}, then the table over seeds",
+            description=f"{meaning[0].upper()}{meaning[1:]}. Then print the table over seeds.",
+            epilog='Seeds come from $SEEDS (default "1 2 3"), the data root from $DATA (default "data").',
             argument_default=argparse.SUPPRESS,
         )
-        dataset = "SOURCE" if transfers else "DATASET"
-        protocol.add_argument(
-            "dataset", metavar=dataset, help="name of a file in configs/datasets/, such as caltech101"
-        )
-        protocol.add_argument(
-            "shots", metavar="SHOTS", type=at_least(1), help="training images per class: 1, 2, 4, 8, 16"
-        )
-        words, meaning = "[CFG] [KEY VALUE ...]", "config name, then config overrides"
+        words, meaning = "[CFG] [KEY VALUE ...]", "name of a config of the method, then config overrides"
+        dataset = "DATASET"
         if name == "incremental":
             words = f"[STEPS] {words}"
             meaning = f"number of sets that the classes are cut into (default {USUAL_STEPS}), {meaning}"
-        if transfers:
-            words, meaning = f"[TARGET ...] {words}", f"data sets to test on (default: the papers'), {meaning}"
+        elif name in PROTOCOLS and name != BASE_TO_NEW:
+            dataset, words = "SOURCE", f"[TARGET ...] {words}"
+            meaning = f"data sets to test on (default: those of the papers), {meaning}"
+        protocol.add_argument("dataset", metavar=dataset, help="name of a file in configs/datasets, such as caltech101")
+        protocol.add_argument("shots", metavar="SHOTS", type=at_least(1), help="training images per class, such as 16")
         rest = protocol.add_argument("rest", nargs=argparse.REMAINDER, metavar=words, help=meaning)
         rest.required = False  # argparse counts it among what is missing when the words before it are
-        protocol.add_argument("--verbose", action="store_true", help="show all of each run's log.txt on the terminal")
+        protocol.add_argument("--verbose", action="store_true", help=verbose)
     return top

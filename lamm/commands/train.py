@@ -7,20 +7,20 @@ in `log.txt`, and on the terminal with `--verbose`.
 """
 
 import argparse
+from collections.abc import Sequence
+from typing import NoReturn
 
 from yacs.config import CfgNode
 
+from lamm.commands import call
+from lamm.commands.parser import imported_extensions
 from lamm.run.arguments import train_parser
 
 
 def main(arguments: argparse.Namespace) -> None:
-    # Imported here so that --help is quick, and so that an engine that can't run is one line like any mistake.
-    from lamm.engine.foreign import import_file_or_module
-
-    # What the user brings comes first: our trainers and data sets take only names that are still free.
-    foreign = [import_file_or_module(spec) for spec in arguments.imports]
-    import lamm_trainers
-
+    # Imported here so that --help is quick, and so that an engine that can't run is one line like any mistake. What the
+    # user brings comes first: our trainers and data sets take only names that are still free.
+    extensions = imported_extensions(arguments.imports)
     from lamm.datasets import register_datasets
     from lamm.run.execute import execute
     from lamm.run.plan import plan_run
@@ -28,10 +28,15 @@ def main(arguments: argparse.Namespace) -> None:
     register_datasets()
 
     def extend_cfg(cfg: CfgNode) -> None:
-        for module in (*foreign, lamm_trainers):
-            getattr(module, "extend_cfg", lambda _: None)(cfg)
+        for extend in extensions:
+            extend(cfg)
 
     execute(plan_run(arguments, extend_cfg), arguments)
+
+
+def train(words: Sequence[str]) -> NoReturn:
+    """`lamm train WORDS` in a process that `lamm sweep` has started; leaves with its exit code."""
+    call("train", words)
 
 
 parser = train_parser

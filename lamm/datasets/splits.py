@@ -213,11 +213,10 @@ def class_sets(split: Split, sets: int) -> list[Split]:
     Raises:
         ConfigError: more sets than classes.
     """
-    parts = _consecutive_parts(split, sets)
-    if not parts[-1]:
-        classes = len(class_names(split))
+    classes = len(class_names(split))
+    if sets > classes:
         raise ConfigError(f"INCREMENTAL.STEPS is {sets}, but there are {classes} classes: at most one step for each")
-    return [_with_classes(split, labels) for labels in parts]
+    return [_with_classes(split, labels) for labels in _consecutive_parts(split, sets)]
 
 
 def class_names(split: Split) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from lamm.commands import parser as commands
 from lamm.errors import ConfigError, LammError
-from lamm.parallel.launch import Launch, launch_of
+from lamm.parallel import Launch, launch_of
 
 MARK = "failed"
 # torchrun shows a failed process's reason if it finds it in this file.
@@ -24,7 +24,6 @@ REASON_FILE = "TORCHELASTIC_ERROR_FILE"
 SECONDS_TO_SPEAK, SECONDS_TO_UNWIND = 3.0, 5.0
 STOPPED = 128 + signal.SIGTERM
 STOP_REASON = "stopped by SIGTERM, such as torchrun sends when another process of the run has died"
-
 
 Main = Callable[[argparse.Namespace], int | None]
 
@@ -115,8 +114,10 @@ class Voice:
             first = self._store.add(MARK, 1) == 1
         except RuntimeError:  # the store is gone, and with it every process that could have said it
             first = True
-        if first:
-            _report(reason)
+        if first and REASON_FILE in os.environ:
+            message = {"message": f"error: {reason}", "extraInfo": {"timestamp": str(int(time.time()))}}
+            with suppress(OSError), open(os.environ[REASON_FILE], "w", encoding="utf-8") as file:
+                json.dump({"message": message}, file)
         return first
 
 
@@ -186,11 +187,3 @@ def _say_stopped() -> None:
     with suppress(OSError, ValueError):
         sys.stderr.write(f"error: {STOP_REASON}; the same command goes on from what is saved\n")
         sys.stderr.flush()
-
-
-def _report(reason: str) -> None:
-    path = os.environ.get(REASON_FILE)
-    if path:
-        message = {"message": f"error: {reason}", "extraInfo": {"timestamp": str(int(time.time()))}}
-        with suppress(OSError), open(path, "w", encoding="utf-8") as file:
-            json.dump({"message": message}, file)

@@ -19,7 +19,10 @@ from torch.distributed.rendezvous import rendezvous
 
 from lamm.engine.embedded.loader import usable_cores
 from lamm.errors import ConfigError, LammError
-from lamm.parallel.launch import Launch, launch_of, peer_timeout
+from lamm.parallel import Launch, launch_of
+
+TIMEOUT_VARIABLE = "LAMM_PEER_TIMEOUT"
+USUAL_TIMEOUT = 600.0
 
 
 class PeerError(LammError):
@@ -50,7 +53,7 @@ class Ranks:
 
     def share(self, count: int) -> range:
         """This process's part of `count` things: contiguous, as even as possible, and possibly empty."""
-        return share_of(count, self.rank, self.size)
+        return range(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over all processes, in place; to be called by each with the same shape."""
@@ -74,7 +77,7 @@ class Ranks:
         parts = [torch.empty_like(padded) for _ in range(self.size)]
         with _peers():
             dist.all_gather(parts, padded)
-        return torch.cat([part[: len(share_of(count, rank, self.size))] for rank, part in enumerate(parts)])
+        return torch.cat([part[: len(Ranks(rank, self.size).share(count))] for rank, part in enumerate(parts)])
 
     def from_first(self, value: Any) -> Any:
         """The value that the first process passes; the others' arguments are ignored."""
@@ -127,28 +130,12 @@ class Ranks:
             raise LammError(f"the {self.size} processes of this run differ in {what}: {advice}")
 
 
-def share_of(count: int, rank: int, size: int) -> range:
-    """The part of `count` things that falls to `rank` of `size`."""
-    return range(count * rank // size, count * (rank + 1) // size)
-
-
 _current = Ranks()
 
 
 def current_ranks() -> Ranks:
-    """This process's place: alone, unless `enter` has said otherwise."""
+    """This process's place: alone, except within `joined_group`."""
     return _current
-
-
-@contextmanager
-def enter(ranks: Ranks) -> Iterator[None]:
-    """Make `ranks` this process's place while the block runs."""
-    global _current
-    before, _current = _current, ranks
-    try:
-        yield
-    finally:
-        _current = before
 
 
 @contextmanager
@@ -190,10 +177,30 @@ def joined_group(launch: Launch) -> Iterator[Any]:
             f"process {launch.rank} of {launch.size} did not find the others within {timeout.total_seconds():.0f} s "
             f"({' '.join(str(error).split())[:200]}): start all of them at the same time with torchrun"
         ) from error
-    with enter(Ranks(rank, size, launch.local_size)):
+    global _current
+    before, _current = _current, Ranks(rank, size, launch.local_size)
+    try:
         yield store
+    finally:
+        _current = before
     with suppress(RuntimeError):
         dist.destroy_process_group()
+
+
+def peer_timeout() -> float:
+    """Seconds that a process waits for another: `LAMM_PEER_TIMEOUT`, else 600.
+
+    Raises:
+        ConfigError: it is not a number above 0.
+    """
+    text = os.environ.get(TIMEOUT_VARIABLE) or str(USUAL_TIMEOUT)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ConfigError(f'{TIMEOUT_VARIABLE} is "{text}", but must be seconds, a number above 0')
+    return seconds
 
 
 def take_device(use_cuda: bool) -> str:

@@ -3,11 +3,12 @@
 import argparse
 import re
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from yacs.config import CfgNode
 
-from lamm.commands.parser import Parser
+from lamm.commands.parser import Parser, add_import_argument
 from lamm.errors import ConfigError
 
 
@@ -18,42 +19,41 @@ def train_parser() -> Parser:
         description="One run: train a prompt learner on one data set with one seed, then test it.",
         epilog="example: %(prog)s --trainer LAMM --dataset digits --shots 16 --seed 1 --root data",
     )
-    data = parser.add_argument_group("what to run")
-    data.add_argument("--trainer", default="", help="registered name, such as LAMM or CoOp")
-    data.add_argument("--dataset", default="", help="name of a file in configs/datasets, such as caltech101")
-    data.add_argument("--shots", type=int, help="training images per class (DATASET.NUM_SHOTS); none: all of them")
-    data.add_argument("--seed", type=int, help="0 or above; -1: unseeded (default: SEED of the config, else -1)")
-    data.add_argument(
-        "--root",
-        default="",
-        help="folder that holds the data sets (default: data); with --dataset folder, of its classes",
-    )
-    data.add_argument("--csv", default="", help="file of --dataset csv: CSV or JSONL of path,label[,split]")
-    data.add_argument("--template", default="", help="ZeroshotCLIP's template, with {} for the class name")
+    add = parser.add_argument_group("what to run").add_argument
+    add("--trainer", default="", help="registered name, such as LAMM or CoOp")
+    add("--dataset", default="", help="name of a file in configs/datasets, such as caltech101")
+    add("--shots", type=int, metavar="N", help="training images per class (DATASET.NUM_SHOTS; default: all images)")
+    add("--seed", type=int, help="0 or above; -1: unseeded (default: SEED of the config, else -1)")
+    root = "folder that holds the data sets (default: data); with --dataset folder, the folder of its classes"
+    add("--root", default="", metavar="DIR", help=root)
+    add("--csv", default="", metavar="FILE", help="CSV or JSONL of path,label[,split], for --dataset csv")
+    add("--template", default="", help="template of ZeroshotCLIP, with {} for the class name")
 
     files = parser.add_argument_group("files")
-    files.add_argument("--config-file", default="", help="trainer config (default: the trainer's own)")
-    files.add_argument("--dataset-config-file", default="", help="data set config (default: that of --dataset)")
-    files.add_argument("--output-dir", default="", help="default: output/DATASET/shots_N/TRAINER/CFG/seedS")
-    files.add_argument("--resume", default="", help="folder with checkpoints to continue from")
-    files.add_argument(
-        "--import", dest="imports", action="append", default=[], metavar="FILE_OR_MODULE", help="load more trainers"
+    add = files.add_argument
+    add("--config-file", default="", metavar="FILE", help="config of the trainer (default: the trainer's own)")
+    add("--dataset-config-file", default="", metavar="FILE", help="config of the data set, in place of --dataset")
+    output = "folder of the run (default: output/DATASET/shots_N/TRAINER/CFG/seedS)"
+    add("--output-dir", default="", metavar="DIR", help=output)
+    add("--resume", default="", metavar="DIR", help="folder with checkpoints to continue from")
+    add_import_argument(files, "code of further trainers")
+
+    add = parser.add_argument_group("evaluation").add_argument
+    add("--eval-only", action="store_true", help="test a trained model, don't train")
+    add("--model-dir", default="", metavar="DIR", help="output folder of the training run, for --eval-only")
+    add("--load-epoch", type=int, metavar="N", help="epoch of the checkpoint (default: the best, else the last)")
+    add("--no-train", action="store_true", help="build everything, but don't train")
+
+    add = parser.add_argument_group("Dassl's further flags").add_argument
+    add(
+        "--source-domains", nargs="+", default=[], metavar="DOMAIN", help="source domains, for data sets that have them"
     )
-
-    model = parser.add_argument_group("evaluation")
-    model.add_argument("--eval-only", action="store_true", help="test a trained model, don't train")
-    model.add_argument("--model-dir", default="", help="output folder of the training run, for --eval-only")
-    model.add_argument("--load-epoch", type=int, help="epoch of the checkpoint (default: the best, else the last)")
-    model.add_argument("--no-train", action="store_true", help="build everything, train nothing")
-
-    other = parser.add_argument_group("Dassl's further flags")
-    other.add_argument("--source-domains", nargs="+", default=[], help="source domains, for data sets that have them")
-    other.add_argument("--target-domains", nargs="+", default=[], help="target domains")
-    other.add_argument("--transforms", nargs="+", default=[], help="data augmentation, in place of the config's")
-    other.add_argument("--backbone", default="", help="name of the CLIP model (MODEL.BACKBONE.NAME)")
-    other.add_argument("--head", default="", help="name of the head, for trainers that have one")
-    parser.add_argument("--verbose", action="store_true", help="show all of log.txt on the terminal too")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="config keys and values, last")
+    add("--target-domains", nargs="+", default=[], metavar="DOMAIN", help="target domains")
+    add("--transforms", nargs="+", default=[], metavar="NAME", help="data augmentation, in place of the config's")
+    add("--backbone", default="", help="name of the CLIP model (MODEL.BACKBONE.NAME)")
+    add("--head", default="", help="name of the head, for trainers that have one")
+    parser.add_argument("--verbose", action="store_true", help="show all of log.txt on the terminal")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="config overrides; they come last")
     return parser
 
 
@@ -116,6 +116,26 @@ def option_pairs(arguments: argparse.Namespace) -> list[tuple[str, str]]:
             raise ConfigError(f"{key} is set twice on the command line, by {seen[key]} and by {key}: give it once")
         seen[key] = key
     return pairs
+
+
+def require_no_folder(words: Sequence[str]) -> None:
+    """Refuse what belongs to a single run, such as its folder or its seed.
+
+    Args:
+        words: those behind the data set and the number of shots.
+
+    Raises:
+        ConfigError: a flag of train.py, or a key that names a folder.
+    """
+    flag = next((word for word in words if word.startswith("--")), None)
+    if flag is not None:
+        raise ConfigError(
+            f"{flag} can't stand here: behind SHOTS come a config's name and KEY VALUE alone; every run has a folder "
+            "and a seed of its own ($SEEDS)"
+        )
+    key = next((word for word in words if word in (FLAGS["output_dir"], FLAGS["resume"])), None)
+    if key is not None:
+        raise ConfigError(f"{key} can't be set here: every run has a folder of its own")
 
 
 def set_key(cfg: CfgNode, key: str, value: Any) -> None:

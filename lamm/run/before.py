@@ -82,8 +82,10 @@ def before_train(plan: RunPlan, trainer: Any, earlier: RunResults | None, ranks:
     require_split_of_earlier_steps(cfg, getattr(dataset, "split_hash", ""))
     fingerprint = require_same_split(plan, earlier, dataset)
     if ranks.many:
-        images = _digest_of_images(dataset)
-        ranks.require_same("the images they see", images, "DATASET.ROOT must be the same for all of them")
+        digest = hashlib.sha256(repr(list(dataset.classnames)).encode())
+        for item in (*dataset.train_x, *(dataset.val or ()), *dataset.test):
+            digest.update(f"{item.impath}\0{item.label}\n".encode("utf-8", "surrogateescape"))
+        ranks.require_same("the images they see", digest.hexdigest(), "DATASET.ROOT must be the same for all of them")
         ranks.require_same("precision", getattr(trainer, "precision", ""), "set PREC to one that all machines have")
     return fingerprint
 
@@ -176,11 +178,3 @@ def _require_shareable(plan: RunPlan, ranks: Ranks) -> None:
         )
     if plan.cfg.SEED < 0:
         raise ConfigError(f"{ranks.size} processes must draw the same batches: give --seed, 0 or above")
-
-
-def _digest_of_images(dataset: Any) -> str:
-    digest = hashlib.sha256(repr(list(dataset.classnames)).encode())
-    for items in (dataset.train_x, dataset.val or (), dataset.test):
-        for item in items:
-            digest.update(f"{item.impath}\0{item.label}\n".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()

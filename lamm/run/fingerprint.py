@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def override_suffix(pairs: Iterable[tuple[str, Any]], cfg: CfgNode) -> str:
 
     What a folder's name can't hold becomes `_`, and a hash of the whole keeps different overrides apart.
     """
-    known = list(_full_keys(cfg))
+    known = list(_flat(cfg))
     parts = [
         (_shortest(key, known), ",".join(map(str, value)) if isinstance(value, tuple) else str(value))
         for key, value in pairs
@@ -133,14 +133,6 @@ def _flat(node: dict[str, Any], start: str = "") -> dict[str, Any]:
         name = f"{start}{key}"
         flat.update(_flat(value, f"{name}.") if isinstance(value, dict) else {name: value})
     return flat
-
-
-def _full_keys(node: CfgNode, start: str = "") -> Iterator[str]:
-    for name, value in node.items():
-        if isinstance(value, CfgNode):
-            yield from _full_keys(value, f"{start}{name}.")
-        else:
-            yield f"{start}{name}"
 
 
 def _shortest(key: str, known: list[str]) -> str:

@@ -73,7 +73,8 @@ def dataset_config(dataset: str) -> Path:
 def settle_own_data(cfg: CfgNode) -> str:
     """The name of the images' place, `folder-<name>-<hash8>` or `csv-<name>-<hash8>`; "" for other data sets.
 
-    Makes DATASET.CSV absolute.
+    The name is the last part of the place's absolute path, without characters that a folder's name can't hold; the hash
+    is that of the path. Makes DATASET.CSV absolute.
 
     Raises:
         ConfigError: DATASET.CSV for a data set that takes no file.
@@ -84,14 +85,11 @@ def settle_own_data(cfg: CfgNode) -> str:
         raise ConfigError(f"--csv (DATASET.CSV) is for data set csv, not for {cfg.DATASET.NAME}: leave it out")
     if file:
         cfg.DATASET.CSV = os.path.abspath(os.path.expanduser(file))
+    if not own:
+        return ""
     place = Path(cfg.DATASET.CSV if file else cfg.DATASET.ROOT)
-    return f"{own}-{name_of_place(place)}" if own else ""
-
-
-def name_of_place(place: Path) -> str:
-    """The last part of an absolute path, without characters that a folder's name can't hold, and a hash of the path."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", place.stem if place.is_file() else place.name)
-    return f"{plain or 'data'}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", place.stem if place.is_file() else place.name)
+    return f"{own}-{name or 'data'}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"
 
 
 LARGEST_SEED = 2**32 - 1
@@ -187,10 +185,10 @@ def plan_run(arguments: argparse.Namespace, extend_cfg: Callable[[CfgNode], None
     cfg = get_cfg_default()
     extend_cfg(cfg)
     usual_folder = cfg.OUTPUT_DIR
-    dataset, dataset_file = _dataset(arguments)
+    dataset_file = Path(arguments.dataset_config_file or dataset_config(arguments.dataset))
     trainer = _trainer_name(arguments, {**flags, **dict(pairs)}, cfg)
     trainer_class = TRAINER_REGISTRY.get(trainer)
-    config_file = Path(arguments.config_file or default_config(trainer, trainer_class, dataset))
+    config_file = Path(arguments.config_file or default_config(trainer, trainer_class, dataset_file.stem))
     merge_config(cfg, [dataset_file, config_file], [])
     for key, value in flags.items():
         set_key(cfg, key, value)
@@ -199,7 +197,7 @@ def plan_run(arguments: argparse.Namespace, extend_cfg: Callable[[CfgNode], None
     check_incremental(cfg, trainer, trainer_class, arguments.eval_only)
     cfg.TRAINER.NAME = trainer
     cfg.DATASET.ROOT = _absolute(cfg.DATASET.ROOT or "data")
-    dataset = settle_own_data(cfg) or dataset
+    dataset = settle_own_data(cfg) or dataset_file.stem
     named = [*flags.items(), *pairs]
     if arguments.eval_only:
         named += _set_evaluation(cfg, arguments)
@@ -231,22 +229,14 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"--shots must be 1 or above, got {arguments.shots}; leave it out to train on all images")
     if arguments.dataset and arguments.dataset_config_file:
         raise ConfigError("--dataset and --dataset-config-file both name the data set: give one of them")
+    if not (arguments.dataset or arguments.dataset_config_file):
+        raise ConfigError("--dataset is missing; see --help")
     if not arguments.eval_only and (arguments.model_dir or arguments.load_epoch is not None):
         raise ConfigError("--model-dir and --load-epoch are for --eval-only; --resume continues a training")
     if arguments.eval_only and (arguments.no_train or arguments.resume):
         raise ConfigError("--eval-only trains nothing: leave --no-train and --resume out")
     if arguments.model_dir and not Path(arguments.model_dir).is_dir():
         raise CheckpointError(f"--model-dir {arguments.model_dir} is not a folder; give that of a training run")
-
-
-def _dataset(arguments: argparse.Namespace) -> tuple[str, Path]:
-    """The name and the config file of the data set."""
-    if arguments.dataset_config_file:
-        file = Path(arguments.dataset_config_file)
-        return file.stem, file
-    if not arguments.dataset:
-        raise ConfigError("--dataset is missing; see --help")
-    return arguments.dataset, dataset_config(arguments.dataset)
 
 
 def _trainer_name(arguments: argparse.Namespace, settings: dict[str, Any], cfg: CfgNode) -> str:

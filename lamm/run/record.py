@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 else:
     Trainer = object
 
+CLASSES_FILE = "classes.json"
 LONG_TRAINING = 10
 """Epochs; of a longer training every tenth epoch has a line on the terminal."""
 
@@ -198,6 +199,12 @@ class RunRecord:
 
     def _write(self, status: str, metrics: dict[str, float]) -> RunResults:
         plan, cfg, trainer = self._plan, self._plan.cfg, self._trainer
+        optimizers = [optimizer for optimizer in trainer._optims.values() if optimizer is not None]
+        trained = {id(p): p for o in optimizers for group in o.param_groups for p in group["params"] if p.requires_grad}
+        if torch.cuda.is_available():
+            peak_bytes = torch.cuda.max_memory_allocated()
+        else:
+            peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 2**10
         seconds = self._seconds_before + time.monotonic() - self._began - trainer.seconds_test
         results = RunResults(
             trainer=plan.trainer,
@@ -208,9 +215,9 @@ class RunRecord:
             protocol=plan.protocol,
             split=cfg.TEST.SPLIT,
             metrics=metrics,
-            trainable_parameters=trained_scalars(trainer),
+            trainable_parameters=sum(p.numel() for p in trained.values()),
             seconds_train=round(seconds, 3),
-            peak_memory_mb=round(peak_memory_mb(), 1),
+            peak_memory_mb=round(peak_bytes / 2**20, 1),
             precision=getattr(trainer, "precision", "unknown"),
             config_hash=self._hash,
             versions=versions(),
@@ -218,20 +225,6 @@ class RunRecord:
         )
         results.write(plan.output_dir / RESULTS_FILE)
         return results
-
-
-def trained_scalars(trainer: Any) -> int:
-    """Number of scalars that the trainer's optimizers move."""
-    optimizers = [optimizer for optimizer in trainer._optims.values() if optimizer is not None]
-    parameters = {id(p): p for o in optimizers for group in o.param_groups for p in group["params"]}
-    return sum(p.numel() for p in parameters.values() if p.requires_grad)
-
-
-def peak_memory_mb() -> float:
-    """Peak memory in MiB: of the GPU's tensors where there is one, else of the process."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def versions() -> dict[str, str]:
@@ -242,9 +235,6 @@ def versions() -> dict[str, str]:
         "torch": torch.__version__,
         "engine": f"{ENGINE.name} {ENGINE.version}",
     }
-
-
-CLASSES_FILE = "classes.json"
 
 
 @dataclass(frozen=True)
@@ -288,11 +278,11 @@ class RunClasses:
             return None
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{file} can't be read ({type(error).__name__}): run that seed again") from error
-        held = content if isinstance(content, dict) else {}
-        names, templates = held.get("class_names") or [], held.get("templates", ())
+        fields = content if isinstance(content, dict) else {}
+        names, templates = fields.get("class_names") or [], fields.get("templates", ())
         if not (names and _are_texts(names) and isinstance(templates, list) and _are_texts(templates)):
             raise CheckpointError(f"{file} is damaged: it must hold lists of class_names and templates")
-        return cls(names, templates, held.get("split_made_here") is True)
+        return cls(names, templates, fields.get("split_made_here") is True)
 
 
 def _are_texts(values: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from lamm.errors import ConfigError, unknown_name
+from lamm.run.plan import config_root
 
 LISTS = ("trainers", "datasets", "shots", "seeds")
 Settings = dict[str, str]
@@ -84,8 +85,28 @@ def read_grid(file: str | Path) -> Grid:
     trainers, datasets = (_list_of(content, name, path, _is_name, "names") for name in ("trainers", "datasets"))
     shots = _list_of(content, "shots", path, lambda value: _is_number(value, 1), "whole numbers from 1 up")
     seeds = _list_of(content, "seeds", path, lambda value: _is_number(value, 0), "whole numbers from 0 up")
+    variants = content.get("variants")
+    if variants is not None and not (isinstance(variants, Mapping) and variants and all(map(_is_name, variants))):
+        raise ConfigError(f"{path}: variants must be named mappings of KEY: VALUE, such as plain: {{}}")
+    variants = {
+        name: _settings(settings, f"{path}: variant {name}") for name, settings in (variants or {"": {}}).items()
+    }
     overrides = _settings(content.get("overrides"), f"{path}: overrides")
-    return Grid(trainers, datasets, shots, seeds, _variants(content.get("variants"), path), overrides)
+    return Grid(trainers, datasets, shots, seeds, variants, overrides)
+
+
+def grid_file(name: str) -> Path:
+    """A grid file by its path, or by its name in configs/sweeps.
+
+    Raises:
+        ConfigError: there is no grid of that name.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    known = {file.stem: file for file in (config_root() / "sweeps").glob("*.yaml")}
+    if name not in known:
+        raise ConfigError(f"{unknown_name('grid', name, known)}; or give the path of a .yaml file")
+    return known[name]
 
 
 def override_pairs(words: list[str]) -> Settings:
@@ -102,14 +123,6 @@ def override_pairs(words: list[str]) -> Settings:
             raise ConfigError(f"{key} is set twice behind --: give it once")
         settings[key] = value
     return settings
-
-
-def _variants(value: Any, path: Path) -> dict[str, Settings]:
-    if value is None:
-        return {"": {}}
-    if not isinstance(value, Mapping) or not value or not all(map(_is_name, value)):
-        raise ConfigError(f"{path}: variants must be named mappings of KEY: VALUE, such as plain: {{}}")
-    return {name: _settings(content, f"{path}: variant {name}") for name, content in value.items()}
 
 
 def _settings(value: Any, where: str) -> Settings:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from types import TracebackType
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -10,8 +9,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lamm.sweep.progress import Progress, duration
 from lamm.sweep.runs import SweepRun
+from lamm.sweep.schedule import Progress, duration
 
 SHOWN_RUNNING = 8
 BAR_WIDTH = 40
@@ -46,9 +45,7 @@ class LiveProgress(Progress):
         self._live.start(refresh=True)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.tick()
         self._live.stop()
 
@@ -70,11 +67,12 @@ class LiveProgress(Progress):
         for dataset in datasets:
             table.add_column(dataset, justify="right")
         for method in methods:
-            table.add_row(method, *(self._cell(method, dataset) for dataset in datasets))
+            cells = []
+            for dataset in datasets:
+                runs = self._cells.get((method, dataset), [])
+                done = [run.results.metrics["accuracy"] for run in runs if run.results is not None and run.finished]
+                mean = f"{sum(done) / len(done):.1f}" if done else "-"
+                style = "bold" if len(done) == len(runs) else ""
+                cells.append(Text(f"{mean} ({len(done)}/{len(runs)})", style=style))
+            table.add_row(method, *cells)
         return table
-
-    def _cell(self, method: str, dataset: str) -> Text:
-        runs = self._cells.get((method, dataset), [])
-        done = [run.results.metrics["accuracy"] for run in runs if run.results is not None and run.finished]
-        mean = f"{sum(done) / len(done):.1f}" if done else "-"
-        return Text(f"{mean} ({len(done)}/{len(runs)})", style="bold" if len(done) == len(runs) else "")

@@ -1,7 +1,6 @@
 """What there is to run on, cores, memory and GPUs, and how many runs share it."""
 
 import math
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -88,13 +87,10 @@ def this_machine() -> Machine:
     """The machine that this process is on."""
     import torch
 
+    from lamm.engine.embedded.worker_count import usable_cores
+
     gpus = gpu_memories() if torch.cuda.device_count() else ()
     return Machine(usable_cores(), free_bytes(torch.device("cpu")), gpus)
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gpu_memories() -> tuple[int, ...]:

@@ -183,7 +183,9 @@ def split_hashes(plans: Iterable[RunPlan], make: bool) -> tuple[dict[str, str | 
         if key in hashes:
             continue
         hashes[key] = None
-        if make or not _to_be_made(plan):
+        registered = DATASET_REGISTRY.get(plan.cfg.DATASET.NAME)
+        makes_itself = isinstance(registered, type) and issubclass(registered, DemoDataset)
+        if make or not makes_itself or (Path(plan.cfg.DATASET.ROOT) / registered.dataset_dir).exists():
             try:
                 hashes[key] = require_data(plan)
             except DataError as error:
@@ -206,13 +208,6 @@ def require_data(plan: RunPlan) -> str:
     cfg = _changed(plan.cfg, DATASET=_changed(plan.cfg.DATASET, NUM_SHOTS=-1))
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
         return str(getattr(build_dataset(cfg), "split_hash", ""))
-
-
-def _to_be_made(plan: RunPlan) -> bool:
-    """Whether the data set is one of the demo, and not there yet."""
-    registered = DATASET_REGISTRY.get(plan.cfg.DATASET.NAME)
-    makes_itself = isinstance(registered, type) and issubclass(registered, DemoDataset)
-    return makes_itself and not (Path(plan.cfg.DATASET.ROOT) / registered.dataset_dir).exists()
 
 
 def earlier_results(plan: RunPlan, split: str | None) -> RunResults | None:

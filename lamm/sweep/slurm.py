@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -130,8 +129,3 @@ def submit(script: Path) -> str:
     if done.returncode != 0:
         raise ConfigError(f"sbatch refuses {script}: {' '.join(done.stderr.split()) or 'without a reason'}")
     return done.stdout.strip().split(";")[0]
-
-
-def can_submit() -> bool:
-    """Whether this machine can submit to Slurm."""
-    return shutil.which("sbatch") is not None

@@ -18,22 +18,21 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Lock, Thread
-from types import TracebackType
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
-TRAIN = "lamm.sweep.worker:train"
-PRELOAD = ("lamm.sweep.worker", "lamm_trainers", "lamm.run.execute", "open_clip", "torch.utils.tensorboard")
+TRAIN = "lamm.commands.train:train"
+PRELOAD = (
+    "lamm.sweep.worker",
+    "lamm.commands.train",
+    "lamm_trainers",
+    "lamm.run.execute",
+    "open_clip",
+    "torch.utils.tensorboard",
+)
 TAIL_BYTES = 8192
 DIED = -int(signal.SIGKILL)
 SERVER_DIED = 255
 """What multiprocessing says of a process whose exit code nobody was there to hear."""
-
-
-def train(words: Sequence[str]) -> NoReturn:
-    """`lamm train WORDS`; leaves with its exit code."""
-    from lamm.commands import call
-
-    call("train", words)
 
 
 class Outcome(NamedTuple):
@@ -103,7 +102,11 @@ class Worker:
             self._processes.discard(process)
         code = process.exitcode or 0
         code = DIED if code == SERVER_DIED else code
-        reason = "" if code == 0 else _reason(code, last_line(Path(log), start))
+        line, reason = last_line(Path(log), start), ""
+        if code < 0:
+            reason = f"killed by {signal.Signals(-code).name}, after: {line or 'no output'}"
+        elif code > 0:
+            reason = line or f"exit code {code}, no output"
         return Outcome(code, time.monotonic() - began, reason)
 
     def close(self) -> None:
@@ -116,9 +119,7 @@ class Worker:
     def __enter__(self) -> "Worker":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -131,13 +132,6 @@ def last_line(log: Path, start: int = 0) -> str:
     except OSError:
         return ""
     return next((line for line in reversed(lines) if line), "")
-
-
-def _reason(code: int, line: str) -> str:
-    """Why a run failed, where its last line doesn't say it."""
-    if code < 0:
-        return f"killed by {signal.Signals(-code).name}, after: {line or 'no output'}"
-    return line or f"exit code {code}, no output"
 
 
 def _size(file: str | os.PathLike[str]) -> int:

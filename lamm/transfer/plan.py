@@ -9,10 +9,9 @@ from yacs.config import CfgNode
 from lamm.datasets import BENCHMARK, DATASETS, OWN, dataset_class
 from lamm.errors import ConfigError, unknown_name
 from lamm.results.published import VARIANTS, published
-from lamm.run.arguments import KEY, train_parser
+from lamm.run.arguments import KEY, require_no_folder, train_parser
 from lamm.run.before import earlier_run
 from lamm.run.plan import RunPlan, default_config, plan_run, trainer_config, trainer_configs
-from lamm.run.series import require_no_folder
 from lamm.sweep.runs import require_data
 from lamm.transfer.runs import BASE, BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION, NEW
 

@@ -66,8 +66,8 @@ def test_cached_features_several_class_counts_and_two_ranks_are_measured(tmp_pat
         (["--backbone", "RN50", "--trainers", "MaPLe"], "takes no prompts"),
         (["--classes", "0"], "must be a whole number from 1 up, got 0"),
         (["--precision", "int8"], "--precision"),
-        (["--backbone", "tiny", "--json", "nowhere/rows.json"], "nowhere is no folder"),
-        (["--backbone", "tiny", "--plot", "nowhere/cost.png"], "nowhere is no folder"),
+        (["--backbone", "tiny", "--json", "nowhere/rows.json"], "nowhere is not a folder"),
+        (["--backbone", "tiny", "--plot", "nowhere/cost.png"], "nowhere is not a folder"),
         (["--ranks", "0"], "must be a whole number from 1 up, got 0"),
     ],
 )

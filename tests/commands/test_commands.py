@@ -89,7 +89,7 @@ def test_lamm_lists_its_commands(capsys):
 def test_every_command_has_help_under_the_name_of_lamm(capsys, monkeypatch, name):
     monkeypatch.setattr(sys, "argv", sys.argv)
     assert console(name, "--help") == 0
-    assert capsys.readouterr().out.startswith(f"usage: lamm {name} " if name != "sweep" else "usage: ")
+    assert capsys.readouterr().out.startswith(f"usage: lamm {name} ")
 
 
 def test_an_unknown_command_is_one_line(capsys):

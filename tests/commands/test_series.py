@@ -167,7 +167,7 @@ def test_each_seed_is_trained_and_tested_on_each_target_and_the_table_follows(
     children: Children, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setenv("SEEDS", "1 2")
-    monkeypatch.setattr("lamm.transfer.plan.facts_of", lambda plan: None)  # no need to draw the shapes
+    monkeypatch.setattr("lamm.transfer.plan.require_data", lambda plan: "")  # no need to draw the shapes
     tables = transfer_tables(monkeypatch)
     assert start("domain_generalization shapes 1 shapes_noisy shapes_sketch OPTIM.MAX_EPOCH 2") == 0
     runs = children.words
@@ -272,7 +272,11 @@ def test_every_method_has_a_script_for_every_protocol() -> None:
 def test_the_help_bears_the_scripts_name(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setattr(sys, "argv", ["tools/run.py"])
     assert start("main --help") == 0
+    assert capsys.readouterr().out.startswith("usage: run.py METHOD main ")
+    monkeypatch.setenv("LAMM_SCRIPT", "main.sh")
+    assert start("main --help") == 0
     assert capsys.readouterr().out.startswith("usage: main.sh ")
+    monkeypatch.delenv("LAMM_SCRIPT")
     monkeypatch.setattr(sys, "argv", ["lamm run"])
     assert start("main --help") == 0
     assert capsys.readouterr().out.startswith("usage: lamm run METHOD main ")

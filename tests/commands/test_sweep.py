@@ -11,7 +11,6 @@ import pytest
 
 from lamm.commands.parser import run
 from lamm.results.schema import RESULTS_FILE, RunResults
-from lamm.sweep.arguments import sweep_parser
 from tests.train_command import ROOT, command_module
 
 sweep = command_module("sweep")
@@ -31,7 +30,7 @@ def own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def command(line: str) -> int:
     with pytest.raises(SystemExit) as stop:
-        run(sweep_parser(), sweep.main, shlex.split(line))
+        run(sweep.parser(), sweep.main, shlex.split(line))
     return int(stop.value.code or 0)
 
 
@@ -156,7 +155,7 @@ def test_slurm_without_sbatch_writes_the_files_and_says_so(
     capfd: Any, own_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("submitit", reason="submitit is not installed (extra [sweep])")
-    monkeypatch.setattr("lamm.sweep.slurm.can_submit", lambda: False)
+    monkeypatch.setattr("shutil.which", lambda name: None)
     assert command(f"{SMALL} --slurm {QUICK}") == 2
     said = capfd.readouterr().err
     assert said.startswith("there is no sbatch on this machine; on one of the cluster: sbatch ")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lamm.errors import ConfigError
-from lamm.parallel.ranks import Launch, Ranks, launch_of, peer_timeout, share_of, take_device
+from lamm.parallel.ranks import Launch, Ranks, launch_of, peer_timeout, take_device
 from lamm.parallel.sharing import average_gradients, encoded_share, gather_shares
 from tests.parallel.processes import gathered
 
@@ -148,7 +148,7 @@ def test_a_process_on_its_own_keeps_its_tensors() -> None:
 
 def test_shares_are_contiguous_whole_and_even() -> None:
     for count, size in itertools.product((0, 1, 2, 3, 7, 100), (1, 2, 3, 5)):
-        shares = [share_of(count, rank, size) for rank in range(size)]
+        shares = [Ranks(rank, size).share(count) for rank in range(size)]
         assert [place for share in shares for place in share] == list(range(count))
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
         assert max(map(len, shares)) == -(-count // size)

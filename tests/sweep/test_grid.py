@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from lamm.commands import sweep
 from lamm.errors import ConfigError
-from lamm.sweep.arguments import grid_of, sweep_parser
 from lamm.sweep.grid import Grid, override_pairs, read_grid
 from tests.train_command import ROOT
 
@@ -108,7 +108,7 @@ def test_one_variant_of_an_ablation_is_the_default_and_no_two_are_the_same() -> 
 
 
 def test_quick_takes_the_first_seed_alone() -> None:
-    parser = sweep_parser()
-    assert grid_of(parser.parse_args(["paper", "--quick"])).seeds == (1,)
+    parser = sweep.parser()
+    assert sweep.grid_of(parser.parse_args(["paper", "--quick"])).seeds == (1,)
     with pytest.raises(ConfigError, match="--quick and --seeds both choose the seeds"):
-        grid_of(parser.parse_args(["paper", "--quick", "--seeds", "2"]))
+        sweep.grid_of(parser.parse_args(["paper", "--quick", "--seeds", "2"]))

@@ -1,12 +1,12 @@
-"""`lamm.sweep.progress` and `lamm.sweep.live`: counts, time left, and the two ways to show them."""
+"""`lamm.sweep.schedule` and `lamm.sweep.live`: counts, time left, and the two ways to show them."""
 
 from pathlib import Path
 
 import pytest
 
 from lamm.results.schema import RESULTS_FILE, RUNNING, RunResults
-from lamm.sweep.progress import Progress, duration, overview, summary
 from lamm.sweep.runs import SweepRun
+from lamm.sweep.schedule import Progress, duration, overview, summary
 from tests.sweep.toy_runs import toy_run
 from tests.sweep.toy_train import FINISHED, write
 

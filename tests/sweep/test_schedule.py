@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from lamm.results.schema import FINISHED, RUNNING
-from lamm.sweep.progress import Progress
 from lamm.sweep.runs import SweepRun
-from lamm.sweep.schedule import carry_out_all
+from lamm.sweep.schedule import Progress, carry_out_all
 from lamm.sweep.worker import Outcome
 from tests.sweep import toy_train
 from tests.sweep.toy_runs import toy_run
