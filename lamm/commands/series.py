@@ -149,17 +149,10 @@ def plan_transfer(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
     request = transfer.read_request(
         arguments.protocol, arguments.method, arguments.dataset, arguments.shots, arguments.rest
     )
-    extend_cfg = trainers_extend_cfg()
-    plans = transfer.plan_transfer(request, seeds, data_root(), extend_cfg, shared_flags(arguments))
-    runs = []
-    for number, plan in enumerate(plans, start=1):
-        seed = f"seed {plan.seed} ({number} of {len(seeds)})"
-        runs.append(Run(f"{seed}: training on {request.source}", plan.words))
-        runs += [Run(f"{seed}: testing on {test.target}", test.words) for test in plan.evaluations]
+    runs = transfer.plan_transfer(request, seeds, data_root(), trainers_extend_cfg(), shared_flags(arguments))
 
     def table() -> int:
-        folders = [(plan.folder, *(test.folder(extend_cfg) for test in plan.evaluations)) for plan in plans]
-        words = ["--transfer", *(str(folder) for of_seed in folders for folder in of_seed)]
+        words = ["--transfer", *(str(planned(run.words).output_dir) for run in runs)]
         return parse_results.main(parse_results.parser().parse_args(words))
 
     return runs, table
