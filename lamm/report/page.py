@@ -115,8 +115,7 @@ def _content(material: Material, page: Path, title: str) -> dict[str, Any]:
     """What the template shows, but for the panels."""
     from lamm.report.drawings import curve_drawings
     from lamm.report.paper import few_shot_paper_table, is_on_own_photos
-    from lamm.report.paper_incremental import incremental_paper_table
-    from lamm.report.paper_transfer import transfer_paper_table
+    from lamm.report.paper_protocols import incremental_paper_table, transfer_paper_table
 
     averages = means(material)
     few_shot = [few_shot_paper_table(material, name) for name in ("few_shot", "loss_parts", "label_init")]
