@@ -104,10 +104,10 @@ def _reported(group: Sequence[TransferResult], targets: Sequence[str]) -> list[d
     for trainer in dict.fromkeys(result.trainer for result in group if not why_not_comparable(result)):
         if (row := table.row_of(trainer)) is None:
             continue
+        values = dict(zip(table.columns, row.values, strict=True))
         line = {"trainer": f"{trainer} (reported)", "cfg": "", "seeds": ""}
         for column in (group[0].source, *targets, "average"):
-            known = column in table.columns and (same or column != "average")
-            value = table.value(row, column) if known else None
+            value = values.get(column) if same or column != "average" else None
             line[column] = "" if value is None else f"{value:.2f}"
         lines.append(line)
     return lines
