@@ -12,8 +12,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-import pandas as pd
-
 from lamm.commands.parser import Parser
 from lamm.errors import ConfigError, ResultsError
 from lamm.incremental.results import incremental_findings
@@ -62,9 +60,7 @@ def main(arguments: argparse.Namespace) -> int:
         return _incremental(arguments)
     if arguments.transfer:
         return _transfer(arguments)
-    if arguments.mean:
-        return _mean(arguments)
-    if arguments.by_shots:
+    if arguments.mean or arguments.by_shots:
         return _by_shots(arguments)
     runs = load(*arguments.folders, test_log=arguments.test_log, details=False)
     if runs.finished.any():
@@ -74,37 +70,24 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _by_shots(arguments: argparse.Namespace) -> int:
-    """The table of `--by-shots`."""
-    _check_layout("--by-shots", arguments)
-    runs = _few_shot(arguments)
-    if runs.finished.any():
-        curves = few_shot_curves(runs, KEYWORDS[arguments.keyword or "accuracy"])
+    """The table of `--by-shots` or `--mean`; a method that lacks one of the data sets of a mean is a problem, too."""
+    if arguments.mean:
+        _refuse("--mean", arguments, ("transfer", "test_log", "keyword"))
+    _check_layout("--mean" if arguments.mean else "--by-shots", arguments)
+    runs, others = require_few_shot_runs(load(*arguments.folders, test_log=arguments.test_log))
+    if others:
+        print(others, file=sys.stderr)
+    curves, left_out = few_shot_curves(runs, KEYWORDS[arguments.keyword or "accuracy"]), []
+    if arguments.mean:
+        names = sorted(curves.dataset.unique(), key=place_in_tables)
+        title = f"mean of {len(names)} data sets: " * (len(names) > 1) + ", ".join(names)
+        means = mean_curves(runs, names).assign(dataset=title)
+        curves = means[means.value.notna()]
+        lacking = [label for label in means.label.unique() if label not in set(curves.label)]
+        left_out = [f"left out, not on all {len(names)} data sets: {label}" for label in lacking]
+    if len(curves):
         print(render_by_shots(curves, arguments.format, arguments.ci95), flush=True)
-    return _report(problems(runs, arguments.seeds))
-
-
-def _mean(arguments: argparse.Namespace) -> int:
-    """The table of `--mean`; the methods that lack one of the data sets are problems, too."""
-    _refuse("--mean", arguments, ("transfer", "test_log", "keyword"))
-    _check_layout("--mean", arguments)
-    runs = _few_shot(arguments)
-    names = sorted(few_shot_curves(runs).dataset.unique(), key=place_in_tables)
-    curves = mean_curves(runs, names)
-    means = curves[curves.value.notna()]
-    if len(means):
-        title = f"mean of {len(names)} data sets: {', '.join(names)}" if len(names) > 1 else names[0]
-        print(render_by_shots(means.assign(dataset=title), arguments.format, arguments.ci95), flush=True)
-    lacking = [label for label in curves.label.unique() if label not in set(means.label)]
-    left_out = [f"left out, not on all {len(names)} data sets: {label}" for label in lacking]
     return _report([*problems(runs, arguments.seeds), *left_out])
-
-
-def _few_shot(arguments: argparse.Namespace) -> pd.DataFrame:
-    """The runs of a few-shot table; a line on stderr counts the others."""
-    runs, left_out = require_few_shot_runs(load(*arguments.folders, test_log=arguments.test_log))
-    if left_out:
-        print(left_out, file=sys.stderr)
-    return runs
 
 
 def _transfer(arguments: argparse.Namespace) -> int:

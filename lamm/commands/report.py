@@ -39,8 +39,8 @@ def main(arguments: argparse.Namespace) -> int:
     runs = f"{len(material.finished)} run{'' if len(material.finished) == 1 else 's'}"
     print(f"{runs}, finished", file=sys.stderr)
     watch = partial(tqdm, desc="classes and images", unit="panel", disable=None)
-    written = write_report(material, arguments.output, arguments.title, arguments.root, watch)
-    print(f"wrote {arguments.output}: {written.size / 1e6:.1f} MB, {runs}")
-    if written.left_out:
-        print(f"{written.left_out} panels of fewer shots had no room; --trainer chooses methods", file=sys.stderr)
+    size, left_out = write_report(material, arguments.output, arguments.title, arguments.root, watch)
+    print(f"wrote {arguments.output}: {size / 1e6:.1f} MB, {runs}")
+    if left_out:
+        print(f"{left_out} panels of fewer shots had no room; --trainer chooses methods", file=sys.stderr)
     return 0

@@ -147,21 +147,14 @@ def plan_incremental(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
 
 def plan_transfer(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
     """Train on one data set, test on others, or on classes that were not trained; per seed a run and its tests."""
-    from lamm_trainers import extend_cfg
 
     request = transfer.read_request(
         arguments.protocol, arguments.method, arguments.dataset, arguments.shots, arguments.rest
     )
-    plans = transfer.plan_transfer(request, seeds, data_root(), extend_cfg, shared_flags(arguments))
-    runs: list[Run] = []
-    for number, plan in enumerate(plans, start=1):
-        seed = f"seed {plan.seed} ({number} of {len(seeds)})"
-        runs.append((f"{seed}: training on {request.source}", plan.words))
-        runs += [(f"{seed}: testing on {test.target}", test.words) for test in plan.evaluations]
+    runs = transfer.plan_transfer(request, seeds, data_root(), extend_cfg, shared_flags(arguments))
 
     def table() -> int:
-        folders = [(plan.folder, *(test.folder(extend_cfg) for test in plan.evaluations)) for plan in plans]
-        words = ["--transfer", *(str(folder) for of_seed in folders for folder in of_seed)]
+        words = ["--transfer", *(str(planned(run_words).output_dir) for _, run_words in runs)]
         return parse_results.main(parse_results.parser().parse_args(words))
 
     return runs, table

@@ -126,7 +126,12 @@ def incremental_findings(frame: pd.DataFrame) -> IncrementalFindings:
     ]
     seeds = seeds[~twice].sort_values("seed")
     methods = [group for _, group in seeds.groupby(_METHOD, sort=False, dropna=False)]
-    methods.sort(key=lambda group: _order(group.iloc[0]))
+
+    def order(group: pd.DataFrame) -> tuple[Any, ...]:
+        one = group.iloc[0]
+        return (natural(one.dataset), one.shots or 0, natural(one.trainer), natural(one.cfg), one.above)
+
+    methods.sort(key=order)
     unfinished = [
         f"left out: seed {run.seed} in {run.above} is not through its {run.steps} steps"
         for group in methods
@@ -182,10 +187,6 @@ def _missing(methods: Sequence[pd.DataFrame]) -> Iterator[str]:
 
 def _named(run: Any) -> str:
     return describe(*(getattr(run, name) for name in GROUP))
-
-
-def _order(run: Any) -> tuple[Any, ...]:
-    return (natural(run.dataset), run.shots or 0, natural(run.trainer), natural(run.cfg), run.above)
 
 
 def _result(seeds: pd.DataFrame, steps: pd.DataFrame) -> IncrementalResult:

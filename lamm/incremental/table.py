@@ -69,14 +69,14 @@ def render_overview(results: Sequence[IncrementalResult], layout: str = "plain",
 def as_json(result: IncrementalResult, spread: str = "std") -> dict[str, Any]:
     """A result as plain objects: each number with mean, spread and the values of the seeds."""
     names = ("dataset", "shots", "trainer", "cfg", "seen_as_negatives", "steps", "seeds", "unfinished")
+
+    def plain(value: Statistic | list[Any]) -> Any:
+        return [plain(one) for one in value] if isinstance(value, list) else value.as_json(spread)
+
+    numbers = ("own", "own_average", "seen", "seen_average", "fall", "average_fall")
     return {
         **{name: getattr(result, name) for name in names},
-        "own": [[value.as_json(spread) for value in row] for row in result.own],
-        "own_average": [value.as_json(spread) for value in result.own_average],
-        "seen": [[value.as_json(spread) for value in row] for row in result.seen],
-        "seen_average": [value.as_json(spread) for value in result.seen_average],
-        "fall": [value.as_json(spread) for value in result.fall],
-        "average_fall": result.average_fall.as_json(spread),
+        **{name: plain(getattr(result, name)) for name in numbers},
         "files": [str(file) for file in result.files],
     }
 
@@ -133,17 +133,15 @@ def draw_incremental(result: IncrementalResult, file: str | os.PathLike[str]) ->
 
 def _draw_matrix(axes: "Axes", matrix: Matrix, lowest: float) -> Any:
     """One panel; what a step has not learned yet stays white. Returns what the colour bar is made of."""
-    steps = len(matrix)
+    steps, bottom = len(matrix), min(lowest, 99.0)
     heights = [[value.mean for value in row] + [float("nan")] * (steps - len(row)) for row in matrix]
-    image = axes.imshow(heights, cmap="cividis", vmin=min(lowest, 99.0), vmax=100.0)
-    numbers = range(steps)
-    axes.set_xticks(list(numbers), [str(number + 1) for number in numbers])
-    axes.set_yticks(list(numbers), [str(number + 1) for number in numbers])
+    image = axes.imshow(heights, cmap="cividis", vmin=bottom, vmax=100.0)
+    for set_ticks in (axes.set_xticks, axes.set_yticks):
+        set_ticks(range(steps), [str(number + 1) for number in range(steps)])
     axes.set_xlabel("accuracy on set")
     if steps <= MOST_NUMBERS:
         for step, row in enumerate(matrix):
             for place, value in enumerate(row):
-                dark = value.mean < (min(lowest, 99.0) + 100.0) / 2
-                colour = "white" if dark else "black"
+                colour = "white" if value.mean < (bottom + 100.0) / 2 else "black"
                 axes.text(place, step, f"{value.mean:.1f}", ha="center", va="center", color=colour, fontsize=10)
     return image

@@ -94,6 +94,36 @@ def most_frequent(pairs: pd.DataFrame, column: str, most: int = MOST_CONFUSIONS)
     return pairs[pairs[column] > 0].sort_values(column, ascending=False, kind="stable").head(most)
 
 
+def changed_images(comparison: Comparison) -> dict[str, pd.DataFrame] | None:
+    """The test images that changed sides; None: there is no zero-shot run beside. The method's first run counts.
+
+    `mended` were wrong before and are right after, `broken` the other way round. Columns: `image`, the file as
+    predictions.csv names it; `class_name`; `before` and `after`, the classes that zero-shot CLIP and the method say;
+    `confidence`, the method's probability for its own in percent. The surest of each class come before a second of any.
+    """
+    if comparison.before is None:
+        return None
+    after, before = next(iter(comparison.after.values())), comparison.before[1]
+    names = pd.Series(comparison.class_names)
+    images = pd.DataFrame(
+        {
+            "image": after.image,
+            "class_name": after.label.map(names),
+            "before": before.predicted.map(names),
+            "after": after.predicted.map(names),
+            "confidence": 100 * after.confidence,
+        }
+    )
+    images = images.sort_values(["confidence", "image"], ascending=[False, True])
+
+    def varied(members: pd.DataFrame) -> pd.DataFrame:
+        turns = members.groupby(after.label).cumcount()
+        return members.loc[turns.sort_values(kind="stable").index]
+
+    now, once = after.right[images.index], before.right[images.index]
+    return {"mended": varied(images[now & ~once]), "broken": varied(images[once & ~now])}
+
+
 class Comparer:
     """Makes comparisons for one report; zero-shot predictions stay in memory, those of other runs do not."""
 

@@ -154,33 +154,17 @@ def shortened(name: str, longest: int = 24) -> str:
     return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
-@dataclass(frozen=True)
-class LabelMovement:
-    """The drawing of one run's labels.
-
-    Attributes:
-        svg: The `<svg>` element.
-        classes: N.
-        drawn: How many of them have an arrow: those that moved most.
-        variance: Share of the variance that the two dimensions show, 0 to 1.
-        farthest: Name and distance (1 − cos) of the classes that moved most, in descending order.
-        mean: The mean distance over all classes.
-    """
-
-    svg: str
-    classes: int
-    drawn: int
-    variance: float
-    farthest: list[tuple[str, float]]
-    mean: float
-
-
-def label_movement(features: ClassFeatures, prefix: str) -> LabelMovement:
+def label_movement(features: ClassFeatures, prefix: str) -> dict[str, Any]:
     """Draw an arrow from the original to the learned text feature of each class.
 
     Args:
         features: Of a run.
         prefix: Of the ids in the drawing; unique in the page.
+
+    Returns:
+        `svg`, the `<svg>` element; `classes`, N; `drawn`, how many have an arrow: those that moved most; `variance`,
+        the share that the two dimensions show, 0 to 1; `mean`, the mean distance (1 − cos) over all classes; and
+        `farthest`, name and distance of the classes that moved most, in descending order.
     """
     from matplotlib.figure import Figure
 
@@ -209,8 +193,10 @@ def label_movement(features: ClassFeatures, prefix: str) -> LabelMovement:
     tooltips = {f"class{number}": f"{names[number]}: moved by {moved[number]:.3f}" for number in drawn}
     label = "Text features of the classes in two dimensions, arrows from CLIP's to the learned ones"
     farthest = [(names[number], float(moved[number])) for number in order[:5]]
-    svg = inline(svg, prefix, label, tooltips)
-    return LabelMovement(svg, len(names), len(drawn), variance, farthest, float(moved.mean()))
+    return {
+        **{"svg": inline(svg, prefix, label, tooltips), "classes": len(names), "drawn": len(drawn)},
+        **{"variance": variance, "farthest": farthest, "mean": float(moved.mean())},
+    }
 
 
 def project(original: np.ndarray, learned: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:

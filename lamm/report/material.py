@@ -58,6 +58,10 @@ class Material:
         """The runs that wrote these `results.json`; those that are not on the page are left out."""
         return [run for file in files if (run := self._run_in.get(os.path.abspath(file.parent))) is not None]
 
+    def sources_of(self, files: Iterable[Path]) -> tuple[str, ...]:
+        """The anchors of the groups that these `results.json` belong to."""
+        return self.sources(self.runs_of(files))
+
     @cached_property
     def _run_in(self) -> dict[str, int]:
         return {os.path.abspath(folder): run for run, folder in self.runs.folder.items()}

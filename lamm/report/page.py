@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -23,23 +22,6 @@ LIBRARIES = {"jinja2": "Jinja2", "matplotlib": "matplotlib", "PIL": "pillow", "s
 MARK = '<meta name="generator" content="LAMM report">'
 """A page has this line near its beginning: a file without it is not overwritten."""
 MOST_PROBLEMS = 100
-
-
-@dataclass(frozen=True)
-class Written:
-    """A report that was written.
-
-    Attributes:
-        file: Where.
-        size: Bytes.
-        runs: Finished runs in it.
-        left_out: Panels there was no room for.
-    """
-
-    file: Path
-    size: int
-    runs: int
-    left_out: int
 
 
 def require_libraries() -> None:
@@ -85,7 +67,7 @@ def _is_report(file: Path) -> bool:
 
 def write_report(
     material: Material, file: str | os.PathLike[str], title: str = "", root: str = "", watch: Watch = iter
-) -> Written:
+) -> tuple[int, int]:
     """Write the report of some runs.
 
     Args:
@@ -94,6 +76,10 @@ def write_report(
         title: Its heading; empty: the names of the folders.
         root: Where the data are now; empty: where each run says.
         watch: Shows the progress of its longest part.
+
+    Returns:
+        size: Of the page in bytes.
+        left_out: Number of panels there was no room for.
 
     Raises:
         ResultsError: A library of the extra `report` is missing, or the page can't be written there.
@@ -108,15 +94,14 @@ def write_report(
     panels = dataset_panels(material, root, lambda shown: panel.render(material=material, **shown), watch)
     text = environment.get_template("page.html.j2").render(**content, datasets=panels)
     write_text(page, text)
-    return Written(page, len(text.encode()), len(material.finished), sum(one.left_out for one in panels))
+    return len(text.encode()), sum(one.left_out for one in panels)
 
 
 def _content(material: Material, page: Path, title: str) -> dict[str, Any]:
     """What the template shows, but for the panels."""
     from lamm.report.drawings import curve_drawings
     from lamm.report.paper import few_shot_paper_table, is_on_own_photos
-    from lamm.report.paper_incremental import incremental_paper_table
-    from lamm.report.paper_transfer import transfer_paper_table
+    from lamm.report.paper_protocols import incremental_paper_table, transfer_paper_table
 
     averages = means(material)
     few_shot = [few_shot_paper_table(material, name) for name in ("few_shot", "loss_parts", "label_init")]

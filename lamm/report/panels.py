@@ -1,25 +1,33 @@
-"""Panels: each looks into one method on one data set at one number of shots; there is room for so many."""
+"""Panels: each looks into one method on one data set at one number of shots; there is room for so many.
 
+Their thumbnails show test images that the method put right and zero-shot CLIP wrong, and the other way round.
+"""
+
+import base64
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from lamm.errors import LammError
-from lamm.report.comparison import Comparer, class_gains, confusions, most_changed, most_frequent
+from lamm.report.comparison import Comparer, changed_images, class_gains, confusions, most_changed, most_frequent
 from lamm.report.drawings import label_movement
 from lamm.report.material import Material
 from lamm.report.tables import shots_text
-from lamm.report.thumbnails import changed_images, picture, with_pictures
 from lamm.results.curves import ALL_SHOTS
 from lamm.results.run_files import CLASS_FEATURES_FILE, ClassFeatures
 
 BUDGET = 7_000_000
 """Bytes of all panels together; those of fewer shots are left out first."""
 PREFERRED = "LAMM"
+MOST_THUMBNAILS = 8
+SIDE = 96
+PIXELATED_UP_TO = 64
 Watch = Callable[[Sequence[Any]], Iterable[Any]]
 """Shows progress over a sequence while it is gone through."""
 
@@ -129,3 +137,44 @@ def _movement(material: Material, point: Any, anchor: str) -> dict[str, Any]:
         if features is not None and len(features.class_names) > 1:
             return {"movement": label_movement(features, anchor), "movement_run": run}
     return {"movement": None, "movement_missing": missing}
+
+
+def with_pictures(images: pd.DataFrame, root: str, read: Callable[[Path], tuple[str, bool]]) -> pd.DataFrame:
+    """The first images with two more columns, `data` and `small`, as `picture` gives them.
+
+    Args:
+        images: As `changed_images` gives them.
+        root: Data root that the images' paths are relative to; empty: not known.
+        read: `picture`, or a function that remembers what it returned.
+    """
+    shown = images.head(MOST_THUMBNAILS)
+    known = [root or Path(image).is_absolute() for image in shown.image]
+    pictures = [read(Path(root, image)) if at else ("", False) for image, at in zip(shown.image, known, strict=True)]
+    return shown.assign(data=[data for data, _ in pictures], small=[small for _, small in pictures])
+
+
+def picture(file: Path) -> tuple[str, bool]:
+    """Read an image file and make it small.
+
+    Returns:
+        data: Its data URI; empty where the file is gone or is not a picture.
+        small: Whether it has so few pixels that they are shown as they are.
+    """
+    from PIL import Image, UnidentifiedImageError, features
+
+    try:
+        with Image.open(file) as opened:
+            small = max(opened.size) <= PIXELATED_UP_TO
+            opened.draft("RGB", (2 * SIDE, 2 * SIDE))
+            thumbnail = opened.convert("RGB")
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return "", False
+    thumbnail.thumbnail((SIDE, SIDE))
+    if not features.check("webp"):
+        layout, settings = ("PNG", {"optimize": True}) if small else ("JPEG", {"quality": 80})
+    else:
+        layout, settings = "WEBP", {"lossless": True, "quality": 100} if small else {"quality": 78}
+    content = BytesIO()
+    thumbnail.save(content, layout, **settings)
+    data = f"data:image/{layout.lower()};base64,{base64.b64encode(content.getvalue()).decode()}"
+    return data, small

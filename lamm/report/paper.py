@@ -1,6 +1,6 @@
 """The paper's few-shot tables beside ours, and what all the paper's tables need: rows, differences, reasons."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -10,14 +10,7 @@ from lamm.report.material import Material
 from lamm.report.tables import Cell, Table, amount, name_cell, nothing_cell, statistic_cell
 from lamm.results.curves import ZERO_SHOT_TRAINER, mean_curves
 from lamm.results.frame import natural
-from lamm.results.published import (
-    DEMO_DATA,
-    PublishedRow,
-    PublishedTable,
-    comparable,
-    has_other_config,
-    published,
-)
+from lamm.results.published import DEMO_DATA, PublishedRow, PublishedTable, comparable, has_other_config, published
 
 NO_BACKBONE = "the runs don't say their backbone"
 COMMANDS = {
@@ -28,7 +21,7 @@ COMMANDS = {
 """By table, what fills it; in the place of {} stand the data sets, where the paper's are not there."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class PaperTable:
     """One of the paper's tables.
 
@@ -78,11 +71,9 @@ def few_shot_paper_table(material: Material, name: str) -> PaperTable:
     if not lines:
         return PaperTable(theirs.table, theirs.title, command=command)
     datasets = in_order(theirs, [dataset for line in lines.values() for dataset in line.dataset.unique()])
-    rows: list[list[Cell]] = []
-    reasons: list[str] = []
+    ours = {}
     for row in theirs.rows:
         if row.label not in lines:
-            rows += beside(row.label, None, row.values, [])
             continue
         runs = material.runs.loc[lines[row.label].runs.sum()]
         means = mean_curves(runs.assign(protocol="", split=""), datasets).set_index("shots")
@@ -97,8 +88,8 @@ def few_shot_paper_table(material: Material, name: str) -> PaperTable:
             else:
                 cells.append(statistic_cell(point.value, sources, material.detail(list(members.index)), digits=2))
                 why.append(reason_not_comparable(theirs, row, members, datasets))
-        reasons += filter(None, why)
-        rows += beside(row.label, cells, row.values, why)
+        ours[row.label] = cells, why
+    rows, reasons = rows_beside(theirs, ours)
     caption = f"{theirs.title.split(',')[0]}: accuracy in percent, {over(datasets)}"
     headings = ["", "", *(f"{column} shot{'' if column == '1' else 's'}" for column in theirs.columns)]
     paper = f"Paper: {theirs.source}, {theirs.table}; {theirs.backbone}, {theirs.seeds} seeds."
@@ -107,39 +98,45 @@ def few_shot_paper_table(material: Material, name: str) -> PaperTable:
     notes = [paper, *theirs.notes, f"Our configs: {configs}.", *incomplete]
     table = Table(caption, headings, rows, notes, grouped=True)
     full = len(lines) == len(theirs.rows) and not incomplete
-    return PaperTable(theirs.table, theirs.title, table, joined(reasons), "" if full else command)
+    return PaperTable(theirs.table, theirs.title, table, reasons, "" if full else command)
 
 
 def line_of_row(table: PublishedTable, row: PublishedRow, curves: pd.DataFrame) -> pd.DataFrame | None:
-    """The points of the row's trainer with one config that makes the row, on each data set; None when there are none.
-
-    Of several configs that with the fewest further overrides counts, then the paper's, then the one on most data sets;
-    those of the authors' code come last.
-    """
+    """The points of the trainer with the config that suits the row best, on each data set; None: there are none."""
     points = curves[curves.trainer == row.trainer]
     points = points[points.label == points.groupby(["dataset", "cfg"]).label.transform("last")]
-    further = {cfg: further_overrides(table, row, cfg) for cfg in points.cfg.unique()}
     datasets = points.groupby("cfg").dataset.nunique()
 
-    def rank(cfg: str) -> tuple[object, ...]:
-        other = has_other_config(row.trainer, cfg)
-        return (len(further[cfg] or []), other, "released" in cfg, -datasets[cfg], len(cfg), natural(cfg))
+    def order(cfg: str) -> tuple[object, ...]:
+        return (*preference(table, row, cfg, table.shots[0], datasets[cfg]), len(cfg), natural(cfg))
 
-    best = min((cfg for cfg in further if further[cfg] is not None), key=rank, default=None)
+    fitting = (cfg for cfg in points.cfg.unique() if further_overrides(table, row, cfg) is not None)
+    best = min(fitting, key=order, default=None)
     return None if best is None else points[points.cfg == best]
+
+
+def preference(table: PublishedTable, row: PublishedRow, cfg: str, shots: int, datasets: int = 1) -> tuple[object, ...]:
+    """A sorting key of runs that could stand beside a row, the best first.
+
+    Those with the table's shots come first, then those with the fewest further overrides, with the paper's config, not
+    with that of the authors' code, on the most data sets, and with the most shots.
+    """
+    further = further_overrides(table, row, cfg) or []
+    other = has_other_config(row.trainer, cfg), "released" in cfg
+    return (shots not in table.shots, len(further), *other, -datasets, -shots)
 
 
 def row_of_curve(table: PublishedTable, curve: pd.DataFrame) -> PublishedRow | None:
     """The row that a curve is the counterpart of, other settings aside; None when there is none."""
     trainer, cfg = curve.trainer.iloc[0], curve.cfg.iloc[0]
-    for row in table.rows:
-        if row.trainer == trainer and further_overrides(table, row, cfg) is not None:
-            return row
-    return None
+    rows = (row for row in table.rows if row.trainer == trainer)
+    return next((row for row in rows if further_overrides(table, row, cfg) is not None), None)
 
 
 def further_overrides(table: PublishedTable, row: PublishedRow, cfg: str) -> list[str] | None:
     """What a config overrides besides what makes the row; None where it is not that row's, or another one's.
+
+    The number of incremental steps is left out: it is what a table is about.
 
     Args:
         table: That the row is of; a key that any of its rows overrides tells its rows apart.
@@ -148,18 +145,13 @@ def further_overrides(table: PublishedTable, row: PublishedRow, cfg: str) -> lis
     """
     own = dict(part.partition("=")[::2] for part in cfg.split("+")[1:])
     for key, value in row.overrides.items():
-        short = next((name for name in own if is_key(name, key)), None)
+        short = next((name for name in own if f".{key}".endswith(f".{name}")), None)
         if short is None or not same_value(own.pop(short), value):
             return None
     telling = {key for other in table.rows for key in other.overrides}
-    if any(is_key(name, key) for name in own for key in telling):
+    if any(f".{key}".endswith(f".{name}") for name in own for key in telling):
         return None
-    return [f"{name}={value}" for name, value in own.items()]
-
-
-def is_key(short: str, key: str) -> bool:
-    """Whether a key of a folder's name means the full `key`."""
-    return key == short or key.endswith(f".{short}")
+    return [f"{name}={value}" for name, value in own.items() if name != "STEPS"]
 
 
 def same_value(one: str, other: str) -> bool:
@@ -201,25 +193,31 @@ def reason(
     return said.removeprefix("not comparable: ")
 
 
-def beside(
-    label: str, ours: Sequence[Cell] | None, theirs: Sequence[float | None], reasons: Sequence[str]
-) -> list[list[Cell]]:
-    """The lines of one row: ours, the paper's, and their difference where it means something.
+def rows_beside(
+    theirs: PublishedTable, ours: Mapping[str, tuple[Sequence[Cell], Sequence[str]]]
+) -> tuple[list[list[Cell]], str]:
+    """The lines of each row, ours, the paper's, and their difference where it means something; and why some lack one.
 
     Args:
-        label: Of the row.
-        ours: A cell per column; None: we have none.
-        theirs: A number per column.
-        reasons: For each column, why the two can't be compared; empty when they can.
+        theirs: The paper's rows.
+        ours: By label, a cell per column, and for each column why the two can't be compared; empty when they can.
     """
-    paper = [nothing_cell("not reported") if value is None else Cell(amount(value, 2), value) for value in theirs]
-    if ours is None:
-        return [[name_cell(label), name_cell("paper"), *paper]]
-    lines = [[name_cell(label), name_cell("ours"), *ours], [name_cell(""), name_cell("paper"), *paper]]
-    differences = [_difference(*column) for column in zip(ours, theirs, reasons, strict=True)]
-    if any(cell.value is not None for cell in differences):
-        lines.append([name_cell(""), name_cell("difference"), *differences])
-    return lines
+    rows: list[list[Cell]] = []
+    missing: list[str] = []
+    for row in theirs.rows:
+        paper = [
+            nothing_cell("not reported") if value is None else Cell(amount(value, 2), value) for value in row.values
+        ]
+        if row.label not in ours:
+            rows.append([name_cell(row.label), name_cell("paper"), *paper])
+            continue
+        cells, reasons = ours[row.label]
+        missing += reasons
+        rows += [[name_cell(row.label), name_cell("ours"), *cells], [name_cell(""), name_cell("paper"), *paper]]
+        differences = [_difference(*column) for column in zip(cells, row.values, reasons, strict=True)]
+        if any(cell.value is not None for cell in differences):
+            rows.append([name_cell(""), name_cell("difference"), *differences])
+    return rows, joined(missing)
 
 
 def _difference(ours: Cell, theirs: float | None, reason: str) -> Cell:

@@ -8,8 +8,9 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -26,18 +27,15 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".svg", ".pdf")
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 _MARKERS = "osD^vPX"
-_Dashes = Literal["-"] | tuple[float, tuple[float, ...]]
-_DASHES: tuple[_Dashes, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
+_DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 _ZERO_SHOT_COLOUR = "#222222"
 _DIRECT_LABELS_UP_TO = 2
 _LABEL_GAP = 0.062
 """Least distance of two labels at the lines' ends, as a share of the panel's height."""
 
 
-class _Style(NamedTuple):
-    colour: str
-    marker: str
-    dashes: _Dashes
+_Style = dict[str, Any]
+"""matplotlib's settings of a line."""
 
 
 @contextmanager
@@ -136,11 +134,13 @@ def draw(
 def _styles(curves: pd.DataFrame) -> dict[str, _Style]:
     """A style for each label: zero-shot is black, a trainer has a colour and marker, a variant of it has dashes."""
     labels = curves.drop_duplicates(["label", "trainer"]).sort_values("label", key=lambda names: names.map(natural))
-    styles = {label: _Style(_ZERO_SHOT_COLOUR, "*", (0, (1, 2))) for label in labels.label[labels.shots == 0]}
+    zero_shot: _Style = {"color": _ZERO_SHOT_COLOUR, "marker": "*", "linestyle": (0, (1, 2))}
+    styles = {label: zero_shot | {"markerfacecolor": _ZERO_SHOT_COLOUR} for label in labels.label[labels.shots == 0]}
     for number, (_, variants) in enumerate(labels[labels.shots != 0].groupby("trainer", sort=False)):
         colour, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]
         for variant, label in enumerate(variants.label.unique()):
-            styles[label] = _Style(colour, marker, _DASHES[variant % len(_DASHES)])
+            dashes, face = _DASHES[variant % len(_DASHES)], "white" if variant % len(_DASHES) else colour
+            styles[label] = {"color": colour, "marker": marker, "linestyle": dashes, "markerfacecolor": face}
     return styles
 
 
@@ -154,45 +154,22 @@ def _places(curves: pd.DataFrame) -> dict[int, float]:
 def _draw_curve(axes: "Axes", points: pd.DataFrame, style: _Style, places: Mapping[int, float]) -> None:
     across = [places[shots] for shots in points.shots]
     up = [value.mean for value in points.value]
-    errors = [value.std if len(value.values) > 1 else 0.0 for value in points.value]
-    if _zero_shot(points):
-        axes.axhline(up[0], color=style.colour, linestyle=style.dashes, linewidth=1.3, zorder=1.5)
-        axes.plot(across, up, marker="*", markersize=13, color=style.colour, linestyle="none", zorder=4)
+    if (points.shots == 0).all():
+        axes.axhline(up[0], color=style["color"], linestyle=style["linestyle"], linewidth=1.3, zorder=1.5)
+        axes.plot(across, up, marker="*", markersize=13, color=style["color"], linestyle="none", zorder=4)
         return
-    axes.errorbar(
-        across,
-        up,
-        yerr=errors if any(errors) else None,
-        color=style.colour,
-        linestyle=style.dashes,
-        linewidth=1.9,
-        marker=style.marker,
-        markersize=5.5,
-        markerfacecolor=style.colour if style.dashes == "-" else "white",
-        elinewidth=1.1,
-        capsize=2.5,
-        zorder=3,
-    )
-
-
-def _zero_shot(points: pd.DataFrame) -> bool:
-    return bool((points.shots == 0).all())
+    errors = [value.std if len(value.values) > 1 else 0.0 for value in points.value]
+    bars: _Style = {"yerr": errors if any(errors) else None, "elinewidth": 1.1, "capsize": 2.5}
+    axes.errorbar(across, up, **bars, **style, linewidth=1.9, markersize=5.5, zorder=3)
 
 
 def _draw_published(axes: "Axes", points: pd.DataFrame, style: _Style, places: Mapping[int, float]) -> None:
-    zero_shot = _zero_shot(points)
+    marker: _Style = {"marker": ".", "markersize": 4, "markerfacecolor": style["color"]}
+    if (points.shots == 0).all():
+        marker = {"marker": "*", "markersize": 11, "markerfacecolor": "white"}
     points = points[points.shots.isin(list(places))]
-    axes.plot(
-        [places[shots] for shots in points.shots],
-        [value.mean for value in points.value],
-        color=style.colour,
-        linestyle=":",
-        linewidth=1.6,
-        marker="*" if zero_shot else ".",
-        markersize=11 if zero_shot else 4,
-        markerfacecolor="white" if zero_shot else style.colour,
-        zorder=2.5,
-    )
+    across, up = [places[shots] for shots in points.shots], [value.mean for value in points.value]
+    axes.plot(across, up, color=style["color"], linestyle=":", linewidth=1.6, zorder=2.5, **marker)
 
 
 def _label_ends(axes: "Axes", members: pd.DataFrame, styles: Mapping[str, _Style], places: Mapping[int, float]) -> None:
@@ -204,50 +181,30 @@ def _label_ends(axes: "Axes", members: pd.DataFrame, styles: Mapping[str, _Style
     axes.set_ylim(min(low, *heights), max(high, *heights))
     right = max(places.values()) + 0.35
     for (end, point), height in zip(ends, heights, strict=True):
-        style = styles[point.label]
+        colour = styles[point.label]["color"]
+        line = {"arrowstyle": "-", "color": colour, "lw": 0.8, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 4}
         axes.annotate(
             point.label,
             xy=(right if point.shots == 0 else places[point.shots], end),
             xytext=(1.06, height),
             textcoords=axes.get_yaxis_transform(),
-            color=style.colour,
+            color=colour,
             va="center",
             fontsize=10.5,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": style.colour,
-                "lw": 0.8,
-                "relpos": (0, 0.5),
-                "shrinkA": 1,
-                "shrinkB": 4,
-            },
+            arrowprops=line,
             annotation_clip=False,
         )
 
 
 def spread_out(heights: Sequence[float], gap: float) -> list[float]:
     """Ascending `heights` moved as little as a mean of pushing up and pushing down moves them, to be `gap` apart."""
-    pushed_up, pushed_down = list(heights), list(heights)
-    for number in range(1, len(heights)):
-        pushed_up[number] = max(pushed_up[number], pushed_up[number - 1] + gap)
-    for number in reversed(range(len(heights) - 1)):
-        pushed_down[number] = min(pushed_down[number], pushed_down[number + 1] - gap)
-    return [(one + other) / 2 for one, other in zip(pushed_up, pushed_down, strict=True)]
+    pushed_up = accumulate(heights, lambda below, height: max(height, below + gap))
+    pushed_down = [*accumulate(reversed(heights), lambda above, height: min(height, above - gap))]
+    return [(one + other) / 2 for one, other in zip(pushed_up, reversed(pushed_down), strict=True)]
 
 
 def _legend_below(figure: "Figure", styles: Mapping[str, _Style], columns: int) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=style.colour,
-            linestyle=style.dashes,
-            marker=style.marker,
-            markersize=12 if style.marker == "*" else 5.5,
-            markerfacecolor=style.colour if style.dashes == "-" or style.marker == "*" else "white",
-        )
-        for style in styles.values()
-    ]
+    handles = [Line2D([], [], **style, markersize=12 if style["marker"] == "*" else 5.5) for style in styles.values()]
     figure.legend(handles, list(styles), loc="outside lower center", ncols=min(len(styles), 2 * columns), frameon=False)

@@ -3,19 +3,17 @@
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path, PurePath
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
 from lamm.errors import ResultsError
-from lamm.results.logs import log_files, newest_result
 from lamm.results.schema import EVALUATION, FEW_SHOT, INCREMENTAL, RESULTS_FILE, RunResults
+from lamm.results.unrecorded import GROUP, folders_below, group_of_path, log_files, natural, newest_result, seed_of
 
-GROUP = ["dataset", "shots", "trainer", "cfg", "protocol", "split"]
-"""The columns in which runs that differ in nothing but the seed agree."""
 PART_OF_CLASSES = "on a part of the classes"
 ALL_CLASSES = "all"
 CONFIG_FILE = "config.yaml"
@@ -61,7 +59,7 @@ def load(
 
     Args:
         folders: Seed folders, or any folders above them.
-        test_log: Whether logs without training count, see `lamm.results.logs.read_log`.
+        test_log: Whether logs without training count, see `lamm.results.unrecorded.read_log`.
         details: Whether to read `config.yaml` and `classes.json`; without them, their columns are empty, and `kind`
             goes by the name of the config alone.
         trainers: Those to keep; empty: all.
@@ -103,23 +101,23 @@ def _frame(rows: list[dict[str, Any]], details: bool, trainers: set[str]) -> pd.
 def _row(folder: Path, base: Path, test_log: bool) -> dict[str, Any] | None:
     """What the run in `folder` says of itself, None when there is no run."""
     place = Path(os.path.abspath(folder))
-    group, seed = group_of_path(place, base), seed_of(place)
+    row = _unrecorded(folder, group_of_path(place, base), seed_of(place))
     if (folder / RESULTS_FILE).is_file():
         try:
             return _recorded(folder, RunResults.read(folder / RESULTS_FILE))
         except ResultsError as error:
-            return _unrecorded(folder, group, seed, unfinished=str(error)) | {"damaged": str(error)}
+            return row | {"unfinished": str(error), "damaged": str(error)}
     if logs := log_files(folder):
         if result := newest_result(folder, test_log):
-            return _unrecorded(folder, group | {"split": result.split}, seed, metrics=result.metrics)
+            return row | {"split": result.split, "metrics": result.metrics, "finished": True}
         reason = f"no final result after training in {logs[0].name}"
         if newest_result(folder, test_log=True):
             reason += "; --test-log reads logs of evaluations alone"
-        return _unrecorded(folder, group, seed, unfinished=reason)
-    if seed is not None and not any(
+        return row | {"unfinished": reason}
+    if row["seed"] is not None and not any(
         (one / RESULTS_FILE).is_file() or log_files(one) for one in folders_below([folder])
     ):
-        return _unrecorded(folder, group, seed, unfinished="no results.json")
+        return row | {"unfinished": "no results.json"}
     return None
 
 
@@ -137,27 +135,13 @@ def _recorded(folder: Path, results: RunResults) -> dict[str, Any]:
     }
 
 
-def _unrecorded(
-    folder: Path,
-    group: dict[str, Any],
-    seed: int | None,
-    unfinished: str = "",
-    metrics: dict[str, float] | None = None,
-) -> dict[str, Any]:
-    """The row of a run that nothing but its path, and perhaps a log, tells of."""
+def _unrecorded(folder: Path, group: dict[str, Any], seed: int | None) -> dict[str, Any]:
+    """The row of a run that nothing but its path tells of."""
     return {
-        "folder": folder,
-        **group,
-        "seed": seed,
-        "metrics": metrics or {},
+        **{"folder": folder, **group, "seed": seed, "metrics": {}},
         **dict.fromkeys(("trainable_parameters", "seconds_train", "peak_memory_mb")),
-        **dict.fromkeys(("precision", "config_hash"), ""),
-        "versions": {},
-        "engine": "",
-        "finished": not unfinished,
-        "unfinished": unfinished,
-        "from_path": True,
-        "recorded": False,
+        **{"precision": "", "config_hash": "", "versions": {}, "engine": ""},
+        **{"finished": False, "unfinished": "", "from_path": True, "recorded": False},
     }
 
 
@@ -166,7 +150,7 @@ def _details(folder: Path | None) -> dict[str, Any]:
     damaged, config, classes = "", {}, {}
     if folder is not None:
         try:
-            config, classes = stored_config(folder), _stored_classes(folder)
+            config, classes = _stored_config(folder), _stored_classes(folder)
         except ResultsError as error:
             damaged = str(error)
     model, dataset, evaluation, incremental = (
@@ -190,12 +174,7 @@ def _details(folder: Path | None) -> dict[str, Any]:
     }
 
 
-def stored_config(folder: Path) -> dict[str, Any]:
-    """The stored config, empty where there is none.
-
-    Raises:
-        ResultsError: It is damaged.
-    """
+def _stored_config(folder: Path) -> dict[str, Any]:
     file = folder / CONFIG_FILE
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), Loader=_YAML)
@@ -240,19 +219,19 @@ def _name_after_siblings(rows: Sequence[dict[str, Any]]) -> None:
 
     Steps of class-incremental learning lie beside each other too, but each is a group of its own.
     """
+
+    def parent(row: dict[str, Any]) -> str:
+        return os.path.dirname(os.path.abspath(row["folder"]))
+
     groups: dict[str, set[tuple[Any, ...]]] = {}
     for row in rows:
         if not row["from_path"] and row["protocol"] != INCREMENTAL:
-            groups.setdefault(_parent(row), set()).add(tuple(row[name] for name in GROUP))
+            groups.setdefault(parent(row), set()).add(tuple(row[name] for name in GROUP))
     for row in rows:
-        beside = groups.get(_parent(row), set()) if row["from_path"] else set()
+        beside = groups.get(parent(row), set()) if row["from_path"] else set()
         if len(beside) == 1:
             row.update(zip(GROUP, next(iter(beside)), strict=True))
             row["from_path"] = False
-
-
-def _parent(row: dict[str, Any]) -> str:
-    return os.path.dirname(os.path.abspath(row["folder"]))
 
 
 def _order(row: dict[str, Any]) -> tuple[object, ...]:
@@ -294,72 +273,3 @@ def describe(dataset: str, shots: Any, trainer: str, cfg: str, protocol: str = "
 def shots_in_words(shots: int) -> str:
     """`1 shot`, `16 shots`, `all shots`."""
     return f"{shots} shot{'' if shots == 1 else 's'}" if shots >= 1 else "all shots"
-
-
-def natural(text: str) -> list[tuple[int, str]]:
-    """A sorting key by which numbers in `text` count as numbers, and case does not."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text.lower())]
-
-
-def seed_of(folder: PurePath) -> int | None:
-    """The seed in the name of a seed folder (`seed1`), None for any other folder."""
-    match = re.fullmatch(r"seed_?(-?\d+)", folder.name)
-    return int(match[1]) if match else None
-
-
-def group_of_path(folder: PurePath, base: PurePath) -> dict[str, Any]:
-    """The group (see `GROUP`) that a run's path names.
-
-    Two layouts are known, and what stands before them below `base` is the protocol:
-
-    - `<dataset>/shots_<n>/<trainer>/<cfg>/seed<k>`
-    - `<dataset>/<trainer>/<cfg>_<n>shots/<variant>/seed<k>` (CoOp), whose cfg is `<cfg>/<variant>` here.
-
-    Args:
-        folder: The run's folder, absolute.
-        base: The folder that paths in labels are relative to.
-    """
-
-    def group(dataset: str, shots: int | None, trainer: str = "", cfg: str = "", protocol: str = "") -> dict[str, Any]:
-        return dict(zip(GROUP, (dataset, shots, trainer, cfg, protocol, "test"), strict=True))
-
-    def relative(path: PurePath) -> str:
-        return "" if path == base or not path.is_relative_to(base) else path.relative_to(base).as_posix()
-
-    parts = folder.parts
-    if seed_of(folder) is not None and len(parts) > 5:
-        dataset, second, third, fourth = parts[-5:-1]
-        protocol = relative(PurePath(*parts[:-5]))
-        if shots := re.fullmatch(r"shots_(-?\d+)", second):
-            return group(dataset, int(shots[1]), third, fourth, protocol)
-        if cfg := re.fullmatch(r"(.+)_(\d+)shots", third):
-            return group(dataset, int(cfg[2]), second, f"{cfg[1]}/{fourth}", protocol)
-    experiment = folder if seed_of(folder) is None else folder.parent
-    return group(relative(experiment) or experiment.name, None)
-
-
-def folders_below(roots: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
-    """Folders and all folders below them, each once, hidden ones left out; links are followed.
-
-    Raises:
-        ResultsError: A folder does not exist or can't be read.
-    """
-    seen: set[Path] = set()
-    for root in map(Path, roots):
-        if not root.is_dir():
-            raise ResultsError(f"{root} is not a folder; give a seed folder or any folder above it, such as output")
-        yield from _below(root, seen)
-
-
-def _below(root: Path, seen: set[Path]) -> Iterator[Path]:
-    real = root.resolve()
-    if real in seen:
-        return
-    seen.add(real)
-    yield root
-    try:
-        children = [child for child in root.iterdir() if child.is_dir() and not child.name.startswith(".")]
-    except OSError as error:
-        raise ResultsError(f"can't read the folder {root}: {error.strerror}") from error
-    for child in sorted(children, key=lambda path: natural(path.name)):
-        yield from _below(child, seen)

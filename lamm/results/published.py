@@ -85,33 +85,10 @@ class PublishedTable:
     rows: tuple[PublishedRow, ...]
     notes: tuple[str, ...]
 
-    def row(self, label: str) -> PublishedRow:
-        """The row of a label.
-
-        Raises:
-            ResultsError: There is none.
-        """
-        for row in self.rows:
-            if row.label == label:
-                return row
-        raise ResultsError(unknown_name(f"row of {self.name}", label, [row.label for row in self.rows]))
-
     def row_of(self, trainer: str, part: str = "", overrides: dict[str, str] | None = None) -> PublishedRow | None:
         """The row of a trainer (of its `part`, with just these overrides), None when the table has none."""
-        for row in self.rows:
-            if row.trainer == trainer and row.part == part and row.overrides == (overrides or {}):
-                return row
-        return None
-
-    def value(self, row: PublishedRow, column: str) -> float | None:
-        """The number in a column, None where nothing is reported.
-
-        Raises:
-            ResultsError: There is no such column.
-        """
-        if column not in self.columns:
-            raise ResultsError(unknown_name(f"column of {self.name}", column, self.columns))
-        return row.values[self.columns.index(column)]
+        key = trainer, part, overrides or {}
+        return next((row for row in self.rows if (row.trainer, row.part, row.overrides) == key), None)
 
 
 def published(name: str) -> PublishedTable:

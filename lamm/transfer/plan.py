@@ -108,43 +108,9 @@ def _check_targets(source: str, targets: Sequence[str]) -> None:
             raise ConfigError(f"your own images (data set {target}) can't be a target here; known: {', '.join(known)}")
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """A trained model on one target.
-
-    Attributes:
-        target: What the table calls it.
-        words: Command line of `train.py`.
-    """
-
-    target: str
-    words: tuple[str, ...]
-
-    def folder(self, extend_cfg: ExtendCfg) -> Path:
-        """Where it lies, known once its model is there."""
-        return _plan(self.words, extend_cfg).output_dir
-
-
-@dataclass(frozen=True)
-class SeedRuns:
-    """One seed's runs.
-
-    Attributes:
-        seed: The seed.
-        words: Command line of `train.py` that trains on the source.
-        folder: Where that run lies.
-        evaluations: One per target.
-    """
-
-    seed: int
-    words: tuple[str, ...]
-    folder: Path
-    evaluations: tuple[Evaluation, ...]
-
-
 def plan_transfer(
     request: TransferRequest, seeds: Sequence[int], root: str, extend_cfg: ExtendCfg, flags: Sequence[str] = ()
-) -> list[SeedRuns]:
+) -> list[tuple[str, Sequence[str]]]:
     """Plan every run, and look whether all data are there, before anything takes time.
 
     Args:
@@ -153,6 +119,9 @@ def plan_transfer(
         root: Of the data.
         extend_cfg: Adds the trainers' config keys.
         flags: Further flags of every `train.py`.
+
+    Returns:
+        For each seed the training on the source, then a test on each target.
 
     Raises:
         ConfigError: A mistake in any run's settings, or a folder that holds another run.
@@ -168,36 +137,31 @@ def plan_transfer(
         half = (SUBSET, subset) if request.protocol == BASE_TO_NEW else ()
         return (*words, *flags, *further, *half, *request.overrides)
 
-    source = _plan(words_of(seeds[0], BASE), extend_cfg)
-    _check_context(request.protocol, source)
-    if config is None:  # targets take the source's config, whatever their own default is
-        config = default_config(source.trainer, source.trainer_class, request.source)
-    runs = []
-    for seed in seeds:
-        plan = _plan(words_of(seed, BASE), extend_cfg)
-        earlier_run(plan)
-        learns = getattr(plan.trainer_class, "learner_class", plan.trainer_class) is not None
-        model = ("--model-dir", str(plan.output_dir)) if learns else ()
-        evaluations = tuple(
-            Evaluation(target, words_of(seed, target, "--eval-only", *model)) for target in request.targets
-        )
-        if plan.output_dir.is_dir() or not learns:
-            for evaluation in evaluations:
-                earlier_run(_plan(evaluation.words, extend_cfg))
-        runs.append(SeedRuns(seed, words_of(seed, BASE), plan.output_dir, evaluations))
-    for plan in (source, *(_plan(words_of(seeds[0], target), extend_cfg) for target in request.targets)):
-        require_data(plan)
-    return runs
+    def plan(words: Sequence[str]) -> RunPlan:
+        return plan_run(train_parser().parse_args(list(words)), extend_cfg)
 
-
-def _plan(words: Sequence[str], extend_cfg: ExtendCfg) -> RunPlan:
-    return plan_run(train_parser().parse_args(list(words)), extend_cfg)
-
-
-def _check_context(protocol: str, plan: RunPlan) -> None:
-    """Refuse class-specific context where the target's classes are others."""
-    node = getattr(plan.trainer_class, "config_node", "")
-    if protocol != DOMAIN_GENERALIZATION and node in plan.cfg.TRAINER and plan.cfg.TRAINER[node].get("CSC", False):
+    source = plan(words_of(seeds[0], BASE))
+    node = getattr(source.trainer_class, "config_node", "")
+    specific = node in source.cfg.TRAINER and source.cfg.TRAINER[node].get("CSC", False)
+    if specific and request.protocol != DOMAIN_GENERALIZATION:
         raise ConfigError(
             f"TRAINER.{node}.CSC is True: context of each class has nothing for other classes, set it to False"
         )
+    if config is None:  # targets take the source's config, whatever their own default is
+        config = default_config(source.trainer, source.trainer_class, request.source)
+    learns = getattr(source.trainer_class, "learner_class", source.trainer_class) is not None
+    runs: list[tuple[str, Sequence[str]]] = []
+    for number, seed in enumerate(seeds, start=1):
+        training = plan(words_of(seed, BASE))
+        earlier_run(training)
+        model = ("--model-dir", str(training.output_dir)) if learns else ()
+        tests = {target: words_of(seed, target, "--eval-only", *model) for target in request.targets}
+        if training.output_dir.is_dir() or not learns:
+            for words in tests.values():
+                earlier_run(plan(words))
+        label = f"seed {seed} ({number} of {len(seeds)})"
+        runs.append((f"{label}: training on {request.source}", words_of(seed, BASE)))
+        runs += [(f"{label}: testing on {target}", words) for target, words in tests.items()]
+    for one in (source, *(plan(words_of(seeds[0], target)) for target in request.targets)):
+        require_data(one)
+    return runs

@@ -14,6 +14,9 @@ from lamm.results.schema import RESULTS_FILE
 from lamm.results.table import Statistic
 from lamm.transfer.runs import BASE_TO_NEW, DOMAIN_GENERALIZATION, NEW, PROTOCOLS, find_transfers
 
+NAMES = ["protocol", "source", "shots", "trainer", "cfg", "split", "backbone"]
+"""What the pairs of one result have in common."""
+
 
 @dataclass(frozen=True)
 class TransferResult:
@@ -112,23 +115,17 @@ def transfer_findings(frame: pd.DataFrame) -> TransferFindings:
     Raises:
         ResultsError: A file is damaged.
     """
-    transfers = find_transfers(frame)
-    results = []
-    if len(transfers.pairs):
-        for _, pairs in transfers.pairs.groupby(_RESULT, sort=False):
-            results.append(_result(pairs))
-    results.sort(key=_order)
-    problems = [*transfers.problems, *(problem for result in results for problem in result.problems)]
-    return TransferFindings(results, problems, transfers.left_out)
+    pairs, problems, left_out = find_transfers(frame)
+    results = [_result(same) for _, same in pairs.groupby(NAMES, sort=False)] if len(pairs) else []
 
+    def order(result: TransferResult) -> tuple[object, ...]:
+        names = (natural(result.trainer), natural(result.cfg), result.split)
+        zero_shot = result.trainer == ZERO_SHOT_TRAINER
+        return (PROTOCOLS.index(result.protocol), natural(result.source), result.shots, not zero_shot, *names)
 
-_RESULT = ["protocol", "source", "shots", "trainer", "cfg", "split", "backbone"]
-
-
-def _order(result: TransferResult) -> tuple[object, ...]:
-    names = (natural(result.trainer), natural(result.cfg), result.split)
-    zero_shot = result.trainer == ZERO_SHOT_TRAINER
-    return (PROTOCOLS.index(result.protocol), natural(result.source), result.shots, not zero_shot, *names)
+    results.sort(key=order)
+    problems += [problem for result in results for problem in result.problems]
+    return TransferFindings(results, problems, left_out)
 
 
 def _result(pairs: pd.DataFrame) -> TransferResult:
@@ -142,7 +139,7 @@ def _result(pairs: pd.DataFrame) -> TransferResult:
     evaluations = pairs.drop_duplicates(["target", "seed"]).sort_values("seed")
     targets = sorted(set(pairs.target), key=place_in_tables)
     by_target = {name: evaluations[evaluations.target == name] for name in targets}
-    one = {name: pairs[name].iloc[0] for name in _RESULT} | {"shots": int(pairs.shots.iloc[0])}
+    one = {name: pairs[name].iloc[0] for name in NAMES} | {"shots": int(pairs.shots.iloc[0])}
     what = f"{one['trainer']}, {one['source']}, {shots_in_words(one['shots'])}, {one['cfg']}"
     problems += [
         f"missing: seed {seed} of {what} on {target}"

@@ -1,7 +1,6 @@
 """Training runs and evaluations of their models: which transfer protocol the two belong to, and whether they fit."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +23,7 @@ Run = Any
 """A row of the frame (`itertuples`)."""
 
 
-@dataclass(frozen=True)
-class Transfers:
-    """The evaluations of trained models.
-
-    Attributes:
-        pairs: Finished evaluations of finished runs, a row each. Columns: `protocol` (one of `PROTOCOLS`); `source`
-            (data set of the training run), `shots`, `trainer`, `cfg`, `split`, `backbone` and `seed` of it; `target`
-            (the data set's name, `new` for the new classes of the source); `source_accuracy`, `accuracy`,
-            `labels_learned` and `labels_from_clip` (missing for a trainer without labels); the folders `source_folder`
-            and `folder`.
-        problems: One line for each evaluation that is unfinished, or whose training run is.
-        left_out: One line for each that has no place in the tables: of a model before its last epoch, of a model on
-            another data set where one of the two has only a part of its classes, on another split or with other
-            settings than its training run, or of zero-shot CLIP where no model was evaluated.
-    """
-
-    pairs: pd.DataFrame
-    problems: list[str] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-
-
-def find_transfers(frame: pd.DataFrame) -> Transfers:
+def find_transfers(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str], list[str]]:
     """Find the evaluations (`train.py --eval-only`) in a frame and the runs that they are evaluations of.
 
     Which protocol an evaluation belongs to, its classes say: `new` of the run's `base` classes; a data set all of whose
@@ -56,6 +34,17 @@ def find_transfers(frame: pd.DataFrame) -> Transfers:
 
     Args:
         frame: Runs, from `lamm.results.load`; a training run that is not among them is read where its evaluation says.
+
+    Returns:
+        pairs: Finished evaluations of finished runs, a row each. Columns: `protocol` (one of `PROTOCOLS`); `source`
+            (data set of the training run), `shots`, `trainer`, `cfg`, `split`, `backbone` and `seed` of it; `target`
+            (the data set's name, `new` for the new classes of the source); `source_accuracy`, `accuracy`,
+            `labels_learned` and `labels_from_clip` (missing for a trainer without labels); the folders `source_folder`
+            and `folder`.
+        problems: One line for each evaluation that is unfinished, or whose training run is.
+        left_out: One line for each that has no place in the tables: of a model before its last epoch, of a model on
+            another data set where one of the two has only a part of its classes, on another split or with other
+            settings than its training run, or of zero-shot CLIP where no model was evaluated.
 
     Raises:
         ResultsError: A file is damaged.
@@ -77,7 +66,10 @@ def find_transfers(frame: pd.DataFrame) -> Transfers:
             sources = [source for source in runs if _goes_with_zero_shot(source, run)]
             zero_shot[run.folder] = [pair for source in sources if (pair := _pair(source, run))]
             if not zero_shot[run.folder]:
-                left_out.append(f"left out, {_why_alone(run)}: {run.folder}")
+                reason = f"no ordinary run of {run.trainer} on other data that it goes with"
+                if run.subset != ALL_CLASSES:
+                    reason = f"a part of the classes ({run.subset} of {run.dataset})"
+                left_out.append(f"left out, {reason}: {run.folder}")
         elif run.load_epoch != -1:
             left_out.append(f"left out, an evaluation with --load-epoch {run.load_epoch}: {run.folder}")
         elif (source := _source_of(run, known)) is None or not source.finished:
@@ -97,7 +89,7 @@ def find_transfers(frame: pd.DataFrame) -> Transfers:
         pairs += fitting
         if candidates and not fitting:
             left_out.append(f"left out, zero-shot CLIP where no model was evaluated: {folder}")
-    return Transfers(pd.DataFrame(pairs), problems, left_out)
+    return pd.DataFrame(pairs), problems, left_out
 
 
 def _source_of(run: Run, known: Mapping[Path, Run]) -> Run | None:
@@ -135,8 +127,8 @@ def _pair(source: Run, run: Run) -> dict[str, Any] | None:
     elif (source.subset, run.subset) != (BASE, NEW):
         return None
     return {
-        **{"protocol": protocol, "source": source.dataset, "shots": source.shots, "trainer": source.trainer},
-        **{"cfg": cfg, "split": source.split, "backbone": source.backbone, "seed": source.seed, "target": target},
+        **{name: getattr(source, name) for name in ("shots", "trainer", "split", "backbone", "seed")},
+        **{"protocol": protocol, "source": source.dataset, "cfg": cfg, "target": target},
         **{"source_accuracy": source.metrics["accuracy"], "accuracy": run.metrics["accuracy"]},
         **{name: run.metrics.get(name) for name in ("labels_learned", "labels_from_clip")},
         **{"source_folder": source.folder, "folder": run.folder},
@@ -155,16 +147,10 @@ def _goes_with_zero_shot(source: Run, run: Run) -> bool:
     return not differing_settings(source, run, (*TESTED_WITH, "TRAINER", "DATASET.TEMPLATE"))
 
 
-def _why_alone(run: Run) -> str:
-    if run.subset != ALL_CLASSES:
-        return f"a part of the classes ({run.subset} of {run.dataset})"
-    return f"no ordinary run of {run.trainer} on other data that it goes with"
-
-
 def differing_settings(source: Run, run: Run, keys: tuple[str, ...] = TESTED_WITH) -> list[str]:
     """The settings below these keys (nodes, or single ones) that an evaluation has otherwise than its training run."""
-    one, other = (dict(_flat(held.config)) for held in (source, run))
-    within = [name for name in {**one, **other} if any(name == key or name.startswith(f"{key}.") for key in keys)]
+    one, other = (dict(_flat(which.config)) for which in (source, run))
+    within = [name for name in {**one, **other} if f"{name}.".startswith(tuple(f"{key}." for key in keys))]
     return [name for name in within if one.get(name) != other.get(name)]
 
 

@@ -8,7 +8,7 @@ from lamm.results.curves import ZERO_SHOT_TRAINER
 from lamm.results.frame import shots_in_words
 from lamm.results.published import comparable, place_in_tables, published
 from lamm.results.table import csv_text, tabulated
-from lamm.transfer.results import TransferResult
+from lamm.transfer.results import NAMES, TransferResult
 from lamm.transfer.runs import BASE, BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION
 
 TITLES = {
@@ -66,7 +66,7 @@ def _table(group: Sequence[TransferResult], layout: str, spread: str) -> str:
     title = TITLES[first.protocol].format(source=first.source, shots=shots_in_words(first.shots))
     title += "" if first.split == "test" else f"; {first.split} split"
     lines = [_line(result, targets, spread) for result in group] + _reported(group, targets)
-    notes = [*_own_labels(group), *_lacking_seeds(group), *_comparison(group)]
+    notes = [*_remarks(group), *_comparison(group)]
     if layout == "latex":
         title, notes = f"% {title}", [f"% {note}" for note in notes]
     body = tabulated(lines, layout, left=("trainer", "cfg"))
@@ -104,35 +104,28 @@ def _reported(group: Sequence[TransferResult], targets: Sequence[str]) -> list[d
     for trainer in dict.fromkeys(result.trainer for result in group if not why_not_comparable(result)):
         if (row := table.row_of(trainer)) is None:
             continue
+        values = dict(zip(table.columns, row.values, strict=True))
         line = {"trainer": f"{trainer} (reported)", "cfg": "", "seeds": ""}
         for column in (group[0].source, *targets, "average"):
-            known = column in table.columns and (same or column != "average")
-            value = table.value(row, column) if known else None
+            value = values.get(column) if same or column != "average" else None
             line[column] = "" if value is None else f"{value:.2f}"
         lines.append(line)
     return lines
 
 
-def _own_labels(group: Iterable[TransferResult]) -> list[str]:
-    """One line per model: on which targets it had CLIP's own labels, for how many of their classes."""
-    lines = []
+def _remarks(group: Iterable[TransferResult]) -> list[str]:
+    """One line per model with CLIP's own labels on some targets; then one per model that lacks seeds on some."""
+    labels, seeds = [], []
     for result in group:
         marked = {name: count for name, count in result.labels_from_clip.items() if count}
         if marked:
             shown = ", ".join(f"{name} {count} of {result.classes[name]}" for name, count in marked.items())
-            lines.append(f"{MARK} {result.trainer}: CLIP's own labels, for classes it never saw: {shown}")
-    return list(dict.fromkeys(lines))
-
-
-def _lacking_seeds(group: Iterable[TransferResult]) -> list[str]:
-    """One line per model: the targets that it was not evaluated on with all of its seeds."""
-    lines = []
-    for result in group:
-        fewer = {name: seeds for name, seeds in result.seeds_of_targets.items() if seeds != result.seeds}
+            labels.append(f"{MARK} {result.trainer}: CLIP's own labels, for classes it never saw: {shown}")
+        fewer = {name: some for name, some in result.seeds_of_targets.items() if some != result.seeds}
         if fewer:
-            shown = ", ".join(f"{name} {_seeds(seeds)}" for name, seeds in fewer.items())
-            lines.append(f"{result.trainer}, {result.cfg}: not with all seeds ({_seeds(result.seeds)}): {shown}")
-    return lines
+            shown = ", ".join(f"{name} {_seeds(some)}" for name, some in fewer.items())
+            seeds.append(f"{result.trainer}, {result.cfg}: not with all seeds ({_seeds(result.seeds)}): {shown}")
+    return [*dict.fromkeys(labels), *seeds]
 
 
 def _comparison(group: Sequence[TransferResult]) -> list[str]:
@@ -142,10 +135,9 @@ def _comparison(group: Sequence[TransferResult]) -> list[str]:
     for result in group:
         reasons.setdefault(why_not_comparable(result), []).append(result.trainer)
     lines = [f"Reported: {table.table} of {table.source}, {table.notes[0]}"] if "" in reasons else []
-    others = {reason: trainers for reason, trainers in reasons.items() if reason}
-    for reason, trainers in others.items():
+    for reason, trainers in reasons.items():
         who = "" if len(reasons) == 1 else f"{', '.join(dict.fromkeys(trainers))}: "
-        lines.append(f"Published numbers: {who}{reason}")
+        lines += [f"Published numbers: {who}{reason}"] if reason else []
     return lines
 
 
@@ -154,7 +146,7 @@ def _json(result: TransferResult, spread: str) -> dict[str, Any]:
     row = None if reason else published("domain_generalization").row_of(result.trainer)
     columns = published("domain_generalization").columns
     return {
-        **_names(result),
+        **{name: getattr(result, name) for name in NAMES},
         "averaged": list(result.averaged),
         "seeds": list(result.seeds),
         "seeds_of_targets": {name: list(seeds) for name, seeds in result.seeds_of_targets.items()},
@@ -175,14 +167,12 @@ def _csv(results: Sequence[TransferResult], spread: str) -> str:
     lines = []
     for result in results:
         for target, value in {_own(result): result.source_accuracy, **result.targets}.items():
-            start = {**_names(result), "seeds": _seeds(result.seeds_of_targets.get(target, result.seeds))}
+            start = {
+                **{name: getattr(result, name) for name in NAMES},
+                "seeds": _seeds(result.seeds_of_targets.get(target, result.seeds)),
+            }
             numbers = {"accuracy_mean": value.mean, f"accuracy_{spread}": getattr(value, spread)}
             labels = {"labels_from_clip": result.labels_from_clip.get(target), "classes": result.classes.get(target)}
             summary = {"average": result.average, "harmonic_mean": result.harmonic_mean}
             lines.append({**start, "target": target, **numbers, **labels, **summary})
     return csv_text(lines)
-
-
-def _names(result: TransferResult) -> dict[str, Any]:
-    names = ("protocol", "source", "shots", "trainer", "cfg", "split", "backbone")
-    return {name: getattr(result, name) for name in names}

@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lamm.report.comparison import Comparer, Comparison, class_gains, confusions, most_changed, most_frequent
-from lamm.report.thumbnails import changed_images, picture, with_pictures
+from lamm.report.comparison import (
+    Comparer,
+    Comparison,
+    changed_images,
+    class_gains,
+    confusions,
+    most_changed,
+    most_frequent,
+)
+from lamm.report.panels import picture, with_pictures
 from lamm.results.run_files import Prediction, write_predictions
 from tests.report.report_runs import CLASSES, LABELS, LEARNED, ZERO_SHOT, RunTree
 
@@ -157,5 +165,5 @@ def test_photos_become_small(tmp_path: Path) -> None:
 def test_images_that_are_gone_or_damaged_say_so(demo: RunTree) -> None:
     (demo.data / "digits/6.png").unlink()
     (demo.data / "digits/8.png").write_bytes(b"no picture")
-    assert [picture(demo.data / f"digits/{number}.png").data for number in (6, 8)] == ["", ""]
+    assert [picture(demo.data / f"digits/{number}.png")[0] for number in (6, 8)] == ["", ""]
     assert f"2 of these images can&#39;t be read in {demo.data}" in demo.page()

@@ -110,26 +110,26 @@ def test_the_drawing_names_the_classes_that_moved_most() -> None:
     learned = torch.stack([angles.cos(), angles.sin()], dim=1)
     names = ["still", 'a "<b>&', "far", "near"]
     movement = label_movement(ClassFeatures(names, learned, original), "p7")
-    assert [name for name, _ in movement.farthest] == ["far", "near", 'a "<b>&', "still"]
-    assert [distance for _, distance in movement.farthest] == pytest.approx(
+    assert [name for name, _ in movement["farthest"]] == ["far", "near", 'a "<b>&', "still"]
+    assert [distance for _, distance in movement["farthest"]] == pytest.approx(
         [1 - np.cos(x) for x in (0.9, 0.4, 0.1, 0)], abs=1e-6
     )
-    assert movement.mean == pytest.approx(np.mean(1 - np.cos(angles.numpy())))
-    assert "<title>far: moved by 0.378</title>" in movement.svg  # 1 − cos 0.9
-    assert "<b>" not in movement.svg
-    assert 'id="p7-' in movement.svg
+    assert movement["mean"] == pytest.approx(np.mean(1 - np.cos(angles.numpy())))
+    assert "<title>far: moved by 0.378</title>" in movement["svg"]  # 1 − cos 0.9
+    assert "<b>" not in movement["svg"]
+    assert 'id="p7-' in movement["svg"]
 
 
 def test_of_thousands_of_classes_few_are_drawn() -> None:
     features = torch.nn.functional.normalize(torch.randn(3000, 16, generator=torch.Generator().manual_seed(0)), dim=1)
     movement = label_movement(ClassFeatures([f"c{n}" for n in range(3000)], features, features.roll(1, 0)), "p")
-    assert (movement.classes, movement.drawn) == (3000, 60)
-    assert len(movement.svg) < 100_000
+    assert (movement["classes"], movement["drawn"]) == (3000, 60)
+    assert len(movement["svg"]) < 100_000
 
 
 @pytest.mark.filterwarnings("error")
 def test_names_outside_latin_are_drawn_without_warnings() -> None:
     features = torch.nn.functional.normalize(torch.eye(2, 8) + 0.2, dim=1)
     movement = label_movement(ClassFeatures(["红苹果", "🍎"], features.roll(1, 0), features), "p")
-    assert {"红苹果", "🍎"} <= {*re.findall(r"<text[^>]*>([^<]+)</text>", movement.svg)}
-    assert "sans-serif" in movement.svg
+    assert {"红苹果", "🍎"} <= {*re.findall(r"<text[^>]*>([^<]+)</text>", movement["svg"])}
+    assert "sans-serif" in movement["svg"]

@@ -2,8 +2,7 @@
 
 import shutil
 
-from lamm.report.paper_incremental import incremental_paper_table
-from lamm.report.paper_transfer import transfer_paper_table
+from lamm.report.paper_protocols import incremental_paper_table, transfer_paper_table
 from lamm.run.record import RunClasses
 from tests.report.report_runs import CFG, ELEVEN, RunTree, lines_of
 

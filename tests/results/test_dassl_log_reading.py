@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lamm.results.logs import log_files, newest_result, read_log
+from lamm.results.unrecorded import log_files, newest_result, read_log
 
 Log = Callable[..., str]
 EVALUATION = "Evaluate on the *val* set\n=> result\n* total: 10\n* accuracy: 36.4%\n* error: 63.6%\n* macro_f1: 33.3%\n"

@@ -10,7 +10,8 @@ from lamm.errors import ResultsError
 from lamm.files import write_json, write_text
 from lamm.results import load, problems
 from lamm.results.curves import require_few_shot_runs
-from lamm.results.frame import GROUP, group_of_path
+from lamm.results.frame import GROUP
+from lamm.results.unrecorded import group_of_path
 
 RunWriter = Callable[..., Path]
 
