@@ -11,7 +11,7 @@ from lamm.benchmark.measure import PeakMemory
 from lamm.clip.shared_prefix import SharedPrefixEncoder
 from lamm.clip.text import PlainTextEncoder, encode_in_chunks
 from lamm.clip.text_tower import TextTower
-from tests.clip.text_sides import Sides, assert_agree, random_sides, run
+from tests.clip.small_clip_models import Sides, assert_agree, random_sides, run
 
 ENCODERS = (PlainTextEncoder, SharedPrefixEncoder)
 LENGTHS = [4, 1, 7, 2, 7]
