@@ -25,6 +25,7 @@ from tests.clip.small_clip_models import Sides, assert_agree, encode_whole, halv
 from tests.reference import whole_prompt as reference
 
 ENCODERS = (PlainTextEncoder, SharedPrefixEncoder)
+ONE_MAKE = pytest.mark.parametrize("text_model", ["open_clip"], indirect=True)
 MIXED = [1, 2, 20, 5, 20, 3]
 FRONT = {"lengths": [3, 9], "prefix_length": 1}
 DEEP = [
@@ -56,6 +57,7 @@ def test_the_shared_prefix_gives_the_plain_features_and_gradients(
     assert_agree(run(SharedPrefixEncoder(tower), sides), run(PlainTextEncoder(tower), sides))
 
 
+@ONE_MAKE
 def test_they_agree_at_1000_classes(tower: TextTower) -> None:
     lengths = [1 + (7 * number) % 20 for number in range(1000)]
     sides = random_sides(tower.width, lengths, deep=2)
@@ -72,6 +74,7 @@ def test_a_prompt_may_fill_all_77_positions(
     assert_agree(run(encoder(tower), sides), slow)
 
 
+@ONE_MAKE
 @pytest.mark.parametrize("learned", ["prefix", "labels", "deep"])
 def test_gradients_agree_where_only_one_side_is_learned(tower: TextTower, learned: str) -> None:
     sides = random_sides(tower.width, MIXED, deep=2)
@@ -107,6 +110,7 @@ def test_what_stands_after_an_end_token_changes_nothing_and_gets_no_gradient(tow
     assert torch.equal(features, encoder(tower).encode(sides.prefix, changed, *sides[2:]))
 
 
+@ONE_MAKE
 def test_deep_prompts_beyond_the_prefix_are_refused(tower: TextTower) -> None:
     sides = random_sides(tower.width, [2], prefix_length=3, deep=1)
     with pytest.raises(ValueError, match="3 deep prompts a layer don't fit a prefix of 3 positions"):
@@ -132,7 +136,8 @@ def test_they_agree_on_a_gpu(text_model: Any, tower: TextTower, precision: str) 
         assert torch.cosine_similarity(one.flatten(), other.flatten(), dim=0) > 0.999
 
 
-@pytest.mark.parametrize("kind", [PlainTextEncoder, SharedPrefixEncoder])
+@ONE_MAKE
+@pytest.mark.parametrize("kind", ENCODERS)
 @pytest.mark.parametrize(("before", "behind"), [(76, 2), (5, 73)])
 def test_a_prompt_beyond_the_context_length_is_refused(tower: TextTower, kind: Any, before: int, behind: int) -> None:
     prefix, labels = torch.zeros(1, before, tower.width), torch.zeros(2, behind, tower.width)

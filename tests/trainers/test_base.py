@@ -12,7 +12,7 @@ from lamm_trainers.coop import CoOpLearner
 from lamm_trainers.lamm import AlignmentSettings, LAMMLearner
 
 from lamm.checkpoints.label_bank import LabelBank
-from lamm.engine import load_checkpoint, set_random_seed
+from lamm.engine import build_trainer, load_checkpoint, set_random_seed
 from lamm.errors import CheckpointError, ConfigError, LammError
 
 TRAINERS = {trainer.__name__: trainer for trainer in ALL if trainer.learner_class is not None}
@@ -78,7 +78,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(name: str, squares_config: Confi
 
 @pytest.mark.parametrize("name", [name for name in TRAINERS if "LAMM" in name], indirect=True)
 def test_an_aligned_run_leaves_its_labels(name: str, squares_config: Config, tmp_path: Path) -> None:
-    trainer = start(squares_config(name, "run"))
+    trainer = start(squares_config(name, "run", "OPTIM.MAX_EPOCH", 1))
     trainer.train()
     bank = LabelBank.load(tmp_path / "run" / "labels.safetensors")
     assert bank.class_names == ["red_square", "green", "blue (dark)"]
@@ -87,8 +87,8 @@ def test_an_aligned_run_leaves_its_labels(name: str, squares_config: Config, tmp
 
 @pytest.mark.parametrize("name", [name for name in TRAINERS if "LAMM" not in name], indirect=True)
 def test_a_base_run_leaves_no_labels(name: str, squares_config: Config, tmp_path: Path) -> None:
-    start(squares_config(name, "run")).train()
-    assert (tmp_path / "run" / FOLDERS.get(name, "prompt_learner") / "model.pth.tar-2").is_file()
+    start(squares_config(name, "run", "OPTIM.MAX_EPOCH", 1)).train()
+    assert (tmp_path / "run" / FOLDERS.get(name, "prompt_learner") / "model.pth.tar-1").is_file()
     assert not (tmp_path / "run" / "labels.safetensors").exists()
 
 
@@ -109,7 +109,7 @@ def test_zero_shot_clip_trains_and_saves_nothing(squares_config: Config, tmp_pat
 def test_the_precision_stands_in_the_bases_node(name: str, node: str, squares_config: Config) -> None:
     others = [key for key in ("COOP", "COCOOP", "MAPLE", "LAMM", "ZEROSHOTCLIP") if key != node]
     overrides = [part for other in others for part in (f"TRAINER.{other}.PREC", "fp32")]
-    trainer = start(squares_config(name, "run", *overrides, f"TRAINER.{node}.PREC", "bf16"))
+    trainer = start(squares_config(name, "run", *overrides, f"TRAINER.{node}.PREC", "bf16", "OPTIM.MAX_EPOCH", 1))
     assert (trainer.precision, trainer.clip.precision) == ("bf16", "bf16")
     trainer.train()
     assert all(parameter.dtype == torch.float32 for parameter in trainer.learner.parameters())
@@ -119,7 +119,7 @@ def test_the_precision_stands_in_the_bases_node(name: str, node: str, squares_co
 def test_a_combination_that_is_switched_off_is_its_base(name: str, squares_config: Config) -> None:
     inferred = []
     for trainer, folder, aligned in ((name, "off", False), (name.removesuffix("_LAMM"), "base", True)):
-        run = start(squares_config(trainer, folder, "TRAINER.LAMM.ENABLED", aligned))
+        run = start(squares_config(trainer, folder, "TRAINER.LAMM.ENABLED", aligned, "OPTIM.MAX_EPOCH", 1))
         run.train()
         inferred.append(run.model_inference(some_images()))
     assert torch.equal(*inferred)
@@ -194,15 +194,11 @@ def test_more_context_vectors_than_the_tower_has_room_for_are_refused(small_clip
     ],
 )
 def test_settings_that_would_train_nothing_or_crash_are_refused(override, message, squares_config):
-    from lamm.engine import build_trainer
-
     with pytest.raises(ConfigError, match=message):
         build_trainer(squares_config("LAMM", "run", *override))
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run(squares_config):
-    from lamm.engine import build_trainer
-
     trainer = build_trainer(squares_config("LAMM", "run"))
     trainer.epoch, trainer.batch_idx, trainer.num_batches = 0, 0, 1
     with pytest.raises(LammError, match="infinite or not a number in epoch 1"):
