@@ -147,6 +147,7 @@ def plan_incremental(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
 
 def plan_transfer(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
     """Train on one data set, test on others, or on classes that were not trained; per seed a run and its tests."""
+    from lamm_trainers import extend_cfg
 
     request = transfer.read_request(
         arguments.protocol, arguments.method, arguments.dataset, arguments.shots, arguments.rest

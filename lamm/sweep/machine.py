@@ -87,7 +87,7 @@ def this_machine() -> Machine:
     """The machine that this process is on."""
     import torch
 
-    from lamm.engine.embedded.worker_count import usable_cores
+    from lamm.engine.embedded.loader import usable_cores
 
     gpus = gpu_memories() if torch.cuda.device_count() else ()
     return Machine(usable_cores(), free_bytes(torch.device("cpu")), gpus)

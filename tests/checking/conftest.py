@@ -10,7 +10,7 @@ from lamm.datasets.sources import Need
 from lamm.files import sha256_of_file
 from tests.checking.checked_data import Builder, Checked
 from tests.datasets.miniature_trees import PUBLISHED_SPLITS, build_miniature, write_published_split
-from tests.preparing.small_sources import fitting_source
+from tests.preparing.dataset_archives import fitting_source
 
 
 @pytest.fixture

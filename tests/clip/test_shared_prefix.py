@@ -19,7 +19,7 @@ from lamm.clip.text import PlainTextEncoder
 from lamm.clip.text_tower import TextTower, text_tower_of
 from lamm.prompt_layout import FixedPrefix, Packing
 from tests.clip import small_clip_models as small
-from tests.clip.text_sides import Sides, assert_agree, halve, random_sides, run
+from tests.clip.small_clip_models import Sides, assert_agree, halve, random_sides, run
 
 GROUPS, PREFIX = 2, 5
 LENGTHS = [1, 2, 20, 5]

@@ -1,14 +1,18 @@
-"""The console script `lamm`, and what every command does with a mistake."""
+"""The console script `lamm`, what every command does with a mistake, and `lamm benchmark` on the smallest model."""
 
+import json
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from lamm.benchmark.decoding import write_photos
 from lamm.commands import COMMANDS
 from lamm.commands import main as lamm_main
 from lamm.commands.parser import Parser, run
 from lamm.errors import ConfigError, EngineError
-from tests.train_command import ROOT
+from tests.train_command import ROOT, call_tool
 
 
 def outcome(main, *words):
@@ -109,3 +113,111 @@ def test_an_engine_that_can_not_run_is_one_line(capsys, monkeypatch):
     monkeypatch.setattr("importlib.import_module", fail)
     assert console("sweep") == 2
     assert capsys.readouterr().err == "error: no engine\n"
+
+
+FIELDS = {
+    *("trainer", "classes", "precision", "text_fast_s", "text_plain_s", "text_ratio", "step_fast_s", "step_plain_s"),
+    *("step_ratio", "peak_fast_mb", "peak_plain_mb", "image_s", "forward_s", "backward_s", "optimizer_s", "gemm_share"),
+}
+
+
+def benchmark(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, str(ROOT / "tools" / "benchmark.py"), *map(str, arguments)]
+    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, encoding="utf-8", check=False)
+
+
+def test_both_paths_are_measured_and_written(tmp_path: Path) -> None:
+    line = ["--backbone", "tiny", "--classes", 9, "--precision", "bf16", "--json", "rows.json"]
+    done = benchmark("--trainers", "LAMM", "MaPLe_LAMM", *line, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert [row["trainer"] for row in rows] == ["LAMM", "MaPLe_LAMM"]
+    for row in rows:
+        assert row.keys() >= FIELDS
+        assert (row["classes"], row["precision"], row["plain_classes"]) == (9, "bf16", 9)
+        assert row["text_ratio"] == pytest.approx(row["text_plain_s"] / row["text_fast_s"])
+        assert row["step_ratio"] == pytest.approx(row["step_plain_s"] / row["step_fast_s"])
+        assert row["peak_plain_mb"] > 5 * row["peak_fast_mb"] > 0
+        assert 0.99 < row["gradient_cosine"] < 1.0001
+        assert min(row["text_fast_s"], row["step_fast_s"], row["fast_gflops"], row["plain_gflops"]) > 0
+        stages = sum(row[f"{stage}_s"] for stage in ("image", "forward", "backward", "optimizer"))
+        assert stages == pytest.approx(row["step_fast_s"])
+        assert 0 < row["gemm_share"] < 2
+        assert not row["cached"]
+    assert "gemm share" in done.stdout
+
+
+def test_cached_features_several_class_counts_and_two_ranks_are_measured(tmp_path: Path) -> None:
+    line = ["--backbone", "tiny", "--classes", 8, 24, "--cached", "--chunk", 8, "--ranks", 2, "--plain-at-most", 8]
+    done = benchmark("--trainers", "LAMM", *line, "--json", "rows.json", "--plot", "cost.png", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert [(row["classes"], row["plain_classes"], row["cached"]) for row in rows] == [(8, 8, True), (24, 8, True)]
+    for row in rows:
+        assert row["ranks"] == 2
+        assert row["ranks_ratio"] == pytest.approx(row["alone_s"] / row["ranks_s"])
+        assert row["image_s"] < 0.1 * row["step_fast_s"]
+    assert rows[1]["step_gflop"] > 2 * rows[0]["step_gflop"]
+    assert "24 classes: the plain path ran with 8 and is scaled up" in done.stdout
+    assert (tmp_path / "cost.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (["--trainers", "LAM"], 'unknown trainer that learns "LAM"; did you mean "LAMM"'),
+        (["--trainers", "ZeroshotCLIP"], "unknown trainer that learns"),
+        (["--backbone", "ViT-B/61"], 'unknown backbone "ViT-B/61"; did you mean'),
+        (["--backbone", "RN50", "--trainers", "MaPLe"], "takes no prompts"),
+        (["--classes", "0"], "must be a whole number from 1 up, got 0"),
+        (["--precision", "int8"], "--precision"),
+        (["--backbone", "tiny", "--json", "nowhere/rows.json"], "nowhere is not a folder"),
+        (["--backbone", "tiny", "--plot", "nowhere/cost.png"], "nowhere is not a folder"),
+        (["--ranks", "0"], "must be a whole number from 1 up, got 0"),
+    ],
+)
+def test_a_mistake_is_one_line(line: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = call_tool("benchmark", *line)
+    assert done.returncode == 2
+    assert said in done.stderr.splitlines()[-1]
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_photos(tmp_path / "photos" / "deeper", (80, 60), 3)
+    return tmp_path / "photos"
+
+
+def test_decoding_is_measured_for_training_and_test_images(folder: Path) -> None:
+    done = call_tool("benchmark", "--decoding", "--images", folder, "--limit", 2, "--rounds", 1, "--size", 48)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"2 photos of {folder}; training images" in done.stdout
+    assert f"2 photos of {folder}; test images" in done.stdout
+    exact = [line.split() for line in done.stdout.splitlines() if line.startswith("exact")]
+    assert [(row[3], row[4]) for row in exact] == [("none", "1.00000")] * 2
+
+
+def test_loading_is_measured_for_numbers_of_workers(folder: Path) -> None:
+    line = ["--images", folder, "--batch", 2, "--rounds", 1, "--step", 0, "--size", 224]
+    done = call_tool("benchmark", "--loading", *line)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("3 images, 1 batches of 2")
+    assert "DATALOADER.NUM_WORKERS -1 takes" in done.stdout
+
+
+@pytest.mark.parametrize("mode", ["--decoding", "--loading"])
+def test_a_mistake_about_photos_is_one_line(mode: str, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (folder / "broken.jpg").write_bytes(b"no photo")
+    for line, said in [
+        (["--images", folder], 'broken.jpg" is not an image'),
+        (["--images", tmp_path / "nowhere"], "nowhere is not a folder"),
+        (["--images", tmp_path / "empty"], "has no .jpg"),
+        (["--rounds", "0"], "must be a whole number from 1 up, got 0"),
+    ]:
+        done = call_tool("benchmark", mode, *line)
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert len(done.stderr.splitlines()) == 1

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 
 from lamm.commands.parser import run
 from lamm.results.schema import RESULTS_FILE, RunResults
-from tests.train_command import ROOT, command_module
+from tests.train_command import ROOT, call_tool, command_module
 
 sweep = command_module("sweep")
 SMALL = "--trainers ZeroshotCLIP LAMM --datasets digits --shots 1 --seeds 1"
@@ -91,13 +90,7 @@ def test_a_grid_is_run_and_skipped_when_it_is_done(capfd: Any, own_folder: Path)
         "output/digits/shots_1/LAMM/tiny_ep50+MAX_EPOCH=1+SPLIT=val/seed1",
         "output/digits/shots_1/ZeroshotCLIP/tiny+MAX_EPOCH=1+SPLIT=val/seed1",
     ]
-    printed = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "parse_results.py"), *folders],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert printed.stdout == table
+    assert call_tool("parse_results", *folders).stdout == table
 
     stamps = {file: file.stat().st_mtime_ns for file in own_folder.rglob(RESULTS_FILE)}
     assert command(f"{SMALL} {QUICK}") == 0

@@ -1,4 +1,4 @@
-"""Steps of class-incremental learning on `digits` with the embedded model: two sets of five classes."""
+"""Steps of class-incremental runs: planned, trained, or only written as files."""
 
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,47 @@ from lamm_trainers import TRAINERS as ALL
 
 from lamm.datasets import register_datasets
 from lamm.engine import load_checkpoint, set_random_seed
+from lamm.results.schema import RunResults
 from tests.train_command import plan
 
+Rows = list[list[float]]
+
+
+def write_steps(
+    root: Path,
+    own: Rows,
+    seen: Rows,
+    seed: int = 1,
+    trainer: str = "LAMM",
+    negatives: bool = False,
+    finished: int | None = None,
+) -> Path:
+    """Write the steps of one seed, `own[t - 1][s - 1]` being set s after step t; the folder above the seeds.
+
+    Args:
+        finished: how many steps came to their end; None: all.
+    """
+    cfg = f"tiny_ep50+STEPS={len(own)}" + "+SEEN_AS_NEGATIVES=True" * negatives
+    above = root / "output" / "incremental" / "digits" / "shots_16" / trainer / cfg
+    for step, (of_own, of_seen) in enumerate(zip(own, seen, strict=True), start=1):
+        folder = above / f"seed{seed}" / f"step{step}"
+        metrics = {"accuracy": of_own[-1], "error_rate": 100 - of_own[-1], "macro_f1": of_own[-1]}
+        metrics |= {f"set{number}_accuracy": value for number, value in enumerate(of_own, start=1)}
+        metrics |= {f"set{number}_accuracy_seen": value for number, value in enumerate(of_seen, start=1)}
+        status = "finished" if finished is None or step <= finished else "running"
+        RunResults(
+            **{"trainer": trainer, "dataset": "digits", "shots": 16, "seed": seed, "cfg": f"{cfg}/step{step}"},
+            **{"protocol": "incremental", "split": "test", "precision": "fp32", "config_hash": "c0ffee"},
+            **{"status": status, "metrics": metrics},
+        ).write(folder / "results.json")
+        settings = f"INCREMENTAL: {{STEPS: {len(own)}, STEP: {step}, SEEN_AS_NEGATIVES: {negatives}}}\n"
+        (folder / "config.yaml").write_text(settings)
+    return above
+
+
 register_datasets()
+
+
 TRAINERS = {trainer.__name__: trainer for trainer in ALL}
 FOLDERS = {"MaPLe": "MultiModalPromptLearner", "MaPLe_LAMM": "MultiModalPromptLearner"}
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]

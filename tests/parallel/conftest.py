@@ -10,8 +10,7 @@ import pytest
 
 import lamm.clip.tiny as tiny_weights
 import lamm.run.execute as execution
-from tests.parallel.noted_runs import Start, note_losses
-from tests.parallel.processes import Outcome, train_together
+from tests.parallel.processes import Outcome, Start, note_losses, train_together
 
 load_weights = tiny_weights.load_weights
 

@@ -1,5 +1,6 @@
-"""Processes that train together, forked from the test's own: nothing has to be imported again."""
+"""Processes of one run beside each other in this program, and the losses and metrics that they note."""
 
+import json
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import lamm_trainers.base as base
 import torch
 import torch.distributed as dist
 
@@ -114,3 +116,32 @@ def _child(body: Callable[[], None], rank: int, size: int, port: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+Start = Callable[..., list[Outcome]]
+
+
+def note_losses(file: Path) -> None:
+    """Have this process's trainer write the parts of each step's loss, a line a step."""
+    step = base.PromptTrainer.forward_backward
+
+    def noted(self: base.PromptTrainer, batch: dict[str, Any]) -> dict[str, Any]:
+        shown = step(self, batch)
+        with file.open("a") as lines:
+            lines.write(json.dumps({name: float(value) for name, value in shown.items()}) + "\n")
+        return shown
+
+    base.PromptTrainer.forward_backward = noted  # type: ignore[method-assign]
+
+
+def losses(folder: str, rank: int = 0) -> list[dict[str, float]]:
+    """What `start` noted."""
+    return [json.loads(line) for line in Path(f"printed-{folder}/losses{rank}").read_text().splitlines()]
+
+
+def metrics(folder: str) -> dict[str, float]:
+    """Of a finished run."""
+    results = json.loads(Path(folder, "results.json").read_text())
+    assert results["status"] == "finished"
+    found: dict[str, float] = results["metrics"]
+    return found

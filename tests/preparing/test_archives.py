@@ -13,8 +13,7 @@ import pytest
 from lamm.errors import DataError
 from lamm.preparing.archives import clean_path, entries
 from lamm.preparing.prepare import Preparation
-from tests.preparing.dataset_archives import classes_of_photos, jpeg, photos, tar, targz, zipped
-from tests.preparing.small_sources import small_source
+from tests.preparing.dataset_archives import classes_of_photos, jpeg, photos, small_source, tar, targz, zipped
 
 GOOD = classes_of_photos("2750/{name}/{name}_{}.jpg", ["AnnualCrop", "Forest"])
 

@@ -10,9 +10,8 @@ import pytest
 from lamm.errors import DataError
 from lamm.preparing.download import DownloadError, download
 from lamm.preparing.prepare import Preparation
-from tests.preparing.dataset_archives import MAKERS, write_archives
+from tests.preparing.dataset_archives import MAKERS, small_source, write_archives
 from tests.preparing.file_server import FileServer
-from tests.preparing.small_sources import small_source
 
 CONTENT = bytes(range(256)) * 4000
 MD5 = hashlib.md5(CONTENT).hexdigest()

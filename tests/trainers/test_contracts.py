@@ -1,8 +1,7 @@
 """What holds for every method, with and without label alignment, on every image tower and in every precision.
 
 Each learner goes through its tower with real images, in the trainers' own step. bf16 is autocast: what should be the
-same arithmetic is held to the same tolerance there as in fp32.
-"""
+same arithmetic is held to the same tolerance there as in fp32."""
 
 import itertools
 from typing import Any
@@ -11,8 +10,12 @@ import pytest
 import torch
 from lamm_trainers import extend_cfg
 from lamm_trainers.lamm import LabelAlignmentMixin
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lamm.clip.model import ClipModel
+from lamm.clip.shared_prefix import SharedPrefixEncoder
+from lamm.clip.text import PlainTextEncoder
 from lamm.engine import get_cfg_default
 from tests.reference import whole_prompt as reference
 from tests.trainers.learner_cases import (
@@ -26,6 +29,7 @@ from tests.trainers.learner_cases import (
     disturb,
     features,
     fixed,
+    gradients,
     lamm,
     loss_parts,
     matrix_of,
@@ -147,3 +151,98 @@ def test_moving_one_classs_label_leaves_the_features_of_the_others_as_they_were(
     after = features(learner)[0]
     assert torch.equal(after[:-1], before[:-1])
     assert not torch.allclose(after[-1], before[-1], atol=1e-3)
+
+
+FEATURE_ERROR = {True: 1e-5, False: 2e-2}  # by Case.exact
+GRADIENT_ERROR = {True: 1e-4, False: 1e-1}
+COSINE = 0.999
+
+
+def assert_near(got: Tensor, expected: Tensor, error: float) -> None:
+    assert expected.norm() > 0
+    assert (got - expected).norm() <= error * expected.norm()
+
+
+def test_the_shared_prefix_gives_what_the_plain_encoder_gives(case: Case) -> None:
+    images, labels = case.batch()
+    shared, plain = disturb(case.build()), disturb(case.build())
+    assert isinstance(shared.text_encoder, SharedPrefixEncoder)
+    plain.text_encoder = PlainTextEncoder(case.clip.text)
+    assert_near(features(shared, images), features(plain, images), FEATURE_ERROR[case.exact])
+    got, expected = gradients(shared, images, labels), gradients(plain, images, labels)
+    assert_near(got, expected, GRADIENT_ERROR[case.exact])
+
+
+@pytest.mark.parametrize("case", matrix_of(FIRST), indirect=True)
+def test_prompts_in_chunks_give_what_they_give_at_once(case: Case) -> None:
+    assert_same_in_chunks(case, 2)
+
+
+# Of six images' prefixes with five classes each: one prompt, one prefix, one and a bit, two, all.
+@pytest.mark.parametrize("chunk", [1, 5, 7, 10, 30])
+def test_prompts_of_each_image_in_chunks_of_any_size(chunk: int, clips: dict[tuple[str, str], ClipModel]) -> None:
+    assert_same_in_chunks(Case("CoCoOp_LAMM-words-name", clips["vit", "fp32"]), chunk)
+
+
+def assert_same_in_chunks(case: Case, chunk: int) -> None:
+    images, labels = case.batch()
+    whole, parts = disturb(case.build()), disturb(case.build())
+    parts.encode_in_chunks(chunk)
+    assert_near(features(parts, images), features(whole, images), FEATURE_ERROR[case.exact])
+    got, expected = gradients(parts, images, labels), gradients(whole, images, labels)
+    assert_near(got, expected, GRADIENT_ERROR[case.exact])
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["shared", "plain"])
+@pytest.mark.parametrize("place", [place for place in matrix_of(FIRST) if place.values[0][2] == "bf16"])
+def test_bf16_gradients_point_where_those_of_fp32_do(
+    place: tuple[str, str, str], plain: bool, clips: dict[tuple[str, str], ClipModel]
+) -> None:
+    found = []
+    for precision in ("fp32", "bf16"):
+        case = Case(place[0], clips[place[1], precision])
+        learner = disturb(case.build())
+        if plain:
+            learner.text_encoder = PlainTextEncoder(case.clip.text)
+        images, labels = case.batch()
+        found.append((features(learner, images), gradients(learner, images, labels)))
+    (exact, exact_gradient), (rounded, gradient) = found
+    assert_near(rounded, exact, FEATURE_ERROR[False])
+    assert not torch.equal(rounded, exact)
+    assert torch.cosine_similarity(gradient, exact_gradient, dim=0) >= COSINE
+
+
+# Operators whose result, or the size of it, has to be known before the program can go on.
+WAITING = {"_local_scalar_dense", "equal", "nonzero", "is_nonzero", "masked_select", "unique_dim", "_unique2", "item"}
+
+
+class Operators(TorchDispatchMode):
+    """Names of the operators that ran within the context."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, op: Any, types: Any, given: Any = (), named: Any = None) -> Any:
+        self.names.append(op.overloadpacket._qualified_op_name.partition("::")[2])
+        return op(*given, **(named or {}))
+
+
+def test_the_mode_sees_operators_that_wait() -> None:
+    with Operators() as seen:
+        torch.ones(3).nonzero()
+        bool(torch.ones(()) > 0)
+    assert {"nonzero", "_local_scalar_dense"} <= set(seen.names)
+
+
+@pytest.mark.parametrize("cos_over", ["classes", "batch"])
+@pytest.mark.parametrize("case", on_first_place(), indirect=True)
+def test_no_step_but_the_first_two_waits(case: Case, cos_over: str) -> None:
+    images, labels = case.batch()
+    learner = case.build(**({"cos_over": cos_over} if "LAMM" in case.name else {}))
+    for _ in range(2):  # the first one encodes the teacher, behind a prefix of its own
+        gradients(learner, images, labels)
+    with Operators() as seen:
+        gradients(learner, images, labels)
+    assert seen.names
+    assert not WAITING & set(seen.names)

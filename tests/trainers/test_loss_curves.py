@@ -4,20 +4,31 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from lamm.clip.model import ClipModel
+from tests.reference.slow_cocoop import SlowCoCoOp
+from tests.reference.slow_maple import SlowMaPLe
 from tests.reference.slow_training import SlowTraining
 from tests.trainers.learner_cases import (
     CONTEXTS,
+    DEEP_CONTEXTS,
+    IMAGE_CONTEXTS,
     INVERSE_TEMPERATURE,
     NAMES,
     SHOTS,
     WORDS,
     assert_same_curve,
     batch,
+    cocoop,
+    cocoop_lamm,
     coop,
     coop_lamm,
+    disturb,
     lamm,
+    maple,
+    maple_lamm,
+    pictures,
     train,
 )
 
@@ -110,3 +121,122 @@ def test_a_batch_of_one_class_has_no_feature_loss_over_the_batch(small_model: An
     assert [step["loss_cos"] for step in got] == [0, 0, 0]
     slow = SlowTraining(small_model, NAMES, INVERSE_TEMPERATURE, SHOTS, words=WORDS, cos_over="batch")
     assert_same_curve(got, slow.train(images, labels.tolist(), steps=3, rate=0.05))
+
+
+# (variant, settings of the alignment)
+COCOOP = [
+    ("words", {}),
+    ("words", {"teacher": "prompt", "cos_over": "batch", "label_tokens": "released"}),
+    ("words", {"teacher": "prompt", "label_tokens": "single", "kd_direction": "standard"}),
+    ("random", {"cos_over": "batch", "label_tokens": "single"}),
+    ("random", {"teacher": "prompt"}),
+    ("random", {"teacher": "clip", "label_tokens": "released", "kd_direction": "standard"}),
+]
+MAPLE = [
+    ("words", {}),
+    ("words", {"teacher": "prompt", "cos_over": "batch", "label_tokens": "released"}),
+    ("words", {"teacher": "clip", "label_tokens": "released"}),
+    ("words", {"teacher": "prompt", "label_tokens": "single", "kd_direction": "standard"}),
+    ("words_input", {"cos_over": "batch", "label_tokens": "single"}),
+    ("random", {"teacher": "prompt", "label_tokens": "name"}),
+    ("random", {"teacher": "clip", "kd_direction": "standard"}),
+    ("random_input", {"teacher": "prompt", "cos_over": "batch", "label_tokens": "released"}),
+]
+# Every name has two sub-tokens at least, so that one vector a class is not what the shortest name would give.
+LONG_NAMES = ["german_shepherd", "car (red)", "tabby cat"]
+
+
+def case_id(value: Any) -> str | None:
+    return ("-".join(value.values()) or "default") if isinstance(value, dict) else None
+
+
+def labels_of(learner: Any) -> list[Tensor] | None:
+    """Each class's label vectors, (vectors, D); None without alignment."""
+    return list(learner.label_embeddings.split(learner.label_counts)) if hasattr(learner, "label_counts") else None
+
+
+def slow_cocoop(model: Any, learner: Any, variant: str, **options: Any) -> SlowCoCoOp:
+    """The slow run that starts where the learner is."""
+    layers = (learner.meta_net.linear1, learner.meta_net.linear2)
+    return SlowCoCoOp(
+        model,
+        learner.class_names,
+        INVERSE_TEMPERATURE,
+        SHOTS,
+        context=learner.ctx,
+        words=IMAGE_CONTEXTS[variant].get("context_init", ""),
+        meta_net=tuple(value for layer in layers for value in (layer.weight, layer.bias)),
+        label_start=labels_of(learner),
+        **options,
+    )
+
+
+def slow_maple(model: Any, learner: Any, variant: str, **options: Any) -> SlowMaPLe:
+    """The slow run that starts where the learner is."""
+    return SlowMaPLe(
+        model,
+        learner.class_names,
+        INVERSE_TEMPERATURE,
+        SHOTS,
+        context=learner.ctx,
+        words=DEEP_CONTEXTS[variant].get("context_init", "a photo of a"),
+        deep=list(learner.compound_prompts_text),
+        couplings=[(map.weight, map.bias) for map in (learner.proj, *learner.compound_prompt_projections)],
+        released_length=1,
+        label_start=labels_of(learner),
+        **options,
+    )
+
+
+@pytest.mark.parametrize(("variant", "settings"), COCOOP, ids=case_id)
+def test_cocoop_lamm_follows_the_slow_run(
+    variant: str, settings: dict[str, str], small_model: Any, small_clip: ClipModel
+) -> None:
+    learner = disturb(cocoop_lamm(small_clip, variant=variant, **settings))
+    slow = slow_cocoop(small_model, learner, variant, **settings)
+    images, labels = batch(small_clip)
+    got = train(learner, images, labels, steps=3, rate=0.05)
+    assert_same_curve(got, slow.train(images, labels.tolist(), steps=3, rate=0.05))
+
+
+@pytest.mark.parametrize("variant", IMAGE_CONTEXTS)
+def test_cocoop_follows_the_slow_run(variant: str, small_model: Any, small_clip: ClipModel) -> None:
+    learner = disturb(cocoop(small_clip, variant=variant))
+    slow = slow_cocoop(small_model, learner, variant, aligned=False)
+    images, labels = batch(small_clip)
+    got = train(learner, images, labels, steps=3, rate=0.05)
+    assert_same_curve(got, slow.train(images, labels.tolist(), steps=3, rate=0.05))
+
+
+@pytest.mark.parametrize("over", ["classes", "batch"])
+def test_one_image_a_batch_follows_the_slow_run(over: str, small_model: Any, small_clip: ClipModel) -> None:
+    learner = disturb(cocoop_lamm(small_clip, cos_over=over))
+    slow = slow_cocoop(small_model, learner, "words", cos_over=over)
+    images, _ = batch(small_clip, 1)
+    expected = slow.train(images, [2], steps=3, rate=0.05)
+    assert (expected[2]["loss_cos"] == 0) == (over == "batch")
+    assert_same_curve(train(learner, images, torch.tensor([2]), steps=3, rate=0.05), expected)
+
+
+@pytest.mark.parametrize(("variant", "settings"), MAPLE, ids=case_id)
+def test_maple_lamm_follows_the_slow_run(
+    variant: str, settings: dict[str, str], models: dict[str, Any], clips: dict[tuple[str, str], ClipModel]
+) -> None:
+    clip = clips["vit", "fp32"]
+    learner = disturb(maple_lamm(clip, LONG_NAMES, variant, **settings))
+    slow = slow_maple(models["vit"], learner, variant, **settings)
+    images, labels = pictures(clip, 4), torch.tensor([0, 1, 2, 1])
+    got = train(learner, images, labels, steps=3, rate=0.01)
+    assert_same_curve(got, slow.train(images, labels.tolist(), steps=3, rate=0.01))
+
+
+@pytest.mark.parametrize("variant", DEEP_CONTEXTS)
+def test_maple_follows_the_slow_run(
+    variant: str, models: dict[str, Any], clips: dict[tuple[str, str], ClipModel]
+) -> None:
+    clip = clips["vit", "fp32"]
+    learner = disturb(maple(clip, NAMES, variant))
+    slow = slow_maple(models["vit"], learner, variant, aligned=False)
+    images, labels = pictures(clip, 4), torch.tensor([0, 1, 2, 3])
+    got = train(learner, images, labels, steps=3, rate=0.01)
+    assert_same_curve(got, slow.train(images, labels.tolist(), steps=3, rate=0.01))

@@ -1,1 +1,0 @@
-"""Makes the learners of the trainers' tests importable."""

@@ -1,0 +1,276 @@
+"""Features of images: the store and the cache of runs."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lamm_trainers import TRAINERS as ALL
+from torch import Tensor, nn
+
+from lamm.engine import get_cfg_default, set_random_seed
+from lamm.errors import ConfigError
+from lamm.features.cache import View, ViewDataset
+from lamm.features.store import (
+    KEY_BYTES,
+    FeatureStore,
+    image_identity,
+    space_identity,
+    tower_identity,
+    transform_identity,
+)
+
+LARGE = 10**9
+
+
+def keys_of(*numbers: int) -> list[bytes]:
+    return [number.to_bytes(KEY_BYTES, "big") for number in numbers]
+
+
+def features_of(*numbers: int) -> Tensor:
+    return torch.stack([torch.arange(8.0) + number for number in numbers])
+
+
+def filled(folder: Path, *numbers: int, limit: int = LARGE, space: str = "space") -> FeatureStore:
+    store = FeatureStore(folder, space, limit)
+    store.write(keys_of(*numbers), features_of(*numbers))
+    return store
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*/*.safetensors"), key=lambda file: file.stat().st_mtime)
+
+
+def test_what_was_written_is_read_by_another_store(tmp_path: Path) -> None:
+    filled(tmp_path, 1, 2, 3)
+    found = FeatureStore(tmp_path, "space", LARGE).read(keys_of(3, 1, 9))
+    assert found.keys() == set(keys_of(1, 3))
+    assert torch.equal(found[keys_of(3)[0]], features_of(3)[0])
+
+
+def test_spaces_do_not_see_each_other(tmp_path: Path) -> None:
+    filled(tmp_path, 1)
+    assert FeatureStore(tmp_path, "other", LARGE).read(keys_of(1)) == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff" * 100])
+def test_a_damaged_file_counts_as_absent(tmp_path: Path, content: bytes) -> None:
+    store = filled(tmp_path, 1)
+    files(tmp_path)[0].write_bytes(content)
+    assert store.read(keys_of(1)) == {}
+    store.write(keys_of(1), features_of(1))
+    assert store.read(keys_of(1)).keys() == set(keys_of(1))
+
+
+def test_a_file_that_a_killed_run_left_half_written_is_not_read(tmp_path: Path) -> None:
+    store = filled(tmp_path, 1)
+    whole = files(tmp_path)[0].read_bytes()
+    (tmp_path / "space" / ".half.safetensors.x.tmp").write_bytes(whole[: len(whole) // 2])
+    assert store.read(keys_of(1)).keys() == set(keys_of(1))
+
+
+def test_what_killed_runs_left_long_ago_is_removed(tmp_path: Path) -> None:
+    store = filled(tmp_path, 1)
+    old, new = (tmp_path / "space" / f".{name}.safetensors.x.tmp" for name in ("old", "new"))
+    for file in (old, new):
+        file.write_bytes(b"half")
+    os.utime(old, (time.time() - 2 * 24 * 3600,) * 2)
+    store.write(keys_of(2), features_of(2))
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_what_was_read_longest_ago_goes_first_in_all_spaces(tmp_path: Path) -> None:
+    size = files_size = 0
+    for number in (1, 2, 3):
+        filled(tmp_path, number, space=f"space {number}")
+    for age, file in enumerate(files(tmp_path)):
+        size, files_size = file.stat().st_size, files_size + file.stat().st_size
+        os.utime(file, (1000.0 + age, 1000.0 + age))
+    FeatureStore(tmp_path, "space 1", LARGE).read(keys_of(1))  # now the one read last
+    filled(tmp_path, 4, limit=int(2.5 * size))
+    left = [n for n in (1, 2, 3) if FeatureStore(tmp_path, f"space {n}", LARGE).read(keys_of(n))]
+    assert left == [1]
+    assert FeatureStore(tmp_path, "space", LARGE).read(keys_of(4))
+    assert sum(file.stat().st_size for file in files(tmp_path)) <= 2.5 * size < files_size
+
+
+def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+    threads = [
+        threading.Thread(target=filled, args=(tmp_path, number, number + 1), kwargs={"limit": LARGE})
+        for number in range(0, 40, 2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(FeatureStore(tmp_path, "space", LARGE).read(keys_of(*range(40)))) == 40
+
+
+def test_a_place_that_can_not_be_written_costs_a_log_line(tmp_path: Path, log_lines: list[str]) -> None:
+    (tmp_path / "file").write_text("in the way")
+    store = filled(tmp_path / "file", 1)
+    assert store.read(keys_of(1)) == {}
+    assert "image features are not stored" in log_lines[0]
+
+
+def tower(dtype: torch.dtype = torch.float32) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3)).to(dtype)
+
+
+def test_equal_weights_have_one_name() -> None:
+    assert tower_identity(tower()) == tower_identity(tower())
+
+
+@pytest.mark.parametrize("name", ["0.weight", "0.bias", "1.running_mean", "1.num_batches_tracked"])
+def test_a_single_changed_value_changes_the_name(name: str) -> None:
+    changed = tower()
+    changed.state_dict()[name].view(-1)[-1:].add_(1)
+    assert tower_identity(changed) != tower_identity(tower())
+
+
+def test_two_values_that_change_places_change_the_name() -> None:
+    changed = tower()
+    weight = changed.state_dict()["0.weight"].view(-1)
+    weight[:2] = weight[:2].flip(0).clone()
+    assert tower_identity(changed) != tower_identity(tower())
+
+
+def test_the_dtype_changes_the_name() -> None:
+    assert tower_identity(tower(torch.float16)) != tower_identity(tower())
+
+
+def test_an_image_is_known_by_path_size_time_and_view(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(b"1")
+    first = image_identity(str(file))
+    assert image_identity(str(file)) == first != image_identity(str(file), view=1)
+    os.utime(file, ns=(0, 0))
+    touched = image_identity(str(file))
+    file.write_bytes(b"22")
+    os.utime(file, ns=(0, 0))
+    assert len({first, touched, image_identity(str(file))}) == 3
+
+
+def options(*overrides: object):
+    cfg = get_cfg_default()
+    cfg.merge_from_list(list(overrides))
+    return cfg.INPUT
+
+
+@pytest.mark.parametrize("override", [("INPUT.SIZE", (32, 32)), ("INPUT.TRANSFORMS", ("normalize",))])
+@pytest.mark.parametrize("is_train", [True, False])
+def test_what_changes_the_pixels_changes_the_transform(override: tuple, is_train: bool) -> None:
+    assert transform_identity(options(*override), is_train) != transform_identity(options(), is_train)
+
+
+def test_augmentation_changes_training_views_alone() -> None:
+    flipped = options("INPUT.TRANSFORMS", ("random_flip",))
+    assert transform_identity(flipped, False) == transform_identity(options(), False)
+    assert transform_identity(flipped, True) != transform_identity(options(), True)
+
+
+def test_precision_and_device_have_spaces_of_their_own() -> None:
+    spaces = {space_identity("t", precision, device, {}) for precision in ("fp32", "amp") for device in ("cpu", "cuda")}
+    assert len(spaces) == 4
+
+
+TRAINERS = {trainer.__name__: trainer for trainer in ALL}
+LEAVES_THE_TOWER = ("ZeroshotCLIP", "CoOp", "CoCoOp", "LAMM", "CoOp_LAMM", "CoCoOp_LAMM")
+Config = Callable[..., Any]
+
+
+def start(cfg: Any) -> Any:
+    set_random_seed(3)
+    return TRAINERS[cfg.TRAINER.NAME](cfg)
+
+
+def without_tower(trainer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("the image tower ran")
+
+    monkeypatch.setattr(trainer.clip, "encode_image", refuse)
+
+
+@pytest.mark.parametrize("name", LEAVES_THE_TOWER)
+def test_cached_test_images_are_scored_as_the_images_are(name: str, squares_config: Config) -> None:
+    trainer = start(squares_config(name, "run"))
+    scores, labels = [], []
+    for batch in trainer.test_loader:
+        scores.append(trainer.model_inference(batch["img"]))
+        labels.append(batch["label"])
+    accuracy = (torch.cat(scores).argmax(dim=1) == torch.cat(labels)).float().mean().item() * 100
+    assert trainer.test() == pytest.approx(accuracy)
+    cached = torch.cat([trainer.model_inference(batch["img"]) for batch in trainer.test_loader])
+    torch.testing.assert_close(cached, torch.cat(scores), rtol=1e-5, atol=1e-4)
+
+
+def test_test_images_are_encoded_once(squares_config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = start(squares_config("LAMM", "run"))
+    accuracy = trainer.test()
+    without_tower(trainer, monkeypatch)
+    assert trainer.test() == accuracy
+
+
+@pytest.mark.parametrize("name", ["LAMM", "CoCoOp"])
+def test_training_on_cached_views_never_runs_the_tower(
+    name: str, squares_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = start(squares_config(name, "run", "INPUT.CACHE_VIEWS", 3, "TEST.NO_TEST", True))
+    before = {key: value.clone() for key, value in trainer.learner.named_parameters()}
+    trainer.before_train()
+    without_tower(trainer, monkeypatch)
+    monkeypatch.setattr(trainer, "before_train", lambda: None)
+    trainer.train()
+    assert not any(torch.equal(value, before[key]) for key, value in trainer.learner.named_parameters())
+
+
+def test_a_batch_of_features_has_the_images_that_the_loader_would_have_given(squares_config: Config) -> None:
+    trainer = start(squares_config("LAMM", "run", "INPUT.CACHE_VIEWS", 1, "INPUT.TRANSFORMS", ("normalize",)))
+    images = trainer.train_loader_x
+    features = trainer._feature_cache.training_loader(images)
+    set_random_seed(5)
+    of_images = [(trainer.image_features(batch["img"]), batch) for batch in images]
+    set_random_seed(5)
+    of_features = list(features)
+    assert len(of_features) == len(of_images) == len(features)
+    for (expected, images_of_batch), batch in zip(of_images, of_features, strict=True):
+        torch.testing.assert_close(batch["img"], expected)
+        for key in ("label", "domain", "index"):
+            assert torch.equal(batch[key], images_of_batch[key])
+        assert batch["impath"] == images_of_batch["impath"]
+
+
+def test_views_differ_and_all_are_trained_on(squares_config: Config) -> None:
+    trainer = start(squares_config("LAMM", "run", "INPUT.CACHE_VIEWS", 4))
+    loader = trainer._feature_cache.training_loader(trainer.train_loader_x)
+    seen = {tuple(row.tolist()) for _ in range(40) for batch in loader for row in batch["img"]}
+    assert len(seen) == 4 * len(loader.dataset)
+
+
+def test_a_view_depends_on_its_key_alone_and_leaves_the_generators(squares_config: Config) -> None:
+    trainer = start(squares_config("LAMM", "run"))
+    dataset = trainer.train_loader_x.dataset
+    views = [View(dataset.data_source[0].impath, bytes([number] * 16)) for number in (1, 2)]
+    made = ViewDataset(views, dataset.transform)
+    state = torch.get_rng_state()
+    first, other = made[0], made[1]
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(7)
+    assert torch.equal(made[0], first)
+    assert not torch.equal(first, other)
+
+
+def test_trainers_that_prompt_the_tower_refuse_cached_views(squares_config: Config) -> None:
+    with pytest.raises(ConfigError, match="MaPLe_LAMM prompts the image tower"):
+        start(squares_config("MaPLe_LAMM", "run", "INPUT.CACHE_VIEWS", 2))
+
+
+def test_a_number_of_views_below_zero_is_refused(squares_config: Config) -> None:
+    with pytest.raises(ConfigError, match=r"INPUT\.CACHE_VIEWS must be 0 or above"):
+        start(squares_config("LAMM", "run", "INPUT.CACHE_VIEWS", -1)).test()
