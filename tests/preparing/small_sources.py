@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from lamm.datasets.sources import SOURCES, Source
-from lamm.preparing.parts import count_images
 from lamm.preparing.prepare import Preparation
+from lamm.preparing.survey import count_images
 
 # Images and folders with images in the small archives, by target.
 COUNTS = {

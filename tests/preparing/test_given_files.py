@@ -8,7 +8,7 @@ import pytest
 
 from lamm.datasets.sources import Source
 from lamm.errors import DataError
-from lamm.preparing.given_files import files_for, single_part
+from lamm.preparing.parts import files_for, single_part
 from lamm.preparing.prepare import Preparation
 from tests.preparing.dataset_archives import MAKERS, tar, targz, write_archives, zipped
 from tests.preparing.small_sources import small_source
