@@ -12,7 +12,7 @@ from lamm.checking.splits import content_findings, split_of
 from lamm.clip.open_clip_models import imagenet_class_names
 from lamm.datasets import dataset_class
 from lamm.datasets.base import BenchmarkDataset
-from lamm.datasets.imagenet import FILE_NAME, read_classnames
+from lamm.datasets.imagenet import read_classnames
 from lamm.datasets.listing import folder_names, image_names, is_image_name
 from lamm.datasets.sources import CLASS_NAMES, Part, Source
 from lamm.errors import DataError
@@ -166,15 +166,15 @@ def class_names(folder: Path) -> tuple[dict[str, str], list[Finding]]:
     except DataError as error:
         return published, [Finding(str(error))]
     findings = [
-        *listed(f"{FILE_NAME}: classes that it lacks", sorted(set(published) - set(names))),
-        *listed(f"{FILE_NAME}: lines that are not a class of ImageNet", sorted(set(names) - set(published))),
+        *listed(f"{CLASS_NAMES}: classes that it lacks", sorted(set(published) - set(names))),
+        *listed(f"{CLASS_NAMES}: lines that are not a class of ImageNet", sorted(set(names) - set(published))),
     ]
     other = [
         f"{wnid} ({name}; OpenAI: {published[wnid]})"
         for wnid, name in names.items()
         if wnid in published and name != published[wnid]
     ]
-    findings += listed(f"{FILE_NAME}: names other than OpenAI's", other, is_fault=False)
+    findings += listed(f"{CLASS_NAMES}: names other than OpenAI's", other, is_fault=False)
     return names, findings
 
 
@@ -191,7 +191,7 @@ def folder_findings(place: Path, part: Part, images: dict[str, list[str]], class
     hint = ": python tools/prepare_data.py imagenet sorts them" if part.target.endswith("val") else ""
     yield from listed(f"{part.target}: images outside of class folders{hint}", loose)
     strangers = sorted(set(images) - set(classes))
-    yield from listed(f"{part.target}: folders that are not a class of {FILE_NAME}", strangers, is_fault=False)
+    yield from listed(f"{part.target}: folders that are not a class of {CLASS_NAMES}", strangers, is_fault=False)
     empty = [name for name in classes if name in images and not images[name]]
     yield from listed(f"{part.target}: class folders without an image", empty)
     present = [name for name in classes if name in images]

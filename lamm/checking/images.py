@@ -131,7 +131,8 @@ def extra_findings(
         unused: patterns of files that come with the data set and are named by none.
     """
     wanted = set(known)
-    images, others = [], []
+    images: list[str] = []
+    others: list[str] = []
     for path in files_below(folder, tops):
         if path not in wanted and not any(fnmatch(path, pattern) for pattern in unused):
             (images if is_image_name(posixpath.basename(path)) else others).append(path)

@@ -141,7 +141,7 @@ class Csv(BenchmarkDataset):
 
     Labels are class names, any text; they are numbered in the order of the alphabet (of whole numbers, by value).
     `classnames.txt` beside the file may give better names. Without a `split` column the split is made here
-    (`own_split`) and stored in `split_lamm_<name of the file>.json` beside it.
+    (`complete_split`) and stored in `split_lamm_<name of the file>.json` beside it.
 
     Args:
         cfg: the engine's config: DATASET.CSV is the file, or DATASET.ROOT where that is a file.
@@ -152,14 +152,10 @@ class Csv(BenchmarkDataset):
     def __init__(self, cfg: Any = None, *, csv: str | os.PathLike[str] = "", **options: Any) -> None:
         super().__init__(cfg, **({"root": csv, **options} if csv else options))
 
-    @classmethod
-    def place_of(cls, cfg: Any, root: str | os.PathLike[str]) -> str | os.PathLike[str]:
-        """The file: DATASET.CSV, else the data root."""
-        return (getattr(cfg.DATASET, "CSV", "") if cfg is not None else "") or root
-
-    def locate(self, root: str | os.PathLike[str]) -> None:
-        """Set `file`, and the folder that it and its paths are in."""
-        self.file = Path(os.path.abspath(os.path.expanduser(root)))
+    def locate(self, root: str | os.PathLike[str], cfg: Any = None) -> None:
+        """Set `file` (DATASET.CSV, else the data root), and the folder that it and its paths are in."""
+        csv = getattr(cfg.DATASET, "CSV", "") if cfg is not None else ""
+        self.file = Path(os.path.abspath(os.path.expanduser(csv or root)))
         self.folder = self.image_folder = self.file.parent
 
     @property

@@ -5,6 +5,7 @@ class of one image is only trained on. Which image is in which part is stored in
 later don't move the others: an image that was tested on is never trained on.
 """
 
+import itertools
 import random
 import unicodedata
 from collections import Counter
@@ -24,39 +25,29 @@ from lamm.log import logger
 def complete_split(split: Split, file: Path) -> Split:
     """A split with training and test images, from a user's; nothing is written.
 
-    Test images that are there stay; without them the validation images are the test images; without both the training
-    images are split by `own_split`.
-
-    Raises:
-        DataError: the file is damaged, or there are too few images to test on any.
-    """
-    if split.test:
-        return split
-    if split.val:
-        logger.info("There are no test images: the validation images are the test images")
-        return Split(split.train, [], split.val)
-    return own_split(split.train, file)
-
-
-def own_split(images: Sequence[SplitItem], file: Path) -> Split:
-    """Split images, each class by itself; those that the file knows stay in their part. Nothing is written.
+    Without test images the validation images are the test images. Without both, each class of the training images is
+    split by itself; images that the file knows stay in their part.
 
     Args:
-        images: all of them; each path once.
+        split: each path once.
         file: stores the parts (`store_own_split`); without it they are the same each time, as long as no image is
             added.
 
     Raises:
         DataError: the file is damaged, or every class has one image only.
     """
+    if split.test:
+        return split
+    if split.val:
+        logger.info("There are no test images: the validation images are the test images")
+        return Split(split.train, [], split.val)
     stored = _stored_parts(file)
     parts: dict[str, list[SplitItem]] = {part: [] for part in PARTS}
-    classes: dict[int, list[SplitItem]] = {}
-    for item in images:
-        classes.setdefault(item.label, []).append(item)
-    for _, group in sorted(classes.items()):
-        part_of = _parts_of_class(sorted(item.path for item in group), stored)
-        for item in sorted(group):
+    by_label = sorted(split.train, key=lambda item: (item.label, item.path))
+    for _, group in itertools.groupby(by_label, key=lambda item: item.label):
+        items = list(group)
+        part_of = _parts_of_class([item.path for item in items], stored)
+        for item in items:
             parts[part_of[item.path]].append(item)
     if not parts["test"]:
         raise DataError(f"{file.parent} has one image per class: nothing is left to test on; add images")
@@ -150,10 +141,6 @@ def pretty_names(folder: Path, classes: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def _beginnings(name: str) -> tuple[str, ...]:
-    return tuple(_composed(name) + end for end in SEPARATORS)
-
-
 def _composed(text: str) -> str:
     """Umlauts as one character: some systems write file names with two."""
     return unicodedata.normalize("NFC", text)
@@ -171,7 +158,7 @@ class ImageFolder(BenchmarkDataset):
     """`<root>/<class>/…/image.jpg`, any number of images; the data root is the folder itself.
 
     Images may lie in folders below that of their class. With `<root>/train/<class>/`, and `val` and `test` beside it
-    if there are any, the split is what the folders say; else it is made here (`own_split`) and stored in
+    if there are any, the split is what the folders say; else it is made here (`complete_split`) and stored in
     `split_lamm_folder.json`. Class names are those of the folders, or what `classnames.txt` says.
     """
 

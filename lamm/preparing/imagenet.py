@@ -111,7 +111,7 @@ def sort_into_classes(folder: Path, class_of: Mapping[int, str]) -> int:
 def write_class_names(folder: Path) -> bool:
     """Write `classnames.txt` into a data set's folder, unless it is there.
 
-    It is a copy of the file in `imagenet/` beside the folder, or else OpenAI's list: `<WordNet id> <name>` in each line.
+    It is a copy of the file in `imagenet/` beside the folder, or else OpenAI's list: lines of `<WordNet id> <name>`.
 
     Returns:
         Whether it was written.
