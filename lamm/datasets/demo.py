@@ -174,10 +174,9 @@ class Shapes(DemoDataset):
         for label, (shape, texture) in enumerate(HELD_OUT):
             name = f"{NICKNAMES[texture]} {shape}"
             items = [SplitItem(_path(shape, texture, index), label, name) for index in range(per_class)]
-            test.extend(items[-TEST_IMAGES:])
-            if not cls.test_only:
-                train.extend(items[:TRAIN_IMAGES])
-                val.extend(items[TRAIN_IMAGES:-TEST_IMAGES])
+            train += items[: -TEST_IMAGES - VAL_IMAGES]  # none, where there are only test images
+            val += items[-TEST_IMAGES - VAL_IMAGES : -TEST_IMAGES]
+            test += items[-TEST_IMAGES:]
         return Split(train, val, test), cls._pictures(per_class)
 
     @classmethod

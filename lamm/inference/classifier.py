@@ -130,7 +130,12 @@ def warnings_alone() -> Iterator[None]:
 
 def _learned(run: RunFolder) -> tuple[str, dict[str, Any], list[str]]:
     """The checkpoint that a run tested at its end, or would test now: file, `state_dict`, and notes for the user."""
-    path = _tested_file(run) if run.only_tests else _trained_file(run)
+    if run.only_tests:
+        path: str | None = _tested_file(run)
+    else:
+        path = final_checkpoint(str(run.path / run.trainer_class.registered_name), run.cfg.TEST.FINAL_MODEL)
+    if path is None:
+        raise CheckpointError(f"{run.path} has no checkpoint: it has not got that far; start it again to resume it")
     content = read_checkpoint(path)
     epoch, epochs = content.get("epoch"), run.cfg.OPTIM.MAX_EPOCH
     notes = []
@@ -139,13 +144,6 @@ def _learned(run: RunFolder) -> tuple[str, dict[str, Any], list[str]]:
     elif not run.finished and isinstance(epoch, int) and epoch < epochs:
         notes.append(f"the run is unfinished: this is its model after {epoch} of {epochs} epochs ({path})")
     return path, content["state_dict"], notes
-
-
-def _trained_file(run: RunFolder) -> str:
-    path = final_checkpoint(str(run.path / run.trainer_class.registered_name), run.cfg.TEST.FINAL_MODEL)
-    if path is None:
-        raise CheckpointError(f"{run.path} has no checkpoint: it has not got that far; start it again to resume it")
-    return path
 
 
 def _tested_file(run: RunFolder) -> str:

@@ -186,21 +186,17 @@ def export(classifier: Classifier, run: RunFolder, folder: Path, onnx: bool = Tr
             save_file(_tensors(classifier), work / TENSORS, {"format": FORMAT})
         if onnx and not lacking:
             description["onnx"] = {"file": GRAPH, "inputs": [INPUT], "outputs": list(OUTPUTS)}
-            notes.append(_write_graph(classifier, work / GRAPH, description))
+            size = classifier.clip.image_size
+            with exportable(classifier) as graph:
+                write_onnx(graph, size, work / GRAPH, {"description": json.dumps(description, ensure_ascii=False)})
+            away = largest_difference(work / GRAPH, classifier.logits, size)
+            if away is None:
+                notes.append(f"{GRAPH} was not checked, since onnxruntime is missing: {INSTALL}")
+            else:
+                notes.append(f"{GRAPH} run by onnxruntime: logits at most {away:.1e} from ours")
         write_json(work / DESCRIPTION, description)
         files = [folder / name for name in NAMES if (work / name).exists()]
     return files, notes
-
-
-def _write_graph(classifier: Classifier, path: Path, description: dict[str, Any]) -> str:
-    """Write the graph and check it; returns the result of the check in words."""
-    size = classifier.clip.image_size
-    with exportable(classifier) as graph:
-        write_onnx(graph, size, path, {"description": json.dumps(description, ensure_ascii=False)})
-    away = largest_difference(path, classifier.logits, size)
-    if away is None:
-        return f"{GRAPH} was not checked, since onnxruntime is missing: {INSTALL}"
-    return f"{GRAPH} run by onnxruntime: logits at most {away:.1e} from ours"
 
 
 @torch.no_grad()
