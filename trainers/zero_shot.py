@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from yacs.config import CfgNode
 
 from lamm.clip.model import ClipModel
-from lamm.datasets.templates import ensemble_of, template_of
+from lamm.datasets import ensemble_of, template_of
 from lamm.log import logger
 from lamm.scoring import TemplatePrompts
 

@@ -1,23 +1,22 @@
 """Checking a benchmark data set: its split file, or the class folders of ImageNet and its variants, and its images."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
-from lamm.checking.findings import Finding, Report, State, listed
+from lamm.checking.findings import Finding, Report, State, in_words, listed
 from lamm.checking.images import extra_findings, files_below, missing_findings, unreadable_findings
-from lamm.checking.splits import content_findings, size_findings, sizes_of, split_of
+from lamm.checking.splits import content_findings, split_of
 from lamm.clip.open_clip_models import imagenet_class_names
 from lamm.datasets import dataset_class
 from lamm.datasets.base import BenchmarkDataset
-from lamm.datasets.imagenet import FILE_NAME, read_classnames
+from lamm.datasets.imagenet import read_classnames
 from lamm.datasets.listing import folder_names, image_names, is_image_name
 from lamm.datasets.sources import CLASS_NAMES, Part, Source
 from lamm.errors import DataError
-from lamm.preparing.parts import Survey, shortcoming
-from lamm.preparing.what_to_get import lines_of_layout, lines_to_get
+from lamm.preparing.survey import Survey, lines_of_layout, lines_to_get, shortcoming
 
 LONG_NAME = 100
 BLANK = r"\s*"
@@ -58,14 +57,14 @@ def check_benchmark(source: Source, root: Path, quick: bool = False, workers: in
         report.to_get = [*_misnamed(source, root), *lines_to_get(source, root, survey.needed()), *_layout(source, root)]
         return report
     has_split = not any(part.target == CLASS_NAMES for part in source.parts)
-    images = (check_with_split if has_split else check_class_folders)(source, dataset, root, report)
+    files, some_missing = (check_with_split if has_split else check_class_folders)(source, dataset, root, report)
     unreadable = []
     if not quick:
-        unreadable = list(unreadable_findings(images.files, survey.folder, f"decoding {source.name}", workers))
+        unreadable = list(unreadable_findings(files, survey.folder, f"decoding {source.name}", workers))
         report.add(unreadable)
-        report.decoded = len(images.files)
+        report.decoded = len(files)
     needed = survey.needed()
-    if images.some_missing or not survey.loads:
+    if some_missing or not survey.loads:
         report.state = State.PARTIAL
         needed = [part for part in source.parts if part in needed or part.images]
     else:
@@ -73,30 +72,34 @@ def check_benchmark(source: Source, root: Path, quick: bool = False, workers: in
     report.to_get = lines_to_get(source, root, needed)
     if report.state is State.PARTIAL:
         report.to_get += _layout(source, root)
-    if unreadable or images.some_missing:
+    if unreadable or some_missing:
         report.to_get.append(MENDING)
     return report
 
 
-class CheckedImages(NamedTuple):
-    """Image files to decode, and whether some that should be there are missing."""
+def check_with_split(
+    source: Source, dataset: type[BenchmarkDataset], root: Path, report: Report
+) -> tuple[list[str], bool]:
+    """Add all findings that need no decoding to the report.
 
-    files: list[str]
-    some_missing: bool
-
-
-def check_with_split(source: Source, dataset: type[BenchmarkDataset], root: Path, report: Report) -> CheckedImages:
-    """Add to the report all that can be said without decoding images."""
+    Returns:
+        The image files to decode, and whether some that should be there are missing.
+    """
     folder = root / source.folder
     split, findings = split_of(source, dataset, root)
     report.add(findings)
     tops = [part.target for part in source.image_parts]
     if split is None:
         report.add(_short_parts(source, folder))
-        return CheckedImages([str(folder / path) for path in files_below(folder, tops) if is_image_name(path)], False)
-    report.sizes, report.classes = sizes_of(split), len({item.label for item in split.items()})
+        return [str(folder / path) for path in files_below(folder, tops) if is_image_name(path)], False
+    report.sizes = sizes = len(split.train), len(split.val), len(split.test)
+    report.classes = classes = len({item.label for item in split.items()})
     report.add(content_findings(split))
-    report.add(size_findings(split, dataset.expected_sizes, dataset.expected_classes))
+    if report.expected_sizes not in (None, sizes):
+        expected = in_words(report.expected_sizes)
+        report.add([Finding(f"the split names {in_words(sizes)} images, expected are {expected} (train / val / test)")])
+    if report.expected_classes not in (0, classes):
+        report.add([Finding(f"the split has {classes:,} classes, expected are {report.expected_classes:,}")])
     report.add(name_oddities(item.classname for item in split.items()))
     paths = dict.fromkeys(item.path for item in split.items())
     image_folder = folder / dataset.image_prefix
@@ -104,11 +107,13 @@ def check_with_split(source: Source, dataset: type[BenchmarkDataset], root: Path
     report.add(absent or _short_parts(source, folder))
     start = f"{dataset.image_prefix}/" if dataset.image_prefix else ""
     report.add(extra_findings(folder, tops, [f"{start}{path}" for path in paths], source.unused))
-    return CheckedImages([str(image_folder / path) for path in paths if path not in missing], bool(missing))
+    return [str(image_folder / path) for path in paths if path not in missing], bool(missing)
 
 
-def check_class_folders(source: Source, dataset: type[BenchmarkDataset], root: Path, report: Report) -> CheckedImages:
-    """Add to the report all that can be said without decoding images."""
+def check_class_folders(
+    source: Source, dataset: type[BenchmarkDataset], root: Path, report: Report
+) -> tuple[list[str], bool]:
+    """See `check_with_split`; what is missing shows in the counts."""
     folder = root / source.folder
     names, findings = class_names(folder)
     report.add(findings)
@@ -136,11 +141,13 @@ def check_class_folders(source: Source, dataset: type[BenchmarkDataset], root: P
     if len(counts) == len(source.image_parts):
         report.sizes = (counts[0], 0, counts[-1])
     report.classes = sum(bool(images) for images in classes.values())
-    used = (
-        [list(names.values())[known.index(name)] for name in classes] if len(classes) < len(known) else names.values()
-    )
-    report.add(name_oddities(used))
-    report.add(_same_names(names))
+    name_of = dict(zip(known, names.values(), strict=True))
+    report.add(name_oddities(name_of[name] for name in (classes if len(classes) < len(known) else known)))
+    ids: dict[str, list[str]] = defaultdict(list)
+    for wnid, name in names.items():
+        ids[name].append(wnid)
+    same = [f'"{name}" ({" and ".join(wnids)})' for name, wnids in ids.items() if len(wnids) > 1]
+    report.add(listed("class names that two classes share", same, is_fault=False))  # OpenAI's list has two such pairs
     paths = [
         f"{target}/{name}/{image}"
         for target, images in images_of.items()
@@ -148,7 +155,7 @@ def check_class_folders(source: Source, dataset: type[BenchmarkDataset], root: P
         for image in names_of_images
     ]
     report.add(extra_findings(folder, list(images_of), paths, [f"{target}/README.txt" for target in images_of]))
-    return CheckedImages([str(folder / path) for path in paths], False)
+    return [str(folder / path) for path in paths], False
 
 
 def class_names(folder: Path) -> tuple[dict[str, str], list[Finding]]:
@@ -159,14 +166,15 @@ def class_names(folder: Path) -> tuple[dict[str, str], list[Finding]]:
     except DataError as error:
         return published, [Finding(str(error))]
     findings = [
-        *listed(f"{FILE_NAME}: classes that it lacks", sorted(set(published) - set(names))),
-        *listed(f"{FILE_NAME}: lines that are not a class of ImageNet", sorted(set(names) - set(published))),
+        *listed(f"{CLASS_NAMES}: classes that it lacks", sorted(set(published) - set(names))),
+        *listed(f"{CLASS_NAMES}: lines that are not a class of ImageNet", sorted(set(names) - set(published))),
     ]
     other = [
-        f"{wnid} ({names[wnid]}; OpenAI: {published[wnid]})" for wnid in names if names[wnid] != published.get(wnid)
+        f"{wnid} ({name}; OpenAI: {published[wnid]})"
+        for wnid, name in names.items()
+        if wnid in published and name != published[wnid]
     ]
-    known = [text for text in other if text.split(" ")[0] in published]
-    findings += listed(f"{FILE_NAME}: names other than OpenAI's", known, is_fault=False)
+    findings += listed(f"{CLASS_NAMES}: names other than OpenAI's", other, is_fault=False)
     return names, findings
 
 
@@ -183,7 +191,7 @@ def folder_findings(place: Path, part: Part, images: dict[str, list[str]], class
     hint = ": python tools/prepare_data.py imagenet sorts them" if part.target.endswith("val") else ""
     yield from listed(f"{part.target}: images outside of class folders{hint}", loose)
     strangers = sorted(set(images) - set(classes))
-    yield from listed(f"{part.target}: folders that are not a class of {FILE_NAME}", strangers, is_fault=False)
+    yield from listed(f"{part.target}: folders that are not a class of {CLASS_NAMES}", strangers, is_fault=False)
     empty = [name for name in classes if name in images and not images[name]]
     yield from listed(f"{part.target}: class folders without an image", empty)
     present = [name for name in classes if name in images]
@@ -202,8 +210,7 @@ def name_oddities(names: Iterable[str]) -> Iterator[Finding]:
     Args:
         names: of all classes; each counts once.
     """
-    quoted = {name: f'"{name}"' for name in dict.fromkeys(names)}
-
+    quoted = {name: f'"{name}"' for name in names}
     for pattern, what in NAME_PATTERNS.items():
         matches = [shown for name, shown in quoted.items() if re.fullmatch(pattern, name)]
         yield from listed(f"class names {what}", matches, is_fault=pattern == BLANK)
@@ -219,15 +226,6 @@ def name_oddities(names: Iterable[str]) -> Iterator[Finding]:
     yield from listed("pairs of class names that are the same to CLIP", pairs, is_fault=False)
 
 
-def _same_names(names: dict[str, str]) -> list[Finding]:
-    """OpenAI's list has two such pairs, so it is not a fault."""
-    ids: dict[str, list[str]] = {}
-    for wnid, name in names.items():
-        ids.setdefault(name, []).append(wnid)
-    same = [f'"{name}" ({" and ".join(wnids)})' for name, wnids in ids.items() if len(wnids) > 1]
-    return list(listed("class names that two classes share", same, is_fault=False))
-
-
 def _short_parts(source: Source, folder: Path) -> list[Finding]:
     lacks = {part.target: shortcoming(part, folder / part.target) for part in source.image_parts}
     return [Finding(f"{target} {lack}") for target, lack in lacks.items() if lack]
@@ -239,14 +237,14 @@ def _layout(source: Source, root: Path) -> list[str]:
 
 def _misnamed(source: Source, root: Path) -> list[str]:
     """A hint where a folder is called almost as the data set's should be."""
-    wanted = {_plain(name) for name in (source.folder, source.name)}
+
+    def plain(name: str) -> str:
+        return re.sub("[^a-z0-9]", "", name.lower())
+
+    wanted = {plain(name) for name in (source.folder, source.name)}
     folders = [path.name for path in sorted(root.glob("*")) if path.is_dir() and path.name != source.folder]
     return [
         f'There is a folder "{name}" in {root}: if that is it, rename it to "{source.folder}".'
         for name in folders
-        if _plain(name) in wanted
+        if plain(name) in wanted
     ]
-
-
-def _plain(name: str) -> str:
-    return re.sub("[^a-z0-9]", "", name.lower())

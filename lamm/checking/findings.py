@@ -33,7 +33,7 @@ class State(Enum):
 
 @dataclass
 class Report:
-    """All that a check says of one data set.
+    """The result of checking one data set.
 
     Attributes:
         name: on the command line.
@@ -46,7 +46,7 @@ class Report:
         expected_classes: as published; 0 where nothing is.
         decoded: images that were decoded; 0 with `--quick`.
         findings: faults first.
-        to_get: what is missing and where it is to be had, lines of text.
+        to_get: what is missing and where to get it, lines of text.
     """
 
     name: str
@@ -95,21 +95,20 @@ def listed(what: str, examples: Sequence[str], is_fault: bool = True) -> Iterato
         yield Finding(f"{what} ({len(examples):,}): {shown}{more}", is_fault)
 
 
-MARKS = {True: "fault", False: "note"}
 HEADERS = ("data set", "state", "classes", "train / val / test", "decoded", "faults", "notes")
 
 
 def table(reports: Sequence[Report]) -> str:
-    """One row for each report."""
+    """One row per report."""
     rows = [
         (
             report.name,
             report.state.value,
-            f"{report.classes:,}" if report.classes else "",
-            in_words(report.sizes) if report.sizes else "",
-            f"{report.decoded:,}" if report.decoded else "",
-            len(report.faults) or "",
-            len(report.notes) or "",
+            _count(report.classes),
+            in_words(report.sizes),
+            _count(report.decoded),
+            _count(len(report.faults)),
+            _count(len(report.notes)),
         )
         for report in reports
     ]
@@ -117,33 +116,27 @@ def table(reports: Sequence[Report]) -> str:
 
 
 def details(report: Report) -> Iterator[str]:
-    """Everything that a report says, in lines."""
+    """The whole report, in lines."""
     yield f"{report.title} ({report.name}) in {report.place}: {report.state.value}"
-    if report.sizes:
-        expected = in_words(report.expected_sizes) if report.expected_sizes else ""
-        yield f"  {_compared('train / val / test', in_words(report.sizes), expected)}"
-    if report.classes:
-        expected = f"{report.expected_classes:,}" if report.expected_classes else ""
-        yield f"  {_compared('classes', f'{report.classes:,}', expected)}"
+    for what, actual, expected in (
+        ("train / val / test", in_words(report.sizes), in_words(report.expected_sizes)),
+        ("classes", _count(report.classes), _count(report.expected_classes)),
+    ):
+        if actual:
+            comparison = ", as expected" if actual == expected else f"; expected: {expected}"
+            yield f"  {what}: {actual}{comparison if expected else ''}"
     if report.decoded:
         yield f"  images decoded: {report.decoded:,}"
     for finding in [*report.faults, *report.notes]:
-        yield f"  {MARKS[finding.is_fault]}: {finding.text}"
+        yield f"  {'fault' if finding.is_fault else 'note'}: {finding.text}"
     if report.to_get:
         yield from ("", *(f"  {line}" for line in report.to_get))
 
 
-def worst(reports: Iterable[Report]) -> bool:
-    """Whether some data set is not whole."""
-    return any(report.state is not State.WHOLE for report in reports)
+def _count(number: int) -> str:
+    return f"{number:,}" if number else ""
 
 
-def _compared(what: str, actual: str, expected: str) -> str:
-    if not expected:
-        return f"{what}: {actual}"
-    return f"{what}: {actual}, as expected" if actual == expected else f"{what}: {actual}; expected: {expected}"
-
-
-def in_words(sizes: tuple[int, int, int]) -> str:
-    """ "4,128 / 1,649 / 2,465"."""
-    return " / ".join(f"{size:,}" for size in sizes)
+def in_words(sizes: tuple[int, int, int] | None) -> str:
+    """ "4,128 / 1,649 / 2,465"; "" for None."""
+    return " / ".join(f"{size:,}" for size in sizes or ())

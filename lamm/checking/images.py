@@ -8,7 +8,7 @@ import posixpath
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from fnmatch import fnmatch
 from multiprocessing import get_context
 from pathlib import Path
@@ -55,21 +55,19 @@ def undecodable(paths: Sequence[str], description: str, workers: int) -> Iterato
         description: in front of the bar.
         workers: processes.
     """
-    tasks = [paths[start : start + IMAGES_PER_TASK] for start in range(0, len(paths), IMAGES_PER_TASK)]
+    parts = [paths[start : start + IMAGES_PER_TASK] for start in range(0, len(paths), IMAGES_PER_TASK)]
     with tqdm(total=len(paths), desc=description, unit="img", disable=None) as bar:
         if workers < 2 or len(paths) < FEWEST_FOR_PROCESSES:
-            for task in tasks:
-                yield from _problems(task)
-                bar.update(len(task))
+            for part in parts:
+                yield from _problems(part)
+                bar.update(len(part))
             return
         pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
         try:
-            started: dict[Future[list[tuple[str, str, str]]], int] = {
-                pool.submit(_problems, task): len(task) for task in tasks
-            }
-            for done in as_completed(started):
-                yield from done.result()
-                bar.update(started[done])
+            sizes = {pool.submit(_problems, part): len(part) for part in parts}
+            for task in as_completed(sizes):
+                yield from task.result()
+                bar.update(sizes[task])
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -118,11 +116,7 @@ def missing_findings(image_folder: Path, paths: Collection[str]) -> tuple[list[F
     absent = {folder: count for folder, count in folders.items() if folder and not (image_folder / folder).is_dir()}
     shown = [f"{folder} ({count:,} images)" for folder, count in sorted(absent.items())]
     single = sorted(path for path in missing if posixpath.dirname(path) not in absent)
-    findings = [
-        *listed("image folders missing", shown),
-        *listed("images missing", single),
-    ]
-    return findings, set(missing)
+    return [*listed("image folders missing", shown), *listed("images missing", single)], set(missing)
 
 
 def extra_findings(
@@ -137,13 +131,11 @@ def extra_findings(
         unused: patterns of files that come with the data set and are named by none.
     """
     wanted = set(known)
-    images, others = [], []
+    images: list[str] = []
+    others: list[str] = []
     for path in files_below(folder, tops):
-        if path not in wanted:
-            if is_image_name(posixpath.basename(path)):
-                images += [] if any(fnmatch(path, pattern) for pattern in unused) else [path]
-            else:
-                others += [] if any(fnmatch(path, pattern) for pattern in unused) else [path]
+        if path not in wanted and not any(fnmatch(path, pattern) for pattern in unused):
+            (images if is_image_name(posixpath.basename(path)) else others).append(path)
     return [
         *listed("images that the split does not name, so nothing uses them", sorted(images), is_fault=False),
         *listed("files among the images that are not images", sorted(others), is_fault=False),

@@ -1,4 +1,4 @@
-"""Checking a user's own images: read as far as they can be, with all that is wrong."""
+"""Checking a user's own images: a folder or a table, read as far as possible."""
 
 import os
 from collections import Counter, defaultdict
@@ -30,7 +30,7 @@ class OwnImage(NamedTuple):
 
 @dataclass
 class OwnImages:
-    """All images, the classes in the order of their labels, better names for some of them, and what is wrong."""
+    """A user's images, their classes in label order, the classes' names, and what is wrong."""
 
     images: list[OwnImage] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
@@ -61,7 +61,12 @@ def check_own_data(kind: str, place: Path, quick: bool = False, workers: int = 0
         return report
     images = images_of_folder(place) if kind == "folder" else images_of_table(place)
     report.add(images.findings)
-    report.add(_counts(images))
+    report.add([note(f"{len(images.images):,} images in {len(images.classes):,} classes")])
+    if len(images.classes) < 2:
+        report.add([Finding("a classifier needs two classes or more")])
+    sizes = Counter(image.label for image in images.images)
+    tiny = [f'"{name}" ({sizes[name]})' for name in images.classes if sizes[name] < FEWEST]
+    report.add(listed(f"classes with fewer than {FEWEST} images", tiny, is_fault=False))
     report.classes = len(images.classes)
     report.add(name_oddities(images.names.get(name, name) for name in images.classes))
     if not quick:
@@ -84,21 +89,19 @@ def images_of_folder(folder: Path) -> OwnImages:
     except DataError as error:
         own.findings.append(Finding(str(error)))
         places = {"train": ""}
-    is_split = any(places.values())
-    empty, loose = [], []
+    empty, loose, tops = [], [], []
     for part, place in places.items():
         loose += [f"{place}{name}" for name in image_names(folder / place)]
         for name in dataset.folders_in(place):
-            below = images_below(folder / place / name)
-            empty += [] if below else [f"{place}{name}"]
-            own.images += [
-                OwnImage(str(folder / place / name / path), name, part if is_split else "") for path in below
-            ]
+            top = f"{place}{name}"
+            tops.append(top)
+            paths = images_below(folder / top)
+            empty += [] if paths else [top]
+            own.images += [OwnImage(str(folder / top / path), name, part if place else "") for path in paths]
     own.classes = sorted({image.label for image in own.images})
     own.names = _names(folder, own)
     own.findings += listed("folders without an image, which are not classes", empty, is_fault=False)
     own.findings += listed("images outside of class folders, so nothing uses them", loose, is_fault=False)
-    tops = [f"{place}{name}" for place in places.values() for name in dataset.folders_in(place)]
     others = [path for path in files_below(folder, tops) if not is_image_name(path)]
     own.findings += listed("files in class folders that are not images", others, is_fault=False)
     own.findings += _split_findings(own, folder / dataset.own_split_file)
@@ -157,18 +160,8 @@ def _names(folder: Path, own: OwnImages) -> dict[str, str]:
     return names
 
 
-def _counts(images: OwnImages) -> list[Finding]:
-    sizes = Counter(image.label for image in images.images)
-    findings = [note(f"{len(images.images):,} images in {len(images.classes):,} classes")]
-    if len(images.classes) < 2:
-        findings.append(Finding("a classifier needs two classes or more"))
-    tiny = [f'"{name}" ({sizes[name]})' for name in images.classes if sizes[name] < FEWEST]
-    findings += listed(f"classes with fewer than {FEWEST} images", tiny, is_fault=False)
-    return findings
-
-
 def _split_findings(own: OwnImages, stored: Path) -> list[Finding]:
-    """What there is to say of train, val and test."""
+    """Findings about train, val and test."""
     if own.sizes is None:
         return [_stored_split_finding(stored)]
     labels = {part: {image.label for image in own.images if image.part == part} for part in PARTS}

@@ -4,16 +4,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from lamm.checking.findings import Finding, in_words, listed, note
+from lamm.checking.findings import Finding, listed, note
 from lamm.datasets.base import BenchmarkDataset
-from lamm.datasets.sources import Need, Part, Source
+from lamm.datasets.sources import Need, Source
 from lamm.datasets.splits import PARTS, Split, SplitItem, checked_item
 from lamm.errors import DataError
 from lamm.files import json_object, sha256_of_file
 
 
 def split_of(source: Source, dataset: type[BenchmarkDataset], root: Path) -> tuple[Split | None, list[Finding]]:
-    """The split of a data set that is not a mere listing of folders, and what is wrong with its file.
+    """The split of a data set that is more than a listing of folders, and what is wrong with its file.
 
     Returns:
         The split, None where there is none and none can be made; and the findings.
@@ -23,7 +23,15 @@ def split_of(source: Source, dataset: type[BenchmarkDataset], root: Path) -> tup
     if published is not None and (folder / published.target).exists():
         file = folder / published.target
         split, findings = read_as_far_as_possible(file)
-        return split, [*(differs_from_published(file, published) if file.is_file() else ()), *findings]
+        size = file.stat().st_size
+        known = file.is_file() and published.sha256
+        if known and not (size == published.size and sha256_of_file(file) == published.sha256):
+            other = Finding(
+                f"{file.name} is not the published file ({size:,} bytes instead of {published.size:,}, or other "
+                "content): results with it can't be compared with papers; fetch it again"
+            )
+            return split, [other, *findings]
+        return split, findings
     made_by_us = folder / f"split_lamm_{dataset.__name__}.json"
     absent = f"{published.target}, the published split, is absent: " if published is not None else ""
     incomparable = "; results with it can't be compared with papers" if published is not None else ""
@@ -65,29 +73,13 @@ def read_as_far_as_possible(file: Path) -> tuple[Split | None, list[Finding]]:
     return Split(**parts), findings + list(listed(f"{file.name}: broken entries", broken))
 
 
-def differs_from_published(file: Path, published: Part) -> Iterator[Finding]:
-    """A fault where the file is not the published one, as far as that is known."""
-    size = file.stat().st_size
-    if not published.sha256 or (size == published.size and sha256_of_file(file) == published.sha256):
-        return
-    yield Finding(
-        f"{file.name} is not the published file ({size:,} bytes instead of {published.size:,}, or other content): "
-        "results with it can't be compared with papers; fetch it again"
-    )
-
-
-def content_findings(split: Split, same_names_are_known: bool = False) -> Iterator[Finding]:
-    """All that is wrong with labels, names and paths.
-
-    Args:
-        split: what could be read of it.
-        same_names_are_known: two classes of the same name are a note (ImageNet's published names have two pairs).
-    """
+def content_findings(split: Split) -> Iterator[Finding]:
+    """All that is wrong with the labels, names and paths of a split, or of what could be read of it."""
     for part in ("train", "test"):
         if not getattr(split, part):
             yield Finding(f'the list "{part}" is empty')
     yield from _labels(split)
-    yield from _names(split, same_names_are_known)
+    yield from _names(split)
     yield from _named_twice(split)
 
 
@@ -108,7 +100,7 @@ def _labels(split: Split) -> Iterator[Finding]:
     yield from listed("labels without a test image", untested, is_fault=False)
 
 
-def _names(split: Split, same_names_are_known: bool) -> Iterator[Finding]:
+def _names(split: Split) -> Iterator[Finding]:
     names_of: dict[int, dict[str, None]] = defaultdict(dict)
     labels_of: dict[str, dict[int, None]] = defaultdict(dict)
     for item in split.items():
@@ -123,7 +115,7 @@ def _names(split: Split, same_names_are_known: bool) -> Iterator[Finding]:
         for name, labels in labels_of.items()
         if len(labels) > 1
     ]
-    yield from listed("class names that two labels share", same, is_fault=not same_names_are_known)
+    yield from listed("class names that two labels share", same)
 
 
 def _named_twice(split: Split) -> Iterator[Finding]:
@@ -136,20 +128,3 @@ def _named_twice(split: Split) -> Iterator[Finding]:
     yield from listed("images listed more than once in the same part", twice)
     leaks = [f"{path} ({' and '.join(parts)})" for path, parts in counted.items() if len(parts) > 1]
     yield from listed("images in more than one part, so that what is tested was trained on", leaks)
-
-
-def size_findings(
-    split: Split, sizes: tuple[int, int, int] | None, classes: int, what: str = "the split"
-) -> Iterator[Finding]:
-    """Faults where counts are not the expected ones."""
-    actual = sizes_of(split)
-    if sizes and actual != sizes:
-        yield Finding(f"{what} names {in_words(actual)} images, expected are {in_words(sizes)} (train / val / test)")
-    count = len({item.label for item in split.items()})
-    if classes and count != classes:
-        yield Finding(f"{what} has {count:,} classes, expected are {classes:,}")
-
-
-def sizes_of(split: Split) -> tuple[int, int, int]:
-    """Images in train, val and test."""
-    return len(split.train), len(split.val), len(split.test)

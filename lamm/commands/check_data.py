@@ -41,7 +41,7 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"The data root {root} does not exist: --root (or the variable DATA) says where the data is.\n")
     # Imported here: they load the engine, which takes seconds that a mistake should not cost.
     from lamm.checking.benchmark import check_benchmark
-    from lamm.checking.findings import details, table, worst
+    from lamm.checking.findings import State, details, table
     from lamm.checking.own_images import check_own_data
 
     reports = []
@@ -54,7 +54,7 @@ def main(arguments: argparse.Namespace) -> int:
     if len(reports) > 1:
         print(f"{table(reports)}\n")
     print("\n\n".join("\n".join(details(report)) for report in reports), flush=True)
-    return 1 if worst(reports) else 0
+    return 0 if all(report.state is State.WHOLE for report in reports) else 1
 
 
 def names_of(arguments: argparse.Namespace) -> list[str]:

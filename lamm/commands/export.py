@@ -29,10 +29,10 @@ def main(arguments: argparse.Namespace) -> None:
             arguments.run_dir, extensions, precision="fp32", backbone_path=arguments.backbone_path
         )
         assert classifier.run is not None, "it was made from a run"
-        exported = export(classifier, classifier.run, folder, onnx=not arguments.no_onnx)
-    for note in [*classifier.notes, *exported.notes]:
+        files, notes = export(classifier, classifier.run, folder, onnx=not arguments.no_onnx)
+    for note in [*classifier.notes, *notes]:
         print(f"note: {note}", file=sys.stderr)
-    for file in exported.files:
+    for file in files:
         print(f"{file}  {file.stat().st_size:,} bytes")
 
 

@@ -21,7 +21,7 @@ from lamm.commands.parser import Parser, add_run_arguments, at_least, chosen_dev
 from lamm.errors import ConfigError, DataError
 from lamm.files import atomic_path
 from lamm.inference.classifier import warnings_alone
-from lamm.inference.photos import Unreadable, find_photos, is_photo_name
+from lamm.inference.photos import Layout, Prediction, Table, Unreadable, find_photos, is_photo_name, predictions
 
 SOME_NOT_CLASSIFIED = 1
 
@@ -83,7 +83,6 @@ def load(arguments: argparse.Namespace) -> Any:
 def classify(classifier: Any, photos: Sequence[str], file: Any, arguments: argparse.Namespace) -> list[Unreadable]:
     """Classify, print and write; what could not be read."""
     from lamm.engine.embedded.loader import usable_cores
-    from lamm.inference.top_k import Layout, Prediction, Table, predictions
 
     workers = usable_cores() if arguments.workers is None else arguments.workers
     layout = Layout(photos, classifier.class_names) if sys.stdout.isatty() else Layout()

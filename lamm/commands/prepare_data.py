@@ -17,7 +17,7 @@ from lamm.commands.parser import Parser, add_root_argument
 from lamm.datasets import BENCHMARK, DATASETS, DEMO, sources
 from lamm.errors import ConfigError, unknown_name
 from lamm.preparing.prepare import Preparation
-from lamm.preparing.what_to_get import lines_to_get, state_lines
+from lamm.preparing.survey import lines_to_get, state_lines
 
 
 def parser() -> Parser:

@@ -110,7 +110,7 @@ class BenchmarkDataset(DatasetBase):
             raise ConfigError(f"{type(self).__name__} is for testing only: nothing can be learned on it step by step")
         if seed < -1:
             raise ConfigError(f"SEED {seed}: a seed is 0 or more; -1 is unseeded")
-        self.locate(self.place_of(cfg, root))
+        self.locate(root, cfg)
         self.prepare()
         self.check_folders()
         split = self.whole_split()
@@ -130,7 +130,7 @@ class BenchmarkDataset(DatasetBase):
                 logger.info(f"SUBSAMPLE {subsample_classes.upper()} CLASSES!")
             split = select_classes(split, subsample_classes)
             split = self._set_of_step(split, steps, step) if steps else split
-        train_x, val, test = (self._as_data(part) for part in (split.train, split.val, split.test))
+        train_x, val, test = map(self._as_data, (split.train, split.val, split.test))
         super().__init__(train_x=train_x, val=test if self.val_is_test else val or None, test=test)
 
     @classmethod
@@ -145,13 +145,8 @@ class BenchmarkDataset(DatasetBase):
         dataset.check_folders()
         return dataset.whole_split()
 
-    @classmethod
-    def place_of(cls, cfg: Any, root: str | os.PathLike[str]) -> str | os.PathLike[str]:
-        """What `locate` is given; here the data root."""
-        return root
-
-    def locate(self, root: str | os.PathLike[str]) -> None:
-        """Set `folder` and `image_folder`."""
+    def locate(self, root: str | os.PathLike[str], cfg: Any = None) -> None:
+        """Set `folder` and `image_folder`, from the data root and the engine's config, if there is one."""
         self.folder = Path(os.path.abspath(os.path.expanduser(root))) / self.dataset_dir
         self.image_folder = self.folder / self.image_prefix
 
@@ -228,7 +223,7 @@ class BenchmarkDataset(DatasetBase):
 
     def check_images(self, split: Split) -> None:
         """Raise DataError unless every image is there; whether it can be read shows when it is."""
-        paths = {item.path: None for item in split.items()}
+        paths = dict.fromkeys(item.path for item in split.items())
         missing = missing_images(self.image_folder, paths)
         if missing:
             raise DataError(

@@ -2,24 +2,45 @@
 
 import random
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 from lamm.datasets.base import BenchmarkDataset
+from lamm.datasets.listing import folder_names, image_names
 from lamm.datasets.splits import PARTS, Split, SplitItem, checked_item, is_text
-from lamm.datasets.splitters import (
-    Parts,
-    add_50_20_30,
-    read_entries,
-    read_items,
-    read_matlab,
-    split_80_20,
-    split_class_folders,
-)
+from lamm.datasets.splitters import read_entries, read_items, read_matlab, split_50_20_30, split_80_20
 from lamm.errors import DataError
 from lamm.files import json_object
 
 
-class Caltech101(BenchmarkDataset):
+class _ClassFolders(BenchmarkDataset):
+    """A folder per class; without the published split, 50 / 20 / 30 % of each. Labels are the ranks of the folders.
+
+    Class attributes:
+        ignored_folders: folders that are not classes.
+        renamed: folder → class name; other classes are called like their folder.
+    """
+
+    ignored_folders: tuple[str, ...] = ()
+    renamed: ClassVar[Mapping[str, str]] = {}
+
+    def fallback_split(self, rng: random.Random) -> Split:
+        """See the class."""
+        folders = folder_names(self.image_folder, self.ignored_folders)
+        if not folders:
+            raise DataError(f"{self.image_folder} holds no class folders; unpack the data set's images there")
+        classes = {
+            f'the folder "{folder}" in {self.image_folder}': [
+                SplitItem(f"{folder}/{image}", label, self.renamed.get(folder, folder))
+                for image in image_names(self.image_folder / folder)
+            ]
+            for label, folder in enumerate(folders)
+        }
+        return split_50_20_30(classes, rng)
+
+
+class Caltech101(_ClassFolders):
     """4,128 / 1,649 / 2,465 photos, in the folder tree that `101_ObjectCategories.tar.gz` unpacks to.
 
     Background images and easy faces are left out.
@@ -30,14 +51,11 @@ class Caltech101(BenchmarkDataset):
     split_file = "split_zhou_Caltech101.json"
     expected_sizes = (4128, 1649, 2465)
     expected_classes = 100
-
-    def fallback_split(self, rng: random.Random) -> Split:
-        """A folder per class, 50 / 20 / 30 %."""
-        renamed = {"airplanes": "airplane", "Faces": "face", "Leopards": "leopard", "Motorbikes": "motorbike"}
-        return split_class_folders(self.image_folder, rng, ("BACKGROUND_Google", "Faces_easy"), renamed)
+    ignored_folders = ("BACKGROUND_Google", "Faces_easy")
+    renamed: ClassVar = {"airplanes": "airplane", "Faces": "face", "Leopards": "leopard", "Motorbikes": "motorbike"}
 
 
-class DescribableTextures(BenchmarkDataset):
+class DescribableTextures(_ClassFolders):
     """2,820 / 1,128 / 1,692 photos; the benchmark's own cut, not the official one in `labels/`."""
 
     dataset_dir = "dtd"
@@ -46,26 +64,8 @@ class DescribableTextures(BenchmarkDataset):
     expected_sizes = (2820, 1128, 1692)
     expected_classes = 47
 
-    def fallback_split(self, rng: random.Random) -> Split:
-        """A folder per class, 50 / 20 / 30 %."""
-        return split_class_folders(self.image_folder, rng)
 
-
-EUROSAT_NAMES = {
-    "AnnualCrop": "Annual Crop Land",
-    "Forest": "Forest",
-    "HerbaceousVegetation": "Herbaceous Vegetation Land",
-    "Highway": "Highway or Road",
-    "Industrial": "Industrial Buildings",
-    "Pasture": "Pasture Land",
-    "PermanentCrop": "Permanent Crop Land",
-    "Residential": "Residential Buildings",
-    "River": "River",
-    "SeaLake": "Sea or Lake",
-}
-
-
-class EuroSAT(BenchmarkDataset):
+class EuroSAT(_ClassFolders):
     """13,500 / 5,400 / 8,100 pictures of 64 × 64 (the RGB version)."""
 
     dataset_dir = "eurosat"
@@ -73,10 +73,18 @@ class EuroSAT(BenchmarkDataset):
     split_file = "split_zhou_EuroSAT.json"
     expected_sizes = (13500, 5400, 8100)
     expected_classes = 10
-
-    def fallback_split(self, rng: random.Random) -> Split:
-        """A folder per class, 50 / 20 / 30 %."""
-        return split_class_folders(self.image_folder, rng, renamed=EUROSAT_NAMES)
+    renamed: ClassVar = {
+        "AnnualCrop": "Annual Crop Land",
+        "Forest": "Forest",
+        "HerbaceousVegetation": "Herbaceous Vegetation Land",
+        "Highway": "Highway or Road",
+        "Industrial": "Industrial Buildings",
+        "Pasture": "Pasture Land",
+        "PermanentCrop": "Permanent Crop Land",
+        "Residential": "Residential Buildings",
+        "River": "River",
+        "SeaLake": "Sea or Lake",
+    }
 
 
 class FGVCAircraft(BenchmarkDataset):
@@ -101,7 +109,7 @@ class FGVCAircraft(BenchmarkDataset):
         return Split(*(read_items(self.folder / f"images_variant_{part}.txt", parse, form) for part in PARTS))
 
 
-class Food101(BenchmarkDataset):
+class Food101(_ClassFolders):
     """50,500 / 20,200 / 30,300 photos; the benchmark's own cut, not the official one in `meta/`."""
 
     dataset_dir = "food-101"
@@ -109,10 +117,6 @@ class Food101(BenchmarkDataset):
     split_file = "split_zhou_Food101.json"
     expected_sizes = (50500, 20200, 30300)
     expected_classes = 101
-
-    def fallback_split(self, rng: random.Random) -> Split:
-        """A folder per class, 50 / 20 / 30 %."""
-        return split_class_folders(self.image_folder, rng)
 
 
 class OxfordFlowers(BenchmarkDataset):
@@ -134,10 +138,7 @@ class OxfordFlowers(BenchmarkDataset):
                 raise DataError(f"cat_to_name.json in {self.folder} has no name for flower {label}; fetch it again")
             item = SplitItem(f"image_{number:05d}.jpg", label - 1, names[str(label)])
             images.setdefault(label, []).append(item)
-        parts: Parts = ([], [], [])
-        for label, group in images.items():
-            add_50_20_30(parts, group, rng, f'flower {label} ("{names[str(label)]}")')
-        return Split(*parts)
+        return split_50_20_30({f'flower {label} ("{names[str(label)]}")': images[label] for label in images}, rng)
 
     @staticmethod
     def _names(file: Path) -> dict[str, str]:
@@ -167,8 +168,7 @@ class OxfordPets(BenchmarkDataset):
             read_items(self.folder / "annotations" / name, self._parse, "image_name class_id species breed_id")
             for name in ("trainval.txt", "test.txt")
         )
-        train, val = split_80_20(trainval, rng)
-        return Split(train, val, test)
+        return split_80_20(trainval, test, rng)
 
     @staticmethod
     def _parse(line: str) -> SplitItem | None:
@@ -190,12 +190,13 @@ class StanfordCars(BenchmarkDataset):
         """The official annotations; a fifth of each model's training images is for validation."""
         meta = self.folder / "devkit" / "cars_meta.mat"
         try:
-            names = [year_first(str(cell[0])) for cell in read_matlab(meta, "class_names")[0]]
+            models = [str(cell[0]).split() for cell in read_matlab(meta, "class_names")[0]]
+            names = [" ".join([year, *model]) for *model, year in models]  # "Audi TTS Coupe 2012": the year comes first
         except (IndexError, TypeError, ValueError):
             raise DataError(f"{meta} has no list of class names; fetch car_devkit.tgz again") from None
         trainval = self._annotated(self.folder / "devkit" / "cars_train_annos.mat", "cars_train", names)
-        train, val = split_80_20(trainval, rng)
-        return Split(train, val, self._annotated(self.folder / "cars_test_annos_withlabels.mat", "cars_test", names))
+        test = self._annotated(self.folder / "cars_test_annos_withlabels.mat", "cars_test", names)
+        return split_80_20(trainval, test, rng)
 
     @staticmethod
     def _annotated(file: Path, images: str, names: list[str]) -> list[SplitItem]:
@@ -213,12 +214,6 @@ class StanfordCars(BenchmarkDataset):
         return items
 
 
-def year_first(name: str) -> str:
-    """ "Audi TTS Coupe 2012" → "2012 Audi TTS Coupe"."""
-    *model, year = name.split()
-    return " ".join([year, *model])
-
-
 class SUN397(BenchmarkDataset):
     """15,880 / 3,970 / 19,850 photos: the first of the ten official partitions."""
 
@@ -234,19 +229,15 @@ class SUN397(BenchmarkDataset):
         label_of = {name: label for label, name in enumerate(classes)}
 
         def parse(line: str) -> SplitItem | None:
+            """`/a/apartment_building/outdoor/sun_aaa.jpg` is of the class "outdoor apartment_building"."""
             path = line.removeprefix("/")
             scene = path.rpartition("/")[0]
-            return SplitItem(path, label_of[scene], scene_name(scene)) if scene in label_of else None
+            name = " ".join(reversed(scene.split("/")[1:]))
+            return SplitItem(path, label_of[scene], name) if scene in label_of else None
 
         form = "/a/abbey/sun_aaa.jpg, with a scene of ClassName.txt"
         trainval, test = (read_items(self.folder / f"{name}_01.txt", parse, form) for name in ("Training", "Testing"))
-        train, val = split_80_20(trainval, rng)
-        return Split(train, val, test)
-
-
-def scene_name(scene: str) -> str:
-    """`a/apartment_building/outdoor` → "outdoor apartment_building"."""
-    return " ".join(reversed(scene.split("/")[1:]))
+        return split_80_20(trainval, test, rng)
 
 
 class UCF101(BenchmarkDataset):
@@ -271,20 +262,14 @@ class UCF101(BenchmarkDataset):
             action, _, video = line.split()[0].partition("/")
             if action not in label_of or not video:
                 return None
-            name = words_of(action)
+            name = "_".join(re.findall("[A-Z][^A-Z]*", action)) or action  # Apply_Eye_Makeup
             return SplitItem(f"{name}/{Path(video).stem}.jpg", label_of[action], name)
 
         form = "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi, with an action of classInd.txt"
         trainval, test = (read_items(lists / f"{name}list01.txt", parse, form) for name in ("train", "test"))
-        train, val = split_80_20(trainval, rng)
-        return Split(train, val, test)
+        return split_80_20(trainval, test, rng)
 
     @staticmethod
     def _action_and_label(line: str) -> tuple[str, int] | None:
         number, action = line.split()
         return (action, int(number) - 1) if int(number) > 0 else None
-
-
-def words_of(action: str) -> str:
-    """`ApplyEyeMakeup` → `Apply_Eye_Makeup`: cut before each capital."""
-    return "_".join(re.findall("[A-Z][^A-Z]*", action)) or action

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lamm.datasets.base import BenchmarkDataset
-from lamm.datasets.own_images import complete_split, pretty_names, store_own_split
+from lamm.datasets.own_images import OwnDataset, pretty_names
 from lamm.datasets.splits import PARTS, Split, SplitItem, is_text
 from lamm.datasets.splitters import numbered_lines
 from lamm.errors import ConfigError, DataError
@@ -136,12 +135,12 @@ def _value(record: Mapping[str, Any], names: tuple[str, ...]) -> str:
     return str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
-class Csv(BenchmarkDataset):
+class Csv(OwnDataset):
     """The images of a CSV or JSONL file, with paths relative to it; see `COLUMNS`.
 
     Labels are class names, any text; they are numbered in the order of the alphabet (of whole numbers, by value).
     `classnames.txt` beside the file may give better names. Without a `split` column the split is made here
-    (`own_split`) and stored in `split_lamm_<name of the file>.json` beside it.
+    (`complete_split`) and stored in `split_lamm_<name of the file>.json` beside it.
 
     Args:
         cfg: the engine's config: DATASET.CSV is the file, or DATASET.ROOT where that is a file.
@@ -152,14 +151,10 @@ class Csv(BenchmarkDataset):
     def __init__(self, cfg: Any = None, *, csv: str | os.PathLike[str] = "", **options: Any) -> None:
         super().__init__(cfg, **({"root": csv, **options} if csv else options))
 
-    @classmethod
-    def place_of(cls, cfg: Any, root: str | os.PathLike[str]) -> str | os.PathLike[str]:
-        """The file: DATASET.CSV, else the data root."""
-        return (getattr(cfg.DATASET, "CSV", "") if cfg is not None else "") or root
-
-    def locate(self, root: str | os.PathLike[str]) -> None:
-        """Set `file`, and the folder that it and its paths are in."""
-        self.file = Path(os.path.abspath(os.path.expanduser(root)))
+    def locate(self, root: str | os.PathLike[str], cfg: Any = None) -> None:
+        """Set `file` (DATASET.CSV, else the data root), and the folder that it and its paths are in."""
+        csv = getattr(cfg.DATASET, "CSV", "") if cfg is not None else ""
+        self.file = Path(os.path.abspath(os.path.expanduser(csv or root)))
         self.folder = self.image_folder = self.file.parent
 
     @property
@@ -199,13 +194,7 @@ class Csv(BenchmarkDataset):
         untrained = next((row for row in rows if row.label not in trained), None)
         if untrained is not None:
             raise DataError(f'{self.file}, line {untrained.line}: class "{untrained.label}" has no training image')
-        self._made_here = not (parts["val"] or parts["test"])
-        return complete_split(Split(**parts), self.folder / self.own_split_file)
-
-    def store_split_made_here(self, split: Split) -> None:
-        """Store which image is in which part, where the table doesn't say it."""
-        if self._made_here:
-            store_own_split(self.folder / self.own_split_file, split)
+        return self.complete_split(Split(**parts))
 
     def path_of(self, path: str) -> str:
         """The file of a path in the table; it may be absolute, or lead out of the table's folder."""

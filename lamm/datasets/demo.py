@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from lamm.datasets.base import BenchmarkDataset
 from lamm.datasets.splits import SPLIT_SEED, Split, SplitItem, write_split
-from lamm.datasets.splitters import Parts, add_50_20_30
+from lamm.datasets.splitters import split_50_20_30
 from lamm.drawing.compositions import HELD_OUT, draw_composition
 from lamm.errors import DataError
 from lamm.files import json_object, write_json
@@ -113,8 +113,6 @@ class DemoDataset(BenchmarkDataset):
 
 
 CLASS_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-SIZE = 32
-INK_LEVELS = 16
 
 
 class Digits(DemoDataset):
@@ -130,20 +128,20 @@ class Digits(DemoDataset):
 
         scans = load_digits()
         paths = [f"{CLASS_NAMES[label]}/{index:04d}.png" for index, label in enumerate(scans.target)]
-        parts: Parts = ([], [], [])
-        rng = random.Random(SPLIT_SEED)
-        for label, name in enumerate(CLASS_NAMES):
-            images = [
+        classes = {
+            name: [
                 SplitItem(path, label, name) for path, truth in zip(paths, scans.target, strict=True) if truth == label
             ]
-            add_50_20_30(parts, images, rng, f'class "{name}"')
-        return Split(*parts), ((path, enlarged(scan)) for path, scan in zip(paths, scans.images, strict=True))
+            for label, name in enumerate(CLASS_NAMES)
+        }
+        split = split_50_20_30(classes, random.Random(SPLIT_SEED))
+        return split, ((path, enlarged(scan)) for path, scan in zip(paths, scans.images, strict=True))
 
 
 def enlarged(scan: np.ndarray) -> Image.Image:
     """A scan of ink levels 0 … 16, shape (8, 8), as a grey image of 32 × 32."""
-    grey = (scan.astype(np.int64) * 255 // INK_LEVELS).astype(np.uint8)
-    return Image.fromarray(grey).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+    grey = (scan.astype(np.int64) * 255 // 16).astype(np.uint8)
+    return Image.fromarray(grey).resize((32, 32), Image.Resampling.BICUBIC)
 
 
 NICKNAMES = {
@@ -176,10 +174,9 @@ class Shapes(DemoDataset):
         for label, (shape, texture) in enumerate(HELD_OUT):
             name = f"{NICKNAMES[texture]} {shape}"
             items = [SplitItem(_path(shape, texture, index), label, name) for index in range(per_class)]
-            test.extend(items[-TEST_IMAGES:])
-            if not cls.test_only:
-                train.extend(items[:TRAIN_IMAGES])
-                val.extend(items[TRAIN_IMAGES:-TEST_IMAGES])
+            train += items[: -TEST_IMAGES - VAL_IMAGES]  # none, where there are only test images
+            val += items[-TEST_IMAGES - VAL_IMAGES : -TEST_IMAGES]
+            test += items[-TEST_IMAGES:]
         return Split(train, val, test), cls._pictures(per_class)
 
     @classmethod

@@ -5,6 +5,7 @@ class of one image is only trained on. Which image is in which part is stored in
 later don't move the others: an image that was tested on is never trained on.
 """
 
+import itertools
 import random
 import unicodedata
 from collections import Counter
@@ -21,60 +22,54 @@ from lamm.files import json_object, write_json
 from lamm.log import logger
 
 
-def complete_split(split: Split, file: Path) -> Split:
-    """A split with training and test images, from a user's; nothing is written.
+class OwnDataset(BenchmarkDataset):
+    """A user's own images; where nothing says which ones are for testing, their split is made here and stored."""
 
-    Test images that are there stay; without them the validation images are the test images; without both the training
-    images are split by `own_split`.
+    _made_here: bool
 
-    Raises:
-        DataError: the file is damaged, or there are too few images to test on any.
-    """
-    if split.test:
-        return split
-    if split.val:
-        logger.info("There are no test images: the validation images are the test images")
-        return Split(split.train, [], split.val)
-    return own_split(split.train, file)
+    def complete_split(self, split: Split) -> Split:
+        """A split with training and test images, from a user's, in which each path comes once; nothing is written.
 
+        Without test images the validation images are the test images. Without both, each class of the training images
+        is split by itself: images that `own_split_file` knows stay in their part; without the file the parts are the
+        same each time, as long as no image is added.
 
-def own_split(images: Sequence[SplitItem], file: Path) -> Split:
-    """Split images, each class by itself; those that the file knows stay in their part. Nothing is written.
+        Raises:
+            DataError: the file is damaged, or every class has one image only.
+        """
+        self._made_here = not (split.val or split.test)
+        if split.test:
+            return split
+        if split.val:
+            logger.info("There are no test images: the validation images are the test images")
+            return Split(split.train, [], split.val)
+        stored = _stored_parts(self.folder / self.own_split_file)
+        parts: dict[str, list[SplitItem]] = {part: [] for part in PARTS}
+        by_label = sorted(split.train, key=lambda item: (item.label, item.path))
+        for _, group in itertools.groupby(by_label, key=lambda item: item.label):
+            items = list(group)
+            part_of = _parts_of_class([item.path for item in items], stored)
+            for item in items:
+                parts[part_of[item.path]].append(item)
+        if not parts["test"]:
+            raise DataError(f"{self.folder} has one image per class: nothing is left to test on; add images")
+        return Split(**parts)
 
-    Args:
-        images: all of them; each path once.
-        file: stores the parts (`store_own_split`); without it they are the same each time, as long as no image is
-            added.
-
-    Raises:
-        DataError: the file is damaged, or every class has one image only.
-    """
-    stored = _stored_parts(file)
-    parts: dict[str, list[SplitItem]] = {part: [] for part in PARTS}
-    classes: dict[int, list[SplitItem]] = {}
-    for item in images:
-        classes.setdefault(item.label, []).append(item)
-    for _, group in sorted(classes.items()):
-        part_of = _parts_of_class(sorted(item.path for item in group), stored)
-        for item in sorted(group):
-            parts[part_of[item.path]].append(item)
-    if not parts["test"]:
-        raise DataError(f"{file.parent} has one image per class: nothing is left to test on; add images")
-    return Split(**parts)
-
-
-def store_own_split(file: Path, split: Split) -> None:
-    """Write which image is in which part, if the file does not say so already and can be written."""
-    stored, now = _stored_parts(file).keys(), {item.path for item in split.items()}
-    if now == stored:
-        return
-    if stored:
-        logger.info(f"Images since the last run: {len(now - stored)} new, {len(stored - now)} gone")
-    try:
-        write_json(file, {part: [item.path for item in getattr(split, part)] for part in PARTS})
-        logger.info(f"Which images are for training and which for testing is stored in {file}")
-    except OSError as error:
-        logger.info(f"the split is not stored: can't write to {file.parent} ({error.strerror or error})")
+    def store_split_made_here(self, split: Split) -> None:
+        """Store which image is in which part, if nothing else says so, and if the file can be written."""
+        if not self._made_here:
+            return
+        file = self.folder / self.own_split_file
+        stored, now = _stored_parts(file).keys(), {item.path for item in split.items()}
+        if now == stored:
+            return
+        if stored:
+            logger.info(f"Images since the last run: {len(now - stored)} new, {len(stored - now)} gone")
+        try:
+            write_json(file, {part: [item.path for item in getattr(split, part)] for part in PARTS})
+            logger.info(f"Which images are for training and which for testing is stored in {file}")
+        except OSError as error:
+            logger.info(f"the split is not stored: can't write to {file.parent} ({error.strerror or error})")
 
 
 def _parts_of_class(paths: Sequence[str], stored: Mapping[str, str]) -> dict[str, str]:
@@ -150,10 +145,6 @@ def pretty_names(folder: Path, classes: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def _beginnings(name: str) -> tuple[str, ...]:
-    return tuple(_composed(name) + end for end in SEPARATORS)
-
-
 def _composed(text: str) -> str:
     """Umlauts as one character: some systems write file names with two."""
     return unicodedata.normalize("NFC", text)
@@ -167,11 +158,11 @@ PART_NAMES = {
 }
 
 
-class ImageFolder(BenchmarkDataset):
+class ImageFolder(OwnDataset):
     """`<root>/<class>/…/image.jpg`, any number of images; the data root is the folder itself.
 
     Images may lie in folders below that of their class. With `<root>/train/<class>/`, and `val` and `test` beside it
-    if there are any, the split is what the folders say; else it is made here (`own_split`) and stored in
+    if there are any, the split is what the folders say; else it is made here (`complete_split`) and stored in
     `split_lamm_folder.json`. Class names are those of the folders, or what `classnames.txt` says.
     """
 
@@ -188,14 +179,7 @@ class ImageFolder(BenchmarkDataset):
         classes = self._classes(places["train"])
         names = pretty_names(self.folder, classes)
         parts = {part: self._images(place, classes, names) for part, place in places.items()}
-        split = Split(*(parts.get(part, []) for part in PARTS))
-        self._made_here = not (split.val or split.test)
-        return complete_split(split, self.folder / self.own_split_file)
-
-    def store_split_made_here(self, split: Split) -> None:
-        """Store which image is in which part, where the folders don't say it."""
-        if self._made_here:
-            store_own_split(self.folder / self.own_split_file, split)
+        return self.complete_split(Split(*(parts.get(part, []) for part in PARTS)))
 
     def check_images(self, split: Split) -> None:
         """Nothing to do: the split is what the folder holds."""

@@ -126,10 +126,6 @@ class Source:
         """The folders that hold images."""
         return [part for part in self.parts if part.images]
 
-    def files_with(self, target: str) -> list[PublishedFile]:
-        """The published files that hold a part; any one of them will do."""
-        return [file for file in self.files if target in file.gives]
-
 
 def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}

@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import json
 import posixpath
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -94,9 +95,8 @@ def checked_item(entry: Any, where: str) -> SplitItem:
         raise DataError(f'{where}: the path "{path}" is absolute; it must be relative to the image folder')
     if clean == "." or clean.split("/")[0] == "..":
         raise DataError(f'{where}: the path "{path}" leaves the image folder')
-    if isinstance(label, str) and label.isdecimal() and len(label) < 10:
-        label = int(label)
-    if isinstance(label, float) and label.is_integer():
+    is_number = isinstance(label, float) and label.is_integer()
+    if is_number or (isinstance(label, str) and label.isdecimal() and len(label) < 10):
         label = int(label)
     if isinstance(label, bool) or not isinstance(label, int) or label < 0:
         raise DataError(f"{where}: the label {json.dumps(label)[:80]} is not a whole number from 0")
@@ -107,9 +107,7 @@ def checked_item(entry: Any, where: str) -> SplitItem:
 
 def is_text(value: Any) -> bool:
     """Whether `value` is a string that is not blank and can be written as UTF-8."""
-    if not isinstance(value, str) or not value.strip():
-        return False
-    return not any("\ud800" <= character <= "\udfff" for character in value)
+    return isinstance(value, str) and bool(value.strip()) and not re.search("[\ud800-\udfff]", value)
 
 
 def split_as_text(split: Split) -> str:

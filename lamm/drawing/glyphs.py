@@ -1,4 +1,4 @@
-"""Digits and letters rendered from the fonts that matplotlib brings (DejaVu, STIX, Computer Modern)."""
+"""Digits and letters rendered from the fonts of matplotlib (DejaVu, STIX, Computer Modern)."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -39,7 +39,10 @@ def _font_folder() -> Path:
 
 @lru_cache(maxsize=4096)
 def _glyph(character: str, font: str, weight: int) -> Image.Image:
-    """White on black, filling the canvas but for a margin; `weight` thickens (> 0) or thins (< 0) the strokes."""
+    """A character in white on black, which fills the canvas up to a margin.
+
+    `weight` thickens (> 0) or thins (< 0) the strokes.
+    """
     face = ImageFont.truetype(str(_font_folder() / f"{font}.ttf"), 160)
     left, top, right, bottom = face.getbbox(character)
     drawn = Image.new("L", (int(right - left) + 24, int(bottom - top) + 24), 0)
@@ -57,7 +60,7 @@ def _glyph(character: str, font: str, weight: int) -> Image.Image:
 
 
 def _bend(mask: Image.Image, rng: np.random.RandomState, strength: float) -> Image.Image:
-    """Move the nodes of a 3 × 3 mesh by a normal of `strength` pixels."""
+    """Distort the canvas: each node of a 3 × 3 mesh moves by a normal random vector of `strength` pixels."""
     nodes = np.stack(np.meshgrid(np.linspace(0, CANVAS, 4), np.linspace(0, CANVAS, 4)), axis=-1)
     moved = nodes + rng.normal(0, strength, nodes.shape)
     mesh = []
@@ -76,7 +79,7 @@ def _bend(mask: Image.Image, rng: np.random.RandomState, strength: float) -> Ima
 
 
 def _placed(mask: Image.Image, rng: np.random.RandomState) -> Image.Image:
-    """Stretch, slant, turn and shift the canvas into a picture of `SIZE` pixels."""
+    """Stretch, slant, rotate and shift the canvas at random, to an image of `SIZE` × `SIZE` pixels."""
     turn, slant = rng.normal(0, 0.12), rng.normal(0.0, 0.18)
     tall, wide = rng.uniform(0.62, 1.08), rng.uniform(0.55, 1.05)
     cos, sin = np.cos(turn), np.sin(turn)
@@ -90,9 +93,10 @@ def _placed(mask: Image.Image, rng: np.random.RandomState) -> Image.Image:
 
 
 def draw_glyph(character: str, rng: np.random.RandomState) -> NDArray[np.float32]:
-    """A bent, slanted, thick or thin rendering as coverage in [0, 1], often at very low resolution.
+    """A random rendering: distorted, slanted, thick or thin, often upscaled from a very low resolution.
 
-    Shape: (64, 64)
+    Returns:
+        The ink's coverage of each pixel, in [0, 1]. Shape: (64, 64)
     """
     weight = int(rng.choice([-2, 0, 1, 3, 5], p=[0.1, 0.25, 0.25, 0.25, 0.15]))
     mask = _glyph(character, FONTS[rng.randint(len(FONTS))], weight)

@@ -204,7 +204,7 @@ class FeatureCache:
         return self._loader(loader, is_train=True, views=self._cfg.INPUT.CACHE_VIEWS)
 
     def test_loader(self, loader: Any) -> Any:
-        """The images of a test loader; one whose images can't be told, or that is one of features, stays as it is."""
+        """The images of a test loader; a loader of features, or of unknown images, is returned unchanged."""
         known = isinstance(loader, DataLoader) and hasattr(loader.dataset, "data_source")
         return self._loader(loader, is_train=False, views=1) if known else loader
 

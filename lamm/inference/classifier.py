@@ -118,7 +118,7 @@ def _stored_config(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def warnings_alone() -> Iterator[None]:
-    """Only warnings are logged, and what is printed goes to stderr: stdout is for a command's result."""
+    """Log warnings only, and print to stderr: stdout is for a command's result."""
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:
@@ -128,47 +128,22 @@ def warnings_alone() -> Iterator[None]:
         logger.setLevel(level)
 
 
-@dataclass(frozen=True)
-class RunCheckpoint:
-    """A checkpoint file of a run that learned something.
-
-    Attributes:
-        path: the file.
-        state: its `state_dict`.
-        epoch: epochs done; None where the file does not say.
-        notes: what a user should know about it, one line each.
-    """
-
-    path: str
-    state: dict[str, Any]
-    epoch: int | None
-    notes: list[str]
-
-    @classmethod
-    def of_run(cls, run: RunFolder) -> "RunCheckpoint":
-        """The checkpoint that the run tested at its end, or would test now.
-
-        Raises:
-            CheckpointError: there is none, or it is damaged.
-        """
-        path = _tested_file(run) if run.only_tests else _trained_file(run)
-        content = read_checkpoint(path)
-        epoch = content.get("epoch")
-        notes = []
-        if run.only_tests:
-            notes.append(f"the run only tested the model of {run.cfg.EVALUATION.MODEL_DIR}, which is used here")
-        elif not run.finished and isinstance(epoch, int) and epoch < run.cfg.OPTIM.MAX_EPOCH:
-            notes.append(
-                f"the run is unfinished: this is its model after {epoch} of {run.cfg.OPTIM.MAX_EPOCH} epochs ({path})"
-            )
-        return cls(path, content["state_dict"], epoch, notes)
-
-
-def _trained_file(run: RunFolder) -> str:
-    path = final_checkpoint(str(run.path / run.trainer_class.registered_name), run.cfg.TEST.FINAL_MODEL)
+def _learned(run: RunFolder) -> tuple[str, dict[str, Any], list[str]]:
+    """The checkpoint that a run tested at its end, or would test now: file, `state_dict`, and notes for the user."""
+    if run.only_tests:
+        path: str | None = _tested_file(run)
+    else:
+        path = final_checkpoint(str(run.path / run.trainer_class.registered_name), run.cfg.TEST.FINAL_MODEL)
     if path is None:
         raise CheckpointError(f"{run.path} has no checkpoint: it has not got that far; start it again to resume it")
-    return path
+    content = read_checkpoint(path)
+    epoch, epochs = content.get("epoch"), run.cfg.OPTIM.MAX_EPOCH
+    notes = []
+    if run.only_tests:
+        notes.append(f"the run only tested the model of {run.cfg.EVALUATION.MODEL_DIR}, which is used here")
+    elif not run.finished and isinstance(epoch, int) and epoch < epochs:
+        notes.append(f"the run is unfinished: this is its model after {epoch} of {epochs} epochs ({path})")
+    return path, content["state_dict"], notes
 
 
 def _tested_file(run: RunFolder) -> str:
@@ -231,7 +206,8 @@ class Classifier(Scoring):
 
         Raises:
             ConfigError: not a run's folder, or one of a trainer that is not built on `PromptTrainer`.
-            CheckpointError: a run that has learned nothing yet, or whose classes nobody knows.
+            CheckpointError: a run that has learned nothing yet, whose checkpoint is damaged, or whose classes are
+                unknown.
             BackboneError: CLIP's weights are missing.
         """
         run = RunFolder.open(folder, extensions)
@@ -245,21 +221,20 @@ class Classifier(Scoring):
             run.cfg.TRAINER[trainer.config_node].PREC = precision
         if backbone_path:
             run.cfg.MODEL.BACKBONE.PATH = backbone_path
-        checkpoint = RunCheckpoint.of_run(run) if trainer.learner_class is not None else None
-        class_names = _class_names(run, checkpoint)
+        path, state, notes = _learned(run) if trainer.learner_class is not None else ("", {}, [])
+        class_names = _class_names(run, state)
         templates = run.classes.templates if run.classes else []
         try:
             clip = trainer.make_clip(run.cfg, torch.device(device))
         except BackboneError as error:
             raise BackboneError(f"{error} (--backbone-path gives another place for the weights file)") from error
         learner = trainer.make_learner(run.cfg, clip, class_names, templates).to(device)
-        if checkpoint is not None:
-            load_learned(learner, checkpoint.state, checkpoint.path)
+        if trainer.learner_class is not None:
+            load_learned(learner, state, path)
         with redirect_stdout(StringIO()):
             transform = build_transform(run.cfg, is_train=False)
-        notes = checkpoint.notes if checkpoint else []
         if run.results and run.results.precision != clip.precision:
-            notes = [*notes, f"the run used precision {run.results.precision}, here it is {clip.precision}"]
+            notes.append(f"the run used precision {run.results.precision}, here it is {clip.precision}")
         return cls(clip, learner, class_names, transform, run, notes)
 
     def logits(self, images: Tensor) -> Tensor:
@@ -274,9 +249,9 @@ class Classifier(Scoring):
         return self.logits(images).softmax(dim=-1)
 
 
-def _class_names(run: RunFolder, checkpoint: RunCheckpoint | None) -> list[str]:
+def _class_names(run: RunFolder, state: dict[str, Any]) -> list[str]:
     """Of a run that trained, those that its learned tensors belong to; of one that tested, those it tested on."""
-    extra = checkpoint.state.get(EXTRA) if checkpoint is not None and not run.only_tests else None
+    extra = None if run.only_tests else state.get(EXTRA)
     if isinstance(extra, dict) and "class_names" in extra:
         return list(extra["class_names"])
     if run.classes is None:

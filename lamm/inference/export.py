@@ -8,7 +8,6 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -158,15 +157,7 @@ VISION_PROMPTS = (
 NAMES = (TENSORS, DESCRIPTION, GRAPH, f"{GRAPH}.data")
 
 
-@dataclass(frozen=True)
-class Exported:
-    """The files written, and what a user should know about them, one line each."""
-
-    files: list[Path]
-    notes: list[str]
-
-
-def export(classifier: Classifier, run: RunFolder, folder: Path, onnx: bool = True) -> Exported:
+def export(classifier: Classifier, run: RunFolder, folder: Path, onnx: bool = True) -> tuple[list[Path], list[str]]:
     """Write the files; earlier ones are replaced, or removed if this export has no such file.
 
     Args:
@@ -174,6 +165,9 @@ def export(classifier: Classifier, run: RunFolder, folder: Path, onnx: bool = Tr
         run: the run that it comes from.
         folder: where to; made if missing.
         onnx: whether an ONNX file is wanted; where its libraries are missing, a note says what to install.
+
+    Returns:
+        The files written, and notes for the user, one line each.
 
     Raises:
         ExportError: prompts that depend on the image and no ONNX file, or a graph that can't be made.
@@ -192,21 +186,17 @@ def export(classifier: Classifier, run: RunFolder, folder: Path, onnx: bool = Tr
             save_file(_tensors(classifier), work / TENSORS, {"format": FORMAT})
         if onnx and not lacking:
             description["onnx"] = {"file": GRAPH, "inputs": [INPUT], "outputs": list(OUTPUTS)}
-            notes.append(_write_graph(classifier, work / GRAPH, description))
+            size = classifier.clip.image_size
+            with exportable(classifier) as graph:
+                write_onnx(graph, size, work / GRAPH, {"description": json.dumps(description, ensure_ascii=False)})
+            away = largest_difference(work / GRAPH, classifier.logits, size)
+            if away is None:
+                notes.append(f"{GRAPH} was not checked, since onnxruntime is missing: {INSTALL}")
+            else:
+                notes.append(f"{GRAPH} run by onnxruntime: logits at most {away:.1e} from ours")
         write_json(work / DESCRIPTION, description)
         files = [folder / name for name in NAMES if (work / name).exists()]
-    return Exported(files, notes)
-
-
-def _write_graph(classifier: Classifier, path: Path, description: dict[str, Any]) -> str:
-    """Write and check the graph; what the check said."""
-    size = classifier.clip.image_size
-    with exportable(classifier) as graph:
-        write_onnx(graph, size, path, {"description": json.dumps(description, ensure_ascii=False)})
-    away = largest_difference(path, classifier.logits, size)
-    if away is None:
-        return f"{GRAPH} was not checked, since onnxruntime is missing: {INSTALL}"
-    return f"{GRAPH} run by onnxruntime: logits at most {away:.1e} from ours"
+    return files, notes
 
 
 @torch.no_grad()

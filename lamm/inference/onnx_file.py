@@ -56,8 +56,15 @@ def write_onnx(module: nn.Module, image_size: int, path: Path, metadata: Mapping
     Raises:
         ExportError: a graph can't be made of the module, or only one for a fixed number of images.
     """
+    example = torch.zeros(2, 3, image_size, image_size)
+    shapes = ({0: torch.export.Dim("batch")},)
     try:
-        program = _program(module, torch.zeros(2, 3, image_size, image_size))
+        with _for_export():
+            # This step refuses a module that settles on the example's number of images.
+            graph = torch.export.export(module, (example,), dynamic_shapes=shapes, strict=False)
+            program: Any = torch.onnx.export(
+                graph, input_names=[INPUT], output_names=list(OUTPUTS), dynamic_shapes=shapes, verbose=False
+            )
     except Exception as error:  # the exporter lets through whatever it trips over
         reason = " ".join(str(error).split())[:300]
         raise ExportError(f"no ONNX graph can be made of this classifier ({type(error).__name__}: {reason})") from error
@@ -100,19 +107,9 @@ def largest_difference(path: Path, logits: Callable[[Tensor], Tensor], image_siz
     return away
 
 
-def _program(module: nn.Module, example: Tensor) -> Any:
-    """The graph; a module that settles on the example's number of images is refused by the first of the two steps."""
-    shapes = ({0: torch.export.Dim("batch")},)
-    with _for_export():
-        graph = torch.export.export(module, (example,), dynamic_shapes=shapes, strict=False)
-        return torch.onnx.export(
-            graph, input_names=[INPUT], output_names=list(OUTPUTS), dynamic_shapes=shapes, verbose=False
-        )
-
-
 @contextmanager
 def _for_export() -> Iterator[None]:
-    """Attention in its plain form, no gradients, no remarks about the libraries' insides."""
+    """Attention in its plain form, no gradients, no warnings about the libraries' internals."""
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

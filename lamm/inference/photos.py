@@ -1,10 +1,14 @@
-"""Photos that a user names on a command line (files, folders, patterns), and reading them in batches."""
+"""Photos that a user names on a command line (files, folders, patterns), and their most probable classes.
 
+Letters: B photos of a batch, N classes.
+"""
+
+import csv
 import glob
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -104,20 +108,6 @@ def _photos_below(folder: str, missing: list[Unreadable]) -> list[str]:
     return sorted(photos)
 
 
-class PhotoBatch(NamedTuple):
-    """What became of the next photos.
-
-    Attributes:
-        places: of those that could be read, in the list of paths.
-        images: (B, 3, H, W); None if there is none.
-        reasons: place of a photo that could not be read → why, one line.
-    """
-
-    places: list[int]
-    images: Tensor | None
-    reasons: dict[int, str]
-
-
 class PhotoFiles(Dataset[tuple[int, Tensor | str]]):
     """Item i is (i, image (3, H, W)), or (i, the reason why there is none).
 
@@ -147,28 +137,101 @@ class PhotoFiles(Dataset[tuple[int, Tensor | str]]):
             return place, f'image file "{path}" can\'t be used ({reason})'
 
 
-def photo_batches(
-    paths: Sequence[str], transform: Callable[[Any], Tensor], batch_size: int, workers: int
-) -> Iterator[PhotoBatch]:
-    """All photos, in their order.
+class Prediction(NamedTuple):
+    """The most probable classes of a photo, the best first.
+
+    Attributes:
+        path: of the file.
+        ranked: (class name, probability).
+    """
+
+    path: str
+    ranked: list[tuple[str, float]]
+
+
+def predictions(
+    paths: Sequence[str],
+    transform: Callable[[Any], Tensor],
+    probabilities: Callable[[Tensor], Tensor],
+    class_names: Sequence[str],
+    top_k: int,
+    batch_size: int,
+    workers: int,
+) -> Iterator[list[Prediction | Unreadable]]:
+    """The result of each photo, in order, one batch at a time.
 
     Args:
         paths: of the files.
         transform: of `PhotoFiles`.
+        probabilities: from images (B, 3, H, W) on the CPU to (B, N).
+        class_names: N names, in label order.
+        top_k: classes per photo; at most N are returned.
         batch_size: photos per batch, readable or not.
         workers: processes that decode; 0: this one.
     """
-    yield from DataLoader(
+    batches = DataLoader(
         PhotoFiles(paths, transform),
         batch_size=batch_size,
         num_workers=min(workers, -(-len(paths) // batch_size)),
-        collate_fn=_together,
+        collate_fn=_collate,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),
     )
+    for places, images, reasons in batches:
+        results: dict[int, Prediction | Unreadable] = {
+            place: Unreadable(paths[place], reason) for place, reason in reasons.items()
+        }
+        if images is not None:
+            best = probabilities(images).topk(min(top_k, len(class_names)), dim=1)
+            for place, values, labels in zip(places, best.values.tolist(), best.indices.tolist(), strict=True):
+                names = [class_names[label] for label in labels]
+                results[place] = Prediction(paths[place], list(zip(names, values, strict=True)))
+        yield [results[place] for place in sorted(results)]
 
 
-def _together(items: list[tuple[int, Tensor | str]]) -> PhotoBatch:
+def _collate(items: list[tuple[int, Tensor | str]]) -> tuple[list[int], Tensor | None, dict[int, str]]:
+    """Places of the readable photos, their images (B, 3, H, W) if any, and place → reason of the others."""
     images = {place: value for place, value in items if isinstance(value, Tensor)}
     reasons = {place: value for place, value in items if isinstance(value, str)}
-    return PhotoBatch(list(images), torch.stack(list(images.values())) if images else None, reasons)
+    return list(images), torch.stack(list(images.values())) if images else None, reasons
+
+
+class Layout:
+    """One line per photo: its path, then the classes with their probabilities, between tabs.
+
+    Args:
+        paths: all photos, whose longest sets the column's width; None: fields are not padded.
+        class_names: the same for the names.
+    """
+
+    def __init__(self, paths: Sequence[str] | None = None, class_names: Sequence[str] = ()) -> None:
+        self._separator = "\t" if paths is None else "  "
+        self._path = max((len(printable(path)) for path in paths or ()), default=0)
+        self._name = max((len(printable(name)) for name in class_names if paths is not None), default=0)
+
+    def line(self, prediction: Prediction) -> str:
+        """The line of one photo."""
+        fields = [printable(prediction.path).ljust(self._path)]
+        for name, probability in prediction.ranked:
+            fields += [printable(name).ljust(self._name), f"{probability:.4f}"]
+        return self._separator.join(fields)
+
+
+class Table:
+    """A CSV file of predictions: `path`, then `class_1`, `probability_1`, …
+
+    Args:
+        file: opened for text.
+        ranks: classes per photo.
+    """
+
+    def __init__(self, file: IO[str], ranks: int) -> None:
+        self._writer = csv.writer(file, lineterminator="\n")
+        numbers = range(1, ranks + 1)
+        self._writer.writerow(["path", *(f"{what}_{rank}" for rank in numbers for what in ("class", "probability"))])
+
+    def write(self, predictions: Sequence[Prediction]) -> None:
+        """Add one row per photo."""
+        for path, ranked in predictions:
+            fields = [field for name, value in ranked for field in (name, f"{value:.6f}")]
+            self._writer.writerow([path, *fields])

@@ -1,7 +1,5 @@
 """The files in an archive, one after another, whatever its format, and unpacking them below a folder.
 
-A dangerous or damaged archive is an error.
-
 Tar archives (plain, gzip, bzip2, xz) are read once from front to back, so that those of 100 GB need no second copy,
 and to their very end, so that a check sum there is checked.
 """
@@ -22,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from lamm.datasets.listing import LEFT_BEHIND as LEFT_BEHIND_FOLDERS
+from lamm.datasets import listing
 from lamm.errors import DataError
 
 LEAST_FREE_BYTES = 500 * 10**6
@@ -32,7 +30,7 @@ GREATEST_RATIO = 200
 ALWAYS_ALLOWED_BYTES = 50 * 10**6
 _DRIVE = re.compile("[A-Za-z]:")
 # What operating systems and archive programs leave behind, in any folder.
-LEFT_BEHIND = LEFT_BEHIND_FOLDERS | {".DS_Store", "Thumbs.db", "desktop.ini", ".directory"}
+LEFT_BEHIND = listing.LEFT_BEHIND | {".DS_Store", "Thumbs.db", "desktop.ini", ".directory"}
 
 
 def clean_path(path: str, archive: str) -> str:
@@ -234,32 +232,29 @@ class Unpacker:
         Raises:
             DataError: the archive is damaged, holds the file twice, is a bomb, or the disk would be full.
         """
-        self._check_bounds(entry.size)
+        self.written += entry.size
+        if self.written > self._most:
+            raise DataError(
+                f"{self.name} unpacks to more than {GREATEST_RATIO} times its own size, so it is not what it is called"
+            )
+        free = shutil.disk_usage(self.into).free
+        if free - entry.size < LEAST_FREE_BYTES:
+            raise DataError(
+                f"no space for what {self.name} holds: {free:,} bytes are free where {self.into} is, and at least "
+                f"{LEAST_FREE_BYTES:,} are left so; make room, or use another data root"
+            )
         file, size = self.into / path, 0
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(file, "xb") as opened:
-                while block := self._read(entry.content):
+                while True:
+                    with damage_as_data_error(self.name):
+                        block = entry.content.read(BLOCK_BYTES)
+                    if not block:
+                        break
                     opened.write(block)
                     size += len(block)
         except FileExistsError:
             raise DataError(f"{self.name} holds {path!r} twice; it is not unpacked") from None
         if size != entry.size:
             raise DataError(f"{self.name} is damaged or cut off: {path!r} has {size} of {entry.size} bytes")
-
-    def _read(self, content: IO[bytes]) -> bytes:
-        with damage_as_data_error(self.name):
-            return content.read(BLOCK_BYTES)
-
-    def _check_bounds(self, size: int) -> None:
-        self.written += size
-        if self.written > self._most:
-            raise DataError(
-                f"{self.name} unpacks to more than {GREATEST_RATIO} times its own size, so it is not what it is called"
-            )
-        free = shutil.disk_usage(self.into).free
-        if free - size < LEAST_FREE_BYTES:
-            raise DataError(
-                f"no space for what {self.name} holds: {free:,} bytes are free where {self.into} is, and at least "
-                f"{LEAST_FREE_BYTES:,} are left so; make room, or use another data root"
-            )

@@ -1,7 +1,7 @@
 """Fetching published files over HTTP or from Google Drive; a download that broke off is resumed."""
 
 import http.client
-import importlib
+import importlib.util
 import json
 import re
 import shutil
@@ -68,20 +68,15 @@ def fetch(file: PublishedFile, folder: Path) -> Path:
 
 
 def fetch_from_drive(file: PublishedFile, folder: Path) -> Path:
-    """Fetch a file by its id.
-
-    Returns:
-        Its path, `folder/<name>`.
+    """Fetch a file by its id on Google Drive, to `folder/<name>`, which is returned.
 
     Raises:
         DownloadError: `gdown` is not installed, or Google does not give the file out.
     """
-    try:
-        importlib.import_module("gdown")
-    except ImportError:
+    if importlib.util.find_spec("gdown") is None:
         raise DownloadError(
             f"{file.name} is on Google Drive, and the package gdown, which fetches from there, is not installed"
-        ) from None
+        )
     from torchvision.datasets.utils import download_file_from_google_drive
 
     try:

@@ -1,78 +1,69 @@
-"""Which part of a data set's folder an archive's entry belongs to, and where in it.
+"""Which part of a data set's folder a file, or an archive's entry, belongs to, and where in that part.
 
-An archive is known by what it holds, not by its name: renamed ones, and copies that hold several parts or wrap them
-in further folders, are taken all the same.
+Archives and files are known by what they hold, not only by their names: renamed archives, and archives that hold
+several parts or wrap them in further folders, are recognised too.
 """
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from lamm.datasets.listing import is_image_name, missing_images
-from lamm.datasets.sources import TRAIN, VAL, Need, Part, Source
-from lamm.datasets.splits import read_split
+from lamm.datasets.sources import SOURCES, TRAIN, VAL, Part, PublishedFile, Source
 from lamm.errors import DataError
 from lamm.files import sha256_of_file
-from lamm.preparing.archives import Entry, entries, entries_of_stream, is_left_behind
-from lamm.preparing.imagenet_val import CLASS_ARCHIVE, VAL_IMAGE
+from lamm.log import logger
+from lamm.preparing.archives import Entry, entries, entries_of_stream, is_archive, is_left_behind
+from lamm.preparing.download import has_md5
+from lamm.preparing.imagenet import CLASS_ARCHIVE, VAL_IMAGE
 
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+SAMPLED_ENTRIES = 500
+"""How many entries of an archive with an unknown name are read to recognise it."""
+LARGE_BYTES = 10**9
 
 
 class Place(NamedTuple):
-    """A part, and the path below the data set's folder: `<target>/…` for what is in a folder, or `<target>`."""
+    """A part, and a path relative to the data set's folder: `<target>/…` in a folder, or the file's `<target>`."""
 
     part: Part
     path: str
 
 
 def place_of(path: str, parts: Sequence[Part]) -> Place | None:
-    """Where an entry goes; None if it belongs to no part.
+    """Where an entry belongs; None if it belongs to no part.
 
     Args:
-        path: the entry's path in the archive, clean.
-        parts: those to look for; the first match counts.
+        path: the entry's clean path in the archive.
+        parts: the candidates; the first match counts.
     """
     if is_left_behind(path):
         return None
     for part in parts:
         for name in part.names_in_archives:
-            below = _below(path, name) if part.is_folder else _same_file(path, name)
-            if below is not None:
-                return Place(part, f"{part.target}/{below}" if below else part.target)
+            if not part.is_folder and f"/{path}".endswith(f"/{name}"):
+                return Place(part, part.target)
+            _, folder, below = f"/{path}".rpartition(f"/{name}/")  # at the last occurrence
+            if part.is_folder and folder:
+                return Place(part, f"{part.target}/{below}")
         if part.target == VAL and VAL_IMAGE.fullmatch(path):  # ImageNet's archive of them has no folder at all
             return Place(part, f"{VAL}/{path}")
     return None
 
 
-def _below(path: str, folder: str) -> str | None:
-    """What follows the last occurrence of `folder` among the folders of `path`."""
-    wanted, parts = folder.split("/"), path.split("/")
-    for start in range(len(parts) - 1 - len(wanted), -1, -1):
-        if parts[start : start + len(wanted)] == wanted:
-            return "/".join(parts[start + len(wanted) :])
-    return None
-
-
-def _same_file(path: str, name: str) -> str | None:
-    """ "" where `path` ends in `name`."""
-    wanted, parts = name.split("/"), path.split("/")
-    return "" if parts[-len(wanted) :] == wanted else None
-
-
 def placed_entries(
-    archive: Path, source: Source, progress: Callable[[int], object] = lambda place: None
+    archive: Path, source: Source, progress: Callable[[int], object] = lambda position: None
 ) -> Iterator[tuple[Place, Entry]]:
-    """The entries of an archive that are of the data set, each with its place; archives in it are opened too.
+    """The entries of an archive that belong to a data set, each with its place; archives inside it are opened too.
 
     Args:
         archive: the file.
         source: the data set.
-        progress: told how many bytes of the archive have been passed.
+        progress: called with the number of bytes read so far.
 
     Raises:
-        DataError: as `lamm.preparing.archives.entries`.
+        DataError: see `lamm.preparing.archives.entries`.
     """
     for entry in entries(archive, progress):
         yield from _placed(entry, entry.path, source)
@@ -83,16 +74,16 @@ def _placed(entry: Entry, path: str, source: Source) -> Iterator[tuple[Place, En
     if place is not None:
         yield place, entry
         return
-    folder = opened_into(path, source)
+    folder = folder_of_inner_archive(path, source)
     if folder is not None:
         for inner in entries_of_stream(entry.content, PurePosixPath(path).name):
             yield from _placed(inner, f"{folder}{inner.path}", source)
 
 
-def opened_into(path: str, source: Source) -> str | None:
-    """Where the content of an archive within an archive counts as lying; None where `path` is none of interest.
+def folder_of_inner_archive(path: str, source: Source) -> str | None:
+    """The folder that prefixes the entries of an archive inside an archive; None if `path` is not such an archive.
 
-    `caltech-101.zip` holds the archive of the images; ImageNet's training archive one for each class.
+    `caltech-101.zip` holds the archive of the images; ImageNet's training archive holds one archive per class.
     """
     name = PurePosixPath(path).name
     of_class = CLASS_ARCHIVE.fullmatch(name)
@@ -103,10 +94,10 @@ def opened_into(path: str, source: Source) -> str | None:
 
 
 def is_surely_of(path: str, source: Source) -> bool:
-    """Whether an entry tells the data set: `images/…` may be of many, `images/banded/banded_0002.jpg` is of one."""
+    """Whether an entry identifies the data set: many have `images/…`, one has `images/banded/banded_0002.jpg`."""
     place = place_of(path, source.parts)
     if place is None:
-        return opened_into(path, source) is not None
+        return folder_of_inner_archive(path, source) is not None
     if not place.part.is_folder or VAL_IMAGE.fullmatch(PurePosixPath(path).name):
         return True
     starts = [f"{place.part.target}/{name}" for name in place.part.holds]
@@ -114,124 +105,113 @@ def is_surely_of(path: str, source: Source) -> bool:
 
 
 def known_names(source: Source) -> set[str]:
-    """File names under which a data set is published; those of parts with an archive's ending among them."""
+    """The file names of a data set's archives: the published ones, and those of its parts with a tar ending."""
     published = {file.name for file in source.files}
     return published | {f"{part.target}{ending}" for part in source.parts for ending in TAR_ENDINGS}
 
 
-def shortcoming(part: Part, place: Path) -> str:
-    """What a part lacks, in a few words; "" if it is complete.
+def files_for(source: Source, paths: Iterable[Path]) -> list[Path]:
+    """The user's files to lay out, the smallest first: those named, and those of the data set in folders named.
 
-    Args:
-        part: what it should be.
-        place: the file or folder, whatever it is called.
+    Raises:
+        DataError: a file is missing, or a folder holds nothing of the data set.
     """
-    if not part.is_folder:
-        return _shortcoming_of_file(part, place)
-    if not place.is_dir():
-        return "is not a folder" if place.exists() else "is absent"
-    images, folders = count_images(place)
-    if images < part.images:
-        return f"has {images:,} of at least {part.images:,} images"
-    if folders < part.folders:
-        return f"has images in {folders:,} folders, at least {part.folders:,} are expected"
-    lacking = next((name for name in part.holds if not (place / name).exists()), None)
-    return f'has no "{lacking}"' if lacking else ""
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            matches = [file for file in sorted(path.iterdir()) if file.is_file() and _belongs(file, source)]
+            if not matches:
+                names = ", ".join(file.name for file in source.files)
+                raise DataError(f"{path} holds no file of {source.title}; it is published as {names}")
+            files += matches
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise DataError(f"no file at {path}; --from takes archives, or a folder with them")
+    return sorted(dict.fromkeys(files), key=lambda file: file.stat().st_size)
 
 
-def _shortcoming_of_file(part: Part, place: Path) -> str:
-    if not place.is_file():
-        return "is not a file" if place.exists() else "is absent"
-    size = place.stat().st_size
-    if size == 0:
-        return "is empty"
-    if part.size and size != part.size:
-        return f"has {size:,} bytes, the published file has {part.size:,}"
-    if part.sha256 and sha256_of_file(place) != part.sha256:
-        return "has other content than the published file (by its SHA-256)"
-    return ""
+def _belongs(file: Path, source: Source) -> bool:
+    """Whether a file in a folder is of the data set; archives with unknown names are looked into."""
+    name = _plain(file.name)
+    if name in known_names(source) or _part_by_name(file, source):
+        return True
+    others = (other for other in SOURCES.values() if other.name != source.name)
+    if not is_archive(file) or any(name in known_names(other) for other in others):
+        return False
+    try:
+        paths = _first_paths(file)
+    except DataError:
+        return False
+    if any(is_surely_of(path, source) for path in paths):
+        return True
+    if any(place_of(path, source.parts) for path in paths):
+        logger.info(f"{file.name} may hold files of {source.title}: to take it, name it after --from")
+    return False
 
 
-def count_images(folder: Path) -> tuple[int, int]:
-    """The images in a folder and all folders below it, and how many folders below it hold some."""
-    images = folders = 0
-    for where, _, names in os.walk(folder):
-        here = sum(map(is_image_name, names))
-        images += here
-        folders += here > 0 and Path(where) != folder
-    return images, folders
+def source_of_archive(archive: Path) -> Source | None:
+    """The data set that an archive seems to be of, by its first entries."""
+    paths = _first_paths(archive)
+    return next((source for source in SOURCES.values() if any(is_surely_of(path, source) for path in paths)), None)
 
 
-class Survey:
-    """The state of a data set's folder, part by part; each part is looked at once, until told to look again.
+def _first_paths(archive: Path) -> list[str]:
+    return [entry.path for entry in itertools.islice(entries(archive), SAMPLED_ENTRIES)]
 
-    Args:
-        source: the data set.
-        root: the data root.
+
+def single_part(file: Path, source: Source) -> Part:
+    """The part that a file is, which is not an archive: by its name, or by its content where that is known.
+
+    Raises:
+        DataError: it is not a part of the data set.
     """
+    part = _part_by_name(file, source) or _part_by_content(file, source)
+    if part is not None:
+        return part
+    start = file.read_bytes()[:200].lstrip() if file.stat().st_size < 10**7 else b""
+    if start.startswith(b"<"):
+        raise DataError(f"{file} is a web page, so the download led to a page instead of the file; fetch it again")
+    other = next((other for other in SOURCES.values() if _part_by_content(file, other)), None)
+    names = ", ".join(part.target for part in source.parts if not part.is_folder)
+    hint = f"; it is of {other.title}: python tools/prepare_data.py {other.name}" if other else f" ({names})"
+    raise DataError(f"{file} is neither an archive nor a file of {source.title}{hint}")
 
-    def __init__(self, source: Source, root: Path) -> None:
-        self.source, self.folder = source, root / source.folder
-        self._lacks: dict[str, str] = {}
 
-    def place(self, part: Part) -> Path:
-        """Where a part is, or should be."""
-        return self.folder / part.target
+def _part_by_name(file: Path, source: Source) -> Part | None:
+    name = _plain(file.name)
+    files = [part for part in source.parts if not part.is_folder]
+    return next((part for part in files if name in [inner.split("/")[-1] for inner in part.names_in_archives]), None)
 
-    def lack(self, part: Part) -> str:
-        """What a part lacks, in a few words; "" if it is complete.
 
-        A folder that lacks images which the published split names is not whole, whatever their number.
-        """
-        if part.target not in self._lacks:
-            self._lacks[part.target] = shortcoming(part, self.place(part)) or self._lacks_images_of_split(part)
-        return self._lacks[part.target]
+def _part_by_content(file: Path, source: Source) -> Part | None:
+    candidates = [part for part in source.parts if part.sha256 and part.size == file.stat().st_size]
+    return next((part for part in candidates if sha256_of_file(file) == part.sha256), None)
 
-    def look_again(self, target: str = "") -> None:
-        """Forget what was seen, of one part or of all; images are looked for again when the split has changed."""
-        changed = {part.target: part for part in self.source.parts}.get(target)
-        if changed is None or changed.need is Need.SPLIT:
-            self._lacks.clear()
-        self._lacks.pop(target, None)
 
-    def is_needed(self, part: Part) -> bool:
-        """Whether a part is not whole and something needs it.
+def published_as(file: Path, source: Source) -> PublishedFile | None:
+    """The published file with the same name."""
+    return next((published for published in source.files if published.name == _plain(file.name)), None)
 
-        Lists are needed where the published split is absent; what says the classes of validation images is, where
-        these are not in class folders.
-        """
-        if part.need is Need.LISTS and not any(map(self.lack, self._parts(Need.SPLIT))):
-            return False
-        if part.need is Need.SORTING and not self.lack(self.source.part(VAL)):
-            return False
-        return part.need is not Need.EXTRA and bool(self.lack(part))
 
-    def needed(self) -> list[Part]:
-        """All parts that are needed and not whole."""
-        return [part for part in self.source.parts if self.is_needed(part)]
+def check_md5(file: Path, source: Source) -> None:
+    """Compare a file's MD5 sum with that of the published file with the same name, if it is known.
 
-    @property
-    def loads(self) -> bool:
-        """Whether the data set can be used: with the published split, or with one that is made here."""
-        return not any(part.need is not Need.SPLIT for part in self.needed())
-
-    def _parts(self, need: Need) -> list[Part]:
-        return [part for part in self.source.parts if part.need is need]
-
-    def _lacks_images_of_split(self, part: Part) -> str:
-        splits = [self.place(split) for split in self._parts(Need.SPLIT) if self.place(split).is_file()]
-        if not part.images or not splits:
-            return ""
-        try:
-            paths = [item.path for item in read_split(splits[0]).items()]
-        except DataError:
-            return ""
-        start = f"{part.target}/"
-        if len(self.source.image_parts) > 1:  # the split's paths begin with the part's name
-            paths = [path.removeprefix(start) for path in paths if path.startswith(start)]
-        missing = missing_images(self.place(part), paths)
-        return (
-            f'lacks {len(missing):,} of the images that {splits[0].name} names, such as "{missing[0]}"'
-            if missing
-            else ""
+    Raises:
+        DataError: they differ.
+    """
+    published = published_as(file, source)
+    if published is None or not published.md5:
+        return
+    if file.stat().st_size > LARGE_BYTES:
+        logger.info(f"{file.name}: comparing its MD5 sum with the published one, {file.stat().st_size:,} bytes")
+    if not has_md5(file, published.md5):
+        raise DataError(
+            f"{file} is not the published file (its MD5 sum is not {published.md5}): it is damaged, cut off, or was "
+            "packed anew; fetch it again, or add --any-md5 if you trust it"
         )
+
+
+def _plain(name: str) -> str:
+    """Without the ` (1)` that browsers add to the name of a second download."""
+    return re.sub(r" ?\(\d+\)(?=\.|$)", "", name)

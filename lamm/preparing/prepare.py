@@ -15,13 +15,19 @@ from tqdm import tqdm
 
 from lamm.datasets.sources import CLASS_NAMES, VAL, Need, Part, Source
 from lamm.errors import DataError
-from lamm.files import write_text
 from lamm.log import logger
 from lamm.preparing.archives import Unpacker, is_archive
 from lamm.preparing.download import DownloadError, fetch
-from lamm.preparing.given_files import check_md5, files_for, published_as, single_part, whose_archive
-from lamm.preparing.imagenet_val import is_flat, read_classes_of_val, sort_into_classes
-from lamm.preparing.parts import Survey, count_images, placed_entries, shortcoming
+from lamm.preparing.imagenet import is_flat, read_classes_of_val, sort_into_classes, write_class_names
+from lamm.preparing.parts import (
+    check_md5,
+    files_for,
+    placed_entries,
+    published_as,
+    single_part,
+    source_of_archive,
+)
+from lamm.preparing.survey import Survey, count_images, shortcoming
 
 WORK_FOLDER = ".lamm_preparing"
 UNPACKED, DOWNLOADS, LOCK = "unpacked", "downloads", "lock"
@@ -102,7 +108,7 @@ class Preparation:
                 if self.survey.lack(place.part):
                     unpacker.write(entry, place.path)
         if not seen:
-            other = whose_archive(archive)
+            other = source_of_archive(archive)
             hint = f"; it is of {other.title}: python tools/prepare_data.py {other.name}" if other else ""
             folders = ", ".join(f"{part.target}/" for part in self.source.parts if part.is_folder)
             raise DataError(f"{archive} holds nothing of {self.source.title} ({folders}){hint}")
@@ -264,7 +270,7 @@ def work_folder(dataset_folder: Path) -> Iterator[Path]:
 
 
 def _locked(folder: Path) -> int:
-    """An open, locked file in the folder, which is made."""
+    """An open, locked file in the folder, which is made; without locks where the system has none."""
     waiting = False
     while True:
         try:
@@ -274,50 +280,20 @@ def _locked(folder: Path) -> int:
             continue
         except OSError as error:
             raise DataError(f"can't make {folder}: {error.strerror}; check the path and its permissions") from None
-        waiting = _lock(handle, folder, waiting)
+        try:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # Windows
+            pass
+        except BlockingIOError:
+            if not waiting:
+                logger.info(f"another run is preparing {folder.parent}: waiting until it has ended")
+            waiting = True
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            logger.info(f"{folder.parent} can't be locked ({error.strerror}): don't prepare it twice at the same time")
         with suppress(OSError):
             if os.path.samestat(os.fstat(handle), os.stat(folder / LOCK)):
                 return handle
         os.close(handle)  # the run that had it has removed it
-
-
-def _lock(handle: int, folder: Path, waiting: bool) -> bool:
-    """Lock an open file, if the system can; returns whether the log says, now or before, that this takes waiting."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return waiting
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        if not waiting:
-            logger.info(f"another run is preparing {folder.parent}: waiting until it has ended")
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        return True
-    except OSError as error:
-        logger.info(f"{folder.parent} can't be locked ({error.strerror}): don't prepare it twice at the same time")
-    return waiting
-
-
-def write_class_names(folder: Path) -> bool:
-    """Write `classnames.txt` into a data set's folder, unless it is there.
-
-    It is a copy of the one in `imagenet/` beside the folder, or else OpenAI's list: `<WordNet id> <name>` per line.
-
-    Returns:
-        Whether it was written.
-
-    Raises:
-        DataError: the file in `imagenet/` is broken.
-    """
-    file, original = folder / CLASS_NAMES, folder.parent / "imagenet" / CLASS_NAMES
-    if file.exists() or not folder.is_dir():
-        return False
-    from lamm.clip.open_clip_models import imagenet_class_names  # both are slow to import
-    from lamm.datasets.imagenet import read_classnames
-
-    names = read_classnames(original.parent) if original.is_file() else imagenet_class_names()
-    write_text(file, "".join(f"{wnid} {name}\n" for wnid, name in names.items()))
-    where = f"copied from {original}" if original.is_file() else "OpenAI's class names"
-    logger.info(f"{file}: written ({where})")
-    return True

@@ -10,9 +10,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lamm.datasets import BENCHMARK, DATASETS, dataset_class, register_datasets
+from lamm.datasets import (
+    BENCHMARK,
+    DATASETS,
+    IMAGENET_TEMPLATES,
+    TEMPLATES,
+    dataset_class,
+    ensemble_of,
+    register_datasets,
+    template_of,
+)
 from lamm.datasets.sources import SOURCES, Need
-from lamm.datasets.templates import IMAGENET_TEMPLATES, TEMPLATES, ensemble_of, template_of
 from lamm.engine import DATASET_REGISTRY
 
 PLAIN = "a photo of a {}."
@@ -108,7 +116,7 @@ def test_a_name_that_is_taken_is_left_alone_and_logged(monkeypatch: pytest.Monke
 
 
 def test_importing_the_package_or_its_templates_loads_no_engine() -> None:
-    code = "import sys, lamm.datasets, lamm.datasets.templates; sys.exit('lamm.engine' in sys.modules)"
+    code = "import sys, lamm.datasets, lamm.datasets; sys.exit('lamm.engine' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -249,8 +249,12 @@ def test_a_mended_annotation_file_is_taken_after_a_failed_run(tmp_path: Path) ->
     assert list(dataset_class("oxford_pets")(root=tmp_path).classnames) == truth.classnames
 
 
-def trainval_of(count: int) -> list[SplitItem]:
+def images(count: int) -> list[SplitItem]:
     return [SplitItem(f"{number}.jpg", 0, "yo-yo") for number in range(count)]
+
+
+def sizes(split: Split) -> tuple[int, ...]:
+    return len(split.train), len(split.val), len(split.test)
 
 
 @pytest.mark.parametrize(
@@ -258,28 +262,28 @@ def trainval_of(count: int) -> list[SplitItem]:
     [(4, (2, 1, 1)), (5, (2, 1, 2)), (13, (6, 3, 4)), (45, (22, 9, 14))],
 )
 def test_half_and_a_fifth_are_rounded_ties_to_even(count: int, cut: tuple[int, int, int]) -> None:
-    parts = split_50_20_30(range(count), random.Random(SEED))
-    assert tuple(map(len, parts)) == cut
-    assert sorted(number for part in parts for number in part) == list(range(count))
+    split = split_50_20_30({"yo-yo": images(count)}, random.Random(SEED))
+    assert sizes(split) == cut
+    assert sorted(split.items()) == sorted(images(count))
 
 
 @pytest.mark.parametrize("count", [0, 3])
 def test_fewer_than_four_images_would_leave_a_part_empty(count: int) -> None:
-    with pytest.raises(DataError, match=rf"{count} images of a class are too few .* at least 4"):
-        split_50_20_30(range(count), random.Random(SEED))
+    with pytest.raises(DataError, match=rf"yo-yo: {count} images of a class are too few .* at least 4"):
+        split_50_20_30({"yo-yo": images(count)}, random.Random(SEED))
 
 
 @pytest.mark.parametrize(("count", "val"), [(3, 1), (8, 2), (13, 3)])
 def test_a_fifth_of_the_official_training_images_is_for_validation(count: int, val: int) -> None:
-    parts = split_80_20(trainval_of(count), random.Random(SEED))
-    assert [len(part) for part in parts] == [count - val, val]
-    assert sorted([*parts[0], *parts[1]]) == sorted(trainval_of(count))
+    split = split_80_20(images(count), [], random.Random(SEED))
+    assert sizes(split) == (count - val, val, 0)
+    assert sorted(split.items()) == sorted(images(count))
 
 
 @pytest.mark.parametrize("count", [2])
 def test_fewer_than_three_official_training_images_leave_none_for_validation(count: int) -> None:
     with pytest.raises(DataError, match=rf'{count} training images of class "yo-yo" are too few .* at least 3'):
-        split_80_20(trainval_of(count), random.Random(SEED))
+        split_80_20(images(count), [], random.Random(SEED))
 
 
 @pytest.mark.parametrize("name", ["Caltech101", "DescribableTextures", "EuroSAT", "OxfordFlowers"])
@@ -289,8 +293,8 @@ def test_half_and_a_fifth_give_the_published_count_of_every_class(
     published = read_split(real_split_file(name))
     counts = [Counter(item.label for item in part) for part in (published.train, published.val, published.test)]
     for label in counts[0]:
-        of_class = [count[label] for count in counts]
-        assert [len(part) for part in split_50_20_30(range(sum(of_class)), random.Random(SEED))] == of_class
+        of_class = tuple(count[label] for count in counts)
+        assert sizes(split_50_20_30({"": images(sum(of_class))}, random.Random(SEED))) == of_class
 
 
 @pytest.mark.parametrize("name", ["OxfordPets", "StanfordCars", "UCF101"])
@@ -299,6 +303,6 @@ def test_a_fifth_gives_the_published_validation_count_of_every_class(
 ) -> None:
     published = read_split(real_split_file(name))
     trainval = [SplitItem(*item) for item in [*published.train, *published.val]]
-    parts = split_80_20(trainval, random.Random(SEED))
-    for found, wanted in zip(parts, (published.train, published.val), strict=True):
+    split = split_80_20(trainval, [], random.Random(SEED))
+    for found, wanted in zip((split.train, split.val), (published.train, published.val), strict=True):
         assert Counter(item.label for item in found) == Counter(item.label for item in wanted)

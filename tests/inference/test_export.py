@@ -75,8 +75,8 @@ def run_onnx(runtime: Any, path: Path, images: Tensor) -> list[Tensor]:
 def exported(request: pytest.FixtureRequest, tiny: ClipModel, runtime: Any, tmp_path: Path) -> tuple[Classifier, Path]:
     """Every kind of classifier on the embedded model, and the folder that it was exported to."""
     classifier = classifier_of(tiny, request.param)
-    done = export(classifier, run_of(request.param, tmp_path), tmp_path / "export")
-    assert all(file.is_file() for file in done.files)
+    files, _ = export(classifier, run_of(request.param, tmp_path), tmp_path / "export")
+    assert all(file.is_file() for file in files)
     return classifier, tmp_path / "export"
 
 
@@ -195,10 +195,10 @@ def test_without_the_libraries_the_pair_is_written_and_a_note_says_what_to_insta
     folder.mkdir()
     (folder / "classifier.onnx").write_text("of another classifier")
     monkeypatch.setattr(exporting, "missing_for_onnx", lambda: "onnx: pip install it")
-    done = export(classifier_of(tiny, "LAMM"), run_of("LAMM", tmp_path), folder)
-    assert done.notes == ["no classifier.onnx, which needs onnx: pip install it"]
-    assert [file.name for file in done.files] == ["classifier.safetensors", "classifier.json"]
-    assert sorted(folder.iterdir()) == sorted(done.files)
+    files, notes = export(classifier_of(tiny, "LAMM"), run_of("LAMM", tmp_path), folder)
+    assert notes == ["no classifier.onnx, which needs onnx: pip install it"]
+    assert [file.name for file in files] == ["classifier.safetensors", "classifier.json"]
+    assert sorted(folder.iterdir()) == sorted(files)
 
 
 def towers() -> dict[str, Callable[[], ClipModel]]:

@@ -11,8 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision import transforms as T
 
-from lamm.inference.photos import PhotoFiles, Unreadable, find_photos, photo_batches
-from lamm.inference.top_k import Layout, Prediction, Table, predictions
+from lamm.inference.photos import Layout, PhotoFiles, Prediction, Table, Unreadable, find_photos, predictions
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -149,29 +148,6 @@ def paths(tmp_path: Path) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("batch_size", [1, 2, 4, 100])
-def test_every_photo_comes_once_and_in_its_order(paths: list[str], batch_size: int, workers: int) -> None:
-    places, reasons, images = [], {}, []
-    for batch in photo_batches(paths, TRANSFORM, batch_size, workers):
-        assert len(batch.places) + len(batch.reasons) <= batch_size
-        places += batch.places
-        reasons |= batch.reasons
-        images += [] if batch.images is None else list(batch.images)
-    assert places == [0, 2, 5, 7, 8]
-    assert list(reasons) == [1, 3, 4, 6]
-    assert all(paths[place] in reason and "\n" not in reason for place, reason in reasons.items())
-    expected = [torch.eye(3)[channel] for channel in (0, 1, 2, 0, 1)]
-    for image, colour in zip(images, expected, strict=True):
-        assert torch.equal(image, colour[:, None, None].expand(3, 4, 4))
-
-
-def test_a_batch_of_bad_files_has_no_images(tmp_path: Path) -> None:
-    bad = [no_photo(tmp_path / name) for name in ("a.png", "b.png")]
-    (batch,) = photo_batches(bad, TRANSFORM, 8, 0)
-    assert (batch.places, batch.images, list(batch.reasons)) == ([], None, [0, 1])
-
-
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     pipe = str(tmp_path / "pipe.png")
     os.mkfifo(pipe)
@@ -223,15 +199,30 @@ def test_more_classes_than_there_are_is_all_of_them(tmp_path: Path) -> None:
     assert len(one.ranked) == 3
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 10])
-def test_bad_photos_stand_in_their_places(batch_size: int, tmp_path: Path) -> None:
-    paths = [photo(tmp_path / "0.png", RED), no_photo(tmp_path / "1.png"), photo(tmp_path / "2.png", BLUE)]
-    first, second, third = predicted([*paths], batch_size=batch_size)
-    assert isinstance(first, Prediction)
-    assert isinstance(third, Prediction)
-    assert (first.ranked[0][0], third.ranked[0][0]) == ("rot", "blau")
-    assert isinstance(second, Unreadable)
-    assert second.path == paths[1]
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, 2), (2, 0), (100, 2)])
+def test_every_photo_comes_once_and_in_its_order(paths: list[str], batch_size: int, workers: int) -> None:
+    images: list[Tensor] = []
+
+    def seen(batch: Tensor) -> Tensor:
+        images.extend(batch)
+        return shares_of_colours(batch)
+
+    batches = list(predictions(paths, TRANSFORM, seen, NAMES, 1, batch_size, workers))
+    assert all(len(batch) <= batch_size for batch in batches)
+    results = [one for batch in batches for one in batch]
+    assert [one.path for one in results] == paths
+    best = [one.ranked[0][0] if isinstance(one, Prediction) else None for one in results]
+    assert best == ["rot", None, "grün", None, None, "blau", None, "rot", "grün"]
+    bad = [one for one in results if isinstance(one, Unreadable)]
+    assert all(one.path in one.reason and "\n" not in one.reason for one in bad)
+    expected = [torch.eye(3)[channel] for channel in (0, 1, 2, 0, 1)]
+    for image, colour in zip(images, expected, strict=True):
+        assert torch.equal(image, colour[:, None, None].expand(3, 4, 4))
+
+
+def test_a_batch_of_bad_files_has_no_images(tmp_path: Path) -> None:
+    bad = [no_photo(tmp_path / name) for name in ("a.png", "b.png")]
+    assert [one.path for one in predicted(bad, batch_size=8)] == bad
 
 
 def test_a_line_has_its_fields_between_tabs() -> None:

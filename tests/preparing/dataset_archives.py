@@ -14,8 +14,8 @@ from scipy.io import savemat
 
 from lamm.clip.open_clip_models import imagenet_class_names
 from lamm.datasets.sources import SOURCES, Source
-from lamm.preparing.parts import count_images
 from lamm.preparing.prepare import Preparation
+from lamm.preparing.survey import count_images
 
 WNIDS = list(imagenet_class_names())
 Files = dict[str, bytes]

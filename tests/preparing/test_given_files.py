@@ -13,7 +13,7 @@ import pytest
 from lamm.datasets import dataset_class
 from lamm.datasets.sources import Source
 from lamm.errors import DataError
-from lamm.preparing.given_files import files_for, single_part
+from lamm.preparing.parts import files_for, single_part
 from lamm.preparing.prepare import DOWNLOADS, UNPACKED, WORK_FOLDER, Preparation, work_folder
 from tests.datasets.miniature_trees import MINIATURES, build_miniature
 from tests.preparing.dataset_archives import MAKERS, fitting_source, small_source, tar, targz, write_archives, zipped

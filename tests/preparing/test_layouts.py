@@ -6,8 +6,8 @@ import pytest
 
 from lamm.datasets import dataset_class
 from lamm.errors import DataError
-from lamm.preparing.parts import count_images
 from lamm.preparing.prepare import WORK_FOLDER, Preparation
+from lamm.preparing.survey import count_images
 from tests.preparing.dataset_archives import (
     COUNTS,
     MAKERS,

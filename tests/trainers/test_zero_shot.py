@@ -9,7 +9,7 @@ import torch
 from lamm_trainers import ZeroshotCLIP
 from torch import Tensor
 
-from lamm.datasets.templates import TEMPLATES, ensemble_of, template_of
+from lamm.datasets import TEMPLATES, ensemble_of, template_of
 from lamm.engine import DATASET_REGISTRY
 
 Config = Callable[..., Any]

@@ -1,4 +1,7 @@
-"""ImageNet's validation images come without class folders; the devkit, or Kaggle's list, says the class of each."""
+"""What only ImageNet needs: validation images sorted into class folders, and the file of class names.
+
+The validation images are published without class folders; the devkit, or Kaggle's list, says the class of each.
+"""
 
 import csv
 import os
@@ -9,13 +12,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lamm.datasets.listing import image_names
-from lamm.datasets.sources import DEVKIT, KAGGLE_SOLUTION
+from lamm.datasets.sources import CLASS_NAMES, DEVKIT, KAGGLE_SOLUTION
 from lamm.datasets.splitters import read_entries, read_matlab
 from lamm.errors import DataError
+from lamm.files import write_text
+from lamm.log import logger
 
 VAL_IMAGE = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG", re.IGNORECASE)
 CLASS_ARCHIVE = re.compile(r"(n\d{8})\.tar")
-_WNID = re.compile(r"n\d{8}")
 
 
 def is_flat(folder: Path) -> bool:
@@ -70,15 +74,15 @@ def _from_kaggle(file: Path) -> dict[int, str]:
 
 def _as_wnid(text: str, file: Path) -> str:
     """Raises DataError unless it is a WordNet id: it becomes the name of a folder."""
-    if not _WNID.fullmatch(text):
+    if not re.fullmatch(r"n\d{8}", text):
         raise DataError(f"{file} names the class {text!r}, which is not a WordNet id (n01440764); fetch it again")
     return text
 
 
 def sort_into_classes(folder: Path, class_of: Mapping[int, str]) -> int:
-    """Move every validation image that lies in `folder` itself into the folder of its class there.
+    """Move every validation image in `folder` itself into the folder of its class there.
 
-    Each move is a rename that replaces nothing; a run that was stopped is taken up by the next.
+    Each move is a rename that replaces nothing; the next run continues one that was stopped.
 
     Returns:
         How many were moved.
@@ -102,3 +106,27 @@ def sort_into_classes(folder: Path, class_of: Mapping[int, str]) -> int:
     for source, target in tqdm(moves.items(), desc="sorting images/val", unit="img", disable=None):
         os.rename(source, target)
     return len(moves)
+
+
+def write_class_names(folder: Path) -> bool:
+    """Write `classnames.txt` into a data set's folder, unless it is there.
+
+    It is a copy of the file in `imagenet/` beside the folder, or else OpenAI's list: lines of `<WordNet id> <name>`.
+
+    Returns:
+        Whether it was written.
+
+    Raises:
+        DataError: the file in `imagenet/` is broken.
+    """
+    file, original = folder / CLASS_NAMES, folder.parent / "imagenet" / CLASS_NAMES
+    if file.exists() or not folder.is_dir():
+        return False
+    from lamm.clip.open_clip_models import imagenet_class_names  # both are slow to import
+    from lamm.datasets.imagenet import read_classnames
+
+    names = read_classnames(original.parent) if original.is_file() else imagenet_class_names()
+    write_text(file, "".join(f"{wnid} {name}\n" for wnid, name in names.items()))
+    where = f"copied from {original}" if original.is_file() else "OpenAI's class names"
+    logger.info(f"{file}: written ({where})")
+    return True
