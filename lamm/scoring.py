@@ -91,8 +91,14 @@ class TemplatePrompts(nn.Module):
 
     def __init__(self, clip: ClipModel, class_names: Sequence[str], templates: Sequence[str]) -> None:
         super().__init__()
-        of_templates = torch.stack([_encode(clip, template, class_names) for template in templates])
-        self.register_buffer("features", F.normalize(of_templates.mean(dim=0), dim=-1)[None], persistent=False)
+        of_templates = []
+        with torch.no_grad(), clip.autocast():
+            for template in templates:
+                prompts = [fill_template(template, name) for name in class_names]
+                features = encode_texts(clip.text, tokenize(clip.tokenizer, prompts, clip.text.context_length))
+                of_templates.append(features)
+        units = torch.stack([F.normalize(features.float(), dim=-1) for features in of_templates])  # (templates, N, E)
+        self.register_buffer("features", F.normalize(units.mean(dim=0), dim=-1)[None], persistent=False)
 
     def text_features(self, image: Tensor | None = None) -> Tensor:
         """Unit text features of the prompts. Shape: (1, N, E)"""
@@ -105,13 +111,3 @@ class TemplatePrompts(nn.Module):
     def label_bank(self) -> None:
         """None: no labels are learned."""
         return
-
-
-@torch.no_grad()
-def _encode(clip: ClipModel, template: str, class_names: Sequence[str]) -> Tensor:
-    """Unit text features of one template. Shape: (N, E)"""
-    prompts = [fill_template(template, name) for name in class_names]
-    rows = tokenize(clip.tokenizer, prompts, clip.text.context_length)
-    with clip.autocast():
-        features = encode_texts(clip.text, rows)
-    return F.normalize(features.float(), dim=-1)

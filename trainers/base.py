@@ -94,15 +94,12 @@ class PromptTrainer(Scoring, TrainerX):
 
         self._check_loss(loss.detach())
         self.model_zero_grad()
+        (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+        if self.with_others:
+            average_gradients(self._learned(), self.ranks)
         if self.scaler is None:
-            loss.backward()
-            if self.with_others:
-                average_gradients(self._learned(), self.ranks)
             self.model_update()
         else:
-            self.scaler.scale(loss).backward()
-            if self.with_others:
-                average_gradients(self._learned(), self.ranks)
             self.scaler.step(self.optim)
             self.scaler.update()
         if self.batch_idx + 1 == self.num_batches:
@@ -344,11 +341,7 @@ class PromptTrainer(Scoring, TrainerX):
         return [value for module in modules for value in module.parameters() if value.requires_grad]
 
     def _require_together(self) -> None:
-        """Refuse to save what the processes do not agree on.
-
-        Raises:
-            LammError: their random generators, or their learned tensors, are not the same.
-        """
+        """Refuse to save what the processes do not agree on: random generators, learned tensors."""
         advice = f"epoch {self.epoch + 1} can't be trusted; report it, and train with one process"
         self.ranks.require_same("their random generators", generators_digest(), advice)
         with torch.no_grad():

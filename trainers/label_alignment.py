@@ -1,4 +1,4 @@
-"""Where `LabelAlignmentMixin` and its settings used to live; they are in `lamm_trainers.lamm`."""
+"""The earlier place of `lamm_trainers.lamm`'s mixin and settings."""
 
 from .lamm import AlignmentSettings, LabelAlignmentMixin
 

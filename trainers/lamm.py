@@ -108,15 +108,17 @@ class LabelAlignmentMixin(PromptLearner):
         label_embeddings: the trainable vectors <M_i> (Eq. 2), class after class, (V, D).
         initial_embeddings: M_i⁰, the names' own embeddings, whatever the vectors start from, (V, D).
         label_counts: how many vectors each class has.
+        released_length: m of `LABEL_TOKENS released`; None: the smallest number of sub-tokens of a class name.
     """
 
     initial_embeddings: Tensor
+    released_length: int | None = None
 
     def __init__(self, *positional: Any, alignment: AlignmentSettings, **arguments: Any) -> None:
         super().__init__(*positional, **arguments)
         self.alignment = alignment
         # The base's layout with label vectors in the place of the names; the base's own stays for ψ(y).
-        options = {"label_tokens": alignment.label_tokens, "released_length": self.released_length()}
+        options = {"label_tokens": alignment.label_tokens, "released_length": self.released_length}
         self.aligned_layout = lay_out(self.clip, self.prompts, self.fixed_context(), **self.layout_options, **options)
         plan = self.aligned_layout.plan
         self.label_counts = [len(vectors) for vectors in plan.label_vectors]
@@ -141,10 +143,6 @@ class LabelAlignmentMixin(PromptLearner):
         """The base learner's arguments and the alignment settings."""
         return {**super().arguments(cfg), "alignment": AlignmentSettings.from_config(cfg)}
 
-    def released_length(self) -> int | None:
-        """m of `LABEL_TOKENS released`; None: the smallest number of sub-tokens of a class name."""
-        return None
-
     # Eq. 2: the prompt with <M_i> in it.
 
     def prefix(self, image: Tensor | None = None) -> Tensor:
@@ -157,12 +155,9 @@ class LabelAlignmentMixin(PromptLearner):
 
     # Eq. 5-9: the loss.
 
-    def loss_parts(
-        self, text: Tensor, image: Tensor, logits: Tensor, labels: Tensor, shots: float, earlier: Sequence[Any] = ()
-    ) -> dict[str, Tensor]:
+    def loss_parts(self, *batch: Any, **further: Any) -> dict[str, Tensor]:
         """L_CE, what the base learner adds to it, and the hierarchical loss; see `PromptLearner.loss_parts`."""
-        given: tuple[Any, ...] = (text, image, logits, labels, shots, *([earlier] if earlier else []))
-        return {**super().loss_parts(*given), **self.alignment_loss(*given)}
+        return {**super().loss_parts(*batch, **further), **self.alignment_loss(*batch, **further)}
 
     def alignment_loss(
         self, text: Tensor, image: Tensor, logits: Tensor, labels: Tensor, shots: float, earlier: Sequence[Any] = ()
@@ -175,20 +170,20 @@ class LabelAlignmentMixin(PromptLearner):
         Returns:
             {"loss_wc", "loss_cos", "loss_kd"}, to be added to the cross-entropy.
         """
-        knobs = self.alignment
-        if not knobs.hierarchical_loss:
+        settings = self.alignment
+        if not settings.hierarchical_loss:
             return {}
         teacher = self.teacher_features(image)  # ψ(y): (G, N, E)
         learned, original = (text, teacher.detach()) if self.per_image else (text[0], teacher[0].detach())
-        chosen = labels if knobs.cos_over == "batch" else None
-        lambda_wc = 1.0 / shots if knobs.lambda_wc < 0 else knobs.lambda_wc
+        chosen = labels if settings.cos_over == "batch" else None
+        lambda_wc = 1.0 / shots if settings.lambda_wc < 0 else settings.lambda_wc
         if earlier:
             teacher = torch.cat([teacher, *(learner.teacher_features(image) for learner in earlier)], dim=1)
         o = scaled_scores(image, teacher, self.clip.logit_scale)  # (B, N, and the earlier classes)
         return {
             "loss_wc": lambda_wc * parameter_loss(self.label_embeddings, self.initial_embeddings),
-            "loss_cos": knobs.lambda_cos * feature_loss(learned, original, chosen),
-            "loss_kd": knobs.lambda_kd * logits_loss(logits, o, knobs.kd_temperature, knobs.kd_direction),
+            "loss_cos": settings.lambda_cos * feature_loss(learned, original, chosen),
+            "loss_kd": settings.lambda_kd * logits_loss(logits, o, settings.kd_temperature, settings.kd_direction),
         }
 
     def teacher_features(self, image: Tensor | None = None) -> Tensor:

@@ -105,9 +105,7 @@ class MaPLe(PromptTrainer):
 class MaPLeLAMMLearner(LabelAlignmentMixin, MaPLeLearner):
     """MaPLe's prompts and couplings, aligned labels."""
 
-    def released_length(self) -> int:
-        """The authors' code learns one vector a class here, however long the names are."""
-        return 1
+    released_length = 1  # the authors' code learns one vector per class here, however long the names are
 
 
 class MaPLe_LAMM(MaPLe):

@@ -31,7 +31,7 @@ NAME_PATTERNS = {
 }
 
 MENDING = (
-    "To mend images: remove the damaged ones and lay the archive out again with tools/prepare_data.py; it adds what is "
+    "To mend images: remove the damaged ones and lay the archive out again with lamm prepare-data; it adds what is "
     "missing and leaves all else alone."
 )
 
@@ -188,7 +188,7 @@ def folder_findings(place: Path, part: Part, images: dict[str, list[str]], class
         classes: what class folders may be called.
     """
     loose = image_names(place)
-    hint = ": python tools/prepare_data.py imagenet sorts them" if part.target.endswith("val") else ""
+    hint = ": lamm prepare-data imagenet sorts them" if part.target.endswith("val") else ""
     yield from listed(f"{part.target}: images outside of class folders{hint}", loose)
     strangers = sorted(set(images) - set(classes))
     yield from listed(f"{part.target}: folders that are not a class of {CLASS_NAMES}", strangers, is_fault=False)

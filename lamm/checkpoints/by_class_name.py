@@ -107,14 +107,20 @@ def load_learned(learner: Learner, state: dict[str, Any], path: str) -> int | No
     original = without_fixed_words(read_original(state, path), learner) if is_original(state) else None
     state = dict(state) if original is None else dict(original.learned)
     extra = state.pop(EXTRA, {})
-    _require_same_backbone(learner, extra, path)
+    backbone = extra.get("backbone", learner.clip.name)
+    if backbone != learner.clip.name:
+        raise CheckpointError(f"{path} was trained with backbone {backbone}, this run uses {learner.clip.name}")
     own = {name: value for name, value in learner.state_dict().items() if name != EXTRA}
     _require_same_method(state, own, path)
     _require_same_widths(state, own, learner.clip.name, path)
     if original is not None:
         require_fit(original, learner, path)
     _require_same_depth(state, own, path)
-    _require_same_label_tokens(learner, extra, path)
+    tokens, alignment = extra.get("label_tokens"), getattr(learner, "alignment", None)
+    if tokens is not None and alignment is not None and tokens != alignment.label_tokens:
+        raise CheckpointError(
+            f'{path} was trained with LABEL_TOKENS "{tokens}", this run has "{alignment.label_tokens}": use the same'
+        )
     names = extra.get("class_names", learner.class_names)
     if names != learner.class_names and learner.per_class_tensors():
         raise CheckpointError(
@@ -137,12 +143,6 @@ def load_learned(learner: Learner, state: dict[str, Any], path: str) -> int | No
     if original is not None:
         log_taken(original, learner, path)
     return known
-
-
-def _require_same_backbone(learner: Learner, extra: dict[str, Any], path: str) -> None:
-    backbone = extra.get("backbone", learner.clip.name)
-    if backbone != learner.clip.name:
-        raise CheckpointError(f"{path} was trained with backbone {backbone}, this run uses {learner.clip.name}")
 
 
 def _require_same_method(state: dict[str, Any], own: dict[str, Tensor], path: str) -> None:
@@ -202,15 +202,6 @@ def _require_same_prompt(learner: Learner, extra: dict[str, Any], path: str) -> 
             f"{key} {saved.get(key)!r} (this run: {own.get(key)!r})" for key in own if saved.get(key) != own[key]
         ]
         raise CheckpointError(f"{path} was trained with another prompt: {', '.join(differing)}; use the same settings")
-
-
-def _require_same_label_tokens(learner: Any, extra: dict[str, Any], path: str) -> None:
-    stored = extra.get("label_tokens")
-    alignment = getattr(learner, "alignment", None)
-    if stored is not None and alignment is not None and stored != alignment.label_tokens:
-        raise CheckpointError(
-            f'{path} was trained with LABEL_TOKENS "{stored}", this run has "{alignment.label_tokens}": use the same'
-        )
 
 
 def _labels_by_name(

@@ -40,23 +40,18 @@ class Learner(Protocol):
     @property
     def clip(self) -> ClipModel:
         """The frozen CLIP model."""
-        ...
 
     def per_class_tensors(self) -> tuple[str, ...]:
         """Names of the learned tensors, other than labels, that have a row for each class."""
-        ...
 
     def get_extra_state(self) -> dict[str, Any]:
         """What a checkpoint says beside the learned tensors."""
-        ...
 
     def state_dict(self) -> dict[str, Any]:
         """The learned tensors, by name."""
-        ...
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """What is trained."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -211,8 +206,8 @@ def _require_same_start_token(original: OriginalState, learner: Learner, path: s
     if original.start_token is None:
         return
     own = learner.clip.text.token_embedding.weight[learner.clip.tokenizer.start].detach().float().cpu()
-    given = original.start_token.cpu()
-    if given.shape != own.shape or (given - own).norm() > SAME_MODEL * own.norm():
+    saved = original.start_token.cpu()
+    if saved.shape != own.shape or (saved - own).norm() > SAME_MODEL * own.norm():
         raise CheckpointError(
             f"{path} was trained with another backbone than {learner.clip.name}: the start token's embedding that it "
             "holds is another one; set MODEL.BACKBONE.NAME to the backbone of the training run"

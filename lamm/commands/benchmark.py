@@ -1,9 +1,9 @@
 """Our training step beside the original code's; with --decoding or --loading, the ways of reading photos.
 
-    python tools/benchmark.py --trainers LAMM CoOp --classes 100 --precision fp32 bf16 --cached --json rows.json
-    python tools/benchmark.py --trainers LAMM --classes 10 100 1000 10000 --chunk 256 --plot cost.png
-    python tools/benchmark.py --decoding --images data/caltech-101 --limit 100      # without --images: photos by code
-    python tools/benchmark.py --loading --images data/digits --size 32 --limit 160
+    lamm benchmark --trainers LAMM CoOp --classes 100 --precision fp32 bf16 --cached --json rows.json
+    lamm benchmark --trainers LAMM --classes 10 100 1000 10000 --chunk 256 --plot cost.png
+    lamm benchmark --decoding --images data/caltech-101 --limit 100      # without --images: photos by code
+    lamm benchmark --loading --images data/digits --size 32 --limit 160
 
 Training step: weights are random, so none are needed. The plain path is the original code's: open_clip's own
 transformer on [N, 77] in fp32, the teacher encoded at each step, with gradient where the original has it. The text side

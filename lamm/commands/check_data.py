@@ -1,9 +1,9 @@
 """Check data on disk: what is there, whether it is whole, every image, and where to get what is absent.
 
-    python tools/check_data.py caltech101 --root data
-    python tools/check_data.py --all --quick                  # the whole benchmark, without decoding images
-    python tools/check_data.py folder --root my_photos        # your own folder of class folders
-    python tools/check_data.py csv --csv photos.csv           # your own table of path,label[,split]
+    lamm check-data caltech101 --root data
+    lamm check-data --all --quick                  # the whole benchmark, without decoding images
+    lamm check-data folder --root my_photos        # your own folder of class folders
+    lamm check-data csv --csv photos.csv           # your own table of path,label[,split]
 
 Nothing is written. Faults spoil results or stop a run; notes are only good to know. Exit code 0: everything asked for
 is whole (there may be notes). 1: something is faulty, partial or absent. 2: a mistake in the command.

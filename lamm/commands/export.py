@@ -1,6 +1,6 @@
 """Write what a run has learned as files for other programs; its data set is not needed.
 
-    python tools/export.py output/digits/shots_16/LAMM/tiny_ep50/seed1
+    lamm export output/digits/shots_16/LAMM/tiny_ep50/seed1
 
 Into RUN_DIR/export, or the folder given with -o:
 - classifier.safetensors: unit class features (N, E), the logit scale, and the image tower's prompts, if any;

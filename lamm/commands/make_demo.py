@@ -1,7 +1,7 @@
 """Make what the demo stands on: the embedded model `tiny`, and the learning rate of the `tiny_ep50` configs.
 
-    python tools/make_demo.py clip --output tiny_clip.safetensors
-    python tools/make_demo.py rate --root data
+    lamm make-demo clip --output tiny_clip.safetensors
+    lamm make-demo rate --root data
 
 `clip` draws the model's pictures, trains it and writes the weights file: about an hour on two cores.
 docs/tiny_model_card.md says what it has seen.

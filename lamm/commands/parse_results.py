@@ -1,7 +1,7 @@
 """Print the table of results: mean and spread over seeds for every run below the folders given.
 
-    python tools/parse_results.py output/digits output/shapes --ci95 --format github
-    python tools/parse_results.py output/incremental --incremental --overview
+    lamm parse-results output/digits output/shapes --ci95 --format github
+    lamm parse-results output/incremental --incremental --overview
 
 Tables with a column per number of shots are of few-shot runs on all classes; evaluations, incremental steps and runs on
 a part of the classes are counted on stderr. Exit code 0: all runs are there. 1: some are unfinished, missing or there

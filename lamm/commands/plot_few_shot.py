@@ -1,6 +1,6 @@
 """Draw few-shot curves: accuracy over shots with error bars over seeds, a panel per data set, a line per method.
 
-    python tools/plot_few_shot.py output/digits output/shapes -o few_shot.png
+    lamm plot-few-shot output/digits output/shapes -o few_shot.png
 
 Evaluations, incremental steps and runs on a part of the classes are left out: a line on stderr counts them. Exit code
 0: all runs are there. 1: some are unfinished, missing or without a place in the picture (listed on stderr; the picture

@@ -1,6 +1,6 @@
 """Classify photos with what a run has learned; its data set is not needed.
 
-    python tools/predict.py output/digits/shots_16/LAMM/tiny_ep50/seed1 holiday/ scans/*.png --top-k 3 --csv out.csv
+    lamm predict output/digits/shots_16/LAMM/tiny_ep50/seed1 holiday/ scans/*.png --top-k 3 --csv out.csv
 
 One line per photo on stdout: path, then classes with their probabilities, the best first; separated by tabs unless
 stdout is a terminal. Exit code 0: all photos were classified. 1: some could not be found or read (listed on stderr; the

@@ -1,8 +1,8 @@
 """Lay a benchmark data set out as this project (and CoOp) wants it, from its original archives, or download them.
 
-    python tools/prepare_data.py caltech101                                 # what is there, what is missing, from where
-    python tools/prepare_data.py caltech101 --root data --from ~/Downloads  # archives by name, or by what they hold
-    python tools/prepare_data.py eurosat --download
+    lamm prepare-data caltech101                                 # what is there, what is missing, from where
+    lamm prepare-data caltech101 --root data --from ~/Downloads  # archives by name, or by what they hold
+    lamm prepare-data eurosat --download
 
 What is there is never overwritten or removed; missing files of a folder that is there are added to it. Exit code 0:
 the data set can be used. 1: something is still missing (it says what, and where to get it). 2: an archive is damaged,
@@ -64,7 +64,7 @@ def main(arguments: argparse.Namespace) -> int:
         print()
         for line in lines_to_get(source, root, needed):
             print(line)
-    print(f"\nCheck it: python tools/check_data.py {name} --root {root}", flush=True)
+    print(f"\nCheck it: lamm check-data {name} --root {root}", flush=True)
     for failure in failures:
         print(f"not fetched: {failure}", file=sys.stderr)
     return 0 if survey.loads else 1

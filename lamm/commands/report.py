@@ -1,6 +1,6 @@
 """Write one HTML page about the runs below folders: curves, the paper's tables beside ours, cost, classes, images.
 
-    python tools/report.py output/ -o report.html
+    lamm report output/ -o report.html
 
 The page needs nothing beside it. Exit code 0: it is written; it says itself which runs are unfinished. 2: a mistake,
 or nothing to report.

@@ -21,7 +21,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from tqdm import tqdm
 
@@ -99,8 +98,7 @@ def plan_main(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
 
     def table() -> int:
         if arguments.dataset in OWN:
-            program = "python tools/predict.py" if Path(sys.argv[0]).name == "run.py" else "lamm predict"
-            print(f"to classify photos: {program} {shlex.quote(folders[0])} PHOTOS", flush=True)
+            print(f"to classify photos: lamm predict {shlex.quote(folders[0])} PHOTOS", flush=True)
         words = [*folders, "--seeds", *map(str, seeds)]
         return parse_results.main(parse_results.parser().parse_args(words))
 

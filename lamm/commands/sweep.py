@@ -1,9 +1,9 @@
 """A whole benchmark as one job: trainers × data sets × shots × seeds, several at once, then the table of them all.
 
-    python tools/sweep.py                                          # configs/sweeps/demo.yaml
-    python tools/sweep.py paper --dry-run                          # what would run, and how long it is expected to take
-    python tools/sweep.py --trainers LAMM CoOp --datasets caltech101 --shots 16 -- OPTIM.MAX_EPOCH 10
-    python tools/sweep.py paper --slurm --slurm-partition gpu      # the same as a Slurm job array
+    lamm sweep                                          # configs/sweeps/demo.yaml
+    lamm sweep paper --dry-run                          # what would run, and how long it is expected to take
+    lamm sweep --trainers LAMM CoOp --datasets caltech101 --shots 16 -- OPTIM.MAX_EPOCH 10
+    lamm sweep paper --slurm --slurm-partition gpu      # the same as a Slurm job array
 
 Each run is one `train.py` in a process of its own. Everything is planned before the first one starts. Finished runs are
 skipped, broken ones resumed, those that died tried again; after a kill, the same command goes on where it stopped.
@@ -268,7 +268,7 @@ def slots(runs: Sequence[SweepRun], machine: Machine, arguments: argparse.Namesp
 
 
 def table(runs: Sequence[SweepRun]) -> None:
-    """The results, as tools/parse_results.py prints them."""
+    """The results, as lamm parse-results prints them."""
     folders = [run.folder for run in runs if Path(run.folder).is_dir()]
     seeds = sorted({str(run.seed) for run in runs})
     if folders:

@@ -203,7 +203,7 @@ class BenchmarkDataset(DatasetBase):
         """What to do about missing files: the last part of an error message."""
         own_name = type(self).__name__
         name = next((name for name, (_, class_name) in BENCHMARK.items() if class_name == own_name), "")
-        get = f"; python tools/check_data.py {name} says what to get" if name else ""
+        get = f"; lamm check-data {name} says what to get" if name else ""
         return f'put it there, or set DATASET.ROOT (--root) to the folder that holds "{self.dataset_dir}"{get}'
 
     def check_folders(self) -> None:

@@ -112,7 +112,7 @@ class ImageNet(BenchmarkDataset):
             loose = f"its {images:,} images are not in folders" if images else "there is none"
             raise DataError(
                 f"ImageNet: {folder} must hold a folder for each class of classnames.txt (n01440764, …), and {loose}; "
-                "python tools/prepare_data.py imagenet sorts them"
+                "lamm prepare-data imagenet sorts them"
             )
         return classes
 

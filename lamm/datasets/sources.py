@@ -1,6 +1,6 @@
 """Where each data set of the benchmark comes from, and what belongs in its folder: the catalogue in `sources.yaml`.
 
-`tools/prepare_data.py` lays data out by it; `tools/check_data.py` says by it what is missing.
+`lamm prepare-data` lays data out by it; `lamm check-data` says by it what is missing.
 """
 
 from dataclasses import dataclass

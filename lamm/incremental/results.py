@@ -114,7 +114,7 @@ def incremental_findings(frame: pd.DataFrame) -> IncrementalFindings:
     problems += [
         f"unfinished: {run.folder} ({run.unfinished})"
         for run in frame[frame.from_path & ~frame.finished].itertuples()
-        if re.fullmatch(r"step\d+", run.folder.name) and _parent(run.folder) not in set(steps.seed_folder)
+        if re.fullmatch(r"step\d+", run.folder.name) and str(run.folder.absolute().parent) not in set(steps.seed_folder)
     ]
 
     seeds = _seeds(steps)
@@ -153,13 +153,9 @@ def _steps(frame: pd.DataFrame) -> pd.DataFrame:
             raise ResultsError(run.damaged)
         if pd.isna(run.steps):
             raise ResultsError(f"{run.folder / CONFIG_FILE} does not say how many steps there are")
-    seed_folder = steps.folder.map(_parent)
-    above = seed_folder.map(_parent)
+    folders = steps.folder.map(Path.absolute)
+    seed_folder, above = (folders.map(lambda folder, up=up: str(folder.parents[up])) for up in (0, 1))
     return steps.assign(cfg=steps.cfg.str.replace(r"/step\d+$", "", regex=True), seed_folder=seed_folder, above=above)
-
-
-def _parent(folder: Path | str) -> str:
-    return str(Path(folder).absolute().parent)
 
 
 def _seeds(steps: pd.DataFrame) -> pd.DataFrame:

@@ -76,8 +76,8 @@ def freeze_labels(learner: Any, bank: LabelBank) -> None:
     Raises:
         CheckpointError: the file is of other classes, or of another backbone.
     """
-    held, taken = ((one.class_names, one.counts, one.backbone) for one in (bank, learner.label_bank()))
-    if held != taken:
+    saved, expected = ((one.class_names, one.counts, one.backbone) for one in (bank, learner.label_bank()))
+    if saved != expected:
         raise CheckpointError(
             f"{LABEL_FILE} of an earlier step ({len(bank.class_names)} labels for {bank.backbone}) does not fit its "
             f"{len(learner.class_names)} classes: remove that step and run it again"

@@ -174,7 +174,7 @@ def single_part(file: Path, source: Source) -> Part:
         raise DataError(f"{file} is a web page, so the download led to a page instead of the file; fetch it again")
     other = next((other for other in SOURCES.values() if _part_by_content(file, other)), None)
     names = ", ".join(part.target for part in source.parts if not part.is_folder)
-    hint = f"; it is of {other.title}: python tools/prepare_data.py {other.name}" if other else f" ({names})"
+    hint = f"; it is of {other.title}: lamm prepare-data {other.name}" if other else f" ({names})"
     raise DataError(f"{file} is neither an archive nor a file of {source.title}{hint}")
 
 

@@ -109,7 +109,7 @@ class Preparation:
                     unpacker.write(entry, place.path)
         if not seen:
             other = source_of_archive(archive)
-            hint = f"; it is of {other.title}: python tools/prepare_data.py {other.name}" if other else ""
+            hint = f"; it is of {other.title}: lamm prepare-data {other.name}" if other else ""
             folders = ", ".join(f"{part.target}/" for part in self.source.parts if part.is_folder)
             raise DataError(f"{archive} holds nothing of {self.source.title} ({folders}){hint}")
         written = [part for part in seen if self.survey.lack(part)]

@@ -147,7 +147,7 @@ def lines_to_get(source: Source, root: Path, needed: Collection[Part]) -> list[s
         lines += _lines_of_file(file, source)
     if any(part.need is Need.REQUIRED for part in needed):
         lines += [f"  Note: {note}" for note in source.notes]
-    command = f"  python tools/prepare_data.py {source.name} --root {root}"
+    command = f"  lamm prepare-data {source.name} --root {root}"
     lines += ["Then, with the folder that the files are in:", f"{command} --from ~/Downloads"]
     if any(file.urls or file.drive_id for file in files):
         lines += ["or let it fetch what can be fetched:", f"{command} --download"]

@@ -14,9 +14,9 @@ from lamm.results.published import DEMO_DATA, PublishedRow, PublishedTable, comp
 
 NO_BACKBONE = "the runs don't say their backbone"
 COMMANDS = {
-    "few_shot": "python tools/sweep.py paper{}\npython tools/sweep.py paper_hierarchical_loss{}",
-    "loss_parts": "python tools/sweep.py paper_loss_parts{}",
-    "label_init": "python tools/sweep.py paper_label_init{}",
+    "few_shot": "lamm sweep paper{}\nlamm sweep paper_hierarchical_loss{}",
+    "loss_parts": "lamm sweep paper_loss_parts{}",
+    "label_init": "lamm sweep paper_label_init{}",
 }
 """By table, what fills it; in the place of {} stand the data sets, where the paper's are not there."""
 

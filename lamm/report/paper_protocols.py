@@ -29,13 +29,13 @@ from lamm.transfer.results import TransferResult, transfer_findings, with_base_t
 from lamm.transfer.runs import BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION
 from lamm.transfer.table import why_not_comparable
 
-TRANSFER_COMMAND = "bash scripts/lamm/domain_generalization.sh shapes 16      # imagenet 16: the paper's"
+TRANSFER_COMMAND = "lamm run lamm domain_generalization shapes 16      # imagenet 16: the paper's"
 TRANSFERS = {
     DOMAIN_GENERALIZATION: "Domain generalisation",
     BASE_TO_NEW: "From base to new classes",
     CROSS_DATASET: "To other data sets",
 }
-INCREMENTAL_COMMAND = "bash scripts/lamm/incremental.sh digits 16      # each of the 11 data sets: the paper's"
+INCREMENTAL_COMMAND = "lamm run lamm incremental digits 16      # each of the 11 data sets: the paper's"
 CHANGE = "change of Set 1"
 HEADINGS = {"set1_before": "Set 1 before Set 2", "set1": "Set 1 after Set 2", "set2": "Set 2", "change": CHANGE}
 OWN_CLASSES = "Each set is scored among its own classes only."

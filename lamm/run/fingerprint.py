@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,9 @@ LONGEST = 120
 
 def config_hash(cfg: CfgNode, split_hash: str) -> str:
     """Fingerprint of a config (data root included) and the data set's split, 16 hexadecimal digits."""
-    flat = {
-        key: value for key, value in _flat(_plain(cfg)).items() if key not in IGNORED and not _as_absent(key, value)
-    }
-    text = json.dumps([flat, split_hash], sort_keys=True, default=str)
+    level = flat(_plain(cfg)).items()
+    relevant = {key: value for key, value in level if key not in IGNORED and not _as_absent(key, value)}
+    text = json.dumps([relevant, split_hash], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -62,12 +61,12 @@ def differing_keys(cfg: CfgNode, folder: Path) -> list[str]:
     """
     file = folder / CONFIG_FILE
     try:
-        stored = _flat(yaml.safe_load(file.read_text(encoding="utf-8")) or {})
+        stored = flat(yaml.safe_load(file.read_text(encoding="utf-8")) or {})
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
         raise ConfigError(f"{file} can't be read ({type(error).__name__}): remove {folder} or use another") from error
-    now = _flat(_plain(cfg))
+    now = flat(_plain(cfg))
     keys = [key for key in sorted(stored.keys() | now.keys()) if key not in IGNORED]
     keys = [key for key in keys if key in stored or not _as_absent(key, now[key])]
     pairs = {key: (stored.get(key, "(absent)"), now.get(key, "(absent)")) for key in keys}
@@ -101,7 +100,7 @@ def override_suffix(pairs: Iterable[tuple[str, Any]], cfg: CfgNode) -> str:
 
     What a folder's name can't hold becomes `_`, and a hash of the whole keeps different overrides apart.
     """
-    known = list(_flat(cfg))
+    known = list(flat(cfg))
     parts = [
         (_shortest(key, known), ",".join(map(str, value)) if isinstance(value, tuple) else str(value))
         for key, value in pairs
@@ -127,12 +126,13 @@ def _plain(node: Any) -> Any:
     return node
 
 
-def _flat(node: dict[str, Any], start: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(node: Mapping[str, Any], start: str = "") -> dict[str, Any]:
+    """A config with nodes as one level of dotted keys."""
+    level: dict[str, Any] = {}
     for key, value in node.items():
         name = f"{start}{key}"
-        flat.update(_flat(value, f"{name}.") if isinstance(value, dict) else {name: value})
-    return flat
+        level.update(flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value})
+    return level
 
 
 def _shortest(key: str, known: list[str]) -> str:

@@ -1,6 +1,6 @@
 """Training runs and evaluations of their models: which transfer protocol the two belong to, and whether they fit."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from lamm.results.curves import ZERO_SHOT_TRAINER
 from lamm.results.frame import ALL_CLASSES, load_run, natural
 from lamm.results.published import config_of
 from lamm.results.schema import EVALUATION, FEW_SHOT, RESULTS_FILE
+from lamm.run.fingerprint import flat
 
 DOMAIN_GENERALIZATION = "domain_generalization"
 BASE_TO_NEW = "base_to_new"
@@ -149,17 +150,9 @@ def _goes_with_zero_shot(source: Run, run: Run) -> bool:
 
 def differing_settings(source: Run, run: Run, keys: tuple[str, ...] = TESTED_WITH) -> list[str]:
     """The settings below these keys (nodes, or single ones) that an evaluation has otherwise than its training run."""
-    one, other = (dict(_flat(which.config)) for which in (source, run))
+    one, other = (flat(which.config) for which in (source, run))
     within = [name for name in {**one, **other} if f"{name}.".startswith(tuple(f"{key}." for key in keys))]
     return [name for name in within if one.get(name) != other.get(name)]
-
-
-def _flat(node: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in node.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{start}{name}.")
-        else:
-            yield f"{start}{name}", value
 
 
 def _place(pair: Mapping[str, Any]) -> tuple[object, ...]:

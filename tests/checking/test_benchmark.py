@@ -90,9 +90,7 @@ def test_flat_validation_images_are_told_with_the_command_that_sorts_them(build:
         file.rename(val / file.name)
     report = data.check()
     assert report.state is State.PARTIAL
-    assert any(
-        "images outside of class folders: python tools/prepare_data.py imagenet sorts them" in t for t in texts(report)
-    )
+    assert any("images outside of class folders: lamm prepare-data imagenet sorts them" in t for t in texts(report))
 
 
 def test_a_class_folder_in_only_one_of_train_and_val_is_a_fault(build: Builder) -> None:
@@ -314,7 +312,7 @@ def test_faults_come_with_a_way_to_mend_them(caltech: Checked) -> None:
     assert report.state is State.PARTIAL
     lines = "\n".join(report.to_get)
     assert "caltech-101.zip (about 137 MB)" in lines
-    assert f"python tools/prepare_data.py caltech101 --root {caltech.root} --from" in lines
+    assert f"lamm prepare-data caltech101 --root {caltech.root} --from" in lines
     assert "To mend images: remove the damaged ones" in lines
 
 

@@ -122,7 +122,7 @@ def test_without_files_it_says_what_to_get_and_writes_nothing(tmp_path: Path) ->
     assert (done.returncode, done.stderr) == (1, "")
     assert "images                               is absent" in done.stdout
     assert "https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz" in done.stdout
-    assert f"python tools/check_data.py dtd --root {tmp_path / 'data'}" in done.stdout
+    assert f"lamm check-data dtd --root {tmp_path / 'data'}" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 

@@ -22,7 +22,7 @@ def test_the_mean_of_eleven_has_its_difference(tree: RunTree) -> None:
     assert lines["LAMM", "difference"][-1] == "−0.63"  # 80.50 − 81.13
     assert ("CoOp", "ours") not in lines
     assert paper.reason == ""
-    assert paper.command.startswith("python tools/sweep.py paper\n")
+    assert paper.command.startswith("lamm sweep paper\n")
 
 
 def test_demo_data_have_no_difference_but_a_reason(demo: RunTree) -> None:
@@ -88,7 +88,7 @@ def test_an_incomplete_method_takes_no_other_method_s_difference(tree: RunTree) 
     assert len(cell.sources) == 1
     assert "imagenet" in cell.detail
     assert "caltech101" not in cell.detail
-    assert paper.command.startswith("python tools/sweep.py paper\n")
+    assert paper.command.startswith("lamm sweep paper\n")
 
 
 def test_a_column_of_fewer_seeds_alone_has_no_difference(tree: RunTree) -> None:
@@ -142,7 +142,7 @@ def test_without_runs_there_is_the_command_alone(tree: RunTree) -> None:
     tree.run(trainer="MyMethod")
     paper = few_shot_paper_table(tree.material(), "loss_parts")
     assert paper.table is None
-    assert paper.command == "python tools/sweep.py paper_loss_parts --datasets digits"
+    assert paper.command == "lamm sweep paper_loss_parts --datasets digits"
 
 
 def test_overrides_beside_the_rows_are_told() -> None:

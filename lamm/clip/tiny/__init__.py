@@ -58,7 +58,7 @@ def load_weights(path: Path = PATH) -> nn.Module:
         BackboneError: the file is missing or damaged.
     """
     if not path.is_file():
-        raise BackboneError(f"the embedded model's weights are missing at {path}; make them: tools/make_demo.py clip")
+        raise BackboneError(f"the embedded model's weights are missing at {path}; make them: lamm make-demo clip")
     try:
         stored = load_file(path)
         token_ids = stored.pop(TOKEN_IDS).long()
