@@ -130,14 +130,17 @@ STEP = {
 
 
 def main(arguments: argparse.Namespace) -> None:
-    measure = decoding if arguments.decoding else loading if arguments.loading else training_step
-    measure(arguments)
+    level = logger.level
+    logger.setLevel("WARNING")  # each learner would say which encoder it has
+    try:
+        (decoding if arguments.decoding else loading if arguments.loading else training_step)(arguments)
+    finally:
+        logger.setLevel(level)
 
 
 def training_step(arguments: argparse.Namespace) -> None:
     """Both paths for each trainer, precision and number of classes."""
     check(arguments)
-    logger.setLevel("WARNING")  # each learner would say which encoder it has
     launch = launch_of()
     if launch is not None:
         as_one_of_several(arguments, launch)
