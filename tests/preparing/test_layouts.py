@@ -152,7 +152,7 @@ def test_the_archive_of_another_data_set_is_named(tmp_path: Path) -> None:
     archives = write_archives("dtd", tmp_path / "archives")
     with pytest.raises(
         DataError,
-        match=r"holds nothing of EuroSAT .*; it is of Describable Textures \(DTD\): python tools/prepare_data\.py dtd",
+        match=r"holds nothing of EuroSAT .*; it is of Describable Textures \(DTD\): lamm prepare-data dtd",
     ):
         Preparation(small_source("eurosat"), tmp_path / "data").run([archives / "dtd-r1.0.1.tar.gz"])
     assert not (tmp_path / "data" / "eurosat").exists()
