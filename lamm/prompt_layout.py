@@ -184,11 +184,12 @@ def plan_prompts(
         class_specific: every class has context vectors of its own.
         label_tokens: None: the class name stays as it is; `name`: a vector for each sub-token; `single`: one vector
             per class; `released`: the m positions after the context vectors become vectors that start from the first
-            m sub-tokens of the name.
-        released_length: m; None takes the smallest sub-token count over the class names.
+            m sub-tokens of the name, tokenised by itself as in the authors' code.
+        released_length: m; None takes the smallest sub-token count over the class names, counted in the same way.
 
     Raises:
-        PromptError: `released` with the class name elsewhere than at the end of the context.
+        PromptError: `released` with the class name elsewhere than at the end of the context, or with a name that has
+            fewer positions in its prompt than sub-tokens by itself.
     """
     if label_tokens == "released" and position != "end":
         raise PromptError(f'LABEL_TOKENS "released" needs CLASS_TOKEN_POSITION "end", not "{position}"')
@@ -214,8 +215,13 @@ def plan_prompts(
     label_start = len(before)
     if label_tokens == "released":
         label_start = 1 + n_ctx
-        count = min(len(prompt.label) for prompt in prompts) if released_length is None else released_length
-        vectors = [[[token] for token in prompt.label[:count]] for prompt in prompts]
+        count = min(len(prompt.alone) for prompt in prompts) if released_length is None else released_length
+        for prompt, row in zip(prompts, rows, strict=True):
+            if label_start + count >= len(row):
+                raise PromptError(
+                    f'LABEL_TOKENS "released" takes {count} positions, which "{prompt.name}" does not have'
+                )
+        vectors = [[[token] for token in prompt.alone[:count]] for prompt in prompts]
         rows = release(rows, label_start, count)
     # What all rows begin with is shared. Names can begin alike too, but a label is encoded with its class: it is
     # learned, and so the prefix of a method is the same whatever its class names are.

@@ -32,12 +32,15 @@ class PromptTokens:
         context: ids of the context words.
         label: ids of the class name; a last one that swallowed the full stop belongs to it.
         tail: the full stop's id, or nothing where the label swallowed it.
+        alone: ids of the class name tokenised by itself, as the authors' code takes it for `LABEL_TOKENS released`:
+            "C++" alone is "c ++", in the prompt "c + +.".
     """
 
     name: str
     context: tuple[int, ...]
     label: tuple[int, ...]
     tail: tuple[int, ...]
+    alone: tuple[int, ...]
 
 
 def spoken_words(text: str) -> str:
@@ -80,11 +83,13 @@ def split_prompt(
     require_length(class_name, len(ids) + reserved, context_length)
     label = ids[len(words) :]
     tail = tokenizer.encode(FULL_STOP)
-    if label[-len(tail) :] != tail:
-        return PromptTokens(class_name, tuple(words), tuple(label), ())
-    if len(label) == len(tail):
+    if label == tail:
         raise PromptError(f'no sub-token is left of the class name "{class_name}": give it a name that can be read')
-    return PromptTokens(class_name, tuple(words), tuple(label[: -len(tail)]), tuple(tail))
+    if label[-len(tail) :] == tail:
+        label = label[: -len(tail)]
+    else:
+        tail = []
+    return PromptTokens(class_name, tuple(words), tuple(label), tuple(tail), tuple(tokenizer.encode(name)))
 
 
 def fill_template(template: str, class_name: str) -> str:

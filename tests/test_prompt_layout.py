@@ -93,6 +93,20 @@ def test_released_replaces_as_many_tokens_as_the_shortest_name_has() -> None:
     assert [len(vectors) for vectors in plan(WORDS, 4, label_tokens="released").label_vectors] == [2] * N
 
 
+def test_released_counts_and_starts_from_the_name_tokenised_by_itself() -> None:
+    names = ["C++", "bus!"]
+    assert [len(split_prompt(TOKENIZER, WORDS, name).label) for name in names] == [3, 2]
+    alone = [TOKENIZER.encode(name) for name in names]
+    assert list(map(len, alone)) == [2, 2]
+    expected = [[[token] for token in tokens] for tokens in alone]
+    assert plan(WORDS, 4, names, label_tokens="released").label_vectors == expected
+
+
+def test_released_refuses_a_name_whose_prompt_is_shorter_than_the_name_by_itself() -> None:
+    with pytest.raises(PromptError, match="released"):
+        plan(WORDS, 4, ["!,.."], label_tokens="released")
+
+
 def test_released_after_two_context_vectors_falls_on_of_and_leaves_the_whole_name() -> None:
     made = plan(WORDS, 2, ["maine_coon"], label_tokens="released", released_length=1)
     coon = split_prompt(TOKENIZER, WORDS, "maine_coon")

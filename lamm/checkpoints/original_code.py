@@ -18,6 +18,7 @@ from torch.nn import Parameter
 from lamm.clip.model import ClipModel
 from lamm.errors import CheckpointError
 from lamm.log import logger
+from lamm.prompts import PromptTokens
 
 LABELS = "label_embeddings"
 ORIGINAL_LABELS = "token_classes"
@@ -36,6 +37,7 @@ class Learner(Protocol):
     """What a checkpoint's tensors are loaded into: a prompt learner, as `lamm_trainers.prompt_learner` has them."""
 
     class_names: list[str]
+    prompts: list[PromptTokens]
 
     @property
     def clip(self) -> ClipModel:
@@ -195,6 +197,13 @@ def log_taken(original: OriginalState, learner: Learner, path: str) -> None:
         logger.info(
             "It has no class names, so they could not be checked: its %d classes must be this run's, in the same order",
             len(learner.class_names),
+        )
+    elsewhere = [prompt.name for prompt in learner.prompts if len(prompt.alone) != len(prompt.label)]
+    if elsewhere and learner.get_extra_state()["prompt"].get("position", "end") != "end":
+        logger.warning(
+            "The original code moves only part of these names (their tokens by themselves are others than those in the "
+            "prompt), so that their scores differ a little from its own: %s",
+            ", ".join(elsewhere[:10]) + (" …" if len(elsewhere) > 10 else ""),
         )
 
 

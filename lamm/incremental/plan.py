@@ -6,6 +6,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from lamm.errors import CheckpointError, ConfigError, ResultsError
+from lamm.log import logger
 from lamm.results.schema import RESULTS_FILE, RunResults
 from lamm.run.fingerprint import config_hash, differing_keys, step_folder
 
@@ -52,6 +53,18 @@ def check_incremental(cfg: CfgNode, trainer: str, trainer_class: Any, eval_only:
         raise ConfigError("--eval-only does not go with INCREMENTAL.STEPS: every step tests all sets when it is done")
     if not getattr(trainer_class, "learns_in_steps", False):
         raise ConfigError(f"trainer {trainer} can't learn classes step by step: leave INCREMENTAL.STEPS out")
+
+
+def follow_released_steps(cfg: CfgNode) -> None:
+    """Set λ1 = 1 / shots in a step with a `_released` config, as the authors' scripts for Set 1 and Set 2 do.
+
+    Their few-shot scripts leave λ1 at 1, which is what the config says.
+    """
+    if step_of(cfg) and cfg.TRAINER.LAMM.LAMBDA_WC != -1.0:
+        cfg.TRAINER.LAMM.LAMBDA_WC = -1.0
+        logger.info(
+            "TRAINER.LAMM.LAMBDA_WC is -1.0 (1 / shots) in incremental steps, as in the authors' scripts for them"
+        )
 
 
 def earlier_steps(output_dir: str | Path, step: int) -> list[Path]:

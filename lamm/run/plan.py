@@ -19,7 +19,7 @@ from lamm.datasets import DATASETS, DEMO, OWN
 from lamm.engine import TRAINER_REGISTRY, get_cfg_default
 from lamm.engine.embedded.config_merge import merge_config
 from lamm.errors import CheckpointError, ConfigError, unknown_name
-from lamm.incremental.plan import check_incremental, name_with_step, step_of
+from lamm.incremental.plan import check_incremental, follow_released_steps, name_with_step, step_of
 from lamm.results.schema import EVALUATION, FEW_SHOT, INCREMENTAL
 from lamm.run.arguments import flag_settings, option_pairs, set_key
 from lamm.run.fingerprint import output_folder, override_suffix
@@ -195,6 +195,8 @@ def plan_run(arguments: argparse.Namespace, extend_cfg: Callable[[CfgNode], None
     merge_config(cfg, [], arguments.opts)
     check_values(cfg)
     check_incremental(cfg, trainer, trainer_class, arguments.eval_only)
+    if config_file.stem.endswith("_released") and "TRAINER.LAMM.LAMBDA_WC" not in dict(pairs):
+        follow_released_steps(cfg)
     cfg.TRAINER.NAME = trainer
     cfg.DATASET.ROOT = _absolute(cfg.DATASET.ROOT or "data")
     dataset = settle_own_data(cfg) or dataset_file.stem

@@ -21,6 +21,7 @@ from torch import Tensor
 from lamm.checkpoints.by_class_name import load_learned
 from lamm.clip.model import ClipModel
 from lamm.errors import CheckpointError
+from lamm.log import logger
 from tests.checkpoints.original_files import State, cocoop_file, coop_file, labels_file, maple_file, random_half
 
 NAMES = ["polar bear", "german_shepherd", "fire truck"]  # two sub-tokens each
@@ -169,6 +170,16 @@ def test_one_label_vector_a_class_needs_no_dimension_for_it(small_clip: ClipMode
     vectors = random_half(3, small_clip.text.width)
     load_learned(learner, {"token_classes": vectors}, "file.tar")
     assert torch.equal(learner.label_embeddings, vectors.float())
+
+
+@pytest.mark.parametrize("position", ["end", "middle"])
+def test_names_that_the_original_code_cuts_elsewhere_are_told(
+    position: str, small_clip: ClipModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+    monkeypatch.setattr(logger, "warning", lambda message, *arguments: names.extend(arguments))
+    load_learned(coop(small_clip, ["C++", "bear"], position=position), coop_file(small_clip, 2), "file.tar")
+    assert names == (["C++"] if position == "middle" else [])
 
 
 def test_shared_context_goes_onto_another_number_of_classes(small_clip: ClipModel) -> None:

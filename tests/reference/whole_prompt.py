@@ -24,31 +24,36 @@ class Words:
     context: list[int]
     name: list[int]
     stop: list[int]
+    alone: list[int]  # the name tokenised by itself
 
 
 def read_prompt(context: str, class_name: str) -> Words:
     """Cut open_clip's own ids of the whole text into parts; what swallowed the full stop is name."""
-    text = f"{context} {class_name.replace('_', ' ')}.".strip()
-    ids = open_clip.tokenize([text])[0].tolist()
-    inside = ids[1 : ids.index(END)]
-    length = 0 if not context else open_clip.tokenize([context])[0].tolist().index(END) - 1
+    spoken = class_name.replace("_", " ")
+    inside = tokens_of(f"{context} {spoken}.".strip())
+    length = len(tokens_of(context)) if context else 0
     rest = inside[length:]
     stop = [FULL_STOP] if rest[-1] == FULL_STOP else []
-    return Words(inside[:length], rest[: len(rest) - len(stop)], stop)
+    return Words(inside[:length], rest[: len(rest) - len(stop)], stop, tokens_of(spoken))
+
+
+def tokens_of(text: str) -> list[int]:
+    """open_clip's ids of a text, without start and end token."""
+    ids = open_clip.tokenize([text])[0].tolist()
+    return ids[1 : ids.index(END)]
 
 
 def initial_labels(
     model: Any, words: list[Words], label_tokens: str, released_length: int | None = None
 ) -> list[Tensor]:
     """Each class's label vectors at step 0, (vectors, D); `released_length`: m, else that of the shortest name."""
-    shortest = min(len(word.name) for word in words) if released_length is None else released_length
+    shortest = min(len(word.alone) for word in words) if released_length is None else released_length
     starts = []
     for word in words:
-        embedded = torch.stack([model.token_embedding.weight[token] for token in word.name])
+        tokens = word.alone[:shortest] if label_tokens == "released" else word.name
+        embedded = torch.stack([model.token_embedding.weight[token] for token in tokens])
         if label_tokens == "single":
             embedded = embedded.mean(dim=0, keepdim=True)
-        elif label_tokens == "released":
-            embedded = embedded[:shortest]
         starts.append(embedded.detach().clone())
     return starts
 

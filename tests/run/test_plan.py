@@ -110,6 +110,14 @@ def test_an_evaluation_has_a_folder_of_its_own_for_each_model_and_one_for_all_it
     assert len({plan(line).output_dir for line in other} | {first.output_dir}) == 3
 
 
+@pytest.mark.parametrize(("weight", "expected"), [([], -1.0), (["TRAINER.LAMM.LAMBDA_WC", "1.0"], 1.0)])
+def test_an_incremental_step_with_a_released_config_weighs_l_wc_as_the_authors_scripts_do(weight, expected):
+    line = f"{LAMM} --config-file {ROOT}/configs/trainers/LAMM/tiny_ep50_released.yaml"
+    assert plan(line).cfg.TRAINER.LAMM.LAMBDA_WC == 1.0
+    step = plan(" ".join([line, "INCREMENTAL.STEPS 2 INCREMENTAL.STEP 1", *weight]))
+    assert step.cfg.TRAINER.LAMM["LAMBDA_WC"] == expected
+
+
 def test_resuming_from_the_own_folder_is_no_other_run(tmp_path):
     (tmp_path / "o").mkdir()
     assert plan(f"{LAMM} --output-dir o --resume o/").cfg.RESUME == ""
