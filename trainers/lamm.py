@@ -96,6 +96,42 @@ class AlignmentSettings:
         return cls(**{name: getattr(node, name.upper()) for name in cls.__dataclass_fields__})
 
 
+def hierarchical_loss(
+    settings: AlignmentSettings,
+    vectors: Tensor,
+    initial: Tensor,
+    learned: Tensor,
+    original: Tensor,
+    logits: Tensor,
+    o: Tensor,
+    labels: Tensor,
+    shots: float,
+) -> dict[str, Tensor]:
+    """The weighted parts of the hierarchical loss (Eq. 5-9).
+
+    Args:
+        settings: the weights λ, the temperature, and which way L_COS and L_KD go.
+        vectors: <M_i>, (V, D).
+        initial: M_i⁰, (V, D).
+        learned: ψ(z), (N, E), or (B, N, E) where each image has prompts of its own.
+        original: ψ(y), shaped as `learned`.
+        logits: s = cos(I, ψ(z)) / τ, (B, N).
+        o: cos(I, ψ(y)) / τ, (B, N).
+        labels: (B,).
+        shots: n, training images per class.
+
+    Returns:
+        {"loss_wc", "loss_cos", "loss_kd"}, to be added to the cross-entropy.
+    """
+    lambda_wc = 1.0 / shots if settings.lambda_wc < 0 else settings.lambda_wc
+    chosen = labels if settings.cos_over == "batch" else None
+    return {
+        "loss_wc": lambda_wc * parameter_loss(vectors, initial),
+        "loss_cos": settings.lambda_cos * feature_loss(learned, original, chosen),
+        "loss_kd": settings.lambda_kd * logits_loss(logits, o, settings.kd_temperature, settings.kd_direction),
+    }
+
+
 class LabelAlignmentMixin(PromptLearner):
     """Goes in front of a prompt learner: its class names become trainable vectors, held near CLIP by the loss above.
 
@@ -170,21 +206,15 @@ class LabelAlignmentMixin(PromptLearner):
         Returns:
             {"loss_wc", "loss_cos", "loss_kd"}, to be added to the cross-entropy.
         """
-        settings = self.alignment
-        if not settings.hierarchical_loss:
+        if not self.alignment.hierarchical_loss:
             return {}
         teacher = self.teacher_features(image)  # ψ(y): (G, N, E)
         learned, original = (text, teacher.detach()) if self.per_image else (text[0], teacher[0].detach())
-        chosen = labels if settings.cos_over == "batch" else None
-        lambda_wc = 1.0 / shots if settings.lambda_wc < 0 else settings.lambda_wc
         if earlier:
             teacher = torch.cat([teacher, *(learner.teacher_features(image) for learner in earlier)], dim=1)
         o = scaled_scores(image, teacher, self.clip.logit_scale)  # (B, N, and the earlier classes)
-        return {
-            "loss_wc": lambda_wc * parameter_loss(self.label_embeddings, self.initial_embeddings),
-            "loss_cos": settings.lambda_cos * feature_loss(learned, original, chosen),
-            "loss_kd": settings.lambda_kd * logits_loss(logits, o, settings.kd_temperature, settings.kd_direction),
-        }
+        vectors = self.label_embeddings, self.initial_embeddings
+        return hierarchical_loss(self.alignment, *vectors, learned, original, logits, o, labels, shots)
 
     def teacher_features(self, image: Tensor | None = None) -> Tensor:
         """ψ(y): unit text features of the prompts with the original class names, fp32. Shape: (G, N, E)
