@@ -40,19 +40,24 @@ def call_tool(name: str, *words: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
-def train(line: str) -> Outcome:
-    """Run `train.py LINE`."""
+def train(line: str | list[str]) -> Outcome:
+    """Run `train.py LINE`, or its words."""
     out, err, code = StringIO(), StringIO(), 0
     with redirect_stdout(out), redirect_stderr(err):
         try:
-            run(train_parser(), command_module("train").main, shlex.split(line))
+            run(train_parser(), command_module("train").main, words_of(line))
         except SystemExit as stop:
             code = int(stop.code or 0)
     return Outcome(code, out.getvalue(), err.getvalue())
 
 
-def plan(line: str) -> RunPlan:
-    """The plan of `train.py LINE`."""
+def plan(line: str | list[str]) -> RunPlan:
+    """The plan of `train.py LINE`, or of its words."""
     import lamm_trainers
 
-    return plan_run(train_parser().parse_args(shlex.split(line)), lamm_trainers.extend_cfg)
+    return plan_run(train_parser().parse_args(words_of(line)), lamm_trainers.extend_cfg)
+
+
+def words_of(line: str | list[str]) -> list[str]:
+    """The words of a command line."""
+    return shlex.split(line) if isinstance(line, str) else line
