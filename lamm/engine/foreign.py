@@ -5,6 +5,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import sysconfig
 import textwrap
 import traceback
 from pathlib import Path
@@ -18,6 +19,7 @@ from lamm.errors import ConfigError, EngineError
 from lamm.log import logger
 
 OWN = Path(lamm.__file__).resolve().parents[1]
+NOT_THEIRS = ("<", str(OWN / "lamm"), *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")))
 LONGEST_REASON = 300
 
 
@@ -49,14 +51,13 @@ def import_file_or_module(spec: str) -> ModuleType:
 
 
 def refuse(what: str, error: BaseException) -> NoReturn:
-    """Turn an error in others' code into one line that names the place, the last one outside of this package.
+    """Turn an error in others' code into one line that names the last place there, neither ours nor a library's.
 
     Raises:
         ConfigError: Always.
     """
     text = " ".join(str(error.args[0] if isinstance(error, KeyError) and error.args else error).split())
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
-    theirs = [frame for frame in frames if not Path(frame.filename).is_relative_to(OWN / "lamm")] or frames
+    theirs = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(NOT_THEIRS)]
     place = f" ({theirs[-1].filename}, line {theirs[-1].lineno})" if theirs else ""
     if isinstance(error, AssertionError) and not text and theirs:
         text = theirs[-1].line or ""
@@ -128,18 +129,22 @@ def _finds(name: str) -> Path | None:
 def _import_module(spec: str) -> ModuleType:
     here = Path.cwd()
     _search_first(None if here == OWN else here)
+    advice = "give the path of a .py file, or put the module's folder on PYTHONPATH"
+    absent = ConfigError(f"--import {spec}: there is no such module; {advice}")
     top, dot, rest = spec.partition(".")
+    if not all(part.isidentifier() for part in spec.split(".")):
+        raise absent
     if top == "trainers" and importlib.util.find_spec(top) is None:
         spec = f"lamm_trainers{dot}{rest}"  # ours; loaded under both names they would be two sets of classes
     try:
-        return importlib.import_module(spec)
+        module = importlib.import_module(spec)
     except ModuleNotFoundError as error:
         if error.name is not None and (spec == error.name or spec.startswith(f"{error.name}.")):
-            raise ConfigError(
-                f"--import {spec}: there is no such module; give the path of a .py file, "
-                "or put the module's folder on PYTHONPATH"
-            ) from error
+            raise absent from error
         raise
+    if module.__spec__ is not None and module.__spec__.origin is None:
+        raise ConfigError(f"--import {spec}: that is a folder without __init__.py; give a .py file in it")
+    return module
 
 
 def _search_first(folder: Path | None) -> None:

@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from lamm.engine import upstream
+from lamm.engine.choice import choose_engine
 from lamm.engine.embedded.config import get_cfg_default
 from lamm.engine.embedded.loader import usable_cores
 from lamm.engine.embedded.registry import Registry
 from lamm.engine.upstream import mend_loaders
-from lamm.errors import ConfigError
+from lamm.errors import ConfigError, EngineError
 from tests.engine.standin_dassl import FILES, run, write_standin_dassl
 
 SAY = "import lamm.engine as e; print(e.ENGINE.line())"
@@ -170,6 +171,12 @@ attempt()
 import dassl
 print(dassl.__doc__)
 """
+
+
+def test_the_embedded_engine_is_refused_in_a_program_that_has_imported_dassl(dassl, monkeypatch):
+    monkeypatch.setenv("LAMM_ENGINE", "embedded")
+    with pytest.raises(EngineError, match="LAMM_ENGINE=embedded, but this program has imported dassl already: unset"):
+        choose_engine()
 
 
 def test_aliases_hide_an_installed_dassl_only_when_embedded_is_asked_for(tmp_path):
