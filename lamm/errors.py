@@ -4,8 +4,10 @@ Library code raises them; commands (`lamm.commands.parser`) turn them into one l
 A message says what is wrong, where, and what to do, on one line.
 """
 
+import sys
 from collections.abc import Iterable
 from difflib import SequenceMatcher
+from types import TracebackType
 
 
 class LammError(Exception):
@@ -38,6 +40,26 @@ class EngineError(LammError):
 
 class ResultsError(LammError):
     """Runs whose results are missing, unfinished or can't be read."""
+
+
+def end_with_one_line() -> None:
+    """Have an error of ours that nothing catches end this program with one line and exit code 2, as in our commands.
+
+    For programs that others wrote. `python -X dev` shows the traceback, and so does an interactive Python.
+    """
+    earlier = sys.excepthook
+    if hasattr(earlier, "one_line"):
+        return
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not isinstance(error, LammError) or sys.flags.dev_mode or hasattr(sys, "ps1"):
+            earlier(kind, error, trace)
+            return
+        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        raise SystemExit(2)
+
+    vars(hook)["one_line"] = True
+    sys.excepthook = hook
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -1,15 +1,20 @@
 """LAMM's trainers for the Dassl engine; installed as `lamm_trainers`.
 
-A checkout of the CoOp family gets them with two lines in its train.py, before the config files are merged:
+A checkout of the CoOp family gets them with two lines in its train.py (README.md shows where):
 
     import lamm_trainers
     lamm_trainers.extend_cfg(cfg)
 
-Importing registers every trainer whose name is still free.
+Importing offers every trainer to the engine: one that the checkout registers under the same name, sooner or later, is
+the one that runs.
 """
 
+# ruff: noqa: E402
+from lamm.errors import end_with_one_line
+
+end_with_one_line()  # an engine that can't run is such an error, and imports below choose the engine
+
 from lamm.engine import TRAINER_REGISTRY
-from lamm.log import logger
 
 from .cocoop import CoCoOp, CoCoOp_LAMM
 from .config import extend_cfg
@@ -21,17 +26,8 @@ from .zero_shot import ZeroshotCLIP
 TRAINERS = (ZeroshotCLIP, CoOp, CoCoOp, MaPLe, LAMM, CoOp_LAMM, CoCoOp_LAMM, MaPLe_LAMM)
 
 
-def register_trainers() -> None:
-    """Register our trainers; a name that is taken is left alone, and the log says so."""
-    taken = set(TRAINER_REGISTRY.registered_names())
-    for trainer in TRAINERS:
-        if trainer.__name__ not in taken:
-            TRAINER_REGISTRY.register(trainer)
-        elif TRAINER_REGISTRY.get(trainer.__name__) is not trainer:
-            logger.info('trainer "%s" is registered already, by other code: left alone', trainer.__name__)
-
-
-register_trainers()
+for trainer in TRAINERS:
+    TRAINER_REGISTRY.offer(trainer)
 
 __all__ = [
     "LAMM",
@@ -44,5 +40,4 @@ __all__ = [
     "MaPLe_LAMM",
     "ZeroshotCLIP",
     "extend_cfg",
-    "register_trainers",
 ]

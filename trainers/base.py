@@ -19,7 +19,7 @@ from lamm.checkpoints.by_class_name import checkpoint_file, load_learned, read_c
 from lamm.checkpoints.label_bank import LABEL_FILE
 from lamm.clip.loading import load_clip
 from lamm.clip.model import ClipModel, resolve_precision
-from lamm.engine import TrainerX, build_lr_scheduler, build_optimizer, compute_accuracy
+from lamm.engine import ENGINE, TrainerX, build_lr_scheduler, build_optimizer, compute_accuracy
 from lamm.engine.embedded.loader import EpochLoader
 from lamm.errors import ConfigError, LammError
 from lamm.features.cache import FeatureCache
@@ -32,6 +32,7 @@ from lamm.prompts import DEFAULT_CONTEXT
 from lamm.results.run_files import ClassFeatures
 from lamm.scoring import Scoring, TemplatePrompts, scaled_scores
 
+from .config import completed
 from .prompt_learner import PromptLearner
 
 # How far a learned value may drift between processes whose machines round differently, as a share of the largest.
@@ -78,7 +79,7 @@ class PromptTrainer(Scoring, TrainerX):
     def __init__(self, cfg: CfgNode) -> None:
         self.ranks = current_ranks()
         self.with_others = self.ranks.many
-        super().__init__(cfg)
+        super().__init__(completed(cfg))
 
     # The training step.
 
@@ -160,6 +161,8 @@ class PromptTrainer(Scoring, TrainerX):
     def build_model(self) -> None:
         """Load CLIP, build the learner, and register what it trains."""
         cfg = self.cfg
+        if not hasattr(self, "record"):  # not in a run of our commands, whose log says it already
+            logger.info("%s", ENGINE.line())
         self.clip = self.make_clip(cfg, self.device)
         self.precision = self.clip.precision
         logger.info("CLIP %s, precision %s, on %s", self.clip.name, self.precision, self.device)
@@ -216,7 +219,7 @@ class PromptTrainer(Scoring, TrainerX):
     ) -> Any:
         """The prompts that a config asks for; what `Scoring` needs."""
         assert cls.learner_class is not None, f"{cls.__name__} has no learner_class and no make_learner of its own"
-        return cls.learner_class.from_config(cfg, clip, class_names)
+        return cls.learner_class.from_config(completed(cfg), clip, class_names)
 
     # Training and evaluation as a whole.
 

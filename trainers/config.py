@@ -1,8 +1,11 @@
 """The config nodes and keys that our trainers read, with their defaults."""
 
+import functools
 from typing import Any
 
 from yacs.config import CfgNode
+
+from lamm.errors import ConfigError
 
 # Key → default. What each means, with its unit or choices, stands beside it.
 KEYS: dict[str, Any] = {
@@ -60,3 +63,23 @@ def extend_cfg(cfg: CfgNode) -> None:
             node = node[part]
         if name not in node:
             node[name] = default
+
+
+def completed(cfg: CfgNode) -> CfgNode:
+    """The frozen config with every key that our trainers read, also where `extend_cfg` was not called or came first.
+
+    Raises:
+        ConfigError: True for a text. Others' code has a switch under some of our names, whose False is our "".
+    """
+    cfg = cfg.clone()
+    cfg.defrost()
+    extend_cfg(cfg)
+    for key, default in KEYS.items():
+        *nodes, name = key.split(".")
+        node = functools.reduce(getattr, nodes, cfg)
+        if isinstance(default, str) and isinstance(node[name], bool):
+            if node[name]:
+                raise ConfigError(f"config key {key} is True, but our trainers take a text there, such as the words")
+            node[name] = ""
+    cfg.freeze()
+    return cfg

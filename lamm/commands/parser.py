@@ -112,15 +112,25 @@ def imported_extensions(specs: Sequence[str]) -> list[Callable[[Any], None]]:
         The functions by which they add config keys.
 
     Raises:
-        ConfigError: there is nothing of that name, or its import fails.
+        ConfigError: there is nothing of that name, or its import or, later, its function fails.
     """
     # Imported here so that --help is quick, and so that an engine that can't run is one line like any mistake.
-    from lamm.engine.foreign import import_file_or_module
+    from lamm.engine.foreign import import_file_or_module, refuse
 
-    modules = [import_file_or_module(spec) for spec in specs]
+    modules = {spec: import_file_or_module(spec) for spec in specs}
     import lamm_trainers
 
-    return [module.extend_cfg for module in (*modules, lamm_trainers) if hasattr(module, "extend_cfg")]
+    def guarded(spec: str, extend: Callable[[Any], None]) -> Callable[[Any], None]:
+        def extend_cfg(cfg: Any) -> None:
+            try:
+                extend(cfg)
+            except Exception as error:
+                refuse(f"--import {spec}: its extend_cfg(cfg) fails", error)
+
+        return extend_cfg
+
+    theirs = [guarded(spec, module.extend_cfg) for spec, module in modules.items() if hasattr(module, "extend_cfg")]
+    return [*theirs, lamm_trainers.extend_cfg]
 
 
 def chosen_device(name: str) -> "torch.device":

@@ -97,16 +97,12 @@ def dataset_class(name: str) -> type[BenchmarkDataset]:
 
 
 def register_datasets() -> None:
-    """Register every data set above with the engine, under its class name.
+    """Offer every data set above to the engine, under its class name.
 
-    A name that someone else has registered is left alone, with a line in the log. Importing this package registers
-    nothing, so code that brings its own data sets can use the rest of it.
+    A data set that someone else registers under such a name, sooner or later, is the one that is used. Importing this
+    package offers nothing, so code that brings its own data sets can use the rest of it.
     """
     from lamm.engine import DATASET_REGISTRY
 
-    for name, class_name in DATASETS.items():
-        dataset = dataset_class(name)
-        if class_name not in DATASET_REGISTRY.registered_names():
-            DATASET_REGISTRY.register(dataset)
-        elif DATASET_REGISTRY.get(class_name) is not dataset:
-            logger.info(f'data set "{class_name}" is registered already, by other code: left alone')
+    for name in DATASETS:
+        DATASET_REGISTRY.offer(dataset_class(name))

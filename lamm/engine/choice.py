@@ -53,9 +53,14 @@ def choose_engine() -> EngineChoice:
         EngineError: A wrong LAMM_ENGINE, or `dassl` where that can't run, asked for or imported already.
     """
     requested = requested_engine()
-    if requested == "embedded":
-        return _embedded(f"{VARIABLE}=embedded")
     imported = "dassl" in sys.modules and not upstream.is_alias()
+    if requested == "embedded":
+        if imported:
+            raise EngineError(
+                f"{VARIABLE}=embedded, but this program has imported dassl already: unset {VARIABLE}, "
+                "or have the embedded engine run it, with lamm train --import FILE"
+            )
+        return _embedded(f"{VARIABLE}=embedded")
     if not imported and not upstream.is_installed():
         if requested == "dassl":
             raise EngineError(
@@ -72,7 +77,8 @@ def choose_engine() -> EngineChoice:
             ) from fault
         if imported:
             raise EngineError(
-                f"this program has imported dassl, but that can't run: {fault}; mend it, or set {VARIABLE}=embedded"
+                f"this program has imported dassl, but that can't run: {fault}; mend it, or have the embedded engine "
+                f"run this program, with {VARIABLE}=embedded lamm train --import FILE"
             ) from fault
         return _embedded(f"the installed dassl can't run: {fault}")
     if requested == "dassl":

@@ -21,7 +21,9 @@ from yacs.config import CfgNode
 
 from lamm.engine.embedded.loader import MOST, SIZED, usable_cores
 from lamm.engine.embedded.log import Logger
+from lamm.engine.embedded.models import RegisteredModels
 from lamm.engine.embedded.optim import WarmupScheduler
+from lamm.engine.embedded.registry import Registry
 from lamm.engine.embedded.transforms import decoding_of
 from lamm.errors import ConfigError, DataError
 
@@ -34,16 +36,13 @@ NEEDED = {
     "dassl.data": "DataManager DatasetWrapper",
     "dassl.data.data_manager": "build_data_loader",
     "dassl.data.datasets": "DATASET_REGISTRY build_dataset Datum DatasetBase",
-    "dassl.data.transforms": "build_transform INTERPOLATION_MODES",
+    "dassl.data.transforms": "build_transform",
     "dassl.evaluation": "EVALUATOR_REGISTRY build_evaluator EvaluatorBase Classification",
     "dassl.optim": "build_optimizer build_lr_scheduler",
-    "dassl.metrics": "compute_accuracy",
     "dassl.config": "get_cfg_default",
-    "dassl.utils": "Registry setup_logger AverageMeter MetricMeter mkdir_if_missing check_isfile read_json write_json "
-    "set_random_seed collect_env_info listdir_nohidden save_checkpoint load_checkpoint load_pretrained_weights "
-    "count_num_param",
+    "dassl.utils": "Registry",
 }
-"""Names that the probe asks for, by module."""
+"""Names that the probe asks for, by module: those that we use, since the family's forks lack some of the others."""
 
 
 class UpstreamFault(Exception):
@@ -119,6 +118,8 @@ def mend_after_import() -> None:
     _mend_warmup(importlib.import_module("dassl.optim.lr_scheduler")._BaseWarmupScheduler)
     _mend_logger(importlib.import_module("dassl.utils.logger").Logger)
     mend_loaders(importlib.import_module("dassl.data.data_manager"))
+    _mend_registry(importlib.import_module("dassl.utils").Registry)
+    _mend_checkpoints(importlib.import_module("dassl.engine").TrainerBase)
 
 
 def _mend_warmup(base: Any) -> None:
@@ -148,6 +149,30 @@ def _mend_logger(logger: Any) -> None:
         setattr(logger, name, vars(Logger)[name])
     logger.__del__ = logger.close
     setattr(logger, _MENDED, True)
+
+
+def _mend_registry(registry: Any) -> None:
+    """Our trainers and data sets are offered, as in our own registry: none of their names is ever taken."""
+    if _MENDED in vars(registry):
+        return
+    get, registered_names = registry.get, registry.registered_names
+
+    def get_or_offer(self: Any, name: str) -> Any:
+        registered = get(self, name) if name in registered_names(self) else None
+        offer = self.standing_offer(name, registered)
+        return get(self, name) if offer is None else offer
+
+    registry.get = get_or_offer
+    registry.registered_names = lambda self: self.with_offers(registered_names(self))
+    for name in ("offer", "standing_offer", "with_offers"):
+        setattr(registry, name, vars(Registry)[name])
+    setattr(registry, _MENDED, True)
+
+
+def _mend_checkpoints(trainer: Any) -> None:
+    """Checkpoints are never half-written and resume exactly, as ours; those of `last_step` load too."""
+    for name in ("save_model", "resume_model_if_exist", "load_model"):
+        setattr(trainer, name, vars(RegisteredModels)[name])
 
 
 def mend_loaders(data_manager: Any) -> None:

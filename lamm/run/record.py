@@ -17,6 +17,7 @@ from yacs.config import CfgNode
 import lamm
 from lamm.engine import ENGINE, TRAINER_REGISTRY
 from lamm.engine.embedded.log import fetched, say
+from lamm.engine.foreign import refuse
 from lamm.errors import CheckpointError
 from lamm.files import write_json
 from lamm.log import logger
@@ -41,6 +42,8 @@ def build_recorded(cfg: CfgNode) -> Any:
     registered class, and has the name of the latter, so that logs, errors and results show that.
     """
     registered = TRAINER_REGISTRY.get(cfg.TRAINER.NAME)
+    if not hasattr(registered, "config_node"):
+        cfg = _with_precisions_of_the_family(cfg)
     if cfg.VERBOSE:
         logger.info("Loading trainer: %s", cfg.TRAINER.NAME)
     names = {
@@ -49,6 +52,17 @@ def build_recorded(cfg: CfgNode) -> Any:
         "__doc__": registered.__doc__,
     }
     return type(registered.__name__, (Recorded, registered), names)(cfg)
+
+
+def _with_precisions_of_the_family(cfg: CfgNode) -> CfgNode:
+    """Without our `PREC auto`, which others' trainers refuse: fp16 on a GPU, as their own default, fp32 elsewhere."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    for node in cfg.TRAINER.values():
+        if isinstance(node, CfgNode) and node.get("PREC") == "auto":
+            node.PREC = "fp16" if cfg.USE_CUDA and torch.cuda.is_available() else "fp32"
+    cfg.freeze()
+    return cfg
 
 
 class Recorded(Trainer):
@@ -67,6 +81,13 @@ class Recorded(Trainer):
         self._values: list[Mapping[str, Any]] = []
         super().__init__(cfg)
         self.evaluator: Any = RecordedEvaluator(self.evaluator)
+
+    def check_cfg(self, cfg: CfgNode) -> None:
+        """Turn an assertion, by which others' trainers refuse a config, into one line."""
+        try:
+            super().check_cfg(cfg)
+        except AssertionError as error:
+            refuse(f"trainer {type(self).__name__} refuses the config", error)
 
     def before_train(self) -> None:
         """Say where a resumed training goes on."""

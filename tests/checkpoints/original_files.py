@@ -42,7 +42,7 @@ def cocoop_file(clip: ClipModel) -> State:
 
 
 def labels_file(clip: ClipModel, classes: int = CLASSES, m: int = 2) -> State:
-    """What LAMM saves, without a learned context."""
+    """What label alignment saves beside the base method's tensors."""
     width = clip.text.width
     return {
         "token_classes": random_half(classes, m, width),
@@ -50,6 +50,12 @@ def labels_file(clip: ClipModel, classes: int = CLASSES, m: int = 2) -> State:
         "token_suffix_test": random_half(classes, 70, width),
         **buffers(clip, classes),
     }
+
+
+def lamm_file(clip: ClipModel, **sizes: int) -> State:
+    """LAMM saves the frozen words before the class name as `ctx`, beside its labels."""
+    words = torch.tensor(clip.tokenizer.encode("a photo of a"))
+    return {"ctx": clip.text.token_embedding.weight[words].detach().half(), **labels_file(clip, **sizes)}
 
 
 def maple_file(clip: ClipModel, depth: int = 2, n_ctx: int = 2, m: int = 0) -> State:

@@ -88,7 +88,7 @@ def test_a_run_leaves_log_config_checkpoints_labels_and_results(data_root):
     assert made.trainable_parameters == LabelBank.load(folder / "labels.safetensors").embeddings.numel()
     log = (folder / "log.txt").read_text()
     assert log.index("** Arguments **") < log.index("** Config **") < log.index("** System info **")
-    assert "Engine: " in log
+    assert log.count("Engine: ") == 1
     lines = done.out.splitlines()
     assert lines[0] == f"LAMM on digits, 1 shot, seed 1, in {folder}"
     assert lines[1].startswith("CLIP tiny, precision fp32, on c")

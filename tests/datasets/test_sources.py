@@ -104,7 +104,9 @@ def test_registering_twice_is_silent(logged: list[str]) -> None:
     assert logged == []
 
 
-def test_a_name_that_is_taken_is_left_alone_and_logged(monkeypatch: pytest.MonkeyPatch, logged: list[str]) -> None:
+def test_a_name_that_others_register_is_theirs_and_logged(
+    monkeypatch: pytest.MonkeyPatch, log_lines: list[str]
+) -> None:
     registry = type(DATASET_REGISTRY)("DATASET")
     monkeypatch.setattr("lamm.engine.DATASET_REGISTRY", registry)
     foreign = type("Caltech101", (), {})
@@ -112,7 +114,7 @@ def test_a_name_that_is_taken_is_left_alone_and_logged(monkeypatch: pytest.Monke
     register_datasets()
     assert registry.get("Caltech101") is foreign
     assert sorted(registry.registered_names()) == sorted(DATASETS.values())
-    assert logged == ['data set "Caltech101" is registered already, by other code: left alone']
+    assert log_lines == [f'"Caltech101" is that of {__name__}, not that of lamm.datasets.benchmark']
 
 
 def test_importing_the_package_or_its_templates_loads_no_engine() -> None:

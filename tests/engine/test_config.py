@@ -302,3 +302,15 @@ def test_text_of_another_encoding_is_refused(cfg, tmp_path):
     path = tmp_path / "latin.yaml"
     path.write_bytes("OUTPUT_DIR: caf\xe9".encode("latin-1"))
     assert "save it as UTF-8" in message(cfg, [path])
+
+
+def test_ctx_init_changes_between_words_and_the_switch_of_other_repositories(cfg, yaml_file):
+    cfg.TRAINER.COOP = CfgNode({"CTX_INIT": "", "CSC": False})
+    merge_config(cfg, [yaml_file("TRAINER: {COOP: {CTX_INIT: true}}")], [])
+    assert cfg.TRAINER.COOP.CTX_INIT is True
+    merge_config(cfg, [], ["TRAINER.COOP.CTX_INIT", "a photo of a"])
+    assert cfg.TRAINER.COOP.CTX_INIT == "a photo of a"
+    merge_config(cfg, [], ["TRAINER.COOP.CTX_INIT", "False"])
+    assert cfg.TRAINER.COOP.CTX_INIT is False
+    assert "CTX_INIT" in message(cfg, options=["TRAINER.COOP.CTX_INIT", "3"])
+    assert "takes bool" in message(cfg, options=["TRAINER.COOP.CSC", "words"])

@@ -149,11 +149,18 @@ def test_a_file_is_imported_once_and_finds_its_neighbours(tmp_path):
     assert import_file_or_module(str(tmp_path / "foreign_file.py")) is module
 
 
+def test_a_folder_of_files_is_no_module(tmp_path, monkeypatch):
+    (tmp_path / "folder_of_files").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="folder_of_files: that is a folder without __init__.py"):
+        import_file_or_module("folder_of_files")
+
+
 def test_a_module_is_imported_by_name():
     assert import_file_or_module("json.tool").__name__ == "json.tool"
 
 
-@pytest.mark.parametrize("spec", ["no/such/file.py", "no_such_module", "json.no_such_part"])
+@pytest.mark.parametrize("spec", ["no/such/file.py", "no_such_module", "json.no_such_part", "", "..x", "train.py:main"])
 def test_what_is_not_there_is_one_line(spec):
     with pytest.raises(ConfigError, match="there is no such") as caught:
         import_file_or_module(spec)
@@ -164,6 +171,7 @@ def test_what_is_not_there_is_one_line(spec):
 @pytest.mark.parametrize(
     ("code", "said"),
     [
+        ("import json\njson.loads('{')", r"JSONDecodeError: .* \(.*broken.py, line 2\)$"),
         ("import no_such_requirement", "no_such_requirement"),
         ("x = 1\nraise RuntimeError('first\\nsecond')", r"RuntimeError: first second \(.*broken.py, line 2\)"),
         ("def broken(:", "SyntaxError"),

@@ -1,29 +1,23 @@
 """Which engine runs, and that upstream's faults are mended from outside; each choice in a process of its own."""
 
 import importlib.machinery
-import os
-import subprocess
+import random
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
 
+from lamm.engine import upstream
+from lamm.engine.choice import choose_engine
 from lamm.engine.embedded.config import get_cfg_default
 from lamm.engine.embedded.loader import usable_cores
+from lamm.engine.embedded.registry import Registry
 from lamm.engine.upstream import mend_loaders
-from lamm.errors import ConfigError
-
-ROOT = Path(__file__).parents[2]
-
-
-def run(code, *folders):
-    """Run Python code with the folders first on its path, LAMM_ENGINE unset; the finished process."""
-    environment = {name: value for name, value in os.environ.items() if name != "LAMM_ENGINE"}
-    environment["PYTHONPATH"] = os.pathsep.join(map(str, [*folders, ROOT]))
-    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd="/")
-
+from lamm.errors import ConfigError, EngineError
+from tests.engine.standin_dassl import FILES, run, write_standin_dassl
 
 SAY = "import lamm.engine as e; print(e.ENGINE.line())"
 CHOOSE = """
@@ -53,7 +47,7 @@ def test_upstream_that_is_missing_or_cannot_run_gives_way_unless_asked_for_by_na
     if importlib.machinery.PathFinder.find_spec("dassl") is not None:
         pytest.skip("dassl is installed here")
     (tmp_path / "folder" / "dassl").mkdir(parents=True)  # a folder of that name is no package
-    lacking = write_standin_dassl(tmp_path / "lacking", {"metrics/__init__.py": ""})
+    lacking = write_standin_dassl(tmp_path / "lacking", {"optim/__init__.py": "from . import lr_scheduler"})
     failing = write_standin_dassl(tmp_path / "failing", {"engine/__init__.py": "import a_requirement"})
     cases = f"""
 choose("auto", {str(tmp_path / "folder")!r})
@@ -69,7 +63,7 @@ choose("embedded", {str(failing)!r})
     assert by_name.startswith("EngineError: LAMM_ENGINE=dassl, but dassl is not installed")
     assert wrong == 'EngineError: LAMM_ENGINE is "dasl", but must be one of auto, dassl, embedded'
     assert lack.startswith("Engine: embedded 0.1.0 (the installed dassl can't run: ")
-    assert lack.endswith("dassl.metrics lacks compute_accuracy)")
+    assert lack.endswith("dassl.optim lacks build_optimizer, build_lr_scheduler)")
     assert lack_by_name.startswith("EngineError: LAMM_ENGINE=dassl, but the installed dassl can't run: ")
     assert "No module named 'a_requirement'" in fail
     assert embedded == "Engine: embedded 0.1.0 (LAMM_ENGINE=embedded)"
@@ -179,8 +173,14 @@ print(dassl.__doc__)
 """
 
 
+def test_the_embedded_engine_is_refused_in_a_program_that_has_imported_dassl(dassl, monkeypatch):
+    monkeypatch.setenv("LAMM_ENGINE", "embedded")
+    with pytest.raises(EngineError, match="LAMM_ENGINE=embedded, but this program has imported dassl already: unset"):
+        choose_engine()
+
+
 def test_aliases_hide_an_installed_dassl_only_when_embedded_is_asked_for(tmp_path):
-    folder = write_standin_dassl(tmp_path, {"metrics/__init__.py": ""})
+    folder = write_standin_dassl(tmp_path, {"optim/__init__.py": "from . import lr_scheduler"})
     name, unasked, imported, asked = lines(run(SHADOW, folder))
     assert name == "embedded"
     assert unasked.startswith("EngineError: dassl is installed but not in use")
@@ -223,128 +223,107 @@ def test_exact_decoding_is_what_upstream_has_and_fast_is_one_line(module):
         module.build_data_loader(config(0, DECODING="fast"))
 
 
-FILES = {
-    "__init__.py": '__version__ = "0.6.3"\n',
-    "config.py": """
-        from lamm.engine.embedded.config import get_cfg_default
-        from lamm.engine.embedded.config import clean_cfg
-        from lamm.engine.embedded.config import cfg_default
-    """,
-    "utils/__init__.py": """
-        from .logger import Logger, setup_logger
-        class Registry: pass
-        class AverageMeter: pass
-        class MetricMeter: pass
-        def mkdir_if_missing(path): pass
-        check_isfile = read_json = write_json = set_random_seed = collect_env_info = mkdir_if_missing
-        listdir_nohidden = save_checkpoint = load_checkpoint = load_pretrained_weights = mkdir_if_missing
-        count_num_param = mkdir_if_missing
-    """,
-    "utils/logger.py": """
-        import os, sys
-        class Logger:
-            def __init__(self, fpath=None):
-                self.console = sys.stdout
-                self.file = None if fpath is None else open(fpath, "w")
-            def __del__(self):
-                self.close()
-            def __exit__(self, *args):
-                self.close()
-            def write(self, msg):
-                self.console.write(msg)
-                if self.file is not None:
-                    self.file.write(msg)
-            def flush(self):
-                self.console.flush()
-                if self.file is not None:
-                    self.file.flush()
-                    os.fsync(self.file.fileno())
-            def close(self):
-                self.console.close()
-                if self.file is not None:
-                    self.file.close()
-        def setup_logger(output=None):
-            sys.stdout = Logger(output)
-    """,
-    "optim/__init__.py": """
-        import torch
-        from .lr_scheduler import build_lr_scheduler
-        def build_optimizer(model, optim_cfg, param_groups=None):
-            return torch.optim.SGD(model, lr=optim_cfg.LR, momentum=optim_cfg.MOMENTUM)
-    """,
-    "optim/lr_scheduler.py": """
-        import torch
-        from torch.optim.lr_scheduler import _LRScheduler
-        class _BaseWarmupScheduler(_LRScheduler):
-            def __init__(self, optimizer, successor, warmup_epoch, last_epoch=-1, verbose=False):
-                self.successor = successor
-                self.warmup_epoch = warmup_epoch
-                super().__init__(optimizer, last_epoch, verbose)
-            def step(self, epoch=None):
-                if self.last_epoch >= self.warmup_epoch:
-                    self.successor.step(epoch)
-                    self._last_lr = self.successor.get_last_lr()
-                else:
-                    super().step(epoch)
-        class ConstantWarmupScheduler(_BaseWarmupScheduler):
-            def __init__(self, optimizer, successor, warmup_epoch, cons_lr, last_epoch=-1, verbose=False):
-                self.cons_lr = cons_lr
-                super().__init__(optimizer, successor, warmup_epoch, last_epoch, verbose)
-            def get_lr(self):
-                if self.last_epoch >= self.warmup_epoch:
-                    return self.successor.get_last_lr()
-                return [self.cons_lr for _ in self.base_lrs]
-        def build_lr_scheduler(optimizer, cfg):
-            successor = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, float(cfg.MAX_EPOCH))
-            return ConstantWarmupScheduler(optimizer, successor, cfg.WARMUP_EPOCH, cfg.WARMUP_CONS_LR)
-    """,
-    "data/__init__.py": "from .data_manager import DataManager, DatasetWrapper\n",
-    "data/data_manager.py": """
-        from .datasets import build_dataset
-        class DataManager: pass
-        class DatasetWrapper: pass
-        def build_data_loader(): pass
-    """,
-    "data/datasets/__init__.py": """
-        import gdown
-        from .dg import *
-        class DATASET_REGISTRY: pass
-        class Datum: pass
-        class DatasetBase: pass
-        def build_dataset(cfg): pass
-    """,
-    "data/datasets/dg/__init__.py": "from .wilds import *\n",
-    "data/datasets/dg/wilds/__init__.py": "import wilds_that_is_not_installed\n",
-    "data/transforms/__init__.py": """
-        import numpy as np
-        assert np.int(1.5) == 1
-        INTERPOLATION_MODES = {}
-        def build_transform(cfg): pass
-    """,
-    "evaluation/__init__.py": """
-        class EVALUATOR_REGISTRY: pass
-        class EvaluatorBase: pass
-        class Classification: pass
-        def build_evaluator(cfg): pass
-    """,
-    "metrics/__init__.py": "def compute_accuracy(output, target): pass\n",
-    "engine/__init__.py": """
-        import dassl.data
-        class TRAINER_REGISTRY: pass
-        class TrainerBase: pass
-        class SimpleTrainer(TrainerBase): pass
-        class TrainerX(SimpleTrainer): pass
-        def build_trainer(cfg): pass
-    """,
-}
+@pytest.fixture
+def dassl(tmp_path, monkeypatch):
+    """The stand-in, mended, in this process for as long as a test lasts."""
+    monkeypatch.syspath_prepend(write_standin_dassl(tmp_path / "upstream"))
+    before = dict(sys.modules)
+    upstream.prepare()
+    yield sys.modules["dassl"]
+    for name in set(sys.modules) - set(before):
+        if name.split(".")[0] in ("dassl", "gdown"):
+            del sys.modules[name]
 
 
-def write_standin_dassl(folder: Path, changed: Mapping[str, str] | None = None) -> Path:
-    """Write the package into `folder`, with other content for the files in `changed`; the folder."""
-    for name, text in {**FILES, **(changed or {})}.items():
-        path = folder / "dassl" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lines = text.splitlines()
-        indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
-        path.write_text("\n".join(line[indent:] for line in lines) + "\n")
-    return folder
+def offered(name):
+    return type(name, (), {"__module__": "lamm_trainers.coop"})
+
+
+def test_an_offer_answers_until_a_checkout_registers_the_name_sooner_or_later(dassl, log_lines):
+    for registry in (dassl.engine.TRAINER_REGISTRY, Registry("TRAINER")):
+        earlier, later = type("CoOp", (), {}), type("MaPLe", (), {})
+        registry.register(earlier)
+        ours = [offered(name) for name in ("CoOp", "MaPLe", "LAMM")]
+        for trainer in (*ours, *ours):
+            registry.offer(trainer)
+        assert registry.registered_names() == ["CoOp", "MaPLe", "LAMM"]
+        assert registry.get("MaPLe") is ours[1]
+        assert registry.register()(later) is later
+        assert [registry.get(name) for name in ("CoOp", "MaPLe", "LAMM", "CoOp")] == [earlier, later, ours[2], earlier]
+        with pytest.raises(KeyError, match='"VPT" does not exist in "TRAINER"'):
+            registry.get("VPT")
+    told = [f'"{name}" is that of {__name__}, not that of lamm_trainers.coop' for name in ("CoOp", "MaPLe")]
+    assert log_lines == told * 2
+
+
+def resumable(dassl, folder, epochs, stop=None):
+    """A trainer whose every step draws from all generators; it raises before epoch `stop`."""
+    cfg = get_cfg_default()
+    cfg.OUTPUT_DIR, cfg.OPTIM.MAX_EPOCH, cfg.TRAIN.CHECKPOINT_FREQ = str(folder), epochs, 1
+    cfg.OPTIM.LR, cfg.OPTIM.WARMUP_EPOCH, cfg.TEST.FINAL_MODEL = 0.1, 1, "best_val"
+
+    class Resumable(dassl.engine.TrainerX):
+        def build_model(self):
+            torch.manual_seed(0)
+            self.model = torch.nn.Linear(2, 1)
+            self.optim = dassl.optim.build_optimizer(self.model.parameters(), self.cfg.OPTIM)
+            self.sched = dassl.optim.build_lr_scheduler(self.optim, self.cfg.OPTIM)
+            self.register_model("learner", self.model, self.optim, self.sched)
+
+        def forward_backward(self, batch):
+            if self.epoch == stop:
+                raise InterruptedError
+            self.model(torch.randn(4, 2) * random.random() + np.random.rand()).square().sum().backward()
+            self.optim.step()
+            self.optim.zero_grad()
+
+        def test(self, split=None):
+            return [3.0, 1.0, 2.0, 1.0][self.epoch]  # 2.0 beats 1.0, but not what was best before
+
+    random.seed(0), np.random.seed(0)
+    return Resumable(cfg)
+
+
+def test_a_run_on_upstream_resumes_exactly_and_keeps_its_best_result(dassl, tmp_path):
+    whole = resumable(dassl, tmp_path / "whole", 4)
+    whole.train()
+    with pytest.raises(InterruptedError):
+        resumable(dassl, tmp_path / "resumed", 4, stop=2).train()
+    random.seed(5), np.random.seed(5), torch.manual_seed(5)
+    resumed = resumable(dassl, tmp_path / "resumed", 4)
+    resumed.train()
+    assert (resumed.start_epoch, resumed.best_result) == (2, 3.0)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[name], value)
+    assert resumed.optim.state_dict()["param_groups"] == whole.optim.state_dict()["param_groups"]
+    best = torch.load(tmp_path / "resumed" / "learner" / "model-best.pth.tar", weights_only=True)
+    assert (best["epoch"], best["val_result"]) == (1, 3.0)
+
+
+def test_a_checkpoint_on_upstream_that_is_cut_short_leaves_the_last_one_and_the_pointer(dassl, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    trainer = resumable(dassl, folder, 1)
+    trainer.train()
+    before = {path.name: path.read_bytes() for path in (folder / "learner").iterdir()}
+
+    def cut_short(state, file, *others):
+        Path(file).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", cut_short)
+    for options in ({}, {"model_name": "model-best.pth.tar"}):
+        with pytest.raises(OSError, match="No space"):
+            trainer.save_model(0, str(folder), **options)
+    assert {path.name: path.read_bytes() for path in (folder / "learner").iterdir()} == before
+    trainer.load_model(str(folder), epoch=1)  # upstream's own fails on a file without val_result
+
+
+def test_a_fork_that_lacks_only_names_that_we_do_not_use_is_taken(tmp_path, monkeypatch):
+    changed = {"metrics/__init__.py": "", "data/transforms/__init__.py": "def build_transform(cfg): pass"}
+    changed["utils/__init__.py"] = FILES["utils/__init__.py"].split("class AverageMeter")[0]
+    monkeypatch.syspath_prepend(write_standin_dassl(tmp_path, changed))
+    try:
+        assert upstream.prepare() == "0.6.3"
+    finally:
+        for name in [name for name in sys.modules if name.split(".")[0] in ("dassl", "gdown")]:
+            del sys.modules[name]

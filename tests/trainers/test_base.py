@@ -10,9 +10,10 @@ from lamm_trainers import TRAINERS as ALL
 from lamm_trainers import ZeroshotCLIP
 from lamm_trainers.coop import CoOpLearner
 from lamm_trainers.lamm import AlignmentSettings, LAMMLearner
+from yacs.config import CfgNode
 
 from lamm.checkpoints.label_bank import LabelBank
-from lamm.engine import build_trainer, load_checkpoint, set_random_seed
+from lamm.engine import ENGINE, build_trainer, load_checkpoint, set_random_seed
 from lamm.errors import CheckpointError, ConfigError, LammError
 
 TRAINERS = {trainer.__name__: trainer for trainer in ALL if trainer.learner_class is not None}
@@ -203,3 +204,19 @@ def test_a_loss_that_is_not_a_number_stops_the_run(squares_config):
     trainer.epoch, trainer.batch_idx, trainer.num_batches = 0, 0, 1
     with pytest.raises(LammError, match="infinite or not a number in epoch 1"):
         trainer._check_loss(torch.tensor(float("nan")))
+
+
+def test_a_config_of_another_repository_is_completed_whichever_extend_cfg_ran_last(
+    squares_config: Config, log_lines: list[str]
+) -> None:
+    cfg = squares_config("CoOp_LAMM", "run").clone()
+    cfg.defrost()
+    cfg.TRAINER.COOP = CfgNode({"N_CTX": 4, "CTX_INIT": False, "PREC": "fp32"})  # KgCoOp's switch; no position, no CSC
+    del cfg.TRAINER["LAMM"]
+    trainer = build_trainer(cfg)
+    assert trainer.cfg.TRAINER.LAMM.TEACHER == "clip"
+    assert trainer.learner.ctx.shape[0] == 4
+    assert ENGINE.line() in log_lines
+    cfg.TRAINER.COOP.CTX_INIT = True
+    with pytest.raises(ConfigError, match=r"TRAINER.COOP.CTX_INIT is True, but our trainers take a text"):
+        build_trainer(cfg)

@@ -4,6 +4,7 @@ The rules are yacs's: a text is evaluated as a literal if it is one, a value has
 lists and tuples convert, `None` is always accepted. The config stays a plain yacs node.
 """
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -70,6 +71,8 @@ def _merge_mapping(root: CN, mapping: Mapping[Any, Any], section: tuple[str, ...
             continue
         if name not in node and not _yacs_knows(root, node, path):
             raise ConfigError(_unknown_key(root, path, value, where))
+        if _is_switch_or_words(node.get(name), path[-1], value):
+            node[name] = value  # which has the right type from now on
         nested: Any = value
         for part in reversed(path):
             nested = {part: nested}
@@ -90,10 +93,22 @@ def _merge_options(root: CN, options: Sequence[str]) -> None:
         present, current = _look_up(root, key)
         if not present and not _yacs_knows(root, None, (key,)):
             raise ConfigError(_unknown_key(root, tuple(key.split(".")), value, where))
+        *sections, name = key.split(".")
         try:
-            root.merge_from_list([key, value])
+            if _is_switch_or_words(current, name, CN._decode_cfg_value(value)):
+                functools.reduce(getattr, sections, root)[name] = CN._decode_cfg_value(value)
+            else:
+                root.merge_from_list([key, value])
         except Exception as error:
             raise ConfigError(_refused(current, key, value, where, error)) from error
+
+
+def _is_switch_or_words(current: Any, name: str, value: Any) -> bool:
+    """Whether a key is CTX_INIT and changes from a text to a switch or back.
+
+    It is a text in CoOp and a switch in KgCoOp, TCP and ProGrad, under the same name.
+    """
+    return name == "CTX_INIT" and {type(current), type(value)} == {bool, str}
 
 
 def _look_up(root: CN, full_key: str) -> tuple[bool, Any]:

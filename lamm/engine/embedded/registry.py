@@ -6,6 +6,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from lamm.errors import ConfigError, DataError, nearest
+from lamm.log import logger
 
 
 class ChoiceError(ConfigError, AssertionError, ValueError):
@@ -49,14 +50,15 @@ class Registry:
         return None
 
     def get(self, name: str) -> Any:
-        """The object registered as `name`.
+        """The object registered as `name`, or else offered.
 
         Raises:
-            KeyError: Nothing is registered under that name.
+            KeyError: Nothing is registered or offered under that name.
         """
-        if name not in self._objects:
+        offer = self.standing_offer(name, self._objects.get(name))
+        if offer is None and name not in self._objects:
             raise KeyError(f'Object name "{name}" does not exist in "{self._name}" registry')
-        return self._objects[name]
+        return self._objects[name] if offer is None else offer
 
     def choose(self, name: str, kind: str, verbose: bool) -> Any:
         """The object that a config names; prints `Loading <kind>: <name>` if verbose.
@@ -70,8 +72,31 @@ class Registry:
         return self.get(name)
 
     def registered_names(self) -> list[str]:
-        """All names, in the order of registration."""
-        return list(self._objects)
+        """All names, in the order of registration, those that are only offered last."""
+        return self.with_offers(list(self._objects))
+
+    # Dassl's own registries are given these three methods too (`upstream`), so they rely on nothing of this class.
+
+    def offer(self, obj: Any) -> None:
+        """Have `obj` answer to its `__name__` for as long as nothing is registered under that.
+
+        An offer takes no name: others register theirs before it or after it, and theirs answer.
+        """
+        vars(self).setdefault("_offers", {})[obj.__name__] = obj
+
+    def standing_offer(self, name: str, registered: Any) -> Any:
+        """What is offered as `name`; None where something is registered so, which the log tells once."""
+        offers = vars(self).get("_offers", {})
+        if registered is None or name not in offers:
+            return offers.get(name)
+        offer = offers.pop(name)
+        if registered is not offer:
+            logger.info('"%s" is that of %s, not that of %s', name, registered.__module__, offer.__module__)
+        return None
+
+    def with_offers(self, names: list[str]) -> list[str]:
+        """Registered names, and behind them the names that are only offered."""
+        return [*names, *(name for name in vars(self).get("_offers", {}) if name not in names)]
 
 
 def check_availability(requested: str, available: Iterable[str]) -> None:
