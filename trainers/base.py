@@ -30,6 +30,7 @@ from lamm.parallel.ranks import current_ranks, generators_digest
 from lamm.parallel.sharing import ImageShare, SharedOutTextEncoder, ShareLoader, average_gradients, gather_shares
 from lamm.prompts import DEFAULT_CONTEXT
 from lamm.results.run_files import ClassFeatures
+from lamm.run.values import check_values
 from lamm.scoring import Scoring, TemplatePrompts, scaled_scores
 
 from .prompt_learner import PromptLearner
@@ -47,6 +48,7 @@ class PromptTrainer(Scoring, TrainerX):
     Attributes:
         learner_class: its `from_config` makes the learner. None: nothing is learned, and `make_learner` is overridden.
         config_node: key below `cfg.TRAINER` where its `PREC` stands.
+        config_nodes: all keys below `cfg.TRAINER` whose values it reads. A class without such a line may read any.
         default_config: file name (without `.yaml`) of the config that a run without `--config-file` takes.
         tiny_config: the same for the demo data sets, with the embedded model.
         registered_name: folder of its checkpoints.
@@ -60,6 +62,7 @@ class PromptTrainer(Scoring, TrainerX):
 
     learner_class: type[PromptLearner] | None = None
     config_node = ""
+    config_nodes: tuple[str, ...] = ()
     default_config = ""
     tiny_config = ""
     registered_name = "prompt_learner"
@@ -150,7 +153,8 @@ class PromptTrainer(Scoring, TrainerX):
     # Building: CLIP, the learner, the optimizer.
 
     def check_cfg(self, cfg: CfgNode) -> None:
-        """Refuse an unknown precision, and ways of loading images that do not give one tensor per image."""
+        """Refuse values out of range, and ways of loading images that do not give one tensor per image."""
+        check_values(cfg, self.config_nodes)
         resolve_precision(cfg.TRAINER[self.config_node].PREC, torch.device("cpu"))
         if cfg.DATALOADER.K_TRANSFORMS != 1:
             raise ConfigError(f"DATALOADER.K_TRANSFORMS is {cfg.DATALOADER.K_TRANSFORMS}: prompt trainers take 1 view")

@@ -302,3 +302,40 @@ def test_text_of_another_encoding_is_refused(cfg, tmp_path):
     path = tmp_path / "latin.yaml"
     path.write_bytes("OUTPUT_DIR: caf\xe9".encode("latin-1"))
     assert "save it as UTF-8" in message(cfg, [path])
+
+
+NAMES = "abcdefghijk"
+BOMB = "a: &a [1, 2, 3]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip(NAMES, NAMES[1:], strict=False)
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "INPUT: {TRANSFORMS: &x [*x]}",
+        BOMB,
+        "INPUT: " + "[" * 100_000,
+        "INPUT: " + "{a: " * 100_000,
+        "SEED: " + "9" * 5000,
+        "a: &a 1\nb: [" + "*a, " * 1000 + "1]",
+        "# " + "x" * 2**20,
+    ],
+)
+def test_yaml_that_is_more_than_its_size_is_refused_at_once(cfg, yaml_file, text):
+    assert len(message(cfg, [yaml_file(text)])) < 400
+
+
+def test_a_plain_alias_is_read(cfg, yaml_file):
+    merge_config(cfg, [yaml_file("OPTIM: {LR: &rate 0.5, WARMUP_MIN_LR: *rate}")], [])
+    assert cfg.OPTIM.WARMUP_MIN_LR == 0.5
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000, "-" * 20_000 + "1", "9" * 5000, "0x" + "f" * 5000, "1" + "-1" * 9999])
+def test_a_huge_value_or_key_is_one_short_line(cfg, value):
+    assert len(message(cfg, options=["OPTIM.LR", value])) < 300
+    assert len(message(cfg, options=[value, "1"])) < 300
+
+
+def test_a_section_takes_no_value_not_even_none(cfg):
+    assert "is a section, not a value" in message(cfg, options=["OPTIM", "None"])
