@@ -1,5 +1,6 @@
 """The config tree, key for key that of Dassl; merging files and options, with one line for every mistake."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -306,7 +307,7 @@ def test_text_of_another_encoding_is_refused(cfg, tmp_path):
 
 NAMES = "abcdefghijk"
 BOMB = "a: &a [1, 2, 3]\n" + "".join(
-    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip(NAMES, NAMES[1:], strict=False)
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in itertools.pairwise(NAMES)
 )
 
 
