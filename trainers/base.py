@@ -147,7 +147,8 @@ class PromptTrainer(Scoring, TrainerX):
         fetched = done == self.num_batches or done % self.cfg.TRAIN.PRINT_FREQ == 0
         if (loss.device.type == "cpu" or fetched) and not self._all_finite:
             raise LammError(
-                f"the loss is infinite or not a number in epoch {self.epoch + 1}: lower OPTIM.LR, or set PREC fp32"
+                f"the loss is infinite or not a number in epoch {self.epoch + 1}: lower OPTIM.LR "
+                f"(now {self.cfg.OPTIM.LR}), or set TRAINER.{self.config_node}.PREC fp32"
             )
 
     # Building: CLIP, the learner, the optimizer.

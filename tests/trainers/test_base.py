@@ -14,6 +14,7 @@ from lamm_trainers.lamm import AlignmentSettings, LAMMLearner
 from lamm.checkpoints.label_bank import LabelBank
 from lamm.engine import build_trainer, load_checkpoint, set_random_seed
 from lamm.errors import CheckpointError, ConfigError, LammError
+from lamm.run.record import build_recorded
 
 TRAINERS = {trainer.__name__: trainer for trainer in ALL if trainer.learner_class is not None}
 # Folder of a method's checkpoints, where it is not `prompt_learner`.
@@ -203,3 +204,18 @@ def test_a_loss_that_is_not_a_number_stops_the_run(squares_config):
     trainer.epoch, trainer.batch_idx, trainer.num_batches = 0, 0, 1
     with pytest.raises(LammError, match="infinite or not a number in epoch 1"):
         trainer._check_loss(torch.tensor(float("nan")))
+
+
+def test_a_run_whose_last_update_diverges_ends_with_an_error_and_its_last_good_checkpoint(
+    squares_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(trainer: Any) -> None:
+        if trainer.epoch == 1:
+            trainer.learner.label_embeddings.data[0, 0] = float("nan")
+
+    monkeypatch.setattr(TRAINERS["LAMM"], "update_lr", diverge)
+    trainer = build_recorded(squares_config("LAMM", "run", "OPTIM.MAX_EPOCH", 2, "TRAIN.CHECKPOINT_FREQ", 1))
+    with pytest.raises(LammError, match=r"after epoch 2.*lower OPTIM\.LR"):
+        trainer.train()
+    assert [file.name for file in (tmp_path / "run" / "prompt_learner").glob("model*")] == ["model.pth.tar-1"]
+    assert not trainer.evaluator.metrics
