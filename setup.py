@@ -27,7 +27,17 @@ ONNX = ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.1"]
 SWEEP = ["ray>=2.9", "submitit>=1.5,<2", "rich>=13"]  # Slurm scripts use a private function of submitit
 REPORT = ["jinja2>=3.1", *PLOTS]
 BROWSER = ["playwright>=1.40"]  # drives a Chromium that is there: no browser is downloaded
-TEST = ["pytest>=8", "pytest-xdist>=3.5", "clip-anytorch>=2.5", "hypothesis>=6.100", *PLOTS, *ONNX, *SWEEP, *REPORT, *BROWSER]
+TEST = [
+    "pytest>=8",
+    "pytest-xdist>=3.5",
+    "clip-anytorch>=2.5",
+    "hypothesis>=6.100",
+    *PLOTS,
+    *ONNX,
+    *SWEEP,
+    *REPORT,
+    *BROWSER,
+]
 
 setup(
     name="lamm-clip",

@@ -65,6 +65,7 @@ def end_with_one_line() -> None:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name` (case ignored; of equals the later one), None when nothing is known."""
     best, best_ratio = None, -1.0
+    name = name[:100]  # what is longer is no misspelling, and comparing takes its square
     for candidate in known:
         ratio = SequenceMatcher(None, name.lower(), candidate.lower()).ratio()
         if ratio >= best_ratio:
@@ -74,7 +75,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """One line such as `unknown trainer "LAM"; did you mean "LAMM"? Known: CoOp, LAMM`."""
-    names = list(known)
+    names, name = list(known), name if len(name) <= 100 else f"{name[:98]} …"
     guess = nearest(name, names)
     hint = f'; did you mean "{guess}"?' if guess is not None else ""
     return f'unknown {kind} "{name}"{hint} Known: {", ".join(sorted(names)) or "none"}'

@@ -1,4 +1,4 @@
-"""Files that are never half-written, and their fingerprints."""
+"""Files that are never half-written, YAML that costs no more than its size, and fingerprints."""
 
 import hashlib
 import json
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 
 @contextmanager
@@ -60,6 +62,55 @@ def json_object(text: str | bytes, **fields: type) -> dict[str, Any]:
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise ValueError(f'it has no "{key}" of type {kind.__name__}')
     return content
+
+
+LARGEST_YAML = 2**20
+MOST_ALIASES = 100
+_FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_yaml(path: str | os.PathLike[str]) -> Any:
+    """The content of a YAML file, which is read in a time that its size bounds.
+
+    Raises:
+        OSError: the file can't be read.
+        UnicodeDecodeError: it is not UTF-8.
+        yaml.YAMLError: it is not YAML, larger than `LARGEST_YAML` bytes, or has aliases that multiply it.
+    """
+    with open(path, "rb") as file:
+        content = file.read(LARGEST_YAML + 1)
+    if len(content) > LARGEST_YAML:
+        raise yaml.YAMLError("it is larger than 1 MB, too large for settings")
+    text = content.decode("utf-8")
+    try:
+        # Without a "*" nothing is an alias, and the fast loader reads the same.
+        return yaml.load(text, Loader=_BoundedLoader if "*" in text else _FAST)
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deeply") from None
+    except ValueError as error:  # a date or a number that Python can't hold
+        raise yaml.YAMLError(f"it holds an impossible value: {str(error)[:80]}") from error
+
+
+class _BoundedLoader(yaml.SafeLoader):
+    """Few aliases, and none to what holds aliases itself, so that content does not multiply."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._inside, self._aliases = 0, 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        is_alias = isinstance(event, yaml.AliasEvent)
+        self._aliases += is_alias
+        if is_alias and (self._inside or self._aliases > MOST_ALIASES):
+            raise yaml.composer.ComposerError(
+                None, None, "an alias too many, or one inside an anchor", event.start_mark
+            )
+        anchored = not is_alias and event.anchor is not None
+        self._inside += anchored
+        node = super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+        self._inside -= anchored
+        return node
 
 
 def sha256_of_file(path: str | os.PathLike[str]) -> str:

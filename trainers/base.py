@@ -30,6 +30,7 @@ from lamm.parallel.ranks import current_ranks, generators_digest
 from lamm.parallel.sharing import ImageShare, SharedOutTextEncoder, ShareLoader, average_gradients, gather_shares
 from lamm.prompts import DEFAULT_CONTEXT
 from lamm.results.run_files import ClassFeatures
+from lamm.run.values import check_values
 from lamm.scoring import Scoring, TemplatePrompts, scaled_scores
 
 from .config import completed
@@ -48,6 +49,7 @@ class PromptTrainer(Scoring, TrainerX):
     Attributes:
         learner_class: its `from_config` makes the learner. None: nothing is learned, and `make_learner` is overridden.
         config_node: key below `cfg.TRAINER` where its `PREC` stands.
+        config_nodes: all keys below `cfg.TRAINER` whose values it reads. A class without such a line may read any.
         default_config: file name (without `.yaml`) of the config that a run without `--config-file` takes.
         tiny_config: the same for the demo data sets, with the embedded model.
         registered_name: folder of its checkpoints.
@@ -61,6 +63,7 @@ class PromptTrainer(Scoring, TrainerX):
 
     learner_class: type[PromptLearner] | None = None
     config_node = ""
+    config_nodes: tuple[str, ...] = ()
     default_config = ""
     tiny_config = ""
     registered_name = "prompt_learner"
@@ -145,13 +148,15 @@ class PromptTrainer(Scoring, TrainerX):
         fetched = done == self.num_batches or done % self.cfg.TRAIN.PRINT_FREQ == 0
         if (loss.device.type == "cpu" or fetched) and not self._all_finite:
             raise LammError(
-                f"the loss is infinite or not a number in epoch {self.epoch + 1}: lower OPTIM.LR, or set PREC fp32"
+                f"the loss is infinite or not a number in epoch {self.epoch + 1}: lower OPTIM.LR "
+                f"(now {self.cfg.OPTIM.LR}), or set TRAINER.{self.config_node}.PREC fp32"
             )
 
     # Building: CLIP, the learner, the optimizer.
 
     def check_cfg(self, cfg: CfgNode) -> None:
-        """Refuse an unknown precision, and ways of loading images that do not give one tensor per image."""
+        """Refuse values out of range, and ways of loading images that do not give one tensor per image."""
+        check_values(cfg, self.config_nodes)
         resolve_precision(cfg.TRAINER[self.config_node].PREC, torch.device("cpu"))
         if cfg.DATALOADER.K_TRANSFORMS != 1:
             raise ConfigError(f"DATALOADER.K_TRANSFORMS is {cfg.DATALOADER.K_TRANSFORMS}: prompt trainers take 1 view")

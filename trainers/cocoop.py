@@ -62,6 +62,7 @@ class CoCoOp(PromptTrainer):
 
     learner_class: type[PromptLearner] = CoCoOpLearner
     config_node = "COCOOP"
+    config_nodes = ("COCOOP",)
     default_config = "vit_b16_c4_ep10_batch1_ctxv1"
     tiny_config = "tiny_ep10_batch4"
 
@@ -74,3 +75,4 @@ class CoCoOp_LAMM(CoCoOp):
     """Trains a `CoCoOpLAMMLearner`; config nodes `TRAINER.COCOOP` and, for the labels, `TRAINER.LAMM`."""
 
     learner_class = CoCoOpLAMMLearner
+    config_nodes = ("COCOOP", "LAMM")

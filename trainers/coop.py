@@ -90,6 +90,7 @@ class CoOp(PromptTrainer):
 
     learner_class: type[PromptLearner] = CoOpLearner
     config_node = "COOP"
+    config_nodes = ("COOP",)
     default_config = "vit_b16_ep50_ctxv1"
     tiny_config = "tiny_ep50"
 
@@ -102,3 +103,4 @@ class CoOp_LAMM(CoOp):
     """Trains a `CoOpLAMMLearner`; config nodes `TRAINER.COOP` and, for the labels, `TRAINER.LAMM`."""
 
     learner_class = CoOpLAMMLearner
+    config_nodes = ("COOP", "LAMM")

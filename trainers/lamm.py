@@ -274,5 +274,6 @@ class LAMM(PromptTrainer):
 
     learner_class = LAMMLearner
     config_node = "LAMM"
+    config_nodes = ("LAMM",)
     default_config = "vit_b16_ep50_ctxv1"
     tiny_config = "tiny_ep50"

@@ -97,6 +97,7 @@ class MaPLe(PromptTrainer):
 
     learner_class: type[PromptLearner] = MaPLeLearner
     config_node = "MAPLE"
+    config_nodes = ("MAPLE",)
     default_config = "vit_b16_c2_ep5_batch4_2ctx"
     tiny_config = "tiny_ep50"
     registered_name = "MultiModalPromptLearner"
@@ -112,3 +113,4 @@ class MaPLe_LAMM(MaPLe):
     """Trains a `MaPLeLAMMLearner`; config nodes `TRAINER.MAPLE` and, for the labels, `TRAINER.LAMM`."""
 
     learner_class = MaPLeLAMMLearner
+    config_nodes = ("MAPLE", "LAMM")

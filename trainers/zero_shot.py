@@ -20,6 +20,7 @@ class ZeroshotCLIP(PromptTrainer):
     """
 
     config_node = "ZEROSHOTCLIP"
+    config_nodes = ("ZEROSHOTCLIP",)
     default_config = "vit_b16"
     tiny_config = "tiny"
 

@@ -54,6 +54,7 @@ from lamm.engine.embedded.loader import SIZED, usable_cores, worker_count
 from lamm.errors import ConfigError, unknown_name
 from lamm.files import write_json
 from lamm.log import logger
+from lamm.numbers import PROCESSES
 from lamm.parallel.ranks import Launch, current_ranks, joined_group, launch_of
 from lamm.parallel.sharing import SharedOutTextEncoder
 from lamm.run.plan import trainer_config
@@ -316,7 +317,7 @@ def parser() -> Parser:
     add("--chunk", type=at_least(0), default=0, metavar="N", help="TRAINER.TEXT_CHUNK of our path (default: 0)")
     most = "measure the original path with at most N classes, and scale its numbers up"
     add("--plain-at-most", type=count, metavar="N", help=most)
-    add("--ranks", type=count, default=1, metavar="N", help="also time our step shared out over N processes")
+    add("--ranks", type=PROCESSES, default=1, metavar="N", help="also time our step shared out over N processes")
     add("--json", type=Path, metavar="FILE", help="also write the rows to this file")
     add("--plot", type=Path, metavar="FILE", help="draw time and memory over the number of classes")
     add = parser.add_argument_group("with --decoding or --loading").add_argument

@@ -12,10 +12,11 @@ is whole (there may be notes). 1: something is faulty, partial or absent. 2: a m
 import argparse
 from pathlib import Path
 
-from lamm.commands.parser import Parser, add_root_argument, at_least
+from lamm.commands.parser import Parser, add_root_argument
 from lamm.datasets import BENCHMARK, DATASETS, DEMO, OWN
 from lamm.datasets.sources import SOURCES
 from lamm.errors import ConfigError, unknown_name
+from lamm.numbers import PROCESSES
 
 
 def parser() -> Parser:
@@ -29,7 +30,7 @@ def parser() -> Parser:
     add_root_argument(parser)
     parser.add_argument("--csv", type=Path, metavar="FILE", help="the table of data set csv")
     parser.add_argument("--quick", action="store_true", help="don't decode images, only check that they exist")
-    parser.add_argument("--workers", type=at_least(1), metavar="N", help="processes that decode (default: all cores)")
+    parser.add_argument("--workers", type=PROCESSES, metavar="N", help="processes that decode (default: all cores)")
     return parser
 
 

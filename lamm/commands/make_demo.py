@@ -33,13 +33,14 @@ from yacs.config import CfgNode
 from lamm.clip.loading import load_clip
 from lamm.clip.model import ClipModel
 from lamm.clip.tiny.training import Recipe, train
-from lamm.commands.parser import Parser, add_root_argument
+from lamm.commands.parser import Parser, add_root_argument, at_least
 from lamm.datasets.demo import Digits, Shapes
 from lamm.datasets.few_shot import sample_shots
 from lamm.datasets.splits import SplitItem, read_split
 from lamm.engine import build_lr_scheduler, build_optimizer, build_transform, get_cfg_default, set_random_seed
 from lamm.engine.embedded.config_merge import merge_config
 from lamm.engine.embedded.decoding import read_image
+from lamm.numbers import PROCESSES, SEEDS
 from lamm.run.plan import trainer_config
 from lamm.scoring import scaled_scores
 
@@ -148,14 +149,16 @@ def parser() -> Parser:
     add_root_argument(rate)
     rates = [0.003, 0.01, 0.03, 0.1, 0.3]
     rate.add_argument("--rates", type=float, nargs="+", default=rates, metavar="RATE", help="rates to compare")
-    rate.add_argument("--shots", type=int, nargs="+", default=[1, 16], metavar="N", help="training images per class")
-    rate.add_argument("--seeds", type=int, nargs="+", default=[1, 2], metavar="SEED", help="default: 1 2")
+    rate.add_argument(
+        "--shots", type=at_least(1), nargs="+", default=[1, 16], metavar="N", help="training images per class"
+    )
+    rate.add_argument("--seeds", type=SEEDS, nargs="+", default=[1, 2], metavar="SEED", help="default: 1 2")
     meaning = "train the embedded CLIP model on drawings"
     clip = parts.add_parser("clip", help=meaning, description=f"{meaning[0].upper()}{meaning[1:]}.")
     clip.add_argument("--output", type=Path, required=True, metavar="FILE", help="the safetensors file to write")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     clip.add_argument("--device", default=device, help="default: a GPU if there is one")
-    clip.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes that draw")
+    clip.add_argument("--workers", type=PROCESSES, default=os.cpu_count() or 1, metavar="N", help="processes that draw")
     for field in fields(Recipe):
         flag, kind = "--" + field.name.replace("_", "-"), type(field.default)
         clip.add_argument(flag, type=kind, default=field.default, metavar="N", help="default: %(default)s")

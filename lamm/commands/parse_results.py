@@ -16,6 +16,7 @@ from lamm.commands.parser import Parser
 from lamm.errors import ConfigError, ResultsError
 from lamm.incremental.results import incremental_findings
 from lamm.incremental.table import render_matrices, render_overview
+from lamm.numbers import SEEDS, Range
 from lamm.results.curves import few_shot_curves, mean_curves, render_by_shots, require_few_shot_runs
 from lamm.results.frame import load, problems
 from lamm.results.published import place_in_tables
@@ -34,7 +35,13 @@ def parser() -> Parser:
     )
     parser.add_argument("--format", choices=FORMATS, default="plain", help="layout of the table (default: %(default)s)")
     parser.add_argument("--keyword", choices=KEYWORDS, help="the one metric to show (default: accuracy and macro_f1)")
-    parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="seeds that must be there for every group")
+    parser.add_argument(
+        "--seeds",
+        nargs="+",
+        type=Range(-1, SEEDS.high),
+        metavar="SEED",
+        help="seeds that must be there for every group",
+    )
     parser.add_argument(
         "--by-shots", action="store_true", help="methods beside each other, a column per number of shots (accuracy)"
     )

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from lamm.errors import ConfigError, LammError, nearest
+from lamm.numbers import Range
 
 if TYPE_CHECKING:
     import torch
@@ -150,12 +150,6 @@ def chosen_device(name: str) -> "torch.device":
     return device
 
 
-def at_least(lowest: int) -> Callable[[str], int]:
-    """The type of an argument: a whole number from `lowest` up."""
-
-    def number(text: str) -> int:
-        if not re.fullmatch("[0-9]+", text) or int(text) < lowest:
-            raise argparse.ArgumentTypeError(f"must be a whole number from {lowest} up, got {text}")
-        return int(text)
-
-    return number
+def at_least(lowest: int) -> Range:
+    """The type of an argument: a whole number from `lowest` up, as far as a machine goes."""
+    return Range(lowest)

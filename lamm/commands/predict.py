@@ -22,6 +22,7 @@ from lamm.errors import ConfigError, DataError
 from lamm.files import atomic_path
 from lamm.inference.classifier import warnings_alone
 from lamm.inference.photos import Layout, Prediction, Table, Unreadable, find_photos, is_photo_name, predictions
+from lamm.numbers import PROCESSES, Range
 
 SOME_NOT_CLASSIFIED = 1
 
@@ -120,7 +121,9 @@ def parser() -> Parser:
     )
     parser.add_argument("--quiet", action="store_true", help="print no line per photo on stdout")
     parser.add_argument("--batch-size", type=at_least(1), default=64, metavar="B", help="photos at once (default: 64)")
-    parser.add_argument("--workers", type=at_least(0), metavar="W", help="decoding processes (default: one per core)")
+    parser.add_argument(
+        "--workers", type=Range(0, PROCESSES.high), metavar="W", help="decoding processes (default: one per core)"
+    )
     parser.add_argument("--device", default="", help="cpu, cuda, cuda:1, … (default: a GPU if there is one)")
     parser.add_argument("--precision", default="", help="auto, fp32, fp16, amp or bf16 (default: PREC of the run)")
     return parser

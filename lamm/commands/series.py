@@ -31,6 +31,7 @@ from lamm.errors import ConfigError, ResultsError, unknown_name
 from lamm.files import write_json
 from lamm.incremental.results import incremental_findings
 from lamm.incremental.table import as_json, draw_incremental
+from lamm.numbers import SEEDS
 from lamm.results import load
 from lamm.run.arguments import KEY, require_no_folder, train_parser
 from lamm.run.plan import RunPlan, plan_run, trainer_config, trainer_configs
@@ -166,9 +167,12 @@ def seed_list(text: str) -> list[int]:
         ConfigError: there are none, one comes twice, or they are not whole numbers from 0 up.
     """
     words = text.replace(",", " ").split()
-    if not words or not all(re.fullmatch("[0-9]+", word) for word in words):
-        raise ConfigError(f'SEEDS must be whole numbers from 0 up, such as "1 2 3", got "{text}"')
-    seeds = [int(word) for word in words]
+    try:
+        seeds = [SEEDS(word) for word in words]
+    except argparse.ArgumentTypeError as error:
+        raise ConfigError(f'SEEDS must be like "1 2 3": each {error}') from error
+    if not seeds:
+        raise ConfigError('SEEDS must be whole numbers from 0 up, such as "1 2 3"')
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f'SEEDS must name each seed once, got "{text}"')
     return seeds

@@ -36,6 +36,7 @@ from lamm.commands.parser import (
 )
 from lamm.datasets import register_datasets
 from lamm.errors import ConfigError, LammError
+from lamm.numbers import PROCESSES, SEEDS
 from lamm.sweep.grid import LISTS, Grid, grid_file, override_pairs, read_grid
 from lamm.sweep.machine import Machine, this_machine
 from lamm.sweep.pools import VISIBLE, import_ray, local_pool, ray_at, ray_here, ray_pool
@@ -72,7 +73,7 @@ def parser() -> Parser:
     add("--trainers", nargs="+", metavar="TRAINER", help="names, or TRAINER/CFG for one of the trainer's configs")
     add("--datasets", nargs="+", metavar="DATASET", help="names of files in configs/datasets")
     add("--shots", nargs="+", type=count, metavar="N", help="training images per class")
-    add("--seeds", nargs="+", type=whole, metavar="SEED", help="seeds; each is a run of its own")
+    add("--seeds", nargs="+", type=SEEDS, metavar="SEED", help="seeds; each is a run of its own")
     add("--quick", action="store_true", help="run the first seed only")
     add("--variants", nargs="+", metavar="NAME", help="run only these variants of the grid file")
 
@@ -80,8 +81,8 @@ def parser() -> Parser:
     add_root_argument(places)
     add = places.add_argument
     add("--output", type=Path, default=Path("output"), metavar="DIR", help="folder of the runs (default: output)")
-    add("--jobs", type=count, metavar="N", help="runs at a time (default: as many as fit)")
-    add("--threads", type=count, metavar="N", help="threads per run (default: its share of the cores)")
+    add("--jobs", type=PROCESSES, metavar="N", help="runs at a time (default: as many as fit)")
+    add("--threads", type=PROCESSES, metavar="N", help="threads per run (default: its share of the cores)")
     add("--retries", type=whole, default=1, metavar="N", help="new tries of a run that died (default: 1)")
     add("--address", default="", metavar="HOST:PORT", help="run on this Ray cluster; local: start Ray on this machine")
     add("--dry-run", action="store_true", help="show the runs and the time they are expected to take, and run nothing")

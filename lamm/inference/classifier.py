@@ -30,6 +30,7 @@ from lamm.clip.model import ClipModel
 from lamm.engine import TRAINER_REGISTRY, build_transform, get_cfg_default
 from lamm.engine.embedded.config_merge import merge_config
 from lamm.errors import BackboneError, CheckpointError, ConfigError, ResultsError
+from lamm.files import read_yaml
 from lamm.log import logger
 from lamm.results.schema import RESULTS_FILE, RunResults
 from lamm.run.fingerprint import CONFIG_FILE
@@ -110,7 +111,7 @@ def _stored_config(path: Path) -> dict[str, Any]:
         advice = f"give one of {', '.join(below[:3])}" if below else "give the output folder of a run"
         raise ConfigError(f"{path} holds no run: it has no {CONFIG_FILE}; {advice}")
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = read_yaml(file)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{file} can't be read ({type(error).__name__}): it is damaged") from error
     return content if isinstance(content, dict) else {}

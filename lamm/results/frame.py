@@ -11,6 +11,7 @@ import pandas as pd
 import yaml
 
 from lamm.errors import ResultsError
+from lamm.files import read_yaml
 from lamm.results.schema import EVALUATION, FEW_SHOT, INCREMENTAL, RESULTS_FILE, RunResults
 from lamm.results.unrecorded import GROUP, folders_below, group_of_path, log_files, natural, newest_result, seed_of
 
@@ -23,7 +24,6 @@ _DTYPES = {
     **dict.fromkeys(("seconds_train", "peak_memory_mb", "accuracy", "error_rate", "macro_f1"), "float64"),
     **dict.fromkeys(("finished", "from_path", "recorded", "split_made_here", "seen_as_negatives"), "bool"),
 }
-_YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def load(
@@ -177,7 +177,7 @@ def _details(folder: Path | None) -> dict[str, Any]:
 def _stored_config(folder: Path) -> dict[str, Any]:
     file = folder / CONFIG_FILE
     try:
-        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_YAML)
+        content = read_yaml(file)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, yaml.YAMLError) as error:

@@ -1,7 +1,6 @@
 """`results.json`: what one run was and what came out of it."""
 
 import json
-import math
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
@@ -10,6 +9,7 @@ from typing import Any
 
 from lamm.errors import ResultsError, unknown_name
 from lamm.files import write_json
+from lamm.numbers import FINITE, Range
 
 RESULTS_FILE = "results.json"
 SCHEMA_VERSION = 1
@@ -127,14 +127,6 @@ def _checked_names(content: Any) -> dict[str, Any]:
     return content
 
 
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _holds(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
     """A check of an object: each of its values passes another check."""
     return lambda value: isinstance(value, dict) and all(map(check, value.values()))
@@ -143,14 +135,14 @@ def _holds(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
 _Check = tuple[str, Callable[[Any], bool]]
 _NAME: _Check = ("a name", lambda value: isinstance(value, str) and value != "")
 _TEXT: _Check = ("text", lambda value: isinstance(value, str))
-_AMOUNT: _Check = ("a number or null", lambda value: value is None or (_is_number(value) and value >= 0))
-_COUNT: _Check = ("a whole number or null", lambda value: value is None or (_is_integer(value) and value >= 0))
+_AMOUNT: _Check = ("a number or null", lambda value: value is None or value in Range(0, FINITE.high, whole=False))
+_COUNT: _Check = ("a whole number or null", lambda value: value is None or value in Range(0, FINITE.high))
 _CHECKS: dict[str, _Check] = {
     **{"trainer": _NAME, "dataset": _NAME},
-    "shots": ("a whole number", _is_integer),
-    "seed": ("a whole number from -1 up", lambda value: _is_integer(value) and value >= -1),
+    "shots": ("a whole number", Range(FINITE.low, FINITE.high).__contains__),
+    "seed": ("a whole number from -1 up", Range(-1, FINITE.high).__contains__),
     **dict.fromkeys(("cfg", "protocol", "split"), _TEXT),
-    "metrics": ("an object of finite numbers", _holds(_is_number)),
+    "metrics": ("an object of finite numbers", _holds(FINITE.__contains__)),
     **{"trainable_parameters": _COUNT, "seconds_train": _AMOUNT, "peak_memory_mb": _AMOUNT},
     **{"precision": _TEXT, "config_hash": _TEXT},
     "versions": ("an object of texts", _holds(_TEXT[1])),

@@ -10,6 +10,7 @@ from yacs.config import CfgNode
 
 from lamm.commands.parser import Parser, add_import_argument
 from lamm.errors import ConfigError
+from lamm.numbers import SEEDS, Range, shown
 
 
 def train_parser() -> Parser:
@@ -22,8 +23,18 @@ def train_parser() -> Parser:
     add = parser.add_argument_group("what to run").add_argument
     add("--trainer", default="", help="registered name, such as LAMM or CoOp")
     add("--dataset", default="", help="name of a file in configs/datasets, such as caltech101")
-    add("--shots", type=int, metavar="N", help="training images per class (DATASET.NUM_SHOTS; default: all images)")
-    add("--seed", type=int, help="0 or above; -1: unseeded (default: SEED of the config, else -1)")
+    add(
+        "--shots",
+        type=Range(-1),
+        metavar="N",
+        help="training images per class (DATASET.NUM_SHOTS; default: all images)",
+    )
+    add(
+        "--seed",
+        type=Range(-1, SEEDS.high),
+        metavar="N",
+        help="0 or above; -1: unseeded (default: SEED of the config, else -1)",
+    )
     root = "folder that holds the data sets (default: data); with --dataset folder, the folder of its classes"
     add("--root", default="", metavar="DIR", help=root)
     add("--csv", default="", metavar="FILE", help="CSV or JSONL of path,label[,split], for --dataset csv")
@@ -41,7 +52,7 @@ def train_parser() -> Parser:
     add = parser.add_argument_group("evaluation").add_argument
     add("--eval-only", action="store_true", help="test a trained model, don't train")
     add("--model-dir", default="", metavar="DIR", help="output folder of the training run, for --eval-only")
-    add("--load-epoch", type=int, metavar="N", help="epoch of the checkpoint (default: the best, else the last)")
+    add("--load-epoch", type=Range(0), metavar="N", help="epoch of the checkpoint (default: the best, else the last)")
     add("--no-train", action="store_true", help="build everything, but don't train")
 
     add = parser.add_argument_group("Dassl's further flags").add_argument
@@ -107,12 +118,13 @@ def option_pairs(arguments: argparse.Namespace) -> list[tuple[str, str]]:
     words = list(arguments.opts)
     flag = next((word for word in words if word.startswith("--")), None)
     if flag is not None:
-        raise ConfigError(f"{flag} stands behind KEY VALUE on the command line: put flags first, KEY VALUE last")
+        raise ConfigError(f"{shown(flag)} stands behind KEY VALUE on the command line: put flags first, KEY VALUE last")
     pairs = list(zip(words[::2], words[1::2], strict=False))
     flags = {key: f"--{argument.replace('_', '-')}" for argument, key in FLAGS.items()}
     seen = {key: flags[key] for key in flag_settings(arguments)}
     for key, _ in pairs:
         if key in seen:
+            key = shown(key)
             raise ConfigError(f"{key} is set twice on the command line, by {seen[key]} and by {key}: give it once")
         seen[key] = key
     return pairs

@@ -3,6 +3,8 @@
 import argparse
 import os
 import warnings
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stdout
 
 import torch
@@ -17,6 +19,11 @@ from lamm.run.before import before_build, before_train, config_to_build, remove_
 from lamm.run.fingerprint import store_config
 from lamm.run.plan import RunPlan
 from lamm.run.record import Recorded, RunClasses, RunRecord, build_recorded
+
+COLLAPSED = 95
+"""Percent of the predictions that are one class."""
+LARGE_CLASS = 60
+"""Percent of the images that may be one class before predicting mostly that is no fault."""
 
 
 def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:
@@ -114,6 +121,36 @@ def _say_result(trainer: Recorded, plan: RunPlan) -> None:
     trained = trainer.max_epoch > 0 and "EVALUATION" not in plan.cfg
     time = f"; trained in {results.seconds_train:.0f} s" if trained else ""
     say(f"{split} accuracy {accuracy:.1f}%{beside}, macro F1 {f1:.1f}%{time}")
+    for doubt in doubts(trainer.evaluator.predictions, list(trainer.dm.dataset.classnames), accuracy, zero_shot):
+        say(f"note: {doubt}")
+
+
+def doubts(
+    predictions: Sequence[tuple[int, int, float]], class_names: Sequence[str], accuracy: float, zero_shot: float | None
+) -> list[str]:
+    """What is wrong with a result that is a number all the same, one line each.
+
+    Args:
+        predictions: label, predicted label and confidence of each image.
+        class_names: by label.
+        accuracy: in percent.
+        zero_shot: that of CLIP without training, in percent; None: unknown.
+    """
+    lines = []
+    if predictions:
+        [(label, count)] = Counter(predicted for _, predicted, _ in predictions).most_common(1)
+        share, own = (
+            100 * number / len(predictions) for number in (count, sum(one[0] == label for one in predictions))
+        )
+        if share > COLLAPSED and own < LARGE_CLASS:
+            name = class_names[label] if label < len(class_names) else label
+            lines.append(
+                f'{share:.0f}% of the images are predicted as "{name}", and {own:.0f}% are: the model tells nothing '
+                "apart; lower OPTIM.LR if it was trained, and look at INPUT and the labels"
+            )
+    if zero_shot is not None and accuracy < zero_shot:
+        lines.append("training has made it worse than zero-shot CLIP: lower OPTIM.LR, or check the labels")
+    return lines
 
 
 def _log_arguments(arguments: argparse.Namespace, cfg: CfgNode) -> None:

@@ -11,7 +11,7 @@ import yaml
 from yacs.config import CfgNode
 
 from lamm.errors import ConfigError
-from lamm.files import write_text
+from lamm.files import read_yaml, write_text
 from lamm.run.arguments import FLAGS
 
 CONFIG_FILE = "config.yaml"
@@ -61,7 +61,7 @@ def differing_keys(cfg: CfgNode, folder: Path) -> list[str]:
     """
     file = folder / CONFIG_FILE
     try:
-        stored = flat(yaml.safe_load(file.read_text(encoding="utf-8")) or {})
+        stored = flat(read_yaml(file) or {})
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:

@@ -1,10 +1,8 @@
 """From the arguments of train.py to the plan of one run: names, config, folder."""
 
 import argparse
-import functools
 import hashlib
 import importlib.util
-import math
 import os
 import re
 from collections.abc import Callable
@@ -23,6 +21,7 @@ from lamm.incremental.plan import check_incremental, follow_released_steps, name
 from lamm.results.schema import EVALUATION, FEW_SHOT, INCREMENTAL
 from lamm.run.arguments import flag_settings, option_pairs, set_key
 from lamm.run.fingerprint import output_folder, override_suffix
+from lamm.run.values import check_values
 
 
 def config_root() -> Path:
@@ -92,50 +91,6 @@ def settle_own_data(cfg: CfgNode) -> str:
     return f"{own}-{name or 'data'}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"
 
 
-LARGEST_SEED = 2**32 - 1
-CHOICES = {"TEST.SPLIT": ("test", "val"), "TEST.FINAL_MODEL": ("last_step", "best_val")}
-NUMBERS = {"INPUT.PIXEL_MEAN": 3, "INPUT.PIXEL_STD": 3, "INPUT.RRCROP_SCALE": 2}
-LOWEST = {
-    "OPTIM.LR": 0.0,
-    "OPTIM.WEIGHT_DECAY": 0.0,
-    "OPTIM.MOMENTUM": 0.0,
-    "OPTIM.MAX_EPOCH": 0,
-    "TRAIN.PRINT_FREQ": 1,
-    "DATALOADER.NUM_WORKERS": -1,
-    "DATALOADER.TRAIN_X.BATCH_SIZE": 1,
-    "DATALOADER.TEST.BATCH_SIZE": 1,
-}
-
-
-def check_values(cfg: CfgNode) -> None:
-    """Refuse a seed, choice or number out of range.
-
-    Raises:
-        ConfigError: there is one.
-    """
-    if cfg.SEED < -1 or cfg.SEED > LARGEST_SEED:
-        raise ConfigError(f"the seed is 0 or above (to {LARGEST_SEED}), or -1 for an unseeded run, got {cfg.SEED}")
-    values = {key: functools.reduce(getattr, key.split("."), cfg) for key in (*CHOICES, *LOWEST, *NUMBERS)}
-    for key, names in CHOICES.items():
-        if values[key] not in names:
-            raise ConfigError(unknown_name(key, str(values[key]), names))
-    for key, lowest in LOWEST.items():
-        value = values[key]
-        if value is None or not lowest <= value < math.inf:
-            raise ConfigError(f"config key {key} must be {lowest} or above, got {value}")
-    for key, count in NUMBERS.items():
-        value = values[key]
-        if len(value) != count or not all(isinstance(one, int | float) for one in value):
-            raise ConfigError(f"config key {key} must be {count} numbers, got {value}")
-    if min(cfg.INPUT.PIXEL_STD) <= 0:
-        raise ConfigError(f"config key INPUT.PIXEL_STD must be numbers above 0, got {cfg.INPUT.PIXEL_STD}")
-    small, large = cfg.INPUT.RRCROP_SCALE
-    if not 0 < small <= large <= 1:
-        raise ConfigError(f"config key INPUT.RRCROP_SCALE must be two shares, smaller first, got {small, large}")
-    if cfg.OPTIM.SGD_NESTEROV and (cfg.OPTIM.MOMENTUM <= 0 or cfg.OPTIM.SGD_DAMPNING != 0):
-        raise ConfigError("OPTIM.SGD_NESTEROV needs OPTIM.MOMENTUM above 0 and OPTIM.SGD_DAMPNING 0")
-
-
 @dataclass(frozen=True)
 class RunPlan:
     """One run.
@@ -193,7 +148,7 @@ def plan_run(arguments: argparse.Namespace, extend_cfg: Callable[[CfgNode], None
     for key, value in flags.items():
         set_key(cfg, key, value)
     merge_config(cfg, [], arguments.opts)
-    check_values(cfg)
+    check_values(cfg, getattr(trainer_class, "config_nodes", ()))
     check_incremental(cfg, trainer, trainer_class, arguments.eval_only)
     if config_file.stem.endswith("_released") and "TRAINER.LAMM.LAMBDA_WC" not in dict(pairs):
         follow_released_steps(cfg)

@@ -1,6 +1,7 @@
 """What is recorded of a run: `results.json`, `predictions.csv`, `classes.json`, and its few lines on the terminal."""
 
 import json
+import math
 import os
 import platform
 import resource
@@ -18,7 +19,7 @@ import lamm
 from lamm.engine import ENGINE, TRAINER_REGISTRY
 from lamm.engine.embedded.log import fetched, say
 from lamm.engine.foreign import refuse
-from lamm.errors import CheckpointError
+from lamm.errors import CheckpointError, LammError
 from lamm.files import write_json
 from lamm.log import logger
 from lamm.results.run_files import Prediction, write_predictions
@@ -97,7 +98,10 @@ class Recorded(Trainer):
 
     def forward_backward(self, *batches: Any, **named: Any) -> Any:
         """Keep the numbers of a step whose epoch has a line; they stay on the device until its end."""
-        values = super().forward_backward(*batches, **named)
+        try:
+            values = super().forward_backward(*batches, **named)
+        except FloatingPointError as error:  # Dassl's `detect_anomaly`
+            raise LammError(self._diverged("the loss is")) from error
         if self._has_line() and isinstance(values, Mapping):
             self._values.append(values)
         return values
@@ -113,17 +117,38 @@ class Recorded(Trainer):
         super().after_epoch()
 
     def test(self, *positional: Any, **named: Any) -> Any:
-        """Leave the time of testing out of that of training."""
+        """Test what has not diverged; leave the time of testing out of that of training."""
+        self._require_finite()
         began = time.monotonic()
         result = super().test(*positional, **named)
         self.seconds_test += time.monotonic() - began
         return result
 
     def save_model(self, *positional: Any, **named: Any) -> None:
-        """Write the record with each checkpoint."""
+        """Save what has not diverged, and write the record with it."""
+        self._require_finite()
         super().save_model(*positional, **named)
         if self.record is not None:
             self.record.write_running()
+
+    def _require_finite(self) -> None:
+        """Look once at all learned tensors, so that no run ends, and no checkpoint is replaced, with what is no number.
+
+        Raises:
+            LammError: one of them holds an infinity or NaN.
+        """
+        learned = [value for model in self._models.values() for value in model.parameters() if value.requires_grad]
+        if learned and not torch.stack([torch.isfinite(value.detach()).all() for value in learned]).all():
+            raise LammError(self._diverged("learned tensors are"))
+
+    def _diverged(self, what: str) -> str:
+        if "EVALUATION" in self.cfg:
+            return f"{what} infinite or not a number: the checkpoint is of a training that diverged, take another"
+        key = f"TRAINER.{node}.PREC" if (node := getattr(self, "config_node", "")) else "PREC"
+        return (
+            f"{what} infinite or not a number after epoch {self.epoch + 1}, the training has diverged: "
+            f"lower OPTIM.LR (now {self.cfg.OPTIM.LR}), or set {key} fp32"
+        )
 
     def _has_line(self) -> bool:
         done = self.epoch + 1
@@ -165,7 +190,15 @@ class RecordedEvaluator:
             self.predictions += zip(labels.tolist(), predicted.tolist(), confidence.tolist(), strict=True)
 
     def evaluate(self) -> Any:
-        """The evaluator's results."""
+        """The evaluator's results.
+
+        Raises:
+            LammError: scores of images are not numbers, so that there is nothing to evaluate.
+        """
+        if not all(math.isfinite(confidence) for _, _, confidence in self.predictions):
+            raise LammError(
+                "scores of test images are infinite or not a number: set PREC fp32, or check INPUT.PIXEL_STD"
+            )
         results = self._evaluator.evaluate()
         self.metrics = {name: float(value) for name, value in results.items() if isinstance(value, int | float)}
         return results

@@ -9,6 +9,8 @@ from typing import Any
 import yaml
 
 from lamm.errors import ConfigError, unknown_name
+from lamm.files import read_yaml
+from lamm.numbers import SEEDS, Range, shown
 from lamm.run.plan import config_root
 
 LISTS = ("trainers", "datasets", "shots", "seeds")
@@ -71,7 +73,7 @@ def read_grid(file: str | Path) -> Grid:
     """
     path = Path(file)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except OSError as error:
         raise ConfigError(f"can't read the grid file {path}: {error.strerror}") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
@@ -83,8 +85,8 @@ def read_grid(file: str | Path) -> Grid:
         if name not in known:
             raise ConfigError(f"grid file {path}: {unknown_name('entry', str(name), known)}")
     trainers, datasets = (_list_of(content, name, path, _is_name, "names") for name in ("trainers", "datasets"))
-    shots = _list_of(content, "shots", path, lambda value: _is_number(value, 1), "whole numbers from 1 up")
-    seeds = _list_of(content, "seeds", path, lambda value: _is_number(value, 0), "whole numbers from 0 up")
+    shots = _list_of(content, "shots", path, Range(1).__contains__, "whole numbers from 1 up")
+    seeds = _list_of(content, "seeds", path, SEEDS.__contains__, "whole numbers from 0 up")
     variants = content.get("variants")
     if variants is not None and not (isinstance(variants, Mapping) and variants and all(map(_is_name, variants))):
         raise ConfigError(f"{path}: variants must be named mappings of KEY: VALUE, such as plain: {{}}")
@@ -142,13 +144,9 @@ def _list_of(
 ) -> tuple[Any, ...]:
     values = content.get(name)
     if not isinstance(values, list) or not values or not all(map(check, values)):
-        raise ConfigError(f"grid file {path}: {name} must be a list of {meaning}, got {values!r}")
+        raise ConfigError(f"grid file {path}: {name} must be a list of {meaning}, got {shown(values)}")
     return tuple(values)
 
 
 def _is_name(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
-
-
-def _is_number(value: Any, lowest: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= lowest

@@ -173,7 +173,7 @@ def test_cached_features_several_class_counts_and_two_ranks_are_measured(tmp_pat
         (["--precision", "int8"], "--precision"),
         (["--backbone", "tiny", "--json", "nowhere/rows.json"], "nowhere is not a folder"),
         (["--backbone", "tiny", "--plot", "nowhere/cost.png"], "nowhere is not a folder"),
-        (["--ranks", "0"], "must be a whole number from 1 up, got 0"),
+        (["--ranks", "0"], "must be a whole number from 1 to 512, got 0"),
     ],
 )
 def test_a_mistake_is_one_line(line: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

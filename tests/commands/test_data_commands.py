@@ -86,7 +86,7 @@ def test_own_folders_and_tables(tmp_path: Path) -> None:
         (["digits"], "digits makes itself when it is first used"),
         (["csv"], "data set csv needs --csv FILE"),
         (["dtd", "--csv", "a.csv"], "--csv is for data set csv"),
-        (["dtd", "--workers", "0"], "must be a whole number from 1 up"),
+        (["dtd", "--workers", "0"], "must be a whole number from 1 to 512"),
         (["--al"], "did you mean --all?"),
     ],
 )

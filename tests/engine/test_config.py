@@ -1,5 +1,6 @@
 """The config tree, key for key that of Dassl; merging files and options, with one line for every mistake."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -314,3 +315,40 @@ def test_ctx_init_changes_between_words_and_the_switch_of_other_repositories(cfg
     assert cfg.TRAINER.COOP.CTX_INIT is False
     assert "CTX_INIT" in message(cfg, options=["TRAINER.COOP.CTX_INIT", "3"])
     assert "takes bool" in message(cfg, options=["TRAINER.COOP.CSC", "words"])
+
+
+NAMES = "abcdefghijk"
+BOMB = "a: &a [1, 2, 3]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in itertools.pairwise(NAMES)
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "INPUT: {TRANSFORMS: &x [*x]}",
+        BOMB,
+        "INPUT: " + "[" * 100_000,
+        "INPUT: " + "{a: " * 100_000,
+        "SEED: " + "9" * 5000,
+        "a: &a 1\nb: [" + "*a, " * 1000 + "1]",
+        "# " + "x" * 2**20,
+    ],
+)
+def test_yaml_that_is_more_than_its_size_is_refused_at_once(cfg, yaml_file, text):
+    assert len(message(cfg, [yaml_file(text)])) < 400
+
+
+def test_a_plain_alias_is_read(cfg, yaml_file):
+    merge_config(cfg, [yaml_file("OPTIM: {LR: &rate 0.5, WARMUP_MIN_LR: *rate}")], [])
+    assert cfg.OPTIM.WARMUP_MIN_LR == 0.5
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000, "-" * 20_000 + "1", "9" * 5000, "0x" + "f" * 5000, "1" + "-1" * 9999])
+def test_a_huge_value_or_key_is_one_short_line(cfg, value):
+    assert len(message(cfg, options=["OPTIM.LR", value])) < 300
+    assert len(message(cfg, options=[value, "1"])) < 300
+
+
+def test_a_section_takes_no_value_not_even_none(cfg):
+    assert "is a section, not a value" in message(cfg, options=["OPTIM", "None"])

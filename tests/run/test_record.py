@@ -10,7 +10,7 @@ import torch
 from yacs.config import CfgNode
 
 from lamm.engine import TRAINER_REGISTRY, get_cfg_default
-from lamm.errors import CheckpointError
+from lamm.errors import CheckpointError, LammError
 from lamm.results.run_files import Prediction, read_predictions
 from lamm.run.record import Recorded, RecordedEvaluator, RunClasses, RunRecord, build_recorded
 
@@ -186,3 +186,11 @@ def test_a_damaged_file_is_an_error_that_names_it(content: str, tmp_path: Path) 
     (tmp_path / "classes.json").write_text(content, encoding="latin-1")
     with pytest.raises(CheckpointError, match=r"classes\.json"):
         RunClasses.read(tmp_path)
+
+
+def test_scores_that_are_not_numbers_are_no_result() -> None:
+    evaluator = RecordedEvaluator(Evaluator())
+    evaluator.process(torch.tensor([[0.0, float("nan")]]), torch.tensor([0]))
+    with pytest.raises(LammError, match="not a number"):
+        evaluator.evaluate()
+    assert not evaluator.metrics

@@ -15,6 +15,7 @@ from yacs.config import CfgNode
 from lamm.checkpoints.label_bank import LabelBank
 from lamm.engine import ENGINE, build_trainer, load_checkpoint, set_random_seed
 from lamm.errors import CheckpointError, ConfigError, LammError
+from lamm.run.record import build_recorded
 
 TRAINERS = {trainer.__name__: trainer for trainer in ALL if trainer.learner_class is not None}
 # Folder of a method's checkpoints, where it is not `prompt_learner`.
@@ -220,3 +221,18 @@ def test_a_config_of_another_repository_is_completed_whichever_extend_cfg_ran_la
     cfg.TRAINER.COOP.CTX_INIT = True
     with pytest.raises(ConfigError, match=r"TRAINER.COOP.CTX_INIT is True, but our trainers take a text"):
         build_trainer(cfg)
+
+
+def test_a_run_whose_last_update_diverges_ends_with_an_error_and_its_last_good_checkpoint(
+    squares_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(trainer: Any) -> None:
+        if trainer.epoch == 1:
+            trainer.learner.label_embeddings.data[0, 0] = float("nan")
+
+    monkeypatch.setattr(TRAINERS["LAMM"], "update_lr", diverge)
+    trainer = build_recorded(squares_config("LAMM", "run", "OPTIM.MAX_EPOCH", 2, "TRAIN.CHECKPOINT_FREQ", 1))
+    with pytest.raises(LammError, match=r"after epoch 2.*lower OPTIM\.LR"):
+        trainer.train()
+    assert [file.name for file in (tmp_path / "run" / "prompt_learner").glob("model*")] == ["model.pth.tar-1"]
+    assert not trainer.evaluator.metrics

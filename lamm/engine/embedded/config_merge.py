@@ -14,6 +14,8 @@ import yaml
 from yacs.config import CfgNode as CN
 
 from lamm.errors import ConfigError, nearest
+from lamm.files import read_yaml
+from lamm.numbers import shown
 
 
 def merge_config(cfg: CN, yaml_files: Sequence[str | PathLike[str]], options: Sequence[str]) -> None:
@@ -37,7 +39,7 @@ def _read_yaml(path: Path) -> Mapping[Any, Any]:
     if path.suffix not in ("", ".yaml", ".yml"):
         raise ConfigError(f"config file {path} is not YAML; its name has to end in .yaml or .yml")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except FileNotFoundError:
         raise ConfigError(f"config file {path} does not exist; check the path") from None
     except OSError as error:
@@ -86,15 +88,17 @@ def _merge_options(root: CN, options: Sequence[str]) -> None:
     where = "on the command line"
     for key in options[0::2]:
         if "=" in str(key):
-            raise ConfigError(f'option "{key}" {where} holds "="; write the key, a space, and the value')
+            raise ConfigError(f'option "{shown(key)}" {where} holds "="; write the key, a space, and the value')
     if len(options) % 2:
-        raise ConfigError(f'option "{options[-1]}" {where} has no value; options are pairs KEY VALUE')
+        raise ConfigError(f'option "{shown(options[-1])}" {where} has no value; options are pairs KEY VALUE')
     for key, value in zip(options[0::2], options[1::2], strict=True):
         present, current = _look_up(root, key)
         if not present and not _yacs_knows(root, None, (key,)):
             raise ConfigError(_unknown_key(root, tuple(key.split(".")), value, where))
         *sections, name = key.split(".")
         try:
+            if isinstance(current, CN):
+                raise ValueError("a section")
             if _is_switch_or_words(current, name, CN._decode_cfg_value(value)):
                 functools.reduce(getattr, sections, root)[name] = CN._decode_cfg_value(value)
             else:
@@ -133,7 +137,7 @@ def _unknown_key(root: CN, path: tuple[str, ...], value: Any, where: str) -> str
     while isinstance(value, dict) and value:  # of an unknown section, the first key says most
         name, value = next(iter(value.items()))
         path = (*path, str(name))
-    full_key = ".".join(path)
+    full_key = shown(".".join(path), longest=100)
     known = list(_full_keys(root))
     if full_key in known:
         return f'config key "{full_key}" {where} is written with dots; in a file, indent the key under its section'
@@ -154,17 +158,17 @@ def _full_keys(node: CN, prefix: str = "") -> Iterator[str]:
 
 def _refused(current: Any, full_key: str, value: Any, where: str, error: Exception) -> str:
     """Why yacs does not take `value` for a key that is `current` now, on one line."""
-    key = f'config key "{full_key}" {where}'
+    key = f'config key "{shown(full_key, longest=100)}" {where}'
     if isinstance(current, CN):
         return f"{key} is a section, not a value; its keys are {', '.join(current)}"
     if current is None:
-        return f"{key}: {' '.join(str(part) for part in error.args)}"
+        return f"{key}: {shown(' '.join(map(str, error.args)), longest=200)}"
     if isinstance(value, dict):
         return f"{key} is a value, not a section; it takes {type(current).__name__} (now {current!r})"
     if isinstance(error, ValueError):
         value = CN._decode_cfg_value(value)
     expected, got = type(current).__name__, type(value).__name__
-    return f"{key} takes {expected} (now {current!r}), got {got} {value!r}{_spelling(current, value)}"
+    return f"{key} takes {expected} (now {current!r}), got {got} {_literal(value)}{_spelling(current, value)}"
 
 
 def _spelling(current: Any, value: Any) -> str:
@@ -172,9 +176,14 @@ def _spelling(current: Any, value: Any) -> str:
     if isinstance(current, bool):
         return "; write True or False"
     if isinstance(current, float) and type(value) is int:
-        return f"; write {value}.0"
+        return f"; write {shown(value)}.0"
     if isinstance(current, int) and isinstance(value, float) and value.is_integer():
         return f"; write {int(value)}"
     if isinstance(current, str):
-        return f"""; write "'{value}'" to make it a text"""
+        return f"""; write "'{shown(value)}'" to make it a text"""
     return ""
+
+
+def _literal(value: Any) -> str:
+    """A value as it is written, shortened."""
+    return f"'{shown(value)}'" if isinstance(value, str) else shown(value)

@@ -30,7 +30,7 @@ class Logger:
         self.file: TextIO | None = None
         if fpath is not None:
             os.makedirs(os.path.dirname(os.path.abspath(fpath)), exist_ok=True)
-            self.file = cast(TextIO, open(fpath, mode, encoding="utf-8"))  # noqa: SIM115
+            self.file = cast(TextIO, open(fpath, mode, encoding="utf-8", errors="backslashreplace"))  # noqa: SIM115
 
     def write(self, msg: str) -> int:
         """Write to both; complete lines reach the file at once."""
