@@ -22,7 +22,7 @@ from lamm.clip.model import ClipModel, resolve_precision
 from lamm.engine import ENGINE, TrainerX, build_lr_scheduler, build_optimizer, compute_accuracy
 from lamm.engine.embedded.loader import EpochLoader
 from lamm.errors import ConfigError, LammError
-from lamm.features.cache import FeatureCache
+from lamm.features.cache import FeatureCache, check_cache
 from lamm.incremental.plan import step_of
 from lamm.incremental.step import IncrementalStep
 from lamm.log import logger
@@ -179,6 +179,7 @@ class PromptTrainer(Scoring, TrainerX):
                 f"INPUT.CACHE_VIEWS is {cfg.INPUT.CACHE_VIEWS}, but {type(self).__name__} prompts the image tower: "
                 "its features change with every step, set it to 0"
             )
+        check_cache(cfg.INPUT, len(self.dm.dataset.train_x), self.clip.embed_dim)
         self.shots = float(cfg.DATASET.NUM_SHOTS)
         if self.shots < 1:
             self.shots = len(self.dm.dataset.train_x) / self.num_classes

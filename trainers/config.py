@@ -16,6 +16,7 @@ KEYS: dict[str, Any] = {
     "INCREMENTAL.STEPS": 0,  # sets that the classes are cut into and learned one after the other; 0: all at once
     "INCREMENTAL.STEP": 0,  # which set this run learns, from 1; it starts from the step before, a folder beside its own
     "INCREMENTAL.SEEN_AS_NEGATIVES": False,  # earlier classes, frozen, are in the softmax too when new ones are learned
+    "INPUT.EXIF": "auto",  # orientation in EXIF: auto (applied to a user's own images) | apply | ignore
     "INPUT.DECODING": "exact",  # exact (Pillow's and torchvision's pixels, to the bit) | fast (docs/decoding.md)
     "INPUT.CACHE_VIEWS": 0,  # views of each training image that are encoded once and trained on; 0: a new one each step
     "INPUT.CACHE_DIR": "",  # folder of cached image features; empty: lamm/features in the user's cache folder

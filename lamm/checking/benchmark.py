@@ -13,9 +13,10 @@ from lamm.clip.open_clip_models import imagenet_class_names
 from lamm.datasets import dataset_class
 from lamm.datasets.base import BenchmarkDataset
 from lamm.datasets.imagenet import read_classnames
-from lamm.datasets.listing import folder_names, image_names, is_image_name
+from lamm.datasets.listing import folder_names, image_names
 from lamm.datasets.sources import CLASS_NAMES, Part, Source
 from lamm.errors import DataError
+from lamm.images import is_image_name
 from lamm.preparing.survey import Survey, lines_of_layout, lines_to_get, shortcoming
 
 LONG_NAME = 100
@@ -72,7 +73,7 @@ def check_benchmark(source: Source, root: Path, quick: bool = False, workers: in
     report.to_get = lines_to_get(source, root, needed)
     if report.state is State.PARTIAL:
         report.to_get += _layout(source, root)
-    if unreadable or some_missing:
+    if any(finding.is_fault for finding in unreadable) or some_missing:
         report.to_get.append(MENDING)
     return report
 

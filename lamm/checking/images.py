@@ -5,7 +5,6 @@ Nothing heavy is imported here, since each process imports this file anew.
 
 import os
 import posixpath
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -13,11 +12,12 @@ from fnmatch import fnmatch
 from multiprocessing import get_context
 from pathlib import Path
 
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import ImageFile, UnidentifiedImageError
 from tqdm import tqdm
 
 from lamm.checking.findings import Finding, listed
-from lamm.datasets.listing import LEFT_BEHIND, is_image_name, missing_images
+from lamm.datasets.listing import LEFT_BEHIND, missing_images
+from lamm.images import NOTICES, as_rgb, is_image_name, opened, unreadable_line
 
 EMPTY, FOREIGN, DAMAGED = "empty", "foreign", "damaged"
 IMAGES_PER_TASK = 64
@@ -27,24 +27,25 @@ FEWEST_FOR_PROCESSES = 1000
 def problem_of(path: str) -> tuple[str, str] | None:
     """What is wrong with an image: its kind (empty, foreign, damaged, or the system's reason), and the details.
 
-    A JPEG is decoded at an eighth of its size: every byte of it is read and decoded all the same, and only the
-    last step, which makes pixels, is smaller.
+    A kind of `NOTICES` is not a fault: it says what becomes of pixels that are not 8 bits of red, green and blue.
+    A JPEG is decoded at an eighth of its size: every byte of it is read and decoded all the same, and only the last
+    step, which makes pixels, is smaller.
     """
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         if os.path.getsize(path) == 0:
             return EMPTY, ""
-        with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter("ignore")
+        with opened(path) as image:
             image.draft(image.mode, (max(1, image.width // 8), max(1, image.height // 8)))
-            image.load()
+            notices: list[str] = []
+            as_rgb(image, say=notices.append)
     except UnidentifiedImageError:
-        return FOREIGN, ""
+        return unreadable_line([path]).partition(": ")[2] or FOREIGN, ""
     except OSError as error:
         return (error.strerror.lower(), "") if error.errno and error.strerror else (DAMAGED, str(error))
     except Exception as error:  # Pillow's readers let through whatever a broken file makes them trip over
         return DAMAGED, str(error) or type(error).__name__
-    return None
+    return (notices[0], "") if notices else None
 
 
 def undecodable(paths: Sequence[str], description: str, workers: int) -> Iterator[tuple[str, str, str]]:
@@ -98,7 +99,8 @@ def unreadable_findings(paths: Iterable[str], base: Path, description: str, work
         shown = os.path.relpath(path, base)
         kinds[kind].append(f"{shown} ({details})" if details else shown)
     for kind, shown_paths in sorted(kinds.items()):
-        yield from listed(DESCRIPTIONS.get(kind, f"images that can't be read, {kind}"), sorted(shown_paths))
+        what = NOTICES.get(kind) or DESCRIPTIONS.get(kind, f"images that can't be read, {kind}")
+        yield from listed(what, sorted(shown_paths), is_fault=kind not in NOTICES)
 
 
 def missing_findings(image_folder: Path, paths: Collection[str]) -> tuple[list[Finding], set[str]]:

@@ -10,11 +10,12 @@ from lamm.checking.benchmark import name_oddities
 from lamm.checking.findings import Finding, Report, State, listed, note
 from lamm.checking.images import files_below, unreadable_findings
 from lamm.datasets.csv_list import JSONL_SUFFIXES, TableRow, csv_records, in_order, json_records, table_row
-from lamm.datasets.listing import image_names, images_below, is_image_name
+from lamm.datasets.listing import image_names, images_below
 from lamm.datasets.own_images import ImageFolder, pretty_names
 from lamm.datasets.splits import PARTS
 from lamm.errors import DataError
 from lamm.files import json_object
+from lamm.images import is_image_name
 
 FEWEST = 3
 """With fewer images, a class can't have one each for training, validation and testing."""

@@ -20,8 +20,9 @@ from tqdm import tqdm
 from lamm.commands.parser import Parser, add_run_arguments, at_least, chosen_device, imported_extensions
 from lamm.errors import ConfigError, DataError
 from lamm.files import atomic_path
+from lamm.images import is_image_name
 from lamm.inference.classifier import warnings_alone
-from lamm.inference.photos import Layout, Prediction, Table, Unreadable, find_photos, is_photo_name, predictions
+from lamm.inference.photos import Layout, Prediction, Table, Unreadable, find_photos, predictions
 from lamm.numbers import PROCESSES, Range
 
 SOME_NOT_CLASSIFIED = 1
@@ -52,7 +53,7 @@ def csv_file(path: str, photos: Sequence[str], run_dir: str) -> Iterator[Any]:
     if os.path.isdir(path):
         raise ConfigError(f"--csv {path} is a folder; give the name of a file")
     there = os.path.realpath(path)
-    if os.path.exists(there) and (is_photo_name(os.path.basename(path)) or there in map(os.path.realpath, photos)):
+    if os.path.exists(there) and (is_image_name(os.path.basename(path)) or there in map(os.path.realpath, photos)):
         raise ConfigError(f"--csv {path} would replace a photo; give the name of the file to write")
     if os.path.exists(there) and Path(there).is_relative_to(os.path.realpath(run_dir)):
         raise ConfigError(f"--csv {path} would replace a file of the run; give another name")
@@ -96,6 +97,7 @@ def classify(classifier: Any, photos: Sequence[str], file: Any, arguments: argpa
         arguments.top_k,
         arguments.batch_size,
         workers,
+        classifier.upright,
     )
     failed = []
     with tqdm(total=len(photos), unit="photo", disable=None) as bar:

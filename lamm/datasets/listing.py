@@ -22,20 +22,13 @@ from tqdm import tqdm
 from lamm.datasets.splits import SplitItem
 from lamm.errors import DataError
 from lamm.files import atomic_path, json_object
+from lamm.images import is_image_name
 from lamm.log import logger
 
 if TYPE_CHECKING:
     from lamm.engine import Datum  # slow to import, and processes that decode images import this file
 
-IMAGE_SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".tif", ".tiff", ".webp",
-)  # fmt: skip
 LEFT_BEHIND = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "lost+found"})
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a file of this name is taken for an image: by its ending, in any case; hidden files are not."""
-    return not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def folder_names(folder: Path, ignored: Collection[str] = ()) -> list[str]:

@@ -17,8 +17,10 @@ from lamm.datasets.few_shot import CACHE_FOLDER
 from lamm.datasets.listing import folder_names, image_names, images_below
 from lamm.datasets.splits import PARTS, SPLIT_SEED, Split, SplitItem
 from lamm.datasets.splitters import numbered_lines
+from lamm.engine.embedded.log import say
 from lamm.errors import DataError
 from lamm.files import json_object, write_json
+from lamm.images import is_readable_here, unreadable_line
 from lamm.log import logger
 
 
@@ -35,8 +37,10 @@ class OwnDataset(BenchmarkDataset):
         same each time, as long as no image is added.
 
         Raises:
-            DataError: the file is damaged, or every class has one image only.
+            DataError: the file is damaged, every class has one image only, or the images to train on of a class are all
+                of formats that can't be read here.
         """
+        split = _readable(split)
         self._made_here = not (split.val or split.test)
         if split.test:
             return split
@@ -70,6 +74,21 @@ class OwnDataset(BenchmarkDataset):
             logger.info(f"Which images are for training and which for testing is stored in {file}")
         except OSError as error:
             logger.info(f"the split is not stored: can't write to {file.parent} ({error.strerror or error})")
+
+
+def _readable(split: Split) -> Split:
+    """The split without the images that there is no decoder for here; a line says how many, and what they need."""
+    line = unreadable_line(item.path for item in split.items())
+    if not line:
+        return split
+    parts = {part: [item for item in getattr(split, part) if is_readable_here(item.path)] for part in PARTS}
+    lost = {item.label: item.classname for item in split.train}.items() - {
+        (item.label, item.classname) for item in parts["train"]
+    }
+    if lost:
+        raise DataError(f'{line}; class "{min(lost)[1]}" has no other training image')
+    say(line)
+    return Split(**parts)
 
 
 def _parts_of_class(paths: Sequence[str], stored: Mapping[str, str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 Letters: B images per batch, n images in all, k views of each, E embedding size.
 """
 
+import hashlib
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +19,11 @@ from yacs.config import CfgNode
 
 from lamm.clip.model import ClipModel
 from lamm.engine.embedded.decoding import ImageFile
+from lamm.engine.embedded.transforms import upright_of
 from lamm.errors import ConfigError
 from lamm.features.store import FeatureStore, image_identity, space_identity, tower_identity, transform_identity
+from lamm.files import sha256_of_file
+from lamm.images import image_errors
 from lamm.log import logger
 from lamm.parallel.ranks import current_ranks
 from lamm.parallel.sharing import encoded_share, gather_shares
@@ -78,9 +82,10 @@ class FeatureLoader:
 
 
 class View(NamedTuple):
-    """One view of an image file: its path, and the key that its random numbers come from."""
+    """One view of an image file: the file's path, the number of the view, and the key that it is stored under."""
 
     path: str
+    number: int
     key: bytes
 
 
@@ -89,24 +94,28 @@ class ViewDataset(Dataset[Tensor]):
 
     Args:
         views: what to make.
-        transform: from an image, read the way it asks for, to a tensor; what it draws at random depends on the view's
-            key alone.
+        transform: from an image, read the way it asks for, to a tensor. What it draws at random depends on the file's
+            content and the number of the view alone: not on where the file lies, or since when.
+        upright: turn images as their EXIF orientation says.
     """
 
-    def __init__(self, views: Sequence[View], transform: Callable[[Any], Tensor]) -> None:
-        self._views, self._transform = views, transform
+    def __init__(self, views: Sequence[View], transform: Callable[[Any], Tensor], upright: bool = False) -> None:
+        self._views, self._transform, self._upright = views, transform, upright
 
     def __len__(self) -> int:
         return len(self._views)
 
     def __getitem__(self, index: int) -> Tensor:
-        path, key = self._views[index]
-        image = ImageFile(path).opened_for(self._transform)
+        view = self._views[index]
+        image = ImageFile(view.path, self._upright).opened_for(self._transform)
+        with image_errors(view.path):
+            content = sha256_of_file(Path(view.path))
+        seed = hashlib.sha256(f"{content} {view.number}".encode()).digest()
         states = random.getstate(), np.random.get_state(), torch.get_rng_state()
         try:
-            random.seed(key)
-            np.random.seed(int.from_bytes(key[:4], "big"))
-            torch.manual_seed(int.from_bytes(key[:8], "big") >> 1)
+            random.seed(seed)
+            np.random.seed(int.from_bytes(seed[:4], "big"))
+            torch.manual_seed(int.from_bytes(seed[:8], "big") >> 1)
             return self._transform(image)
         finally:
             random.setstate(states[0])
@@ -121,7 +130,7 @@ VIEWS_PER_FILE = 8192
 def features_of(
     views: Sequence[View],
     store: FeatureStore,
-    transform: Callable[..., Tensor],
+    images: Callable[[Sequence[View]], Dataset[Tensor]],
     encode: Callable[[Tensor], Tensor],
     batch_size: int,
     workers: int,
@@ -133,7 +142,7 @@ def features_of(
     Args:
         views: what to encode; a view that comes twice is encoded once.
         store: where features are stored.
-        transform: of `ViewDataset`.
+        images: of some of the views; a `ViewDataset`.
         encode: from images (B, 3, H, W) on the CPU to features (B, E).
         batch_size: B.
         workers: processes that decode.
@@ -150,7 +159,7 @@ def features_of(
             for start in range(0, len(missing), VIEWS_PER_FILE):
                 part = missing[start : start + VIEWS_PER_FILE]
                 own = encoded_share(ranks, len(part))
-                features = _encode(part[own.start : own.stop], transform, encode, batch_size, workers, bar)
+                features = _encode(images(part[own.start : own.stop]), encode, batch_size, workers, bar)
                 features = gather_shares(features, len(part), ranks)
                 if ranks.first:
                     store.write([view.key for view in part], features)
@@ -160,25 +169,51 @@ def features_of(
 
 @torch.no_grad()
 def _encode(
-    views: Sequence[View],
-    transform: Callable[..., Tensor],
+    images: Any,
     encode: Callable[[Tensor], Tensor],
     batch_size: int,
     workers: int,
     bar: "tqdm[None]",
 ) -> Tensor:
+    batch_size = min(batch_size, len(images))
     loader: DataLoader[Tensor] = DataLoader(
-        ViewDataset(views, transform),
+        images,
         batch_size=batch_size,
-        num_workers=min(workers, -(-len(views) // batch_size)),
+        num_workers=min(workers, -(-len(images) // batch_size)),
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),
     )
     encoded = []
-    for images in loader:
-        encoded.append(encode(images).float().cpu())
-        bar.update(len(images))
+    for batch in loader:
+        encoded.append(encode(batch).float().cpu())
+        bar.update(len(batch))
     return torch.cat(encoded)
+
+
+MOST_GB = 1_000_000
+"""What `INPUT.CACHE_GB` stays below: a petabyte."""
+
+
+def check_cache(options: CfgNode, images: int, embed_dim: int) -> None:
+    """Refuse more views than there is room for, before anything is encoded.
+
+    Args:
+        options: the INPUT node.
+        images: that are trained on.
+        embed_dim: E.
+
+    Raises:
+        ConfigError: a number of views below 0, a size that is not one, or features larger than INPUT.CACHE_GB.
+    """
+    views, room = options.CACHE_VIEWS, options.CACHE_GB
+    if views < 0 or not 0 < room < MOST_GB:
+        raise ConfigError(f"INPUT.CACHE_VIEWS must be 0 or above, and INPUT.CACHE_GB between 0 and {MOST_GB:,}")
+    size = images * views * embed_dim * 4e-9
+    if size > room:
+        raise ConfigError(
+            f"INPUT.CACHE_VIEWS {views:,}: so many views of {images:,} images take {size:,.0f} GB, more than "
+            f"INPUT.CACHE_GB {room:g}; set it lower"
+        )
 
 
 class FeatureCache:
@@ -187,14 +222,9 @@ class FeatureCache:
     Args:
         cfg: INPUT.CACHE_VIEWS, CACHE_DIR and CACHE_GB say how much is stored and where.
         clip: the model; its image tower runs as it is.
-
-    Raises:
-        ConfigError: a number of views below 0, or a size that is not above 0.
     """
 
     def __init__(self, cfg: CfgNode, clip: ClipModel) -> None:
-        if cfg.INPUT.CACHE_VIEWS < 0 or cfg.INPUT.CACHE_GB <= 0:
-            raise ConfigError("INPUT.CACHE_VIEWS must be 0 or above, and INPUT.CACHE_GB above 0")
         self._cfg, self._clip = cfg, clip
         self._device = clip.logit_scale.device
         self._tower = tower_identity(clip.visual)
@@ -210,14 +240,15 @@ class FeatureCache:
 
     def _loader(self, loader: DataLoader[Any], is_train: bool, views: int) -> FeatureLoader:
         cfg, dataset = self._cfg, loader.dataset
-        transform = transform_identity(cfg.INPUT, is_train)
+        upright = upright_of(cfg)
+        transform = transform_identity(cfg.INPUT, is_train, upright)
         space = space_identity(self._tower, self._clip.precision, self._device.type, transform)
         store = FeatureStore(cache_folder(cfg), space, int(cfg.INPUT.CACHE_GB * 1e9))
         paths = [item.impath for item in dataset.data_source]  # type: ignore[attr-defined]
         features = features_of(
-            [View(path, image_identity(path, view)) for path in paths for view in range(views)],
+            [View(path, view, image_identity(path, view)) for path in paths for view in range(views)],
             store,
-            dataset.transform,  # type: ignore[attr-defined]
+            lambda some: ViewDataset(some, dataset.transform, upright),  # type: ignore[attr-defined]
             lambda images: self._clip.image_features(images.to(self._device)),
             cfg.DATALOADER.TEST.BATCH_SIZE,
             loader.num_workers,

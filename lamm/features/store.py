@@ -25,14 +25,17 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from lamm.files import atomic_path
+from lamm.images import image_errors
 from lamm.log import logger
 
 # The keys of INPUT that the test transform reads; the training transform reads all of them.
 TEST_KEYS = ("SIZE", "INTERPOLATION", "PIXEL_MEAN", "PIXEL_STD", "DECODING")
 TEST_TRANSFORMS = ("normalize", "instance_norm")
 # The keys of INPUT that say where and how many features are stored, not what they are.
-NOT_PIXELS = ("CACHE_VIEWS", "CACHE_DIR", "CACHE_GB")
+NOT_PIXELS = ("CACHE_VIEWS", "CACHE_DIR", "CACHE_GB", "EXIF")
 KEY_BYTES = 16
+# Raised when the same file, options and libraries give other pixels than before: older features are not read then.
+PIXELS = 2
 
 
 def tower_identity(tower: nn.Module) -> str:
@@ -46,14 +49,21 @@ def tower_identity(tower: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def transform_identity(options: CfgNode, is_train: bool) -> dict[str, Any]:
-    """What of a config's INPUT node decides the pixels, with the versions of the libraries that make them."""
+def transform_identity(options: CfgNode, is_train: bool, upright: bool = False) -> dict[str, Any]:
+    """What of a config's INPUT node decides the pixels, with the versions of the libraries that make them.
+
+    Args:
+        options: the node.
+        is_train: whether training images are meant.
+        upright: whether images are turned as their EXIF orientation says.
+    """
     if is_train:
         chosen = {key: value for key, value in options.items() if key not in NOT_PIXELS}
     else:
         chosen = {key: options[key] for key in TEST_KEYS if key in options}
         chosen["TRANSFORMS"] = [name for name in TEST_TRANSFORMS if name in options.TRANSFORMS]
-    return {**chosen, "torchvision": torchvision.__version__, "pillow": PIL.__version__}
+    libraries = {"torchvision": torchvision.__version__, "pillow": PIL.__version__}
+    return {**chosen, "upright": upright, "pixels": PIXELS, **libraries}
 
 
 def space_identity(tower: str, precision: str, device: str, transform: dict[str, Any]) -> str:
@@ -63,12 +73,16 @@ def space_identity(tower: str, precision: str, device: str, transform: dict[str,
 
 
 def image_identity(path: str, view: int = 0) -> bytes:
-    """A key for one view of an image file, by its path, size and time of modification; `KEY_BYTES` bytes.
+    """The key under which one view of an image file is stored; `KEY_BYTES` bytes.
+
+    By path, size and time of modification: it says whether the file is still the one that was encoded, and nothing of
+    what is in it. What a view looks like never depends on it.
 
     Raises:
-        OSError: there is no such file.
+        ImageError: there is no such file.
     """
-    status = os.stat(path)
+    with image_errors(path):
+        status = os.stat(path)
     text = f"{os.path.abspath(path)}\n{status.st_size}\n{status.st_mtime_ns}\n{view}"
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()[:KEY_BYTES]
 

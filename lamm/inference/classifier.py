@@ -172,6 +172,9 @@ class Classifier(Scoring):
         transform: of the test images, from an image file to a tensor (3, H, W); see `PhotoFiles`.
         run: the run that it comes from, if any.
         notes: what a user should know about it, one line each.
+
+    Attributes:
+        upright: whether photos are turned as their EXIF orientation says: new photos are a user's own.
     """
 
     def __init__(
@@ -185,6 +188,7 @@ class Classifier(Scoring):
     ) -> None:
         self.clip, self.learner, self.class_names = clip, learner.eval(), list(class_names)
         self.transform, self.run, self.notes = transform, run, list(notes)
+        self.upright = run is None or run.cfg.INPUT.get("EXIF") != "ignore"
         self._text: Tensor | None = None
 
     @classmethod

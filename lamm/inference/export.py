@@ -130,7 +130,10 @@ def preprocessing_description(options: CfgNode) -> dict[str, Any]:
     height, width = options.SIZE
     normalises = "normalize" in options.TRANSFORMS
     return {
-        "colour": "RGB",
+        "colour": "RGB of 8 bits",
+        "orientation": "as EXIF says" if options.get("EXIF") != "ignore" else "as stored, EXIF is ignored",
+        "deeper_images": "16 bits / 65535, floats from 0 to 1 as they are, other 32-bit values (v - min) / (max - min)",
+        "transparency": "on white",
         "resize": {
             "shorter_side": max(height, width),
             "interpolation": options.INTERPOLATION,

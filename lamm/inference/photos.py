@@ -6,20 +6,20 @@ Letters: B photos of a batch, N classes.
 import csv
 import glob
 import os
-import warnings
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
 from typing import IO, Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lamm.datasets.listing import IMAGE_SUFFIXES, LEFT_BEHIND
+from lamm.datasets.listing import LEFT_BEHIND
 from lamm.engine.embedded.decoding import ImageFile
+from lamm.engine.embedded.loader import bounded_workers
 from lamm.errors import DataError
-
-# What cameras and phones write, readable or not: a photo in a folder that can't be read is reported, not skipped.
-PHOTO_SUFFIXES = (*IMAGE_SUFFIXES, ".avif", ".heic", ".heif", ".jp2")
+from lamm.images import is_image_name
 
 
 class Unreadable(NamedTuple):
@@ -63,11 +63,6 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def is_photo_name(name: str) -> bool:
-    """Whether a file of a folder is taken for a photo."""
-    return not name.startswith(".") and name.lower().endswith(PHOTO_SUFFIXES)
-
-
 def _meant(argument: str, missing: list[Unreadable]) -> Iterator[str]:
     path = os.path.expanduser(argument)
     if os.path.isdir(path):
@@ -102,7 +97,7 @@ def _photos_below(folder: str, missing: list[Unreadable]) -> list[str]:
             continue
         seen.add(real)
         folders[:] = [name for name in folders if not name.startswith(".") and name not in LEFT_BEHIND]
-        photos += [os.path.join(place, name) for name in names if is_photo_name(name)]
+        photos += [os.path.join(place, name) for name in names if is_image_name(name)]
     if not photos:
         missing.append(Unreadable(folder, "holds no photos"))
     return sorted(photos)
@@ -114,10 +109,11 @@ class PhotoFiles(Dataset[tuple[int, Tensor | str]]):
     Args:
         paths: of the files.
         transform: from an image, as `ImageFile.opened_for` opens it for this transform, to a tensor.
+        upright: turn photos as their EXIF orientation says.
     """
 
-    def __init__(self, paths: Sequence[str], transform: Callable[[Any], Tensor]) -> None:
-        self._paths, self._transform = list(paths), transform
+    def __init__(self, paths: Sequence[str], transform: Callable[[Any], Tensor], upright: bool = True) -> None:
+        self._paths, self._transform, self._upright = list(paths), transform, upright
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -127,9 +123,8 @@ class PhotoFiles(Dataset[tuple[int, Tensor | str]]):
         if os.path.exists(path) and not os.path.isfile(path):
             return place, f'"{path}" is not a file'  # a pipe would be waited for
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a large photo, or odd metadata
-                return place, self._transform(ImageFile(path).opened_for(self._transform))
+            with redirect_stdout(sys.stderr):  # what the log says of the pixels; stdout is for the classes
+                return place, self._transform(ImageFile(path, self._upright).opened_for(self._transform))
         except DataError as error:
             return place, str(error)
         except Exception as error:  # whatever one file makes a decoder do, the others are classified
@@ -157,6 +152,7 @@ def predictions(
     top_k: int,
     batch_size: int,
     workers: int,
+    upright: bool = True,
 ) -> Iterator[list[Prediction | Unreadable]]:
     """The result of each photo, in order, one batch at a time.
 
@@ -168,11 +164,13 @@ def predictions(
         top_k: classes per photo; at most N are returned.
         batch_size: photos per batch, readable or not.
         workers: processes that decode; 0: this one.
+        upright: of `PhotoFiles`.
     """
+    batch_size = min(batch_size, len(paths))
     batches = DataLoader(
-        PhotoFiles(paths, transform),
+        PhotoFiles(paths, transform, upright),
         batch_size=batch_size,
-        num_workers=min(workers, -(-len(paths) // batch_size)),
+        num_workers=bounded_workers(min(workers, -(-len(paths) // batch_size))),
         collate_fn=_collate,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),

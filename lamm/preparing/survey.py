@@ -4,11 +4,12 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from lamm.datasets.listing import is_image_name, missing_images
+from lamm.datasets.listing import missing_images
 from lamm.datasets.sources import VAL, Need, Part, PublishedFile, Source
 from lamm.datasets.splits import read_split
 from lamm.errors import DataError
 from lamm.files import sha256_of_file
+from lamm.images import is_image_name
 
 # Why a part is needed, where that isn't obvious.
 PURPOSES = {

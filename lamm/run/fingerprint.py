@@ -29,6 +29,7 @@ IGNORED = (
 ADDED = {
     "DATASET.CSV": "",
     "DATASET.ORIGINAL_PICKS": False,
+    "INPUT.EXIF": "auto",
     "INPUT.DECODING": "exact",
     "INPUT.CACHE_VIEWS": 0,
     "INCREMENTAL.STEPS": 0,

@@ -299,7 +299,7 @@ def test_what_the_system_refuses_is_told_by_its_reason(tmp_path: Path, monkeypat
     file = tmp_path / "a.jpg"
     Image.new("RGB", (8, 8)).save(file)
 
-    def refuse(path: str) -> Image.Image:
+    def refuse(path: str, **_: object) -> Image.Image:
         raise PermissionError(13, "Permission denied", path)
 
     monkeypatch.setattr(Image, "open", refuse)

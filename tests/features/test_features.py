@@ -1,6 +1,7 @@
 """Features of images: the store and the cache of runs."""
 
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -253,17 +254,36 @@ def test_views_differ_and_all_are_trained_on(squares_config: Config) -> None:
     assert len(seen) == 4 * len(loader.dataset)
 
 
-def test_a_view_depends_on_its_key_alone_and_leaves_the_generators(squares_config: Config) -> None:
-    trainer = start(squares_config("LAMM", "run"))
-    dataset = trainer.train_loader_x.dataset
-    views = [View(dataset.data_source[0].impath, bytes([number] * 16)) for number in (1, 2)]
+def test_a_view_depends_on_content_and_number_alone_and_leaves_the_generators(
+    squares_config: Config, tmp_path: Path
+) -> None:
+    dataset = start(squares_config("LAMM", "run")).train_loader_x.dataset
+    original = dataset.data_source[0].impath
+    copy = shutil.copy(original, tmp_path / "elsewhere.png")
+    os.utime(copy, ns=(0, 0))
+    views = [View(path, number, b"") for path, number in ((original, 0), (original, 1), (copy, 0))]
     made = ViewDataset(views, dataset.transform)
     state = torch.get_rng_state()
-    first, other = made[0], made[1]
+    first, other, moved = made[0], made[1], made[2]
     assert torch.equal(torch.get_rng_state(), state)
     torch.rand(7)
     assert torch.equal(made[0], first)
+    assert torch.equal(moved, first)
     assert not torch.equal(first, other)
+
+
+def test_training_on_cached_views_does_not_depend_on_when_files_were_written(
+    squares_config: Config, tmp_path: Path
+) -> None:
+    learned = []
+    for time_of_files in (1_000_000_000, 1_700_000_000):
+        cfg = squares_config("LAMM", f"run{time_of_files}", "INPUT.CACHE_VIEWS", 2, "TEST.NO_TEST", True)
+        for file in Path(cfg.DATASET.ROOT).rglob("*.png"):
+            os.utime(file, (time_of_files, time_of_files))
+        trainer = start(cfg)
+        trainer.train()
+        learned.append(torch.cat([value.detach().flatten() for value in trainer.learner.parameters()]))
+    assert torch.equal(*learned)
 
 
 def test_trainers_that_prompt_the_tower_refuse_cached_views(squares_config: Config) -> None:
@@ -271,6 +291,10 @@ def test_trainers_that_prompt_the_tower_refuse_cached_views(squares_config: Conf
         start(squares_config("MaPLe_LAMM", "run", "INPUT.CACHE_VIEWS", 2))
 
 
-def test_a_number_of_views_below_zero_is_refused(squares_config: Config) -> None:
-    with pytest.raises(ConfigError, match=r"INPUT\.CACHE_VIEWS must be 0 or above"):
-        start(squares_config("LAMM", "run", "INPUT.CACHE_VIEWS", -1)).test()
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("VIEWS", -1), ("VIEWS", 10**9), ("GB", -1.0), ("GB", float("nan")), ("GB", float("inf")), ("GB", 1e300)],
+)
+def test_views_that_there_is_no_room_for_are_refused_at_once(squares_config: Config, key: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=r"INPUT\.CACHE_VIEWS"):
+        start(squares_config("LAMM", "run", f"INPUT.CACHE_{key}", value))

@@ -14,8 +14,17 @@ from yacs.config import CfgNode as CN
 from lamm.engine.embedded.datum import Datum
 from lamm.engine.embedded.decoding import ImageFile
 from lamm.engine.embedded.loader import EpochLoader, worker_count
+from lamm.engine.embedded.log import say
 from lamm.engine.embedded.registry import ChoiceError, InvalidDataError, build_dataset
-from lamm.engine.embedded.transforms import build_transform, check_size, fused, interpolation_mode, normalization
+from lamm.engine.embedded.transforms import (
+    build_transform,
+    check_size,
+    fused,
+    interpolation_mode,
+    normalization,
+    upright_of,
+)
+from lamm.images import begin_notices
 
 
 class DatasetWrapper(Dataset[dict[str, Any]]):
@@ -26,7 +35,7 @@ class DatasetWrapper(Dataset[dict[str, Any]]):
     `DATALOADER.RETURN_IMG0` also `img0` (resized to SIZE, not augmented).
 
     Args:
-        cfg: The config; its INPUT and DATALOADER nodes are read.
+        cfg: The config; its INPUT and DATALOADER nodes are read, and for `INPUT.EXIF auto` the data set's name.
         data_source: The images of the split.
         transform: The pipeline; a list or tuple of them gives `img`, `img2`, `img3`, …; None leaves the PIL image.
         is_train: Training images, for which K_TRANSFORMS holds.
@@ -48,6 +57,7 @@ class DatasetWrapper(Dataset[dict[str, Any]]):
         self.is_train = is_train
         self.k_tfm = cfg.DATALOADER.K_TRANSFORMS if is_train else 1
         self.return_img0 = cfg.DATALOADER.RETURN_IMG0
+        self.upright = upright_of(cfg)
         if self.k_tfm > 1 and transform is None:
             raise ChoiceError(f"DATALOADER.K_TRANSFORMS is {self.k_tfm}, but there is no transform to repeat")
         self.to_tensor = None
@@ -65,7 +75,7 @@ class DatasetWrapper(Dataset[dict[str, Any]]):
     def __getitem__(self, idx: int) -> dict[str, Any]:
         datum = self.data_source[idx]
         item = {"label": datum.label, "domain": datum.domain, "impath": datum.impath, "index": idx}
-        file = ImageFile(datum.impath)
+        file = ImageFile(datum.impath, self.upright)
         if self.transform is None:
             item["img"] = file.image
         elif isinstance(self.transform, list | tuple):
@@ -197,17 +207,21 @@ def build_data_loader(
     sampler = build_sampler(
         sampler_type, cfg=cfg, data_source=data_source, batch_size=batch_size, n_domain=n_domain, n_ins=n_ins
     )
+    batch_size = min(batch_size, len(data_source))
     loader = EpochLoader(
         (dataset_wrapper or DatasetWrapper)(cfg, data_source, transform=tfm, is_train=is_train),
         keeps_workers=is_train if keeps_workers is None else keeps_workers,
         batch_size=batch_size,
         sampler=sampler,
         num_workers=worker_count(cfg, data_source, batch_size),
-        drop_last=is_train and len(data_source) >= batch_size,
+        drop_last=is_train,
         pin_memory=torch.cuda.is_available() and cfg.USE_CUDA,
     )
     if len(loader) == 0:
         raise InvalidDataError(f"{sampler_type} makes no batch of {batch_size} from {len(data_source)} images")
+    left_out = len(data_source) - len(loader) * batch_size
+    if left_out > 0 and is_train:
+        say(f"each epoch leaves out {left_out} of {len(data_source)} training images: {batch_size} make a batch")
     return loader
 
 
@@ -236,6 +250,7 @@ class DataManager:
         dataset_wrapper: Callable[..., Any] | None = None,
     ) -> None:
         self.dataset = build_dataset(cfg)
+        begin_notices()
         self._cfg = cfg
         self._wrapper = dataset_wrapper
         tfm_train = self._transform(custom_tfm_train, True)

@@ -24,11 +24,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from yacs.config import CfgNode as CN
 
 from lamm.engine.embedded.datum import Datum
+from lamm.images import opened
 from lamm.log import logger
 
 # Position in the data set, and the seed of the random numbers that loading it draws.
@@ -281,6 +281,9 @@ SIZED = -1
 MOST = 8
 """Workers that `SIZED` gives at most."""
 
+BEYOND_USE = 64
+"""Workers that may be asked for on any machine."""
+
 
 def worker_count(cfg: CN, data_source: Sequence[Datum], batch_size: int) -> int:
     """`DATALOADER.NUM_WORKERS`, or where that is `SIZED` what suits the machine and the images.
@@ -294,7 +297,7 @@ def worker_count(cfg: CN, data_source: Sequence[Datum], batch_size: int) -> int:
     """
     options = cfg.DATALOADER
     if options.NUM_WORKERS != SIZED:
-        return int(options.NUM_WORKERS)
+        return bounded_workers(int(options.NUM_WORKERS))
     height, width = cfg.INPUT.SIZE
     pixels_out = height * width * options.K_TRANSFORMS
     if _mean_pixels(data_source) + pixels_out < 10_000:  # most of the time is not spent on pixels
@@ -316,6 +319,14 @@ def worker_count(cfg: CN, data_source: Sequence[Datum], batch_size: int) -> int:
     return min(workers, int(fitting))
 
 
+def bounded_workers(asked: int) -> int:
+    """A number of worker processes, at most `BEYOND_USE` or four per core: more would only exhaust the machine."""
+    most = max(BEYOND_USE, 4 * usable_cores())
+    if asked > most:
+        logger.info("%d worker processes were asked for, %d are started: the batches are the same", asked, most)
+    return min(asked, most)
+
+
 def usable_cores() -> int:
     """Cores that this process may use, by its affinity and its container's limits."""
     from joblib import cpu_count
@@ -327,6 +338,6 @@ def _mean_pixels(data_source: Sequence[Datum]) -> float:
     """Width × height, the mean over four images from all over the split."""
     pixels = []
     for item in data_source[:: -(-len(data_source) // 4)]:
-        with suppress(Exception), Image.open(item.impath) as image:  # a broken one is reported when it is loaded
+        with suppress(Exception), opened(item.impath) as image:  # a broken one is reported when it is loaded
             pixels.append(image.width * image.height)
     return sum(pixels) / len(pixels) if pixels else 250_000  # a photo's

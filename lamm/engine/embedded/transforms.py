@@ -14,6 +14,7 @@ from torchvision import transforms as T
 from torchvision.transforms import AutoAugmentPolicy, InterpolationMode
 from yacs.config import CfgNode as CN
 
+from lamm.datasets import DATASETS, OWN
 from lamm.engine.embedded.pipeline import Pipeline, PixelsToTensor, decoding_first
 from lamm.engine.embedded.registry import ChoiceError
 from lamm.errors import unknown_name
@@ -46,6 +47,7 @@ TRANSFORM_NAMES = (
 )
 
 DECODINGS = ("exact", "fast")
+ORIENTATIONS = ("auto", "apply", "ignore")
 
 # A pipeline's step: the line that announces it, and what it does.
 Step = tuple[str, Callable[[Any], Any]]
@@ -100,6 +102,21 @@ def decoding_of(options: CN) -> str:
     if chosen not in DECODINGS:
         raise ChoiceError(unknown_name("INPUT.DECODING", chosen, DECODINGS))
     return chosen
+
+
+def upright_of(cfg: CN) -> bool:
+    """Whether the images of a data set are turned as their EXIF orientation says: `INPUT.EXIF`, one of `ORIENTATIONS`.
+
+    `auto` turns a user's own images, as every viewer does, and leaves a benchmark's as they are stored, as other
+    implementations do.
+
+    Raises:
+        ChoiceError: It is anything else.
+    """
+    chosen = str(cfg.INPUT.get("EXIF", ORIENTATIONS[0]))
+    if chosen not in ORIENTATIONS:
+        raise ChoiceError(unknown_name("INPUT.EXIF", chosen, ORIENTATIONS))
+    return chosen == "apply" or (chosen == "auto" and cfg.DATASET.NAME in [DATASETS[name] for name in OWN])
 
 
 def interpolation_mode(name: str) -> InterpolationMode:
