@@ -86,6 +86,8 @@ def test_own_folders_and_tables(tmp_path: Path) -> None:
         (["digits"], "digits makes itself when it is first used"),
         (["csv"], "data set csv needs --csv FILE"),
         (["dtd", "--csv", "a.csv"], "--csv is for data set csv"),
+        (["dtd", "--quick", "--workers", "2"], "--workers is for decoding images"),
+        (["mnist"], 'unknown data set "mnist". Known: '),
         (["dtd", "--workers", "0"], "must be a whole number from 1 up"),
         (["--al"], "did you mean --all?"),
     ],
