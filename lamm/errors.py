@@ -62,9 +62,18 @@ def end_with_one_line() -> None:
     sys.excepthook = hook
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like `name` (case ignored; of equals the later one), None when nothing is known."""
-    best, best_ratio = None, -1.0
+NEAR = 0.6
+
+
+def nearest(name: str, known: Iterable[str], near: float = NEAR) -> str | None:
+    """The known name most like `name` (case ignored; of equals the later one), None when none is near.
+
+    Args:
+        name: what was written.
+        known: what could have been meant.
+        near: the least ratio of `SequenceMatcher`.
+    """
+    best, best_ratio = None, near
     name = name[:100]  # what is longer is no misspelling, and comparing takes its square
     for candidate in known:
         ratio = SequenceMatcher(None, name.lower(), candidate.lower()).ratio()
@@ -78,4 +87,4 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     names, name = list(known), name if len(name) <= 100 else f"{name[:98]} …"
     guess = nearest(name, names)
     hint = f'; did you mean "{guess}"?' if guess is not None else ""
-    return f'unknown {kind} "{name}"{hint} Known: {", ".join(sorted(names)) or "none"}'
+    return f'unknown {kind} "{name[:80]}"{hint or "."} Known: {", ".join(sorted(names)) or "none"}'

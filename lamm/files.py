@@ -1,8 +1,10 @@
 """Files that are never half-written, YAML that costs no more than its size, and fingerprints."""
 
+import errno
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +43,68 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+LARGEST_BYTES = 1 << 30
+DEEPEST_NESTING = 50
+MOST_DIGITS = 40
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The content of a user's file, if it is a file of a size that a list or table may have.
+
+    Raises:
+        OSError: it is missing, can't be read, is not a regular file (a pipe would be waited for), or is too large.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        kind = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
+        reason = "Is a directory" if kind == errno.EISDIR else "it is not a regular file"
+        raise OSError(kind, reason, str(path))
+    if status.st_size > LARGEST_BYTES:
+        raise OSError(errno.EFBIG, f"it has more than {LARGEST_BYTES >> 20} MiB", str(path))
+    return Path(path).read_bytes()
+
+
+def json_value(text: str | bytes) -> Any:
+    """The value of a JSON text: the one reader for files that a user may have written.
+
+    Args:
+        text: of a file or a line; bytes are UTF-8, UTF-16 or UTF-32.
+
+    Raises:
+        ValueError: it is not JSON, is nested too deeply, has an integer that is too long or a key twice; says which.
+    """
+    try:
+        value = json.loads(text, parse_int=_integer, object_pairs_hook=_object)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    layer = [value]
+    for _ in range(DEEPEST_NESTING):  # so that nothing that walks or prints the value later recurses too deeply
+        layer = [
+            inner
+            for outer in layer
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not layer:
+            return value
+    raise ValueError("it is nested too deeply")
+
+
+def _integer(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"it has an integer of {len(text)} digits")
+    return int(text)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"it has the key {json.dumps(next(key for key in content if keys.count(key) > 1))[:80]} twice")
+    return content
+
+
 def json_object(text: str | bytes, **fields: type) -> dict[str, Any]:
     """The object in a JSON text.
 
@@ -49,12 +113,9 @@ def json_object(text: str | bytes, **fields: type) -> dict[str, Any]:
         fields: keys that the object must have, and the type of their values.
 
     Raises:
-        ValueError: the text is not JSON, not an object, or a field is missing or of another type; says which.
+        ValueError: as `json_value`; or it is not an object, or a field is missing or of another type; says which.
     """
-    try:
-        content = json.loads(text)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    content = json_value(text)
     if not isinstance(content, dict):
         raise ValueError("it is not a JSON object")
     for key, kind in fields.items():

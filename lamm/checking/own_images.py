@@ -1,7 +1,7 @@
 """Checking a user's own images: a folder or a table, read as far as possible."""
 
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -9,12 +9,12 @@ from typing import NamedTuple
 from lamm.checking.benchmark import name_oddities
 from lamm.checking.findings import Finding, Report, State, listed, note
 from lamm.checking.images import files_below, unreadable_findings
-from lamm.datasets.csv_list import JSONL_SUFFIXES, TableRow, csv_records, in_order, json_records, table_row
 from lamm.datasets.listing import image_names, images_below
 from lamm.datasets.own_images import ImageFolder, pretty_names
 from lamm.datasets.splits import PARTS
+from lamm.datasets.tables import list_in, read_table
 from lamm.errors import DataError
-from lamm.files import json_object
+from lamm.files import json_object, read_bytes
 from lamm.images import is_image_name
 
 FEWEST = 3
@@ -56,6 +56,7 @@ def check_own_data(kind: str, place: Path, quick: bool = False, workers: int = 0
         quick: don't decode images.
         workers: processes that decode; 0 is one per core.
     """
+    place = list_in(place) if kind == "csv" else place
     report = Report(kind, "images of your own", str(place))
     if not (place.is_dir() if kind == "folder" else place.is_file()):
         report.to_get = [f"There is no {'folder' if kind == 'folder' else 'file'} at {place}."]
@@ -110,44 +111,26 @@ def images_of_folder(folder: Path) -> OwnImages:
 
 
 def images_of_table(file: Path) -> OwnImages:
-    """The images of a CSV or JSONL file; rows that can't be read are findings."""
-    rows, broken = _rows(file)
-    own = OwnImages(findings=broken)
+    """The images of a CSV or JSON file; rows that can't be read are findings."""
+    table = read_table(file)
+    rows = table.rows
+    own = OwnImages(findings=[Finding(table.error)] if table.error else [])
+    own.findings += listed(f"{file.name}: broken rows", table.broken)
+    if not rows:
+        own.findings.append(Finding(f"{file.name} lists no image"))
+    own.findings += map(note, table.notes)
     own.images = [OwnImage(os.path.normpath(file.parent / row.path), row.label, row.split) for row in rows]
-    own.classes = in_order({row.label for row in rows})
+    own.classes = table.classes
     own.names = _names(file.parent, own)
-    lines: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        lines[row.path].append(str(row.line))
-    twice = [f"{path} (lines {', '.join(numbers)})" for path, numbers in lines.items() if len(numbers) > 1]
+    twice = [f"{path} ({', '.join(places)})" for path, places in table.twice.items()]
     own.findings += listed(f"{file.name}: images listed more than once", twice)
-    missing = [f"{row.path} (line {row.line})" for row in rows if not (file.parent / row.path).is_file()]
+    missing = [f"{row.path} ({row.place})" for row in rows if not (file.parent / row.path).is_file()]
     own.findings += listed(f"{file.name}: images missing", missing)
-    without = [str(row.line) for row in rows if not row.split]
+    without = [row.place for row in rows if not row.split]
     if len(without) < len(rows):
-        own.findings += listed(f"{file.name}: lines without a split, while others have one", without)
+        own.findings += listed(f"{file.name}: rows without a split, while others have one", without)
     own.findings += _split_findings(own, file.parent / f"split_lamm_{file.stem}.json")
     return own
-
-
-def _rows(file: Path) -> tuple[list[TableRow], list[Finding]]:
-    """The readable rows of a table."""
-    is_json = file.suffix.lower() in JSONL_SUFFIXES
-    rows: list[TableRow] = []
-    broken: list[str] = []
-    findings: list[Finding] = []
-    try:
-        for line, record in (json_records if is_json else csv_records)(file):
-            try:
-                rows.append(table_row(record, line, file))
-            except DataError as error:
-                broken.append(str(error).removeprefix(f"{file}, "))
-    except DataError as error:  # from here on it can't be read
-        findings.append(Finding(str(error)))
-    findings += listed(f"{file.name}: broken rows", broken)
-    if not rows:
-        findings.append(Finding(f"{file.name} lists no image"))
-    return rows, findings
 
 
 def _names(folder: Path, own: OwnImages) -> dict[str, str]:
@@ -176,7 +159,7 @@ def _split_findings(own: OwnImages, stored: Path) -> list[Finding]:
 
 def _stored_split_finding(file: Path) -> Finding:
     try:
-        content = json_object(file.read_bytes(), **dict.fromkeys(PARTS, list))
+        content = json_object(read_bytes(file), **dict.fromkeys(PARTS, list))
     except FileNotFoundError:
         return note("no split is given: the first run tests on a fifth of each class and trains on the rest")
     except (OSError, ValueError):

@@ -9,7 +9,7 @@ from lamm.datasets.base import BenchmarkDataset
 from lamm.datasets.sources import Need, Source
 from lamm.datasets.splits import PARTS, Split, SplitItem, checked_item
 from lamm.errors import DataError
-from lamm.files import json_object, sha256_of_file
+from lamm.files import json_object, read_bytes, sha256_of_file
 
 
 def split_of(source: Source, dataset: type[BenchmarkDataset], root: Path) -> tuple[Split | None, list[Finding]]:
@@ -52,7 +52,7 @@ def read_as_far_as_possible(file: Path) -> tuple[Split | None, list[Finding]]:
         The split, None where nothing can be read; and the findings.
     """
     try:
-        content = json_object(file.read_bytes())
+        content = json_object(read_bytes(file))
     except OSError as error:
         return None, [Finding(f"{file.name} can't be read: {error.strerror}")]
     except ValueError as error:

@@ -62,9 +62,9 @@ def split_name(name: str) -> tuple[str, str]:
     architecture = architecture.replace("/", "-") or tag
     if architecture not in known:
         guess = nearest(architecture, known)
+        hint = f'did you mean "{guess}"? ' if guess else ""
         raise BackboneError(
-            f'unknown open_clip architecture "{architecture}" in {name}; did you mean "{guess}"? '
-            "open_clip.list_models() names them all"
+            f'unknown open_clip architecture "{architecture}" in {name}; {hint}open_clip.list_models() names them all'
         )
     return architecture, tag
 

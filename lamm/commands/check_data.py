@@ -15,6 +15,7 @@ from pathlib import Path
 from lamm.commands.parser import Parser, add_root_argument
 from lamm.datasets import BENCHMARK, DATASETS, DEMO, OWN
 from lamm.datasets.sources import SOURCES
+from lamm.datasets.tables import list_in
 from lamm.errors import ConfigError, unknown_name
 from lamm.numbers import PROCESSES
 
@@ -74,6 +75,8 @@ def names_of(arguments: argparse.Namespace) -> list[str]:
             raise ConfigError(unknown_name("data set", name, [*BENCHMARK, *OWN]))
     if arguments.csv and "csv" not in names:
         raise ConfigError("--csv is for data set csv; give that name too")
-    if "csv" in names and not arguments.csv and not arguments.root.is_file():
+    if "csv" in names and not arguments.csv and not list_in(arguments.root.expanduser()).is_file():
         raise ConfigError("data set csv needs --csv FILE")
+    if arguments.quick and arguments.workers:
+        raise ConfigError("--workers is for decoding images, which --quick leaves out: give one of them")
     return names

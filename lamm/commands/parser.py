@@ -47,7 +47,8 @@ class Parser(argparse.ArgumentParser):
         if message.startswith("unrecognized arguments:"):
             flags = [flag for action in self._actions for flag in action.option_strings]
             word = message.split(":", 1)[1].split()[0]
-            hint = f" (did you mean {nearest(word, flags)}?)" if word.startswith("-") else ""
+            guess = nearest(word, flags) if word.startswith("-") else None
+            hint = f" (did you mean {guess}?)" if guess else ""
         print(f"error: {message}{hint}; see {self.prog} --help", file=sys.stderr)
         raise SystemExit(USER_ERROR)
 

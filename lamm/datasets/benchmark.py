@@ -11,7 +11,7 @@ from lamm.datasets.listing import folder_names, image_names
 from lamm.datasets.splits import PARTS, Split, SplitItem, checked_item, is_text
 from lamm.datasets.splitters import read_entries, read_items, read_matlab, split_50_20_30, split_80_20
 from lamm.errors import DataError
-from lamm.files import json_object
+from lamm.files import json_object, read_bytes
 
 
 class _ClassFolders(BenchmarkDataset):
@@ -130,11 +130,15 @@ class OxfordFlowers(BenchmarkDataset):
 
     def fallback_split(self, rng: random.Random) -> Split:
         """`imagelabels.mat` and `cat_to_name.json`, 50 / 20 / 30 % of each flower, in the order of the first images."""
-        labels = read_matlab(self.folder / "imagelabels.mat", "labels")[0]
+        file = self.folder / "imagelabels.mat"
+        try:
+            labels = [int(label) for label in read_matlab(file, "labels")[0]]
+        except (TypeError, ValueError, OverflowError):
+            raise DataError(f"{file} holds labels that are not numbers; fetch it again") from None
         names = self._names(self.folder / "cat_to_name.json")
         images: dict[int, list[SplitItem]] = {}
-        for number, label in enumerate(map(int, labels), start=1):
-            if str(label) not in names:
+        for number, label in enumerate(labels, start=1):
+            if label < 1 or str(label) not in names:
                 raise DataError(f"cat_to_name.json in {self.folder} has no name for flower {label}; fetch it again")
             item = SplitItem(f"image_{number:05d}.jpg", label - 1, names[str(label)])
             images.setdefault(label, []).append(item)
@@ -143,7 +147,7 @@ class OxfordFlowers(BenchmarkDataset):
     @staticmethod
     def _names(file: Path) -> dict[str, str]:
         try:
-            names = json_object(file.read_bytes())
+            names = json_object(read_bytes(file))
         except FileNotFoundError:
             raise DataError(f"no file at {file}; it belongs to the data set, put it there") from None
         except (OSError, ValueError) as error:
@@ -204,7 +208,7 @@ class StanfordCars(BenchmarkDataset):
         for annotation in read_matlab(file, "annotations")[0]:
             try:
                 image, label = str(annotation["fname"][0]), int(annotation["class"][0, 0]) - 1
-            except (IndexError, KeyError, TypeError, ValueError):
+            except (IndexError, KeyError, TypeError, ValueError, OverflowError):
                 raise DataError(
                     f"{file} holds an annotation without a file name and a class; fetch the file again"
                 ) from None

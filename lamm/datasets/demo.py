@@ -23,7 +23,7 @@ from lamm.datasets.splits import SPLIT_SEED, Split, SplitItem, write_split
 from lamm.datasets.splitters import split_50_20_30
 from lamm.drawing.compositions import HELD_OUT, draw_composition
 from lamm.errors import DataError
-from lamm.files import json_object, write_json
+from lamm.files import json_object, read_bytes, write_json
 from lamm.log import logger
 
 STAMP_FILE = "lamm_demo.json"
@@ -66,7 +66,7 @@ def materialise(folder: Path, version: int, build: Callable[[Path], None]) -> No
 
 def _check_stamp(folder: Path, version: int) -> None:
     try:
-        stamp = json_object((folder / STAMP_FILE).read_bytes(), generator_version=int)
+        stamp = json_object(read_bytes(folder / STAMP_FILE), generator_version=int)
     except (OSError, ValueError):
         raise DataError(f"{folder} is not a data set made here (no readable {STAMP_FILE}); move or remove it") from None
     if (stored := stamp["generator_version"]) != version:

@@ -6,6 +6,7 @@ stays untouched.
 """
 
 import functools
+import io
 import pickle
 import random
 from array import array
@@ -13,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lamm.datasets.splits import Split, SplitItem, hash_of_split
+from lamm.datasets.splits import LARGEST_LABEL, Split, SplitItem, hash_of_split
 from lamm.errors import DataError
-from lamm.files import json_object, write_json
+from lamm.files import json_object, json_value, read_bytes, write_json
 from lamm.log import logger
 
 MOST_VAL_SHOTS = 4
@@ -95,7 +96,7 @@ def cached_few_shot_split(folder: Path, split: Split, shots: int, seed: int) -> 
 def _read_cache(file: Path, identity: dict[str, Any], split: Split) -> Split | None:
     """The stored picks; None if there are none, they are of another draw, or the file is damaged."""
     try:
-        content = json_object(file.read_bytes(), train=list, val=list)
+        content = json_object(read_bytes(file), train=list, val=list)
         train, val = ([SplitItem(*entry) for entry in content[part]] for part in ("train", "val"))
         if any(content.get(key) != value for key, value in identity.items()):
             return None
@@ -134,6 +135,9 @@ class _RecordsOnly(pickle.Unpickler):
 def original_few_shot_split(folder: Path, split: Split, shots: int, seed: int) -> Split:
     """The picks of the original code for (`shots`, `seed`), as images of `split`; `test` stays whole.
 
+    They are in `shot_<shots>-seed_<seed>.pkl`, or in a `.json` of that name: the lists train and val (or a list, of
+    training images) of `{"impath": …, "label": …, "classname": …}`.
+
     Args:
         folder: the data set's folder.
         split: the whole split; a pick is found in it by the end of its path.
@@ -144,6 +148,8 @@ def original_few_shot_split(folder: Path, split: Split, shots: int, seed: int) -
         DataError: the file is missing, damaged, holds anything but such records, or was drawn from another split.
     """
     file = folder / CACHE_FOLDER / f"shot_{shots}-seed_{seed}.pkl"
+    if not file.exists() and file.with_suffix(".json").exists():
+        file = file.with_suffix(".json")
     content = _read_original_picks(file)
     train = _items_of(content["train"], split.train, file)
     val = _items_of(content["val"], split.val, file) if "val" in content else split.val
@@ -155,8 +161,8 @@ def original_few_shot_split(folder: Path, split: Split, shots: int, seed: int) -
 
 def _read_original_picks(file: Path) -> dict[str, list[Any]]:
     try:
-        with open(file, "rb") as opened:
-            content = _RecordsOnly(opened).load()
+        data = read_bytes(file)
+        content = json_value(data) if file.suffix == ".json" else _RecordsOnly(io.BytesIO(data)).load()
     except FileNotFoundError:
         raise DataError(f"DATASET.ORIGINAL_PICKS: no few-shot picks of the original code at {file}; {ADVICE}") from None
     except OSError as error:
@@ -164,7 +170,8 @@ def _read_original_picks(file: Path) -> dict[str, list[Any]]:
     except Exception as error:  # what a broken or hostile pickle trips over is anyone's guess
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise DataError(f"{file} is not a file of few-shot picks ({reason}); {ADVICE}") from None
-    parts = content if isinstance(content, dict) else {}
+    parts = {"train": content} if isinstance(content, list) and file.suffix == ".json" else content
+    parts = parts if isinstance(parts, dict) else {}
     if not isinstance(parts.get("train"), list) or not isinstance(parts.get("val", []), list):
         raise DataError(f'{file} is not a file of few-shot picks (no list "train"); {ADVICE}')
     return parts
@@ -175,14 +182,18 @@ def _items_of(records: list[Any], items: Sequence[SplitItem], file: Path) -> lis
     by_path = {item.path: item for item in items}
     picks = []
     for record in records:
-        fields = vars(record) if isinstance(record, _Record) else {}
-        path, label, classname = (fields.get(name) for name in ("_impath", "_label", "_classname"))
-        if not isinstance(path, str):
-            raise DataError(f"{file} is damaged: a pick has no path; {ADVICE}")
+        if isinstance(record, _Record):
+            record = {name.removeprefix("_"): value for name, value in vars(record).items()}
+        fields = record if isinstance(record, dict) else {}
+        path, label, classname = (fields.get(name) for name in ("impath", "label", "classname"))
+        # Other types are not even compared or printed: small files can hold values of exponential size.
+        if type(path) is not str or type(label) is not int or type(classname) is not str:
+            raise DataError(f"{file} is damaged: a pick has no path, label or class name; {ADVICE}")
         names = path.replace("\\", "/").split("/")
         ends = ("/".join(names[start:]) for start in range(len(names)))
         item = next((by_path[end] for end in ends if end in by_path), None)
         if item is None or (item.label, item.classname) != (label, classname):
-            raise DataError(f'{file}: "{path}" ({label}, "{classname}") is not in this split: {OTHER_SPLIT}')
+            told = f'"{path[-80:]}" ({label if 0 <= label <= LARGEST_LABEL else "no label"}, "{classname[:80]}")'
+            raise DataError(f"{file}: {told} is not in this split: {OTHER_SPLIT}")
         picks.append(item)
     return picks

@@ -19,7 +19,7 @@ from lamm.datasets.splits import PARTS, SPLIT_SEED, Split, SplitItem
 from lamm.datasets.splitters import numbered_lines
 from lamm.engine.embedded.log import say
 from lamm.errors import DataError
-from lamm.files import json_object, write_json
+from lamm.files import json_object, read_bytes, write_json
 from lamm.images import is_readable_here, unreadable_line
 from lamm.log import logger
 
@@ -41,6 +41,13 @@ class OwnDataset(BenchmarkDataset):
                 of formats that can't be read here.
         """
         split = _readable(split)
+        digits = sorted({item.classname for item in split.train if item.classname.isdecimal()})
+        if digits:
+            shown = ", ".join(f'"{name}"' for name in digits[:3]) + (", …" if len(digits) > 3 else "")
+            logger.info(
+                f"{len(digits)} class names are digits only ({shown}), which say little to CLIP: "
+                f"{FILE_NAME} can give words"
+            )
         self._made_here = not (split.val or split.test)
         if split.test:
             return split
@@ -109,7 +116,7 @@ def _parts_of_class(paths: Sequence[str], stored: Mapping[str, str]) -> dict[str
 def _stored_parts(file: Path) -> dict[str, str]:
     """Path → part; empty if there is no file."""
     try:
-        content = json_object(file.read_bytes(), **dict.fromkeys(PARTS, list))
+        content = json_object(read_bytes(file), **dict.fromkeys(PARTS, list))
         return {path: part for part in PARTS for path in content[part]}
     except FileNotFoundError:
         return {}

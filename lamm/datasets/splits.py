@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from json.encoder import encode_basestring_ascii
 from os import PathLike
-from pathlib import Path, PureWindowsPath
+from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamm.errors import ConfigError, DataError, unknown_name
-from lamm.files import json_object, write_text
+from lamm.files import json_object, read_bytes, write_text
 
 if TYPE_CHECKING:
     from lamm.engine import Datum  # slow to import, and not needed to read a split
@@ -49,6 +49,7 @@ class Split:
 
 
 PARTS = ("train", "val", "test")
+LARGEST_LABEL = 10**9
 SPLIT_SEED = 1
 """Of the splits that are made here."""
 
@@ -61,7 +62,7 @@ def read_split(path: str | PathLike[str]) -> Split:
             a path that stays inside the image folder.
     """
     try:
-        content = json_object(Path(path).read_bytes(), **dict.fromkeys(PARTS, list))
+        content = json_object(read_bytes(path), **dict.fromkeys(PARTS, list))
     except FileNotFoundError:
         raise DataError(f"no split file at {path}; put it there or give another data root") from None
     except OSError as error:
@@ -88,17 +89,17 @@ def checked_item(entry: Any, where: str) -> SplitItem:
     if not isinstance(entry, list | tuple) or len(entry) != 3:
         raise DataError(f"{where}: expected [path, label, class name], found {json.dumps(entry)[:80]}")
     path, label, classname = entry
-    if not is_text(path) or "\0" in path:
+    if not is_text(path):
         raise DataError(f"{where}: the path {json.dumps(path)[:80]} is not a file name")
     clean = posixpath.normpath(path.replace("\\", "/"))
     if clean.startswith("/") or PureWindowsPath(clean).drive:
-        raise DataError(f'{where}: the path "{path}" is absolute; it must be relative to the image folder')
+        raise DataError(f'{where}: the path "{path[:80]}" is absolute; it must be relative to the image folder')
     if clean == "." or clean.split("/")[0] == "..":
-        raise DataError(f'{where}: the path "{path}" leaves the image folder')
+        raise DataError(f'{where}: the path "{path[:80]}" leaves the image folder')
     is_number = isinstance(label, float) and label.is_integer()
     if is_number or (isinstance(label, str) and label.isdecimal() and len(label) < 10):
         label = int(label)
-    if isinstance(label, bool) or not isinstance(label, int) or label < 0:
+    if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label <= LARGEST_LABEL:
         raise DataError(f"{where}: the label {json.dumps(label)[:80]} is not a whole number from 0")
     if not is_text(classname):
         raise DataError(f"{where}: the class name {json.dumps(classname)[:80]} is not a text with letters")
@@ -106,8 +107,8 @@ def checked_item(entry: Any, where: str) -> SplitItem:
 
 
 def is_text(value: Any) -> bool:
-    """Whether `value` is a string that is not blank and can be written as UTF-8."""
-    return isinstance(value, str) and bool(value.strip()) and not re.search("[\ud800-\udfff]", value)
+    """Whether `value` is a string that is not blank and can be written as UTF-8, without the NUL of no file name."""
+    return isinstance(value, str) and bool(value.strip()) and not re.search("[\0\ud800-\udfff]", value)
 
 
 def split_as_text(split: Split) -> str:

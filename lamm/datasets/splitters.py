@@ -4,7 +4,9 @@ Listings are sorted and the generator is the caller's, so a rule gives the same 
 sizes of the published split and other images: the order and seed of that one are not known.
 """
 
+import codecs
 import random
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any, TypeVar
 
 from lamm.datasets.splits import Split, SplitItem, checked_item
 from lamm.errors import DataError
+from lamm.files import read_bytes
 
 Entry = TypeVar("Entry")
 
@@ -72,23 +75,38 @@ def split_80_20(trainval: Sequence[SplitItem], test: Sequence[SplitItem], rng: r
     return Split(train, val, test)
 
 
-def numbered_lines(file: Path) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, without white space at their ends, each with its number from 1.
+ENCODINGS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+"""Byte order mark → encoding; the latter two are what spreadsheets call Unicode text."""
 
-    Files are UTF-8, with or without a byte order mark, on every system.
+
+def read_text(file: Path) -> str:
+    """A text file's content, line ends as they are: UTF-8, or what the byte order mark says.
 
     Raises:
-        DataError: the file is missing or can't be read as UTF-8 text.
+        DataError: the file is missing or can't be read as text.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        content = read_bytes(file)
+        mark = next((mark for mark in ENCODINGS if content.startswith(mark)), b"")
+        text = content[len(mark) :].decode(ENCODINGS.get(mark, "utf-8"))
     except FileNotFoundError:
         raise DataError(f"no file at {file}; it belongs to the data set, put it there") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except OSError as error:
         raise DataError(f"can't read {file}: {error.strerror}") from None
-    for number, line in enumerate(text.splitlines(), start=1):
+    if "\0" in text:
+        raise DataError(f"{file} is not UTF-8 text (it has NUL characters); save it as UTF-8")
+    return text
+
+
+def numbered_lines(file: Path) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, without white space at their ends, each with its number from 1.
+
+    Raises:
+        DataError: the file is missing or can't be read as text.
+    """
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", read_text(file)), start=1):
         if line.strip():
             yield number, line.strip()
 
@@ -144,7 +162,8 @@ def read_matlab(file: Path, variable: str) -> Any:
     except FileNotFoundError:
         raise DataError(f"no file at {file}; it belongs to the data set, put it there") from None
     except Exception as error:  # scipy's reader lets through whatever a broken file makes it trip over
-        raise DataError(f"{file} can't be read as a MATLAB file ({error}); fetch it again") from None
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise DataError(f"{file} can't be read as a MATLAB file ({reason}); fetch it again") from None
     if variable not in content or getattr(content[variable], "ndim", 0) < 2 or not len(content[variable]):
         raise DataError(f'{file} has no variable "{variable}"; fetch the file again')
     return content[variable]

@@ -125,9 +125,9 @@ def test_every_broken_row_of_a_table_is_told(photos: Path) -> None:
     found = texts(check_own_data("csv", file))
     for expected in (
         r'fault: photos\.csv: broken rows \(2\): line 3: no label.*; line 5: the split "sometimes"',
-        r"fault: photos\.csv: images listed more than once \(1\): dog/0\.jpg \(lines 2, 9\)",
+        r"fault: photos\.csv: images listed more than once \(1\): dog/0\.jpg \(line 2, line 9\)",
         r"fault: photos\.csv: images missing \(1\): gone\.jpg \(line 6\)",
-        r"fault: photos\.csv: lines without a split, while others have one \(1\): 8",
+        r"fault: photos\.csv: rows without a split, while others have one \(1\): line 8",
         r"fault: classes without an image to train on \(1\): red car",
         r"fault: files that are called images and are not \(1\): dog/2\.jpg",
     ):

@@ -87,6 +87,8 @@ def test_own_folders_and_tables(tmp_path: Path) -> None:
         (["csv"], "data set csv needs --csv FILE"),
         (["dtd", "--csv", "a.csv"], "--csv is for data set csv"),
         (["dtd", "--workers", "0"], "must be a whole number from 1 to 512"),
+        (["dtd", "--quick", "--workers", "2"], "--workers is for decoding images"),
+        (["mnist"], 'unknown data set "mnist". Known: '),
         (["--al"], "did you mean --all?"),
     ],
 )

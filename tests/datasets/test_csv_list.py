@@ -354,7 +354,7 @@ def test_a_single_image_of_every_class_is_refused(letters: Path) -> None:
     assert not list(letters.glob("split_*"))
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16-le"])
 def test_another_encoding_is_refused_with_the_remedy(encoding: str, letters: Path) -> None:
     text = "path,label\n" + "\n".join(good_rows()) + "\na5.jpg,Kätzchen\n"
     (letters / "list.csv").write_bytes(text.encode(encoding))
@@ -394,7 +394,22 @@ def test_a_wrong_line_of_jsonl_is_named_with_its_number(line: str, letters: Path
     assert "line 4" in mistake_in(letters / "list.jsonl") or '"a0.jpg"' in line
 
 
-def test_a_json_array_is_refused_with_the_form_that_is_expected(letters: Path) -> None:
-    good = [{"path": f"{name}{number}.jpg", "label": name} for name in "ab" for number in range(5)]
-    (letters / "list.json").write_text(json.dumps(good))
-    assert '"path"' in mistake_in(letters / "list.json")
+def test_a_folder_with_metadata_is_its_list(folder: Path) -> None:
+    write_table(folder, ROWS, "file_name,label", "metadata.csv")
+    assert label_by_path(dataset_class("csv")(root=folder)) == dict(ROWS)
+    (folder / "metadata.jsonl").write_text("", encoding="utf-8")
+    with pytest.raises(ConfigError, match="--csv FILE"):
+        dataset_class("csv")(root=folder)
+
+
+def test_words_beside_numbers_are_the_class_names_and_the_log_says_so(folder: Path, logged: list[str]) -> None:
+    numbers = {name: number for number, name in enumerate(reversed(PETS))}
+    rows = [(path, numbers[label], label) for path, label in ROWS]
+    assert load(write_table(folder, rows, "path,label,classname")).classnames == list(PETS)[::-1]
+    assert any('"classname"' in line and '"label"' in line for line in logged)
+
+
+def test_class_names_of_digits_only_are_told(folder: Path, logged: list[str]) -> None:
+    numbers = {name: float(number) for number, name in enumerate(PETS)}
+    assert load(write_table(folder, [(path, numbers[label]) for path, label in ROWS])).classnames == ["0", "1", "2"]
+    assert any("digits only" in line and '"0"' in line for line in logged)

@@ -287,6 +287,34 @@ def test_they_match_published_splits_of_every_depth(name: str, original: Callabl
     assert names_of(load(truth, name).train_x) == left["train"]
 
 
+@pytest.mark.parametrize("parts", [("train", "val"), ("train",), ()])
+def test_picks_as_json_are_those_of_the_pickle(parts: tuple, truth: Truth, original: Callable[..., Any]) -> None:
+    left = leave_picks(truth, original)
+    records = {
+        part: [{name[1:]: value for name, value in vars(record).items()} for record in picks]
+        for part, picks in pickle.loads(pickle_file(truth).read_bytes()).items()
+    }
+    pickle_file(truth).unlink()
+    content = {part: records[part] for part in parts} if parts else records["train"]
+    pickle_file(truth).with_suffix(".json").write_text(json.dumps(content), encoding="utf-8")
+    dataset = load(truth)
+    assert names_of(dataset.train_x) == left["train"]
+    assert "val" not in parts or names_of(dataset.val) == left["val"]
+
+
+@pytest.mark.parametrize("key", ["_impath", "_label", "_classname"])
+def test_a_pick_of_exponential_size_is_refused_at_once(key: str, truth: Truth, original: Callable[..., Any]) -> None:
+    leave_picks(truth, original)
+    content = pickle.loads(pickle_file(truth).read_bytes())
+    nested: list[Any] = []
+    for _ in range(64):
+        nested = [nested, nested]
+    for value in (nested, 10**9999):
+        vars(content["train"][0])[key] = value
+        pickle_file(truth).write_bytes(pickle.dumps(content))
+        assert len(message_of(truth).replace(str(truth.folder), "")) < 400
+
+
 def test_imagenets_pickle_has_training_picks_only(original: Callable[..., Any], tmp_path: Path) -> None:
     truth = build_miniature("imagenet", tmp_path)
     left = leave_picks(truth, original, "imagenet", "imagenet/images", parts=("train",))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,29 @@ def test_an_entry_that_is_not_a_triple_is_refused(tmp_path: Path, entry: Any) ->
 def test_a_label_that_is_not_a_whole_number_is_refused(tmp_path: Path, label: Any) -> None:
     with pytest.raises(DataError, match=r"train\[1\]: the label .* is not a whole number"):
         read_split(file_with(tmp_path, ["b.jpg", label, "b"]))
+
+
+def test_a_number_of_thousands_of_digits_or_a_key_that_comes_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "split.json"
+    empty = '"val": [], "test": []'
+    for text, match in (
+        (f'{{"train": [["a.jpg", {"7" * 400}, "a"]], {empty}}}', "integer of 400 digits"),
+        (f'{{"train": [["a.jpg", 1e300, "a"]], {empty}}}', "not a whole number"),
+        (f'{{"train": [["a.jpg", NaN, "a"]], {empty}}}', "not a whole number"),
+        (f'{{"train": [["a.jpg", 0, "a\\u0000"]], {empty}}}', "class name"),
+        (f'{{"train": [["a.jpg", 0, {"[" * 300}{"]" * 300}]], {empty}}}', "nested too deeply"),
+        (f'{{"train": [], {empty}, "train": []}}', '"train" twice'),
+    ):
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(DataError, match=match) as error:
+            read_split(file)
+        assert len(str(error.value)) < 400 + len(str(file))
+
+
+def test_a_pipe_in_place_of_a_split_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "split.json")
+    with pytest.raises(DataError, match=r"split\.json"):
+        read_split(tmp_path / "split.json")
 
 
 @pytest.mark.parametrize("label", [7, 7.0, "7"])

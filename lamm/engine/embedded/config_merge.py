@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from yacs.config import CfgNode as CN
 
-from lamm.errors import ConfigError, nearest
+from lamm.errors import NEAR, ConfigError, nearest
 from lamm.files import read_yaml
 from lamm.numbers import shown
 
@@ -142,7 +142,7 @@ def _unknown_key(root: CN, path: tuple[str, ...], value: Any, where: str) -> str
     if full_key in known:
         return f'config key "{full_key}" {where} is written with dots; in a file, indent the key under its section'
     same_ending = [key for key in known if key.rpartition(".")[2] == full_key.rpartition(".")[2]]
-    guess = nearest(full_key, reversed(same_ending or known))
+    guess = nearest(full_key, reversed(same_ending or known), 0.0 if same_ending else NEAR)
     hint = f'; did you mean "{guess}"?' if guess is not None else ""
     return f'unknown config key "{full_key}" {where}{hint}'
 

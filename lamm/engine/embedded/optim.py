@@ -41,8 +41,9 @@ def build_optimizer(
     """
     cfg, name = optim_cfg, optim_cfg.NAME
     if name not in OPTIMIZER_NAMES:
-        hint = nearest(str(name), OPTIMIZER_NAMES)
-        raise ChoiceError(f"optim must be one of {OPTIMIZER_NAMES}, but got {name} (do you mean {hint}?)")
+        guess = nearest(str(name), OPTIMIZER_NAMES)
+        hint = f" (do you mean {guess}?)" if guess else ""
+        raise ChoiceError(f"optim must be one of {OPTIMIZER_NAMES}, but got {name}{hint}")
     if param_groups is not None:
         if cfg.STAGED_LR:
             warnings.warn("OPTIM.STAGED_LR is ignored because parameter groups are given", stacklevel=2)
@@ -114,8 +115,9 @@ def _schedule(optimizer: Optimizer, cfg: CfgNode) -> LRScheduler:
         if not isinstance(stepsize, (list, tuple)):
             raise TypeError(f"OPTIM.STEPSIZE of multi_step must be a list, but got {type(stepsize).__name__}")
         return MultiStepLR(optimizer, milestones=list(stepsize), gamma=cfg.GAMMA)
-    hint = nearest(str(name), SCHEDULER_NAMES)
-    raise ChoiceError(f"scheduler must be one of {SCHEDULER_NAMES}, but got {name} (do you mean {hint}?)")
+    guess = nearest(str(name), SCHEDULER_NAMES)
+    hint = f" (do you mean {guess}?)" if guess else ""
+    raise ChoiceError(f"scheduler must be one of {SCHEDULER_NAMES}, but got {name}{hint}")
 
 
 class WarmupScheduler(LRScheduler):

@@ -107,10 +107,9 @@ def check_availability(requested: str, available: Iterable[str]) -> None:
     """
     names = list(available)
     if requested not in names:
-        raise ChoiceError(
-            f"The requested one is expected to belong to {names}, "
-            f"but got [{requested}] (do you mean [{nearest(requested, names)}]?)"
-        )
+        guess = nearest(requested, names)
+        hint = f" (do you mean [{guess}]?)" if guess else ""
+        raise ChoiceError(f"The requested one is expected to belong to {names}, but got [{requested}]{hint}")
 
 
 TRAINER_REGISTRY = Registry("TRAINER")
