@@ -19,6 +19,8 @@ from lamm.engine.embedded.decoding import ImageFile
 from lamm.errors import DataError
 
 # What cameras and phones write, readable or not: a photo in a folder that can't be read is reported, not skipped.
+CSV_MARK = "path,class_1,probability_1"
+"""The first columns of every table of predictions."""
 PHOTO_SUFFIXES = (*IMAGE_SUFFIXES, ".avif", ".heic", ".heif", ".jp2")
 
 

@@ -12,6 +12,7 @@ from lamm.commands import COMMANDS
 from lamm.commands import main as lamm_main
 from lamm.commands.parser import Parser, run
 from lamm.errors import ConfigError, EngineError
+from lamm.results.figure import picture
 from tests.train_command import ROOT, call_tool
 
 
@@ -104,6 +105,34 @@ def test_an_unknown_command_is_one_line(capsys):
 def test_every_tool_of_the_checkout_is_a_command():
     tools = {path.stem.replace("_", "-") for path in (ROOT / "tools").glob("*.py")}
     assert tools == set(COMMANDS) - {"train"}
+
+
+@pytest.mark.parametrize(
+    ("tool", "line"),
+    [
+        ("report", "runs -o notes.html"),
+        ("plot_few_shot", "runs -o notes.png"),
+        ("benchmark", "--backbone tiny --classes 10 --json notes.json"),
+        ("benchmark", "--backbone tiny --classes 10 --plot notes.svg"),
+        ("make_demo", "clip --output notes.safetensors"),
+    ],
+)
+def test_no_output_flag_replaces_a_file_of_another_kind(tmp_path, monkeypatch, tool, line):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / line.split()[-1]
+    file.write_text("my notes")
+    done = call_tool(tool, *line.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {file.name} exists and is not a file of this command")
+    assert file.read_text() == "my notes"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_a_picture_replaces_an_earlier_one(tmp_path, suffix):
+    pytest.importorskip("matplotlib")
+    for _ in range(2):
+        with picture(tmp_path / f"few_shot{suffix}", (2, 2)) as figure:
+            figure.suptitle("x")
 
 
 def test_an_engine_that_can_not_run_is_one_line(capsys, monkeypatch):
