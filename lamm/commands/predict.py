@@ -26,8 +26,6 @@ SOME_NOT_CLASSIFIED = 1
 
 
 def main(arguments: argparse.Namespace) -> int:
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks
     if arguments.quiet and not arguments.csv:
         raise ConfigError("--quiet without --csv would put the classes nowhere: give --csv FILE, or leave --quiet out")
     photos = find_photos(arguments.photos)

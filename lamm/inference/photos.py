@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from lamm.datasets.listing import IMAGE_SUFFIXES, LEFT_BEHIND
 from lamm.engine.embedded.decoding import ImageFile
 from lamm.errors import DataError
+from lamm.escaping import csv_cell, printable
 
 # What cameras and phones write, readable or not: a photo in a folder that can't be read is reported, not skipped.
 CSV_MARK = "path,class_1,probability_1"
@@ -58,11 +59,6 @@ def find_photos(given: Sequence[str]) -> FoundPhotos:
         for path in _meant(argument, missing):
             files.setdefault(os.path.abspath(path), path)
     return FoundPhotos(list(files.values()), missing)
-
-
-def printable(text: str) -> str:
-    """Text that takes one line of a terminal: what can't be printed is written as in Python's source."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def is_photo_name(name: str) -> bool:
@@ -235,5 +231,5 @@ class Table:
     def write(self, predictions: Sequence[Prediction]) -> None:
         """Add one row per photo."""
         for path, ranked in predictions:
-            fields = [field for name, value in ranked for field in (name, f"{value:.6f}")]
-            self._writer.writerow([path, *fields])
+            fields = [field for name, value in ranked for field in (csv_cell(name), f"{value:.6f}")]
+            self._writer.writerow([csv_cell(path), *fields])
