@@ -1,7 +1,6 @@
 """`lamm train`, from a checkout; see `lamm/commands/train.py`."""
 
-from lamm.commands.train import main, train_parser
-from lamm.parallel.command import run
+from lamm.commands import call
 
 if __name__ == "__main__":
-    run(train_parser(), main)
+    call("train")

@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from lamm.errors import ConfigError
+
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -181,3 +183,37 @@ def sha256_of_file(path: str | os.PathLike[str]) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def require_place(file: str | os.PathLike[str], mark: str) -> None:
+    """Check that a product can be written to a file that a user names; its folder need not exist yet.
+
+    A file that is there is replaced only if it is a product of the same kind, or empty.
+
+    Args:
+        file: The place.
+        mark: Text that every product of this kind has in its first or last 4 KiB, and other files don't have.
+
+    Raises:
+        ConfigError: The place is a folder, can't be written to, or has a file of another kind.
+    """
+    path = Path(file)
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; give the name of the file to write")
+    above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not above.is_dir():
+        raise ConfigError(f"can't write {path}: {above} is a file, not a folder")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise ConfigError(f"can't write {path}: {above} may not be written to")
+    if path.exists() and not has_mark(path, mark):
+        raise ConfigError(f"{path} exists and is not a file of this command: give another name, or remove it")
+
+
+def has_mark(file: Path, mark: str) -> bool:
+    """Whether a file is empty, or has `mark` in its first or last 4 KiB."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        ends = opened.read(4096)
+        opened.seek(max(opened.tell(), file.stat().st_size - 4096))
+        return not ends or mark.encode() in ends or mark.encode() in opened.read()

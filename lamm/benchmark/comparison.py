@@ -20,8 +20,7 @@ from lamm.benchmark.measure import (
     seconds_of,
 )
 from lamm.benchmark.steps import STAGES, TrainingStep
-from lamm.errors import ConfigError
-from lamm.files import atomic_path
+from lamm.results.figure import picture
 from lamm.sweep.machine import free_bytes
 
 PROBE_CLASSES = 6
@@ -168,33 +167,26 @@ def draw_cost(rows: Sequence[Row], path: Path) -> None:
 
     Args:
         rows: of one or more trainers and precisions, each with several numbers of classes.
-        path: the file; its ending is the format.
+        path: a PNG, SVG or PDF file, as its suffix says.
 
     Raises:
-        ConfigError: matplotlib is not installed, or does not know the format.
+        ResultsError: the suffix is another one, or matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError('--plot needs matplotlib: pip install -e ".[plots]"') from error
-    figure = Figure(figsize=(9, 4), layout="constrained")
     lines = sorted({(row["trainer"], row["precision"], row["cached"]) for row in rows})
-    for axes, (ours, plain, meaning) in zip(figure.subplots(1, 2), PANELS, strict=True):
-        for number, (trainer, precision, cached) in enumerate(lines):
-            own = [row for row in rows if (row["trainer"], row["precision"], row["cached"]) == lines[number]]
-            own.sort(key=lambda row: row["classes"])
-            counts, colour = [row["classes"] for row in own], f"C{number}"
-            name = f"{trainer}, {precision}" + (", cached" if cached else "")
-            axes.plot(counts, [row[ours] for row in own], "o-", color=colour, label=name)
-            axes.plot(counts, [row[plain] for row in own], "--", color=colour, label=f"{trainer}, plain path")
-            for row in own:
-                scaled = row["plain_classes"] < row["classes"]
-                axes.plot(row["classes"], row[plain], "s", color=colour, markerfacecolor="none" if scaled else colour)
-        axes.set(xscale="log", yscale="log", xlabel="classes", title=meaning)
-        axes.grid(visible=True, which="major", alpha=0.3)
-    figure.axes[0].legend(fontsize="small")
-    try:
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, format=path.suffix.lstrip(".") or "png", dpi=150)
-    except ValueError as error:
-        raise ConfigError(f"--plot {path}: {error}") from error
+    with picture(path, (9, 4)) as figure:
+        for axes, (ours, plain, meaning) in zip(figure.subplots(1, 2), PANELS, strict=True):
+            for number, (trainer, precision, cached) in enumerate(lines):
+                own = [row for row in rows if (row["trainer"], row["precision"], row["cached"]) == lines[number]]
+                own.sort(key=lambda row: row["classes"])
+                counts, colour = [row["classes"] for row in own], f"C{number}"
+                name = f"{trainer}, {precision}" + (", cached" if cached else "")
+                axes.plot(counts, [row[ours] for row in own], "o-", color=colour, label=name)
+                axes.plot(counts, [row[plain] for row in own], "--", color=colour, label=f"{trainer}, plain path")
+                for row in own:
+                    scaled = row["plain_classes"] < row["classes"]
+                    axes.plot(
+                        row["classes"], row[plain], "s", color=colour, markerfacecolor="none" if scaled else colour
+                    )
+            axes.set(xscale="log", yscale="log", xlabel="classes", title=meaning)
+            axes.grid(visible=True, which="major", alpha=0.3)
+        figure.axes[0].legend(fontsize="small")

@@ -3,12 +3,14 @@
 A command's module has `parser()`, its arguments, and `main(arguments)`, which returns the exit code.
 """
 
+# Nothing of ours is imported here: from the first moment that counts, Ctrl-C ends a command with one line.
 import importlib
+import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
-
-from lamm.errors import LammError, unknown_name
 
 # Name → what it does, as `lamm --help` lists it; the module of a name has an underscore for each hyphen.
 COMMANDS = {
@@ -26,6 +28,27 @@ COMMANDS = {
     "make-demo": "train the embedded model anew, or choose the demo configs' learning rate",
 }
 MODULES = {"run": "series"}
+INTERRUPTED = 130
+
+
+@contextmanager
+def interrupted_at_once() -> Iterator[None]:
+    """While modules are imported, Ctrl-C ends the process at once: an import may turn an exception into another one."""
+
+    def stop(*_: object) -> NoReturn:
+        try:
+            os.write(2, b"interrupted\n")
+        finally:
+            os._exit(INTERRUPTED)
+
+    usual = signal.getsignal(signal.SIGINT)
+    if usual is signal.default_int_handler:  # a shell has the commands behind `&` ignore it
+        signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        if usual is signal.default_int_handler:
+            signal.signal(signal.SIGINT, usual)
 
 
 def call(name: str, arguments: Sequence[str] | None = None) -> NoReturn:
@@ -35,16 +58,20 @@ def call(name: str, arguments: Sequence[str] | None = None) -> NoReturn:
         name: one of `COMMANDS`.
         arguments: the words behind its name; None: those of this process.
     """
-    try:
-        module = importlib.import_module(f"lamm.commands.{MODULES.get(name, name.replace('-', '_'))}")
-    except LammError as error:  # an engine that can't run
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    if name == "train":  # torchrun can start it several times
-        from lamm.parallel.command import run
-    else:
-        from lamm.commands.parser import run
-    run(module.parser(), module.main, arguments)
+    with interrupted_at_once():
+        from lamm.commands.parser import leave, open_streams
+    open_streams()
+
+    def body() -> NoReturn:
+        with interrupted_at_once():
+            module = importlib.import_module(f"lamm.commands.{MODULES.get(name, name.replace('-', '_'))}")
+            if name == "train":  # torchrun can start it several times
+                from lamm.parallel.command import run
+            else:
+                from lamm.commands.parser import run
+        run(module.parser(), module.main, arguments)
+
+    leave(body)
 
 
 def main(words: Sequence[str] | None = None) -> NoReturn:
@@ -54,15 +81,25 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
     if name in COMMANDS:
         sys.argv = [f"lamm {name}", *words[1:]]
         call(name, words[1:])
+    with interrupted_at_once():
+        from lamm.commands.parser import leave, open_streams
+    open_streams()
+    leave(lambda: overview(name, *words))
+
+
+def overview(name: str, *words: str) -> int:
+    """What `lamm` says without a command."""
     if name in ("", "-h", "--help", "help"):
         width = max(map(len, COMMANDS))
         print("usage: lamm COMMAND ...\n\ncommands (each has --help):")
         print("\n".join(f"  {known:<{width}}  {what}" for known, what in COMMANDS.items()))
-        sys.exit(0 if name else 2)
+        return 0 if name else 2
     if name == "--version":
         import lamm
 
         print(f"lamm {lamm.__version__}")
-        sys.exit(0)
-    print(f"error: {unknown_name('command', words[0], COMMANDS)}; see lamm --help", file=sys.stderr)
-    sys.exit(2)
+        return 0
+    from lamm.commands.parser import tell
+    from lamm.errors import unknown_name
+
+    return tell(f"{unknown_name('command', words[0], COMMANDS)}; see lamm --help")

@@ -52,11 +52,12 @@ from lamm.engine.embedded.config_merge import merge_config
 from lamm.engine.embedded.decoding import read_image
 from lamm.engine.embedded.loader import SIZED, usable_cores, worker_count
 from lamm.errors import ConfigError, unknown_name
-from lamm.files import write_json
+from lamm.files import require_place, write_json
 from lamm.log import logger
 from lamm.numbers import PROCESSES
 from lamm.parallel.ranks import Launch, current_ranks, joined_group, launch_of
 from lamm.parallel.sharing import SharedOutTextEncoder
+from lamm.results.figure import require_picture
 from lamm.run.plan import trainer_config
 
 NOISE = 0.01  # on the learned vectors: a few steps from the start, every part of the loss has a gradient
@@ -184,6 +185,10 @@ def check(arguments: argparse.Namespace) -> None:
         file = getattr(arguments, flag)
         if file is not None and not file.resolve().parent.is_dir():
             raise ConfigError(f"{file.parent} is not a folder: --{flag} writes into one that exists")
+    if arguments.json is not None:
+        require_place(arguments.json, '"text_fast_s": ')
+    if arguments.plot is not None:
+        require_picture(arguments.plot)
 
 
 def with_ranks(row: Row, step: TrainingStep, arguments: argparse.Namespace) -> dict[str, float]:

@@ -32,6 +32,7 @@ from yacs.config import CfgNode
 
 from lamm.clip.loading import load_clip
 from lamm.clip.model import ClipModel
+from lamm.clip.tiny import FORMAT
 from lamm.clip.tiny.training import Recipe, train
 from lamm.commands.parser import Parser, add_root_argument, at_least
 from lamm.datasets.demo import Digits, Shapes
@@ -40,6 +41,7 @@ from lamm.datasets.splits import SplitItem, read_split
 from lamm.engine import build_lr_scheduler, build_optimizer, build_transform, get_cfg_default, set_random_seed
 from lamm.engine.embedded.config_merge import merge_config
 from lamm.engine.embedded.decoding import read_image
+from lamm.files import require_place
 from lamm.numbers import PROCESSES, SEEDS
 from lamm.run.plan import trainer_config
 from lamm.scoring import scaled_scores
@@ -103,6 +105,7 @@ def main(arguments: argparse.Namespace) -> None:
         choose_rate(arguments)
         return
     recipe = Recipe(**{field.name: getattr(arguments, field.name) for field in fields(Recipe)})
+    require_place(arguments.output, FORMAT)
     train(recipe, torch.device(arguments.device), arguments.workers, arguments.output)
 
 

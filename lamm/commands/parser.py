@@ -1,6 +1,7 @@
 """What commands share: one-line errors, exit codes, `--debug`, and the arguments that several of them have."""
 
 import argparse
+import errno
 import os
 import sys
 import traceback
@@ -9,7 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from lamm.commands import INTERRUPTED, interrupted_at_once
 from lamm.errors import ConfigError, LammError, nearest
+from lamm.escaping import printable
 from lamm.numbers import Range
 
 if TYPE_CHECKING:
@@ -19,8 +22,8 @@ SCRIPT_VARIABLE = "LAMM_SCRIPT"
 """Name of the script in scripts/ that started this command, set by it."""
 
 USER_ERROR = 2
-INTERRUPTED = 130
 BROKEN_PIPE = 141
+MOST_CHARACTERS = 450
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,6 +45,10 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unrecognized arguments: {' '.join(others)}")
         return parsed, others
 
+    def print_help(self, file: Any = None) -> None:
+        """Print the help; a failure to write is an error here, unlike in argparse."""
+        print(self.format_help(), end="", file=file)
+
     def error(self, message: str) -> NoReturn:
         hint = ""
         if message.startswith("unrecognized arguments:"):
@@ -49,35 +56,88 @@ class Parser(argparse.ArgumentParser):
             word = message.split(":", 1)[1].split()[0]
             guess = nearest(word, flags) if word.startswith("-") else None
             hint = f" (did you mean {guess}?)" if guess else ""
-        print(f"error: {message}{hint}; see {self.prog} --help", file=sys.stderr)
-        raise SystemExit(USER_ERROR)
+        raise SystemExit(tell(f"{message}{hint}; see {self.prog} --help"))
 
 
 def run(
     parser: Parser, main: Callable[[argparse.Namespace], int | None], arguments: Sequence[str] | None = None
 ) -> NoReturn:
-    """Parse, run `main`, and leave with its exit code; a mistake or a failing file is one line and exit code 2."""
-    parsed = parser.parse_args(arguments)
+    """Parse, run `main`, and leave with its exit code as `leave` does."""
+
+    def body() -> int | None:
+        parsed = parser.parse_args(arguments)
+        try:
+            return main(parsed)
+        except (LammError, OSError):
+            if parsed.debug:
+                traceback.print_exc()
+            raise
+
+    leave(body)
+
+
+def leave(body: Callable[[], int | None]) -> NoReturn:
+    """Run `body` and leave with its exit code, or with one line on stderr.
+
+    A mistake or a file that fails, standard output too, is exit code 2; Ctrl-C is 130. A reader that has seen enough,
+    such as `head`, is 141, without a line.
+    """
+    code: Any
     try:
-        code = main(parsed) or 0
+        try:
+            code = body() or 0
+        except SystemExit as stop:
+            code = stop.code or 0
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except BrokenPipeError:
         code = BROKEN_PIPE
     except (LammError, OSError) as error:
-        if parsed.debug:
-            traceback.print_exc()
         with suppress(OSError):
             sys.stdout.flush()
-        text = " ".join(str(error).split("\n"))
+        text = str(error)
         if isinstance(error, OSError) and error.filename is not None:
             text = f"{error.filename}: {error.strerror}; check the path, its permissions and the space left"
-        print(f"error: {text}", file=sys.stderr)
-        code = USER_ERROR
+        elif isinstance(error, OSError) and error.errno == errno.EBADF:
+            text = "standard output is closed"
+        code = tell(text)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        with suppress(OSError):
+            print("interrupted", file=sys.stderr)
         code = INTERRUPTED
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # what the interpreter flushes at its end must not fail again
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
+
+
+def tell(text: str) -> int:
+    """Print an error as one line of at most 500 characters, however long a value in it is; the exit code."""
+    line = printable(" ".join(text.split("\n")))
+    line = line if len(line) <= MOST_CHARACTERS else f"{line[:300]} … {line[300 - MOST_CHARACTERS :]}"
+    with suppress(OSError):
+        print(f"error: {line}", file=sys.stderr)
+    return USER_ERROR
+
+
+def open_streams() -> None:
+    """Give a process its standard streams, also where the shell has closed them, as `>&-` does.
+
+    Otherwise the first file to be opened would get the number of a closed one, and what is printed. Writing to a
+    closed standard output fails, as on a full disk. A character that the terminal's encoding lacks is written with
+    backslashes.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)
+            stream = open(number, "r" if name == "stdin" else "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def add_run_arguments(parser: Parser) -> None:
@@ -119,7 +179,8 @@ def imported_extensions(specs: Sequence[str]) -> list[Callable[[Any], None]]:
     from lamm.engine.foreign import import_file_or_module, refuse
 
     modules = {spec: import_file_or_module(spec) for spec in specs}
-    import lamm_trainers
+    with interrupted_at_once():
+        import lamm_trainers
 
     def guarded(spec: str, extend: Callable[[Any], None]) -> Callable[[Any], None]:
         def extend_cfg(cfg: Any) -> None:

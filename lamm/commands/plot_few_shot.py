@@ -12,7 +12,7 @@ import sys
 
 from lamm.commands.parser import Parser
 from lamm.results.curves import few_shot_curves, require_few_shot_runs, without_point
-from lamm.results.figure import draw
+from lamm.results.figure import draw, require_picture
 from lamm.results.frame import GROUP, describe, load, problems
 from lamm.results.schema import KEYWORDS
 
@@ -29,6 +29,7 @@ def parser() -> Parser:
 
 def main(arguments: argparse.Namespace) -> int:
     """Draw the picture, and list the problems on stderr."""
+    require_picture(arguments.output)
     few_shot, left_out = require_few_shot_runs(load(*arguments.folders, test_log=arguments.test_log))
     if left_out:
         print(left_out, file=sys.stderr)

@@ -12,31 +12,27 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from lamm.commands.parser import Parser, add_run_arguments, at_least, chosen_device, imported_extensions
 from lamm.errors import ConfigError, DataError
-from lamm.files import atomic_path
-from lamm.images import is_image_name
+from lamm.files import atomic_path, require_place
 from lamm.inference.classifier import warnings_alone
-from lamm.inference.photos import Layout, Prediction, Table, Unreadable, find_photos, predictions
+from lamm.inference.photos import CSV_MARK, Layout, Prediction, Table, Unreadable, find_photos, predictions
 from lamm.numbers import PROCESSES, Range
 
 SOME_NOT_CLASSIFIED = 1
 
 
 def main(arguments: argparse.Namespace) -> int:
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks
     if arguments.quiet and not arguments.csv:
         raise ConfigError("--quiet without --csv would put the classes nowhere: give --csv FILE, or leave --quiet out")
     photos = find_photos(arguments.photos)
     if not photos.files:
         raise DataError(f"there is no photo to classify: {'; '.join(one.line() for one in photos.missing)}")
-    with csv_file(arguments.csv, photos.files, arguments.run_dir) as file:
+    with csv_file(arguments.csv) as file:
         classifier = load(arguments)
         failed = [*photos.missing, *classify(classifier, photos.files, file, arguments)]
     for one in failed:
@@ -45,24 +41,20 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def csv_file(path: str, photos: Sequence[str], run_dir: str) -> Iterator[Any]:
+def csv_file(path: str) -> Iterator[Any]:
     """The CSV file, begun beside its place at once: a place that can't be written to is reported before the work."""
     if not path:
         yield None
         return
-    if os.path.isdir(path):
-        raise ConfigError(f"--csv {path} is a folder; give the name of a file")
     there = os.path.realpath(path)
-    if os.path.exists(there) and (is_image_name(os.path.basename(path)) or there in map(os.path.realpath, photos)):
-        raise ConfigError(f"--csv {path} would replace a photo; give the name of the file to write")
-    if os.path.exists(there) and Path(there).is_relative_to(os.path.realpath(run_dir)):
-        raise ConfigError(f"--csv {path} would replace a file of the run; give another name")
     # A name that is no UTF-8 is written with backslashes, so that the file is UTF-8.
     text: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
-    if os.path.exists(there) and not os.path.isfile(there):  # a pipe or a device: written to, never replaced
+    if os.path.exists(there) and not os.path.isfile(there) and not os.path.isdir(there):
+        # A pipe or a device is written to, never replaced.
         with open(there, "w", **text) as file:
             yield file
         return
+    require_place(path, CSV_MARK)
     with atomic_path(there) as temporary, temporary.open("w", **text) as file:
         yield file
 

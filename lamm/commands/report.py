@@ -13,8 +13,9 @@ from functools import partial
 from tqdm import tqdm
 
 from lamm.commands.parser import Parser
+from lamm.files import require_place
 from lamm.report.material import gather
-from lamm.report.page import require_libraries, require_place, write_report
+from lamm.report.page import MARK, require_libraries, write_report
 
 
 def parser() -> Parser:
@@ -34,7 +35,7 @@ def parser() -> Parser:
 def main(arguments: argparse.Namespace) -> int:
     """Write the page, and say where it is."""
     require_libraries()
-    require_place(arguments.output)
+    require_place(arguments.output, MARK)
     material = gather(arguments.folders, arguments.trainer, arguments.test_log)
     runs = f"{len(material.finished)} run{'' if len(material.finished) == 1 else 's'}"
     print(f"{runs}, finished", file=sys.stderr)

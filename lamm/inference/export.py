@@ -18,7 +18,7 @@ from yacs.config import CfgNode
 
 from lamm.clip.text import PlainTextEncoder
 from lamm.errors import ConfigError
-from lamm.files import write_json
+from lamm.files import has_mark, require_place, write_json
 from lamm.inference.classifier import Classifier, RunFolder
 from lamm.inference.onnx_file import (
     INPUT,
@@ -89,15 +89,18 @@ def files_written_together(folder: Path, names: Sequence[str]) -> Iterator[Path]
 
     Args:
         folder: made if missing.
-        names: that may appear; those in `folder` from before which the block did not make are removed, since they
-            would belong to something else.
+        names: that may appear, the description of them all first; those in `folder` from before which the block did
+            not make are removed, since they would belong to something else.
 
     Raises:
-        ConfigError: `folder` is a file.
+        ConfigError: `folder` is a file, or one of the names is there and not from an export.
         OSError: it can't be written to.
     """
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file: give a folder to write to")
+    if not has_mark(folder / names[0], FORMAT):
+        for file in filter(os.path.lexists, map(folder.joinpath, names)):
+            require_place(file, FORMAT)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(prefix=".export.", suffix=".tmp", dir=folder) as temporary:
@@ -157,7 +160,7 @@ VISION_PROMPTS = (
     "the input of block i, counted from 0; later blocks keep what the block before put out; the positions are dropped "
     "after the last block"
 )
-NAMES = (TENSORS, DESCRIPTION, GRAPH, f"{GRAPH}.data")
+NAMES = (DESCRIPTION, TENSORS, GRAPH, f"{GRAPH}.data")
 
 
 def export(classifier: Classifier, run: RunFolder, folder: Path, onnx: bool = True) -> tuple[list[Path], list[str]]:

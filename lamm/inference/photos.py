@@ -19,7 +19,11 @@ from lamm.datasets.listing import LEFT_BEHIND
 from lamm.engine.embedded.decoding import ImageFile
 from lamm.engine.embedded.loader import bounded_workers
 from lamm.errors import DataError
+from lamm.escaping import csv_cell, printable
 from lamm.images import is_image_name
+
+CSV_MARK = "path,class_1,probability_1"
+"""The first columns of every table of predictions."""
 
 
 class Unreadable(NamedTuple):
@@ -56,11 +60,6 @@ def find_photos(given: Sequence[str]) -> FoundPhotos:
         for path in _meant(argument, missing):
             files.setdefault(os.path.abspath(path), path)
     return FoundPhotos(list(files.values()), missing)
-
-
-def printable(text: str) -> str:
-    """Text that takes one line of a terminal: what can't be printed is written as in Python's source."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _meant(argument: str, missing: list[Unreadable]) -> Iterator[str]:
@@ -231,5 +230,5 @@ class Table:
     def write(self, predictions: Sequence[Prediction]) -> None:
         """Add one row per photo."""
         for path, ranked in predictions:
-            fields = [field for name, value in ranked for field in (name, f"{value:.6f}")]
-            self._writer.writerow([path, *fields])
+            fields = [field for name, value in ranked for field in (csv_cell(name), f"{value:.6f}")]
+            self._writer.writerow([csv_cell(path), *fields])

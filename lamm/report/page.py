@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from lamm.errors import ResultsError
-from lamm.files import write_text
+from lamm.files import require_place, write_text
 from lamm.report.material import Material
 from lamm.report.panels import Watch, dataset_panels
 from lamm.report.tables import NOTHING, amount, average_tables, cost_tables, means, run_list, shots_tables, shots_text
@@ -20,7 +20,7 @@ from lamm.results.frame import natural, problems
 TEMPLATES = Path(__file__).parent / "templates"
 LIBRARIES = {"jinja2": "Jinja2", "matplotlib": "matplotlib", "PIL": "pillow", "sklearn": "scikit-learn"}
 MARK = '<meta name="generator" content="LAMM report">'
-"""A page has this line near its beginning: a file without it is not overwritten."""
+"""A page has this line near its beginning."""
 MOST_PROBLEMS = 100
 
 
@@ -35,34 +35,6 @@ def require_libraries() -> None:
             import_module(module)
         except ImportError as error:
             raise ResultsError(f'the report needs {name}; install it with: pip install -e ".[report]"') from error
-
-
-def require_place(file: str | os.PathLike[str]) -> None:
-    """Check that a page can be written to a file, whose folder need not exist yet.
-
-    Raises:
-        ResultsError: It can't, or there is a file that is not a report.
-    """
-    page = Path(file)
-    if page.is_dir():
-        raise ResultsError(f"{page} is a folder; give the report's file, such as {page / 'report.html'}")
-    above = next(folder for folder in page.absolute().parents if folder.exists())
-    if not above.is_dir():
-        raise ResultsError(f"can't write {page}: {above} is a file, not a folder")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise ResultsError(f"can't write {page}: {above} may not be written to")
-    if page.exists() and not _is_report(page):
-        raise ResultsError(f"{page} exists and is not a report: it is not overwritten; give another file with -o")
-
-
-def _is_report(file: Path) -> bool:
-    if not file.is_file():
-        return False
-    try:
-        with file.open("rb") as opened:
-            return MARK.encode() in opened.read(1024)
-    except OSError:
-        return False
 
 
 def write_report(
@@ -82,11 +54,12 @@ def write_report(
         left_out: Number of panels there was no room for.
 
     Raises:
-        ResultsError: A library of the extra `report` is missing, or the page can't be written there.
+        ResultsError: A library of the extra `report` is missing.
+        ConfigError: The page can't be written there.
         OSError: The file can't be written.
     """
     require_libraries()
-    require_place(file)
+    require_place(file, MARK)
     page = Path(file)
     content = _content(material, page, title)
     environment = _environment()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from lamm.errors import ResultsError
-from lamm.files import atomic_path
+from lamm.files import atomic_path, require_place
 from lamm.results.curves import ALL_SHOTS, ascending
 from lamm.results.frame import natural
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 
 SUFFIXES = (".png", ".svg", ".pdf")
+MARK = "LAMM plot"
+"""Every picture names this as the program that made it."""
+_MAKER = {".png": "Software", ".svg": "Creator", ".pdf": "Creator"}
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 _MARKERS = "osD^vPX"
 _DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
@@ -36,6 +39,18 @@ _LABEL_GAP = 0.062
 
 _Style = dict[str, Any]
 """matplotlib's settings of a line."""
+
+
+def require_picture(file: str | os.PathLike[str]) -> None:
+    """Check that a picture can be written to a file that a user names.
+
+    Raises:
+        ResultsError: The suffix is not one of `SUFFIXES`.
+        ConfigError: See `require_place`.
+    """
+    if Path(file).suffix.lower() not in SUFFIXES:
+        raise ResultsError(f'can\'t draw into "{file}"; end its name in one of {", ".join(SUFFIXES)}')
+    require_place(file, MARK)
 
 
 @contextmanager
@@ -51,10 +66,9 @@ def picture(
 
     Raises:
         ResultsError: The suffix is another one, or matplotlib is not installed.
+        ConfigError: There is a file that is not such a picture.
     """
-    suffix = Path(file).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ResultsError(f'can\'t draw into "{file}"; end its name in one of {", ".join(SUFFIXES)}')
+    require_picture(file)
     try:
         import matplotlib
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -66,8 +80,9 @@ def picture(
         figure = Figure(figsize=size, layout="constrained", dpi=160)
         FigureCanvasAgg(figure)
         yield figure
-        metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix)
-        figure.savefig(temporary, format=suffix[1:], metadata=metadata)
+        suffix = Path(file).suffix.lower()
+        undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix, {})
+        figure.savefig(temporary, format=suffix[1:], metadata={_MAKER[suffix]: MARK, **undated})
 
 
 def draw(
@@ -95,7 +110,8 @@ def draw(
     Raises:
         ResultsError: The suffix is another one, there is nothing to draw, or matplotlib is not installed.
     """
-    if Path(file).suffix.lower() in SUFFIXES and curves.empty:
+    require_picture(file)
+    if curves.empty:
         raise ResultsError("no finished run with a known number of shots: there is no curve to draw")
     panels = dict(iter(curves.groupby("dataset", sort=False)))
     direct = len(panels) <= _DIRECT_LABELS_UP_TO

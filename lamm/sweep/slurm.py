@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from lamm.errors import ConfigError
-from lamm.files import write_json, write_text
+from lamm.files import require_place, write_json, write_text
 from lamm.sweep.runs import SweepRun, expected_seconds
 
 RUNS_FILE = "runs.json"
 SCRIPT_FILE = "submit.sh"
+JOB_NAME = "lamm-sweep"
 MAX_TASKS = 1000
 """Slurm's usual MaxArraySize is 1001."""
 SAFETY = 3
@@ -90,13 +91,15 @@ def write_array(
         The script.
 
     Raises:
-        ConfigError: submitit is not installed.
+        ConfigError: submitit is not installed, or a file there is not of a sweep.
     """
     try:
         from submitit.slurm.slurm import _make_sbatch_string
     except ImportError as error:
         raise ConfigError('--slurm needs submitit: pip install -e ".[sweep]"') from error
     place = place.absolute()
+    require_place(place / RUNS_FILE, '"at_once": ')
+    require_place(place / SCRIPT_FILE, JOB_NAME)
     runs.write(place / RUNS_FILE)
     words = [sys.executable, "-m", "lamm.commands", "sweep", "--runs", str(place / RUNS_FILE), "--run-index"]
     if minutes is None and all(run.seconds is not None for part in runs.parts for run in part):
@@ -105,7 +108,7 @@ def write_array(
     text = _make_sbatch_string(
         command=f'{shlex.join(words)} "$SLURM_ARRAY_TASK_ID"',
         folder=place,
-        job_name="lamm-sweep",
+        job_name=JOB_NAME,
         partition=partition or None,
         time=minutes,  # type: ignore[arg-type]  # None leaves the flag out
         cpus_per_task=runs.at_once * runs.threads,

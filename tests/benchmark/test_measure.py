@@ -26,7 +26,7 @@ from lamm.benchmark.measure import (
 from lamm.benchmark.steps import OriginalEncoder, TrainingStep, class_names
 from lamm.clip.model import ClipModel
 from lamm.engine import get_cfg_default
-from lamm.errors import ConfigError
+from lamm.errors import ResultsError
 from tests.reference import whole_prompt as reference
 from tests.trainers.learner_cases import coop, lamm, maple
 
@@ -219,7 +219,7 @@ def test_the_figure_is_written_and_names_its_lines(tmp_path: Path) -> None:
 
 def test_an_unknown_format_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    with pytest.raises(ConfigError, match="--plot"):
+    with pytest.raises(ResultsError, match="cost.xyz"):
         draw_cost([row(10, 10)], tmp_path / "cost.xyz")
     assert not list(tmp_path.iterdir())
 

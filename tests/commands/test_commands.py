@@ -1,6 +1,7 @@
 """The console script `lamm`, what every command does with a mistake, and `lamm benchmark` on the smallest model."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from lamm.commands import COMMANDS
 from lamm.commands import main as lamm_main
 from lamm.commands.parser import Parser, run
 from lamm.errors import ConfigError, EngineError
+from lamm.results.figure import picture
+from lamm.results.schema import METRICS, RunResults
 from tests.train_command import ROOT, call_tool
 
 
@@ -106,6 +109,34 @@ def test_every_tool_of_the_checkout_is_a_command():
     assert tools == set(COMMANDS) - {"train"}
 
 
+@pytest.mark.parametrize(
+    ("tool", "line"),
+    [
+        ("report", "runs -o notes.html"),
+        ("plot_few_shot", "runs -o notes.png"),
+        ("benchmark", "--backbone tiny --classes 10 --json notes.json"),
+        ("benchmark", "--backbone tiny --classes 10 --plot notes.svg"),
+        ("make_demo", "clip --output notes.safetensors"),
+    ],
+)
+def test_no_output_flag_replaces_a_file_of_another_kind(tmp_path, monkeypatch, tool, line):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / line.split()[-1]
+    file.write_text("my notes")
+    done = call_tool(tool, *line.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {file.name} exists and is not a file of this command")
+    assert file.read_text() == "my notes"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_a_picture_replaces_an_earlier_one(tmp_path, suffix):
+    pytest.importorskip("matplotlib")
+    for _ in range(2):
+        with picture(tmp_path / f"few_shot{suffix}", (2, 2)) as figure:
+            figure.suptitle("x")
+
+
 def test_an_engine_that_can_not_run_is_one_line(capsys, monkeypatch):
     def fail(name):
         raise EngineError("no engine")
@@ -115,6 +146,62 @@ def test_an_engine_that_can_not_run_is_one_line(capsys, monkeypatch):
     assert capsys.readouterr().err == "error: no engine\n"
 
 
+def parse_results(tmp_path: Path, redirection: str) -> tuple[int, str]:
+    """The exit code and stderr of a real process that prints a table, by itself into a pipe that nobody reads."""
+    RESULTS.write(tmp_path / "digits/shots_1/LAMM/tiny_ep50/seed1/results.json")
+    read, write = os.pipe()
+    os.close(read)
+    line = f'"{sys.executable}" "{ROOT}/tools/parse_results.py" "{tmp_path}" {redirection}'
+    done = subprocess.run(line, shell=True, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "said"),
+    [
+        ("", 141, ""),
+        (">&-", 2, "error: standard output is closed\n"),
+        (">/dev/full", 2, "error: [Errno 28] No space left on device\n"),
+        ("--help >/dev/full", 2, "error: [Errno 28] No space left on device\n"),
+        ("nowhere 2>&-", 2, ""),
+        ("nowhere 2>/dev/full", 2, ""),
+    ],
+)
+def test_a_stream_that_fails_is_one_line(tmp_path, redirection, code, said):
+    assert parse_results(tmp_path, redirection) == (code, said)
+
+
+@pytest.mark.parametrize("script", ["tools/report.py", "train.py"])
+def test_an_interruption_while_importing_is_one_line(tmp_path, script):
+    lines = [
+        "import os, signal",
+        "try:",
+        "    os.kill(os.getpid(), signal.SIGINT)",
+        "except BaseException:",
+        "    pass",
+    ]
+    for module in ("tqdm", "yacs"):
+        (tmp_path / f"{module}.py").write_text("\n".join(lines))
+    line = [sys.executable, str(ROOT / script), "x"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+def test_an_error_is_short_and_has_no_escape_sequences(capsys):
+    assert outcome(raising(ConfigError(f"wrong: \x1b[31m{'9' * 1000}; take another"))) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: wrong: \\x1b[31m999")
+    assert said.endswith("999; take another\n")
+    assert len(said) <= 500
+
+
+RESULTS = RunResults(
+    **{"trainer": "LAMM", "dataset": "digits", "shots": 1, "seed": 1, "cfg": "tiny_ep50", "protocol": "few-shot"},
+    **{"split": "test", "metrics": dict.fromkeys(METRICS, 50.0), "precision": "fp32", "config_hash": ""},
+    status="finished",
+)
 FIELDS = {
     *("trainer", "classes", "precision", "text_fast_s", "text_plain_s", "text_ratio", "step_fast_s", "step_plain_s"),
     *("step_ratio", "peak_fast_mb", "peak_plain_mb", "image_s", "forward_s", "backward_s", "optimizer_s", "gemm_share"),

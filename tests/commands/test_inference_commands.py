@@ -110,8 +110,8 @@ def test_bad_photos_are_listed_at_the_end_and_the_others_classified(
     ("line", "message"),
     [
         ("{run} nowhere.png", "there is no photo to classify: nowhere.png: no such file or folder"),
-        ("{run} 'my photos' --csv 'my photos'", "--csv my photos is a folder"),
-        ("{run} --csv 'my photos/1.png' 'my photos'", "--csv my photos/1.png would replace a photo"),
+        ("{run} 'my photos' --csv 'my photos'", "my photos is a folder"),
+        ("{run} --csv 'my photos/1.png' 'my photos'", "my photos/1.png exists and is not a file of this command"),
         ("{run} 'my photos' --csv notes/x.csv", "notes"),
         ("{run} 'my photos' --quiet", "--quiet without --csv"),
         ("{run} 'my photos' --top-k 0", "must be a whole number from 1 up, got 0"),
@@ -136,9 +136,13 @@ def test_a_mistake_in_a_prediction_is_one_line(
     assert sorted(Path().rglob("*")) == before
 
 
-def test_a_table_of_before_is_replaced(command: Command, digits_run: Path, photos: list[str]) -> None:
-    Path("out.csv").write_text("of before")
-    command("predict", f"{digits_run} 'my photos/1.png' --csv out.csv")
+def test_an_earlier_table_is_replaced_and_no_other_file(command: Command, digits_run: Path, photos: list[str]) -> None:
+    line = f"{digits_run} 'my photos/1.png' --csv out.csv"
+    Path("out.csv").write_text("image,label\nmine.png,1\n")
+    assert command("predict", line).code == 2
+    assert Path("out.csv").read_text() == "image,label\nmine.png,1\n"
+    Path("out.csv").write_text("path,class_1,probability_1,class_2,probability_2\n")
+    command("predict", line)
     assert Path("out.csv").read_text().startswith("path,class_1,probability_1\nmy photos/1.png,")
 
 
@@ -194,8 +198,8 @@ def test_the_files_lie_in_the_run_and_hold_its_classes(command: Command, run: Pa
     done = command("export", f"{run} --no-onnx")
     assert (done.code, done.err) == (0, "")
     assert [line.split()[0] for line in done.out.splitlines()] == [
-        "run/export/classifier.safetensors",
         "run/export/classifier.json",
+        "run/export/classifier.safetensors",
     ]
     assert names_in("run/export") == PAIR
     classifier = Classifier.from_run(run, [extend_cfg])

@@ -196,7 +196,7 @@ def test_one_trainer_can_be_chosen(report: Command, output: Path, tmp_path: Path
         (["nowhere", "-o", "r.html"], "nowhere is not a folder"),
         (["{output}"], "required: -o/--output"),
         (["{output}", "-o", "r.html", "--trainer", "Lamm"], "LAMM"),
-        (["{output}", "-o", "{output}"], "is a folder; give the report's file"),
+        (["{output}", "-o", "{output}"], "is a folder; give the name of the file"),
         (["{empty}", "-o", "r.html"], "no results.json and no log.txt"),
     ],
 )

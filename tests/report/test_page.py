@@ -219,8 +219,8 @@ def test_a_page_that_fails_leaves_the_old_one(demo: RunTree, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        ("output", "is a folder; give the report's file"),
-        ("file", "exists and is not a report"),
+        ("output", "is a folder; give the name of the file"),
+        ("file", "exists and is not a file of this command"),
         ("file/report.html", "is a file, not a folder"),
         ("file/below/report.html", "is a file, not a folder"),
     ],

@@ -12,6 +12,7 @@ from lamm.errors import BackboneError
 from lamm.files import atomic_path
 
 PATH = Path(__file__).with_name("tiny_clip.safetensors")
+FORMAT = "lamm-tiny-clip"
 TOKEN_ROWS = "token_rows"
 TOKEN_IDS = "token_ids"
 EMBED_DIM = 256
@@ -48,7 +49,7 @@ def save_weights(model: nn.Module, token_ids: Tensor, path: Path) -> None:
     tensors[TOKEN_ROWS] = tensors.pop("token_embedding.weight")
     tensors[TOKEN_IDS] = token_ids.to(torch.int32).contiguous()
     with atomic_path(path) as temporary:
-        temporary.write_bytes(save(tensors))
+        temporary.write_bytes(save(tensors, {"format": FORMAT}))
 
 
 def load_weights(path: Path = PATH) -> nn.Module:
