@@ -8,9 +8,10 @@ from torch import nn
 
 from lamm.clip.text_tower import TextTraits
 from lamm.clip.tokenizer import Tokenizer, load_tokenizer
-from lamm.clip.weights_file import UNREADABLE, DownloadError, fetch_pretrained, is_jit_archive, locate, read_state_dict
+from lamm.clip.weights_file import DownloadError, fetch_pretrained, locate, read_state_dict
 from lamm.errors import BackboneError, nearest
 from lamm.log import logger
+from lamm.torch_files import is_jit_archive
 
 PREFIX = "open_clip:"
 FOLDER_NAMES = (
@@ -117,10 +118,10 @@ def _build(name: str, architecture: str, file: Path, dtype: torch.dtype) -> nn.M
 
     if is_jit_archive(file):
         raise BackboneError(f"{file} is a JIT archive in OpenAI's format: use it with an OpenAI name such as ViT-B/16")
+    read_state_dict(file)  # open_clip reads it by `torch.load`, which a hostile file may keep busy for ever
     try:
         return open_clip.create_model(architecture, pretrained=str(file), precision=PRECISIONS[dtype]).eval()
-    except (*UNREADABLE, AttributeError, StopIteration) as error:
-        read_state_dict(file)  # says what is wrong with the file itself, if anything is
+    except Exception as error:  # names and shapes that its conversions did not expect: of any type
         details = " ".join(str(error).split()[:40])
         raise BackboneError(f"{file} does not fit {name}: {details}") from error
 

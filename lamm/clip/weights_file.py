@@ -1,61 +1,40 @@
 """Finding, fetching and reading weights files of any format; what is not such a file is a one-line error."""
 
 import os
-import pickle
-import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from lamm.errors import BackboneError
+from lamm.torch_files import TorchFileError, is_jit_archive, read_jit_weights, read_torch_file
 
 ANSWER_SECONDS = 5.0
-JIT_MEMBER = "constants.pkl"
-UNREADABLE = (
-    RuntimeError,
-    ValueError,
-    KeyError,
-    EOFError,
-    OSError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    SafetensorError,
-)
 
 
 class DownloadError(Exception):
     """Weights that are neither cached nor to be had; the message is one phrase."""
 
 
-def is_jit_archive(path: Path) -> bool:
-    """Whether the file is a TorchScript archive, such as OpenAI's own files."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith(f"/{JIT_MEMBER}") for name in archive.namelist())
-
-
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """The tensors of a weights file by name, on the CPU.
 
     Reads TorchScript archives, files of `torch.save` (also a training checkpoint's `state_dict` entry, and names
-    that begin with `module.`) and safetensors.
+    that begin with `module.`) and safetensors. Nothing in the file can run, and no tensor is larger than the file.
 
     Raises:
-        BackboneError: the file is not there, cut short, damaged, or holds no tensors.
+        BackboneError: the file is not there, cut short, damaged, or holds no tensors, or objects of classes.
     """
     if not path.is_file():
         raise BackboneError(f"{path}: no such file (MODEL.BACKBONE.PATH names a weights file or a folder with one)")
     try:
         content = _load(path)
-    except UNREADABLE as error:
-        raise BackboneError(f"{path} is no weights file that can be read: {_why(path, error)}") from error
+    except (TorchFileError, SafetensorError, OSError, MemoryError) as error:
+        reason = error.strerror if isinstance(error, OSError) else _first_line(error)
+        raise BackboneError(f"{path} is not a weights file that can be read: {reason}") from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, dict) else {}
@@ -70,7 +49,7 @@ def locate(path: str, names: tuple[str, ...]) -> Path:
     Raises:
         BackboneError: neither is there.
     """
-    place = Path(path).expanduser()
+    place = Path(os.path.expanduser(path))  # leaves the home of a stranger as it is; `Path.expanduser` raises
     if place.is_file():
         return place
     if not place.is_dir():
@@ -84,23 +63,7 @@ def locate(path: str, names: tuple[str, ...]) -> Path:
 def _load(path: Path) -> Any:
     if path.suffix == ".safetensors":
         return load_file(path)
-    if not is_jit_archive(path):
-        return torch.load(path, map_location="cpu", weights_only=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
-
-
-def _why(path: Path, error: Exception) -> str:
-    """One phrase on why a file can't be read."""
-    with path.open("rb") as file:
-        head = file.read(4)
-    if not head:
-        return "it is empty"
-    if head == b"PK\x03\x04" and not zipfile.is_zipfile(path):
-        return "it is cut short, an unfinished download perhaps; fetch it again"
-    first_line = next(iter(str(error).splitlines()), "")
-    return f"{type(error).__name__} {first_line[:120]}".strip()
+    return read_jit_weights(path) if is_jit_archive(path) else read_torch_file(path)
 
 
 def fetch_pretrained(pretrained: Mapping[str, Any]) -> Path:

@@ -117,7 +117,7 @@ def test_the_cache_of_the_clip_package_is_used(small_vit_b_16: Any, home: Path) 
 def test_a_damaged_cache_file_is_an_error_not_another_model(small_vit_b_16: Any, home: Path) -> None:
     (home / ".cache/clip").mkdir(parents=True)
     (home / ".cache/clip/ViT-B-16.pt").write_text("damaged")
-    with pytest.raises(BackboneError, match=r"ViT-B-16.pt is no weights file that can be read"):
+    with pytest.raises(BackboneError, match=r"ViT-B-16.pt is not a weights file that can be read"):
         load_clip("ViT-B/16")
 
 
@@ -272,10 +272,10 @@ def test_open_clip_weights_of_another_architecture_or_format_are_refused(tmp_pat
     with pytest.raises(BackboneError, match=r"three.pt does not fit open_clip:small: .*resblocks.2"):
         load_clip("open_clip:small", str(tmp_path / "three.pt"))
     (tmp_path / "text.pt").write_text("<html>")
-    with pytest.raises(BackboneError, match=r"text.pt is no weights file that can be read"):
+    with pytest.raises(BackboneError, match=r"text.pt is not a weights file that can be read"):
         load_clip("open_clip:small", str(tmp_path / "text.pt"))
     (tmp_path / "text.safetensors").write_text("<html>")
-    with pytest.raises(BackboneError, match=r"text.safetensors is no weights file that can be read"):
+    with pytest.raises(BackboneError, match=r"text.safetensors is not a weights file that can be read"):
         load_clip("open_clip:small", str(tmp_path / "text.safetensors"))
     archive = save_jit_archive(clip_package_model(), tmp_path / "archive.pt")
     with pytest.raises(BackboneError, match="is a JIT archive in OpenAI's format: use it with an OpenAI name"):

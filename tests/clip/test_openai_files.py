@@ -11,8 +11,8 @@ from torch import nn
 from lamm.clip import loading
 from lamm.clip.architecture import Architecture
 from lamm.clip.loading import OPENAI_NAMES, load_openai_file, openai_architecture, openai_file_name
-from lamm.clip.weights_file import is_jit_archive
 from lamm.errors import BackboneError
+from lamm.torch_files import is_jit_archive, read_jit_weights
 from tests.clip.small_clip_models import (
     RESNET,
     VIT,
@@ -137,17 +137,17 @@ def write(kind: str, path: Path) -> Path:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("text", "is no weights file that can be read"),
+        ("text", "is not a weights file that can be read"),
         ("empty", "it is empty"),
         ("cut short", "cut short, an unfinished download perhaps"),
         ("cut short archive", "cut short, an unfinished download perhaps"),
         ("other model", "holds no CLIP in OpenAI's format"),
         ("not a dict", "holds no state dict of tensors"),
         ("other archive", "holds no CLIP in OpenAI's format"),
-        ("whole module", "is no weights file that can be read"),
+        ("whole module", "is not a weights file that can be read"),
         ("weight missing", "does not hold a whole CLIP.*visual.ln_post.bias"),
         ("weight left over", "does not hold a whole CLIP.*visual.extra"),
-        ("broken safetensors", "is no weights file that can be read"),
+        ("broken safetensors", "is not a weights file that can be read"),
         ("none", "no such file"),
     ],
 )
@@ -185,7 +185,10 @@ def test_the_file_of_another_model_is_refused_with_both_names(monkeypatch: pytes
 def test_a_jit_archive_of_vit_b_16_at_real_size(tmp_path: Path) -> None:
     model = clip_package().CLIP(512, 224, 12, 768, 16, 77, VOCABULARY, 512, 8, 12)
     file = save_jit_archive(randomise(model), tmp_path / "ViT-B-16.pt")
-    reference = clip_package().build_model(dict(torch.jit.load(str(file)).state_dict())).float()
+    weights, expected = read_jit_weights(file), torch.jit.load(str(file)).state_dict()
+    assert list(weights) == list(expected)
+    assert all(torch.equal(weights[key], tensor) for key, tensor in expected.items())
+    reference = clip_package().build_model(dict(expected)).float()
     assert_same_features(load_openai_file(file, name="ViT-B/16"), reference, tolerance=1e-4)
     with pytest.raises(BackboneError, match=r"holds ViT-B/16, but MODEL.BACKBONE.NAME is ViT-B/32"):
         load_openai_file(file, name="ViT-B/32")

@@ -7,7 +7,6 @@ object becomes a dictionary of its state, and no code of its class runs.
 """
 
 import os
-import pickle
 import shutil
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -17,11 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from lamm.errors import CheckpointError
 from lamm.files import atomic_path, write_text
 from lamm.log import logger
+from lamm.torch_files import TorchFileError, read_torch_file
 
 BEST_MODEL = "model-best.pth.tar"
 POINTER = "checkpoint"
@@ -70,67 +69,30 @@ def save_checkpoint(
             shutil.copyfile(path, temporary)
 
 
-def load_checkpoint(fpath: str | os.PathLike[str] | None) -> Any:
-    """Read a checkpoint as plain data; tensors go to the CPU if there is no CUDA device.
+def load_checkpoint(fpath: str | os.PathLike[str] | None) -> dict[Any, Any]:
+    """Read a checkpoint as plain data, with its tensors on the CPU.
 
     Raises:
         ValueError: No path.
         MissingCheckpointError: No such file (also a FileNotFoundError).
-        CheckpointError: A file that is damaged, not a checkpoint, or asks for functions of the system.
+        CheckpointError: A file that is damaged or not a checkpoint.
     """
     if fpath is None:
         raise ValueError("File path is None")
     path = Path(os.path.abspath(os.path.expanduser(fpath)))
     if not path.is_file():
         raise MissingCheckpointError(f'File is not found at "{path}"')
-    location = None if torch.cuda.is_available() else "cpu"
     try:
-        try:
-            return torch.load(path, map_location=location, weights_only=True)
-        except pickle.UnpicklingError:
-            return _load_with_inert_objects(path, location)
-    except Exception as error:
+        content = read_torch_file(path, objects=True)
+        if not isinstance(content, dict):
+            raise TorchFileError(f"it holds a {type(content).__name__} where a dictionary is needed")
+        return content
+    except (TorchFileError, OSError) as error:
         print(f'Unable to load checkpoint from "{fpath}"')
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        reason = error.strerror if isinstance(error, OSError) else error
         raise CheckpointError(
             f'can\'t read checkpoint "{fpath}": {reason}; the file is damaged or not a checkpoint'
         ) from error
-
-
-class InertObject:
-    """Stands for an object whose class is not loaded: it takes any arguments and any state, and runs nothing."""
-
-    _state: dict[Any, Any]
-
-    def __new__(cls, *args: Any) -> "InertObject":
-        inert = super().__new__(cls)
-        inert._state = {}
-        return inert
-
-    def __setstate__(self, state: Any) -> None:
-        for part in state if isinstance(state, tuple) else (state,):  # a class with slots has two
-            if isinstance(part, Mapping):
-                self._state.update(part)
-
-    def state_dict(self) -> dict[Any, Any]:
-        """Its state, which may hold other inert objects."""
-        return self._state
-
-
-def _empty_dict(*args: Any) -> dict[Any, Any]:
-    """In place of `collections.defaultdict`, in which an optimizer has its state."""
-    return {}
-
-
-def _load_with_inert_objects(path: Path, location: str | None) -> Any:
-    """Read a file with every global that torch does not know made inert.
-
-    torch itself refuses globals of `os` and `sys`, and calls of anything that a pickle did not name beforehand.
-    """
-    names = get_unsafe_globals_in_checkpoint(path)
-    stand_ins: list[Any] = [(_empty_dict if name == "collections.defaultdict" else InertObject, name) for name in names]
-    with safe_globals(stand_ins):
-        return plain_state(torch.load(path, map_location=location, weights_only=True), "checkpoint")
 
 
 class _NotPlain(Exception):
