@@ -83,7 +83,7 @@ def _pointed(folder: str) -> str | None:
     pointer = os.path.join(folder, POINTER)
     if not os.path.exists(pointer):
         return None
-    with open(pointer, encoding="utf-8") as file:
+    with open(pointer, encoding="utf-8", errors="replace") as file:
         return os.path.join(folder, os.path.basename(file.readline().strip()))
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from lamm.errors import CheckpointError
-from lamm.files import atomic_path
+from lamm.files import atomic_path, json_value
 
 LABEL_FILE = "labels.safetensors"
 
@@ -62,8 +62,8 @@ class LabelBank:
             with safe_open(file, framework="pt") as opened:
                 metadata = opened.metadata() or {}
                 embeddings = opened.get_tensor("embeddings")
-            names = json.loads(metadata["class_names"])
-            counts = json.loads(metadata["counts"]) if "counts" in metadata else [1] * len(embeddings)
+            names = json_value(metadata["class_names"])
+            counts = json_value(metadata["counts"]) if "counts" in metadata else [1] * len(embeddings)
             backbone = metadata["backbone"]
         except (SafetensorError, KeyError, ValueError, OSError) as error:
             raise CheckpointError(f"{file} is damaged or no label file: {error}") from error

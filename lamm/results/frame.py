@@ -1,6 +1,5 @@
 """All runs below some folders as one pandas DataFrame, a row per run, and what is wrong with them."""
 
-import json
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -11,7 +10,7 @@ import pandas as pd
 import yaml
 
 from lamm.errors import ResultsError
-from lamm.files import read_yaml
+from lamm.files import json_value, read_bytes, read_yaml
 from lamm.results.schema import EVALUATION, FEW_SHOT, INCREMENTAL, RESULTS_FILE, RunResults
 from lamm.results.unrecorded import GROUP, folders_below, group_of_path, log_files, natural, newest_result, seed_of
 
@@ -189,7 +188,7 @@ def _stored_classes(folder: Path) -> dict[str, Any]:
     # `lamm.run.record.RunClasses` writes this file; it needs torch, which is slow to import.
     file = folder / "classes.json"
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json_value(read_bytes(file))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from lamm.errors import ResultsError
-from lamm.files import atomic_path
+from lamm.files import atomic_path, json_value
 from lamm.prompts import DEFAULT_CONTEXT
 from lamm.scoring import Scoring, TemplatePrompts
 
@@ -59,7 +59,7 @@ class ClassFeatures:
             return None
         try:
             with safe_open(file, framework="pt") as opened:
-                names = json.loads((opened.metadata() or {})["class_names"])
+                names = json_value((opened.metadata() or {})["class_names"])
                 learned, original = (opened.get_tensor(name).float() for name in ("learned", "original"))
         except (SafetensorError, KeyError, ValueError, OSError) as error:
             raise ResultsError(f"{file} is damaged: {error}") from error

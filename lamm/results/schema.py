@@ -1,6 +1,5 @@
 """`results.json`: what one run was and what came out of it."""
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lamm.errors import ResultsError, unknown_name
-from lamm.files import write_json
+from lamm.files import json_value, read_bytes, write_json
 from lamm.numbers import FINITE, Range
 
 RESULTS_FILE = "results.json"
@@ -101,7 +100,7 @@ class RunResults:
         """
         file = Path(path)
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = json_value(read_bytes(file))
         except OSError as error:
             raise ResultsError(f"can't read {file}: {error.strerror}") from error
         except ValueError as error:

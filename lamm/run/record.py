@@ -1,6 +1,5 @@
 """What is recorded of a run: `results.json`, `predictions.csv`, `classes.json`, and its few lines on the terminal."""
 
-import json
 import math
 import os
 import platform
@@ -20,7 +19,7 @@ from lamm.engine import ENGINE, TRAINER_REGISTRY
 from lamm.engine.embedded.log import fetched, say
 from lamm.engine.foreign import refuse
 from lamm.errors import CheckpointError, LammError
-from lamm.files import write_json
+from lamm.files import json_value, read_bytes, write_json
 from lamm.log import logger
 from lamm.results.run_files import Prediction, write_predictions
 from lamm.results.schema import FINISHED, METRICS, RESULTS_FILE, RUNNING, RunResults
@@ -327,7 +326,7 @@ class RunClasses:
         """
         file = folder / CLASSES_FILE
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = json_value(read_bytes(file))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:

@@ -1,6 +1,5 @@
 """A Slurm job array: its runs as a plain JSON file, which can be read and carried out part by part, and its script."""
 
-import json
 import shlex
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lamm.errors import ConfigError
-from lamm.files import require_place, write_json, write_text
+from lamm.files import json_value, read_bytes, require_place, write_json, write_text
 from lamm.sweep.runs import SweepRun, expected_seconds
 
 RUNS_FILE = "runs.json"
@@ -56,7 +55,7 @@ class RunList:
             ConfigError: it is missing, or is not a list of runs.
         """
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = json_value(read_bytes(file))
             parts = [[SweepRun(**{**run, "words": tuple(run["words"])}) for run in part] for part in content["parts"]]
             return cls(**{**content, "parts": parts})
         except OSError as error:

@@ -144,7 +144,7 @@ def pointed_checkpoint(fdir: str | os.PathLike[str]) -> str:
         MissingCheckpointError: A folder without that file, or with an empty one (also a FileNotFoundError).
     """
     pointer = Path(fdir) / POINTER
-    lines = pointer.read_text(encoding="utf-8").splitlines() if pointer.is_file() else []
+    lines = pointer.read_text(encoding="utf-8", errors="replace").splitlines() if pointer.is_file() else []
     if not lines or not lines[0].strip():
         raise MissingCheckpointError(
             f'no file "{POINTER}" in {fdir} naming the checkpoint to resume; remove the folder to train from scratch'
