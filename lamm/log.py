@@ -15,6 +15,10 @@ class _CurrentStdout(logging.StreamHandler):  # type: ignore[type-arg]
     def __init__(self) -> None:
         logging.Handler.__init__(self)
 
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Let the error through, such as a full disk's, which `logging` would print with a traceback."""
+        raise
+
     @property
     def stream(self) -> TextIO:  # type: ignore[override]
         return sys.stdout
