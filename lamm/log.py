@@ -16,7 +16,7 @@ class _CurrentStdout(logging.StreamHandler):  # type: ignore[type-arg]
         logging.Handler.__init__(self)
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Let an error of writing through: a full disk or a closed pipe ends the command."""
+        """Let the error through, such as a full disk's, which `logging` would print with a traceback."""
         raise
 
     @property

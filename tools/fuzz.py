@@ -2,8 +2,9 @@
 
     python tools/fuzz.py --cases 1000 --seed 1
 
-A case is one command in a forked process. It passes if it ends within 20 s, with exit code 0, or 2 and one line (1 where
-`check-data`, `parse-results` or `predict` report a part); if nothing that it was given was executed; and if what it accepted has finite results.
+A case is one command in a forked process. It passes if it ends within 20 s, with exit code 0, or 2 and one line (1 if
+`check-data`, `parse-results` or `predict` report a part); if nothing that it was given was executed; and if the results
+of what it accepted are finite.
 The table counts the outcomes by kind; what fails is printed with the command that repeats it.
 """
 

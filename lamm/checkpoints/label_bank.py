@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from lamm.errors import CheckpointError
-from lamm.files import atomic_path, json_value
+from lamm.files import atomic_path, json_value, with_sorted_metadata
 
 LABEL_FILE = "labels.safetensors"
 
@@ -39,14 +39,14 @@ class LabelBank:
         return list(self.embeddings.split(self.counts))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the file in one step."""
+        """Write the file in one step; equal labels give equal bytes."""
         names = json.dumps(self.class_names, ensure_ascii=False, separators=(",", ":"))
         metadata = {"class_names": names, "backbone": self.backbone}
         if any(count != 1 for count in self.counts):
             metadata["counts"] = json.dumps(self.counts, separators=(",", ":"))
         tensors = {"embeddings": self.embeddings.detach().cpu().float().contiguous()}
         with atomic_path(path) as temporary:
-            temporary.write_bytes(save(tensors, metadata))
+            temporary.write_bytes(with_sorted_metadata(save(tensors, metadata)))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "LabelBank":

@@ -8,8 +8,6 @@ its hidden folder behind, which nobody reads.
 import hashlib
 import os
 import random
-import shutil
-import uuid
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +21,7 @@ from lamm.datasets.splits import SPLIT_SEED, Split, SplitItem, write_split
 from lamm.datasets.splitters import split_50_20_30
 from lamm.drawing.compositions import HELD_OUT, draw_composition
 from lamm.errors import DataError
-from lamm.files import json_object, read_bytes, write_json
+from lamm.files import json_object, read_bytes, temporary_beside, write_json
 from lamm.log import logger
 
 STAMP_FILE = "lamm_demo.json"
@@ -44,22 +42,19 @@ def materialise(folder: Path, version: int, build: Callable[[Path], None]) -> No
         _check_stamp(folder, version)
         return
     logger.info(f"Making the data set in {folder} (once)")
-    temporary = folder.parent / f".{folder.name}.{uuid.uuid4().hex}.building"
     try:
-        temporary.mkdir(parents=True)
-        build(temporary)
-        write_json(temporary / STAMP_FILE, {"data_set": folder.name, "generator_version": version})
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process has put its folder there first: that one stays
-                raise
+        with temporary_beside(folder, folder=True) as temporary:
+            build(temporary)
+            write_json(temporary / STAMP_FILE, {"data_set": folder.name, "generator_version": version})
+            try:
+                temporary.rename(folder)
+            except OSError:
+                if not folder.is_dir():  # else another process has put its folder there first: that one stays
+                    raise
     except OSError as error:
         raise DataError(
             f"can't write the data set to {folder}: {error.strerror or error}; give another --root"
         ) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     _check_stamp(folder, version)
     logger.info(f"Made {folder}")
 

@@ -9,7 +9,6 @@ removed first when all of them together exceed the limit.
 import hashlib
 import json
 import os
-import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,11 +19,11 @@ import PIL
 import torch
 import torchvision
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from lamm.files import atomic_path
+from lamm.files import atomic_path, remove_leftovers
 from lamm.images import image_errors
 from lamm.log import logger
 
@@ -97,7 +96,6 @@ def _checksum(value: Tensor) -> int:
 
 
 SUFFIX = ".safetensors"
-ABANDONED_SECONDS = 24 * 3600
 
 
 class FeatureStore:
@@ -132,8 +130,8 @@ class FeatureStore:
         file = self._folder / f"{uuid.uuid4().hex}{SUFFIX}"
         try:
             with atomic_path(file) as temporary:
-                save_file({"keys": rows, "features": features.float().cpu().contiguous()}, temporary)
-        except (OSError, SafetensorError) as error:
+                temporary.write_bytes(save({"keys": rows, "features": features.float().cpu().contiguous()}))
+        except OSError as error:
             logger.info("image features are not stored: can't write to %s (%s)", self._folder, error)
             return
         _remove_beyond(self._root, self._limit, newest=file)
@@ -152,12 +150,11 @@ def _read_file(file: Path, wanted: set[bytes]) -> dict[bytes, Tensor]:
 def _remove_beyond(root: Path, limit: int, newest: Path) -> None:
     """Remove what was read longest ago until all files fit, and what killed runs have left; never `newest`."""
     files = []
-    for file in root.glob("*/*"):
-        with suppress(OSError):
-            status = file.stat()
-            if file.name.endswith(".tmp") and time.time() - status.st_mtime > ABANDONED_SECONDS:
-                file.unlink()
-            elif file.suffix == SUFFIX:
+    for folder in root.glob("*"):
+        remove_leftovers(folder)
+        for file in folder.glob(f"*{SUFFIX}"):
+            with suppress(OSError):
+                status = file.stat()
                 # Another run may have removed `newest` by now; while it is there it comes last.
                 files.append((file == newest, status.st_mtime, status.st_size, file))
     total = sum(size for _, _, size, _ in files)

@@ -5,20 +5,19 @@ Letters: B images, N classes, H height, W width.
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from lamm.clip.text import PlainTextEncoder
 from lamm.errors import ConfigError
-from lamm.files import has_mark, require_place, write_json
+from lamm.files import has_mark, require_place, temporary_beside, write_json
 from lamm.inference.classifier import Classifier, RunFolder
 from lamm.inference.onnx_file import (
     INPUT,
@@ -103,14 +102,11 @@ def files_written_together(folder: Path, names: Sequence[str]) -> Iterator[Path]
             require_place(file, FORMAT)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(prefix=".export.", suffix=".tmp", dir=folder) as temporary:
-            yield Path(temporary)
-            umask = os.umask(0)
-            os.umask(umask)
+        with temporary_beside(folder / "export", folder=True) as temporary:
+            yield temporary
             for name in names:
-                file = Path(temporary) / name
+                file = temporary / name
                 if file.exists():
-                    file.chmod(0o666 & ~umask)
                     os.replace(file, folder / name)
                 else:
                     (folder / name).unlink(missing_ok=True)
@@ -189,7 +185,7 @@ def export(classifier: Classifier, run: RunFolder, folder: Path, onnx: bool = Tr
     description = _description(classifier, run)
     with files_written_together(folder, NAMES) as work:
         if not classifier.learner.per_image:
-            save_file(_tensors(classifier), work / TENSORS, {"format": FORMAT})
+            (work / TENSORS).write_bytes(save(_tensors(classifier), {"format": FORMAT}))
         if onnx and not lacking:
             description["onnx"] = {"file": GRAPH, "inputs": [INPUT], "outputs": list(OUTPUTS)}
             size = classifier.clip.image_size

@@ -134,16 +134,16 @@ def require_no_folder(words: Sequence[str]) -> None:
     """Refuse what belongs to a single run, such as its folder or its seed.
 
     Args:
-        words: those behind the data set and the number of shots.
+        words: those that every run gets, such as those behind the data set and the number of shots.
 
     Raises:
         ConfigError: a flag of train.py, or a key that names a folder.
     """
-    flag = next((word for word in words if word.startswith("--")), None)
+    flag = next((word for word in words if re.match("--|-[A-Za-z]", word)), None)
     if flag is not None:
         raise ConfigError(
-            f"{flag} can't stand here: behind SHOTS come a config's name and KEY VALUE alone; every run has a folder "
-            "and a seed of its own ($SEEDS)"
+            f"{flag} can't stand here: the line ends with KEY VALUE, and flags come first; every run has a folder and "
+            "a seed of its own"
         )
     key = next((word for word in words if word in (FLAGS["output_dir"], FLAGS["resume"])), None)
     if key is not None:

@@ -4,6 +4,8 @@
 """
 
 import hashlib
+import re
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,14 +13,20 @@ from typing import Any
 from yacs.config import CfgNode
 
 from lamm.engine import ENGINE
-from lamm.errors import CheckpointError, ConfigError, EngineError
+from lamm.errors import CheckpointError, ConfigError, EngineError, ResultsError
+from lamm.files import LEFTOVER
 from lamm.incremental.plan import require_earlier_steps, require_split_of_earlier_steps
 from lamm.parallel.ranks import Ranks
 from lamm.results.schema import RESULTS_FILE, RunResults
 from lamm.run.fingerprint import CONFIG_FILE, config_hash, differing_keys
+from lamm.run.lock import LOCK_FILE
 from lamm.run.plan import RunPlan
 
 LOG_FILE = "log.txt"
+BEGINNING = re.compile(
+    r"(log|tensorboard)(-before-[-\d]+)?(\.txt)?|stdout\.txt|config\.yaml|classes\.json|results\.json|\.lock|\..+\.tmp"
+)
+"""Names in the folder of a run that has learned and tested nothing yet."""
 
 
 def before_build(plan: RunPlan, eval_only: bool, ranks: Ranks) -> RunResults | None:
@@ -76,9 +84,9 @@ def before_train(plan: RunPlan, trainer: Any, earlier: RunResults | None, ranks:
             if names
             else f"{cfg.TRAINER.NAME} learns nothing, so there is nothing to load: leave --model-dir out"
         )
-    missing = [name for name in names if not (Path(cfg.RESUME) / name).is_dir()] if cfg.RESUME else []
+    missing = [name for name in names if cfg.RESUME and not any((Path(cfg.RESUME) / name).glob("*.pth.tar*"))]
     if missing:
-        raise CheckpointError(f"RESUME {cfg.RESUME} has no checkpoints of this trainer (no folder {missing[0]})")
+        raise CheckpointError(f"RESUME {cfg.RESUME} has no checkpoints of this trainer (none in {missing[0]})")
     require_split_of_earlier_steps(cfg, getattr(dataset, "split_hash", ""))
     fingerprint = require_same_split(plan, earlier, dataset)
     if ranks.many:
@@ -91,7 +99,7 @@ def before_train(plan: RunPlan, trainer: Any, earlier: RunResults | None, ranks:
 
 
 def earlier_run(plan: RunPlan) -> RunResults | None:
-    """The record of an earlier start of this very run, or None.
+    """The record of an earlier start of this very run; None: there is none, or nothing came of it.
 
     Raises:
         ConfigError: the folder holds a run with another config, or one whose config is unknown.
@@ -100,6 +108,8 @@ def earlier_run(plan: RunPlan) -> RunResults | None:
     folder = plan.output_dir
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is not a folder: give another --output-dir")
+    if only_begun(folder):
+        return None
     differences = differing_keys(plan.cfg, folder)
     if differences:
         raise ConfigError(
@@ -113,6 +123,36 @@ def earlier_run(plan: RunPlan) -> RunResults | None:
             "remove it, or use another --output-dir"
         )
     return RunResults.read(file) if file.is_file() else None
+
+
+def only_begun(folder: Path) -> bool:
+    """Whether a folder holds no more than a start leaves that was broken off before its first checkpoint or result.
+
+    Nothing is lost if another run takes its place. A folder with anything that we don't know is not such a one.
+    """
+    with suppress(OSError, ResultsError):
+        for entry in folder.iterdir():
+            is_models = entry.is_dir() and all(LEFTOVER.fullmatch(inner.name) for inner in entry.iterdir())
+            if not (BEGINNING.fullmatch(entry.name) or is_models):
+                return False
+        file = folder / RESULTS_FILE
+        return not file.exists() or not RunResults.read(file).metrics
+    return False
+
+
+def set_aside(plan: RunPlan) -> None:
+    """Rename the log of a start with another config, of which nothing came, so that each log is of one run."""
+    folder = plan.output_dir
+    log = folder / LOG_FILE
+    if not log.is_file() or not only_begun(folder):
+        return
+    with suppress(ConfigError):  # a config that can't be read is another one
+        if not differing_keys(plan.cfg, folder):
+            return
+    date = time.strftime("%Y-%m-%d-%H-%M-%S", time.localtime(log.stat().st_mtime))
+    for file in (log, folder / "tensorboard"):
+        with suppress(FileNotFoundError):
+            file.rename(folder / f"{file.stem}-before-{date}{file.suffix}")
 
 
 def require_same_split(plan: RunPlan, earlier: RunResults | None, dataset: Any) -> str:
@@ -146,18 +186,19 @@ def config_to_build(plan: RunPlan, earlier: RunResults | None, ranks: Ranks) -> 
 
 
 def remove_mere_log(folder: Path, runs: Path = Path("output")) -> None:
-    """Remove a run's folder that holds a log and nothing else, and the folders above it that are empty then.
+    """Remove a run's folder that holds a log at most, and the folders above it that are empty then.
 
-    Apart from the settings the log holds only the mistake, which is on the screen.
+    Apart from the settings the log holds only the mistake, which is on the screen. The folder must be locked.
 
     Args:
         folder: the run's.
         runs: the folder of all runs; only what is below it is removed with `folder`.
     """
     with suppress(OSError):  # not empty, or not ours to remove
-        if [entry.name for entry in folder.iterdir()] != [LOG_FILE]:
+        if not {entry.name for entry in folder.iterdir()} <= {LOG_FILE, LOCK_FILE}:
             return
-        (folder / LOG_FILE).unlink()
+        for name in (LOG_FILE, LOCK_FILE):
+            (folder / name).unlink(missing_ok=True)
         folder.rmdir()
         for above in folder.parents:
             if runs not in above.parents:

@@ -5,7 +5,8 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack, redirect_stdout
+from contextlib import ExitStack, nullcontext, redirect_stdout, suppress
+from pathlib import Path
 
 import torch
 from yacs.config import CfgNode
@@ -13,10 +14,19 @@ from yacs.config import CfgNode
 from lamm.engine import ENGINE, build_dataset, collect_env_info, set_random_seed, setup_logger
 from lamm.engine.embedded.log import say
 from lamm.errors import LammError
+from lamm.files import remove_leftovers
 from lamm.log import logger
-from lamm.parallel.ranks import current_ranks, take_device
-from lamm.run.before import before_build, before_train, config_to_build, remove_mere_log, require_same_split
+from lamm.parallel.ranks import Ranks, current_ranks, take_device
+from lamm.run.before import (
+    before_build,
+    before_train,
+    config_to_build,
+    remove_mere_log,
+    require_same_split,
+    set_aside,
+)
 from lamm.run.fingerprint import store_config
+from lamm.run.lock import locked
 from lamm.run.plan import RunPlan
 from lamm.run.record import Recorded, RunClasses, RunRecord, build_recorded
 
@@ -39,9 +49,23 @@ def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:
     Raises:
         LammError: whatever a user can mend.
     """
+    ranks = current_ranks()
+    with locked(plan.output_dir) if ranks.first else nullcontext():
+        try:
+            _execute(plan, arguments, ranks)
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            raise LammError(
+                "out of memory: lower DATALOADER.TRAIN_X.BATCH_SIZE or DATALOADER.TEST.BATCH_SIZE, take a smaller "
+                "backbone, or end what else runs there; the checkpoints are not damaged"
+            ) from error
+        finally:
+            if ranks.first:
+                remove_mere_log(plan.output_dir)
+
+
+def _execute(plan: RunPlan, arguments: argparse.Namespace, ranks: Ranks) -> None:
     # One line per loader, about the machine; it would drown the line that says what is wrong.
     warnings.filterwarnings("ignore", message="This DataLoader will create")
-    ranks = current_ranks()
     place = take_device(plan.cfg.USE_CUDA)
     earlier = before_build(plan, arguments.eval_only, ranks)
     if plan.cfg.SEED >= 0:
@@ -58,6 +82,9 @@ def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:
 
     cfg = config_to_build(plan, earlier, ranks)
     if ranks.first:
+        for folder in (plan.output_dir, *filter(Path.is_dir, plan.output_dir.iterdir())):
+            remove_leftovers(folder)
+        set_aside(plan)
         setup_logger(cfg.OUTPUT_DIR, append=True, console=arguments.verbose)
         number = cfg.DATASET.NUM_SHOTS
         shots = f"{number} shot{'s' * (number > 1)}" if number > 0 else "all images"
@@ -67,14 +94,9 @@ def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:
         logger.info("%s", place)
     if torch.cuda.is_available() and cfg.USE_CUDA:
         torch.backends.cudnn.benchmark = True
-    try:
-        with ranks.first_before_others():
-            trainer = build_recorded(cfg)
-        fingerprint = before_train(plan, trainer, earlier, ranks)
-    except LammError:
-        if ranks.first:
-            remove_mere_log(plan.output_dir)
-        raise
+    with ranks.first_before_others():
+        trainer = build_recorded(cfg)
+    fingerprint = before_train(plan, trainer, earlier, ranks)
 
     if ranks.first:
         _say_what_runs(trainer, cfg, place)
@@ -91,7 +113,8 @@ def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:
             trainer.record.write_predictions()
     except BaseException:
         if trainer.record is not None:
-            trainer.record.write_running()
+            with suppress(OSError):  # such as a full disk, which may be why
+                trainer.record.write_running()
         raise
     if trainer.record is not None:
         _say_result(trainer, plan)

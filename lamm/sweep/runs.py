@@ -17,7 +17,7 @@ from lamm.datasets.demo import DemoDataset
 from lamm.engine import DATASET_REGISTRY, TRAINER_REGISTRY, build_dataset
 from lamm.errors import BackboneError, ConfigError, DataError, LammError, ResultsError, unknown_name
 from lamm.results.schema import RESULTS_FILE, RunResults
-from lamm.run.arguments import train_parser
+from lamm.run.arguments import require_no_folder, train_parser
 from lamm.run.before import earlier_run, require_same_split
 from lamm.run.fingerprint import config_hash
 from lamm.run.plan import RunPlan, plan_run, trainer_config
@@ -134,9 +134,8 @@ def planned_runs(
         if config:
             words += ["--config-file", str(trainer_config(name, config))]
         pairs = [word for pair in grid.settings_of(variant).items() for word in pair]
+        require_no_folder(pairs)
         plan = plan_run(train_parser().parse_args([*words, *pairs]), extend_cfg)
-        if not plan.output_dir.is_relative_to(PLANNED_FOLDER):
-            raise ConfigError("OUTPUT_DIR can't be set for a grid, whose runs have a folder each: use --output")
         folder = output / plan.output_dir.relative_to(PLANNED_FOLDER)
         if folder in folders:
             raise ConfigError(f"the grid names {folder} twice: give each trainer, data set, shots and seed once")

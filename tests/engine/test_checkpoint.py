@@ -11,12 +11,15 @@ import pytest
 import torch
 from torch import nn
 
+import lamm.engine.embedded.checkpoint as checkpoint_module
 from lamm.engine.embedded.checkpoint import (
+    checkpoints_to_resume,
     load_checkpoint,
     load_weights,
     pointed_checkpoint,
     resume_from_checkpoint,
     save_checkpoint,
+    write_tensors,
 )
 from lamm.engine.embedded.dassl_utils import load_pretrained_weights
 from lamm.errors import CheckpointError
@@ -79,8 +82,8 @@ def test_what_is_not_data_is_left_out_and_named(tmp_path, capsys):
 def test_a_failed_save_leaves_the_former_checkpoint_in_charge(tmp_path, monkeypatch):
     save_checkpoint({"state_dict": {}, "epoch": 1}, tmp_path)
 
-    def break_off(value, path):
-        path.write_bytes(b"half")
+    def break_off(value, content):
+        content.write(b"half")
         raise OSError("No space left on device")
 
     monkeypatch.setattr(torch, "save", break_off)
@@ -314,10 +317,61 @@ def test_a_finished_run_is_only_tested_again(tmp_path, capsys):
     assert "Finish training\nDeploy the last-epoch model\nEvaluate on the *test* set\n" in capsys.readouterr().out
 
 
-def test_a_folder_without_pointer_is_a_missing_file(tmp_path):
+def test_a_run_killed_before_its_first_checkpoint_starts_anew(tmp_path):
     (tmp_path / "toy").mkdir()
-    with pytest.raises(FileNotFoundError, match="checkpoint"):
-        toy_trainer(toy_config(tmp_path)).train()
+    (tmp_path / "toy" / ".model.pth.tar-1.0123abcd.tmp").write_bytes(b"half")
+    trainer = toy_trainer(toy_config(tmp_path))
+    trainer.train()
+    assert len(trainer.rates) == trainer.max_epoch
+
+
+@pytest.mark.parametrize("pointer", [None, "model.pth.tar-9"])
+def test_a_run_killed_before_the_pointer_to_a_file_goes_on_from_the_newest_one(tmp_path, pointer):
+    whole = toy_trainer(toy_config(tmp_path / "whole"))
+    whole.train()
+    interrupted(tmp_path / "parts", 3)
+    folder = tmp_path / "parts" / "toy"
+    (folder / "checkpoint").unlink()
+    if pointer:
+        (folder / "checkpoint").write_text(pointer)
+    assert finish(tmp_path / "parts").rates == whole.rates[3:]
+    assert_same(weights_of(tmp_path / "parts"), weights_of(tmp_path / "whole"))
+
+
+def test_models_whose_newest_files_are_of_different_epochs_go_on_from_the_last_common_one(tmp_path):
+    for name, epochs in (("first", (1, 2)), ("second", (1,))):
+        for epoch in epochs:
+            save_checkpoint({"state_dict": {}, "epoch": epoch}, tmp_path / name)
+    folders = [str(tmp_path / name) for name in ("first", "second")]
+    assert checkpoints_to_resume(folders) == [f"{folder}/model.pth.tar-1" for folder in folders]
+    (tmp_path / "first" / "model.pth.tar-1").unlink()
+    assert checkpoints_to_resume(folders) == []
+
+
+def test_a_run_killed_between_the_files_of_an_epoch_ends_with_the_same_files(tmp_path, monkeypatch):
+    def start(folder, files):
+        """Train until so many checkpoint files have been written in this start, as if killed before the next."""
+        cfg = toy_config(folder)
+        cfg.TEST.FINAL_MODEL = "best_val"
+        left = iter(range(files))
+
+        def write(path, value):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            write_tensors(path, value)
+
+        monkeypatch.setattr(checkpoint_module, "write_tensors", write)
+        toy_trainer(cfg).train()
+
+    start(tmp_path / "whole", 99)
+    for files in (0, 1, 2, 3):
+        with pytest.raises(KeyboardInterrupt):
+            start(tmp_path / "parts", files)
+    start(tmp_path / "parts", 99)
+    names = sorted(file.name for file in (tmp_path / "whole" / "toy").iterdir())
+    assert sorted(file.name for file in (tmp_path / "parts" / "toy").iterdir()) == names
+    for name in set(names) - {"checkpoint"}:
+        assert_same(weights_of(tmp_path / "parts", name), weights_of(tmp_path / "whole", name))
 
 
 def test_another_folder_can_be_resumed_into_this_one(tmp_path):

@@ -3,7 +3,6 @@
 import os
 import shutil
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from lamm.features.store import (
     tower_identity,
     transform_identity,
 )
+from lamm.files import atomic_path
 
 LARGE = 10**9
 
@@ -74,15 +74,14 @@ def test_a_file_that_a_killed_run_left_half_written_is_not_read(tmp_path: Path) 
     assert store.read(keys_of(1)).keys() == set(keys_of(1))
 
 
-def test_what_killed_runs_left_long_ago_is_removed(tmp_path: Path) -> None:
+def test_what_killed_runs_left_is_removed_and_what_others_write_is_not(tmp_path: Path) -> None:
     store = filled(tmp_path, 1)
-    old, new = (tmp_path / "space" / f".{name}.safetensors.x.tmp" for name in ("old", "new"))
-    for file in (old, new):
-        file.write_bytes(b"half")
-    os.utime(old, (time.time() - 2 * 24 * 3600,) * 2)
-    store.write(keys_of(2), features_of(2))
-    assert not old.exists()
-    assert new.exists()
+    left = tmp_path / "space" / ".left.safetensors.0123abcd.tmp"
+    left.write_bytes(b"half")
+    with atomic_path(tmp_path / "space" / "other.safetensors") as in_use:
+        store.write(keys_of(2), features_of(2))
+        assert not left.exists()
+        assert in_use.exists()
 
 
 def test_what_was_read_longest_ago_goes_first_in_all_spaces(tmp_path: Path) -> None:

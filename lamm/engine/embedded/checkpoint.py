@@ -6,10 +6,12 @@ data. Files are written to a temporary name and renamed. Files of Dassl, which h
 object becomes a dictionary of its state, and no code of its class runs.
 """
 
+import io
 import os
-import shutil
+import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +53,7 @@ def save_checkpoint(
     Args:
         state: `state_dict`, `epoch` and whatever else belongs to it.
         save_dir: The folder; created if missing.
-        is_best: Also copy the file to `model-best.pth.tar`.
+        is_best: Also write it to `model-best.pth.tar`.
         remove_module_from_keys: Strip one leading `module.` from the keys of the weights.
         model_name: The file's name, in place of `model.pth.tar-<epoch>`.
     """
@@ -59,14 +61,24 @@ def save_checkpoint(
     if remove_module_from_keys:
         weights = saved["state_dict"].items()
         saved["state_dict"] = OrderedDict((key.removeprefix("module."), value) for key, value in weights)
-    path = os.path.join(save_dir, model_name or model_file(saved["epoch"]))
+    name = model_name or model_file(saved["epoch"])
+    # The pointer comes last: a run that is killed before goes on from an earlier epoch, and writes both files again.
+    for file in (name, BEST_MODEL) if is_best else (name,):
+        write_tensors(os.path.join(save_dir, file), saved)
+    print(f"Checkpoint saved to {os.path.join(save_dir, name)}")
+    write_text(os.path.join(save_dir, POINTER), f"{name}\n")
+
+
+def write_tensors(path: str | os.PathLike[str], value: Any) -> None:
+    """`torch.save` in one step; equal values give equal bytes, whatever the file's name.
+
+    Raises:
+        OSError: it can't be written; torch itself would raise something else.
+    """
+    content = io.BytesIO()
+    torch.save(value, content)
     with atomic_path(path) as temporary:
-        torch.save(saved, temporary)
-    print(f"Checkpoint saved to {path}")
-    write_text(os.path.join(save_dir, POINTER), os.path.basename(path) + "\n")
-    if is_best:
-        with atomic_path(os.path.join(save_dir, BEST_MODEL)) as temporary:
-            shutil.copyfile(path, temporary)
+        temporary.write_bytes(content.getbuffer())
 
 
 def load_checkpoint(fpath: str | os.PathLike[str] | None) -> dict[Any, Any]:
@@ -160,12 +172,39 @@ def resume_from_checkpoint(
     Raises:
         CheckpointError: A checkpoint that is missing, damaged, or does not fit the model.
     """
-    return int(restore_newest(fdir, model, optimizer, scheduler).get("epoch", 0))
+    return int(restore(pointed_checkpoint(fdir), model, optimizer, scheduler).get("epoch", 0))
 
 
-def restore_newest(fdir: str | os.PathLike[str], model: nn.Module, optimizer: Any, scheduler: Any) -> dict[str, Any]:
-    """What `resume_from_checkpoint` does; the whole checkpoint."""
-    path = pointed_checkpoint(fdir)
+def checkpoints_to_resume(folders: Sequence[str]) -> list[str]:
+    """The checkpoints that a run goes on from: of each folder the newest, all after the same number of epochs.
+
+    A run can be killed before a folder's first file, before the pointer to it, or between the files of two folders.
+
+    Returns:
+        Paths in the order of the folders; empty if there is no number of epochs of which all folders have a file.
+    """
+    paths = [_newest(folder) for folder in folders]
+    if len(paths) > 1 and all(paths):
+        epochs = [int(load_checkpoint(path).get("epoch", 0)) for path in paths]
+        for place, epoch in enumerate(epochs):
+            if epoch > min(epochs):
+                path = os.path.join(folders[place], model_file(min(epochs)))
+                paths[place] = path if os.path.isfile(path) else ""
+    return paths if all(paths) else []
+
+
+def _newest(folder: str) -> str:
+    """The file that a folder's pointer names, else that of the most epochs; empty if there is none."""
+    with suppress(MissingCheckpointError):
+        if os.path.isfile(pointed := pointed_checkpoint(folder)):
+            return pointed
+    numbered = [match for name in os.listdir(folder) if (match := re.fullmatch(r"model\.pth\.tar-(\d+)", name))]
+    newest = max(numbered, key=lambda match: int(match[1]), default=None)
+    return "" if newest is None else os.path.join(folder, newest[0])
+
+
+def restore(path: str, model: nn.Module, optimizer: Any, scheduler: Any) -> dict[str, Any]:
+    """What `resume_from_checkpoint` does, from a given file; the whole checkpoint."""
     print(f'Loading checkpoint from "{path}"')
     checkpoint: dict[str, Any] = load_checkpoint(path)
     load_weights(model, checkpoint, path)

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.metrics import confusion_matrix, f1_score
 from torch import Tensor
 from yacs.config import CfgNode
 
+from lamm.engine.embedded.checkpoint import write_tensors
 from lamm.engine.embedded.registry import Registry
-from lamm.files import atomic_path
 
 EVALUATOR_REGISTRY = Registry("EVALUATOR")
 
@@ -90,8 +89,7 @@ class Classification(EvaluatorBase):
             # Rows are the true classes, each summing to 1; a NumPy array of float64.
             matrix = confusion_matrix(self._y_true, self._y_pred, normalize="true")
             path = os.path.join(self.cfg.OUTPUT_DIR, "cmat.pt")
-            with atomic_path(path) as temporary:
-                torch.save(matrix, temporary)
+            write_tensors(path, matrix)
             print(f"Confusion matrix is saved to {path}")
         return results
 

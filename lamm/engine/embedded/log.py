@@ -5,6 +5,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TextIO, cast
 
 import torch
@@ -37,9 +38,16 @@ class Logger:
         if self.shown:
             self._write_to_console(msg)
         if self.file is not None:
-            self.file.write(msg)
-            if "\n" in msg:
-                self.file.flush()
+            try:
+                self.file.write(msg)
+                if "\n" in msg:
+                    self.file.flush()
+            except OSError as error:
+                # Said once, with the file's name; what is printed later goes to the console alone.
+                error.filename = self.file.name
+                with suppress(OSError):
+                    self.close()
+                raise
         return len(msg)
 
     def _write_to_console(self, msg: str) -> None:

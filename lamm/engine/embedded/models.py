@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from lamm.engine.embedded.checkpoint import (
     MissingCheckpointError,
+    checkpoints_to_resume,
     load_checkpoint,
     load_weights,
     model_file,
-    restore_newest,
+    restore,
     save_checkpoint,
 )
 
@@ -119,7 +120,7 @@ class RegisteredModels:
         Args:
             epoch: Index of the epoch just done, from 0.
             directory: Of the run.
-            is_best: Also copy the file to `model-best.pth.tar`.
+            is_best: Also write it to `model-best.pth.tar`.
             val_result: Result on the validation set that the file stands for.
             model_name: The file's name, in place of `model.pth.tar-<epoch + 1>`.
         """
@@ -139,16 +140,17 @@ class RegisteredModels:
             save_checkpoint(state, os.path.join(directory, name), is_best=is_best, model_name=model_name)
 
     def resume_model_if_exist(self, directory: str) -> int:
-        """Continue from the checkpoints in `directory` if each model has a folder there; the epochs done."""
+        """Continue from the checkpoints in `directory` if each model has one there; the epochs done."""
         names = self.get_model_names()
-        if not names or not all(os.path.exists(os.path.join(directory, name)) for name in names):
+        folders = [os.path.join(directory, name) for name in names]
+        paths = checkpoints_to_resume(folders) if all(map(os.path.exists, folders)) else []
+        if not paths:
             print("No checkpoint found, train from scratch")
             return 0
         print(f"Found checkpoint at {directory} (will resume training)")
         epoch = 0
-        for name in names:
-            folder = os.path.join(directory, name)
-            checkpoint = restore_newest(folder, self._models[name], self._optims[name], self._scheds[name])
+        for name, path in zip(names, paths, strict=True):
+            checkpoint = restore(path, self._models[name], self._optims[name], self._scheds[name])
             epoch = int(checkpoint.get("epoch", 0))
             # What makes a resumed run continue exactly; files of other engines lack it.
             if checkpoint.get("best_result") is not None:

@@ -148,15 +148,18 @@ class SimpleTrainer(TrainerBase):
 
     def after_epoch(self) -> None:
         """Validate if the best model is wanted, and save a checkpoint when one is due."""
+        epochs, every = self.epoch + 1, self.cfg.TRAIN.CHECKPOINT_FREQ
+        due = epochs == self.max_epoch or (every > 0 and epochs % every == 0)
+        result, is_best = None, False
         if not self.cfg.TEST.NO_TEST and self.cfg.TEST.FINAL_MODEL == "best_val":
             result = self.test(split="val")
-            if result > self.best_result:
-                self.best_result = result
-                self.save_model(self.epoch, self.output_dir, val_result=result, model_name=BEST_MODEL)
-        epochs = self.epoch + 1
-        every = self.cfg.TRAIN.CHECKPOINT_FREQ
-        if epochs == self.max_epoch or (every > 0 and epochs % every == 0):
-            self.save_model(self.epoch, self.output_dir)
+            is_best = result > self.best_result
+        if is_best:
+            self.best_result = result
+        if due:
+            self.save_model(self.epoch, self.output_dir, is_best=is_best, val_result=result if is_best else None)
+        elif is_best:
+            self.save_model(self.epoch, self.output_dir, val_result=result, model_name=BEST_MODEL)
 
     def after_train(self) -> None:
         """Test the model that the config asks for, and close the writer."""
