@@ -19,11 +19,13 @@ CORE = [
     "scikit-learn>=1.3",
     "joblib>=1.2",  # scikit-learn needs it; it counts the cores that a container may use
     "safetensors>=0.4.3",
+    "pillow>=11.3",  # the first that reads AVIF
     "tqdm>=4.65",
     "tensorboard>=2.14",
 ]
 PLOTS = ["matplotlib>=3.8"]
 ONNX = ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.1"]
+PHOTOS = ["pillow-heif>=0.22", "pillow-jxl-plugin>=1.3"]  # HEIC and JPEG XL
 SWEEP = ["ray>=2.9", "submitit>=1.5,<2", "rich>=13"]  # Slurm scripts use a private function of submitit
 REPORT = ["jinja2>=3.1", *PLOTS]
 BROWSER = ["playwright>=1.40"]  # drives a Chromium that is there: no browser is downloaded
@@ -33,6 +35,7 @@ TEST = [
     "clip-anytorch>=2.5",
     "hypothesis>=6.100",
     *PLOTS,
+    *PHOTOS,
     *ONNX,
     *SWEEP,
     *REPORT,
@@ -58,6 +61,7 @@ setup(
     install_requires=CORE,
     extras_require={
         "plots": PLOTS,
+        "photos": PHOTOS,
         "drive": ["gdown>=5"],
         "onnx": ONNX,
         "sweep": SWEEP,

@@ -131,6 +131,9 @@ SEPARATORS = ("\t", ":", "=", " ")
 def pretty_names(folder: Path, classes: Sequence[str]) -> dict[str, str]:
     """Class → its name; the class itself where `classnames.txt` has no line for it, or does not exist.
 
+    Names are in Unicode's composed form, whatever the file system makes of a folder's name: CLIP reads the other form
+    as other words.
+
     A line is the class (folder or label), a tab, colon, equals sign or space, and the name. The longest class that a
     line begins with counts, so both may hold spaces.
 
@@ -143,7 +146,7 @@ def pretty_names(folder: Path, classes: Sequence[str]) -> dict[str, str]:
     """
     file = folder / FILE_NAME
     if not file.is_file():
-        return {name: name for name in classes}
+        return {name: _composed(name) for name in classes}
     names: dict[str, str] = {}
     longest_first = sorted(classes, key=len, reverse=True)
     for number, raw_line in numbered_lines(file):
@@ -163,7 +166,7 @@ def pretty_names(folder: Path, classes: Sequence[str]) -> dict[str, str]:
         names[named] = pretty
     if len(names) < len(classes):
         logger.info(f"{FILE_NAME} names {len(names)} of {len(classes)} classes; the others keep their own names")
-    names = {name: names.get(name, name) for name in classes}
+    names = {name: names.get(name, _composed(name)) for name in classes}
     for pretty, count in Counter(names.values()).items():
         if count > 1:
             same = ", ".join(f'"{name}"' for name in classes if names[name] == pretty)

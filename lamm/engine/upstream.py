@@ -19,14 +19,17 @@ import torch
 from torch.optim.lr_scheduler import LRScheduler
 from yacs.config import CfgNode
 
+from lamm.engine.embedded.data_manager import DatasetWrapper
 from lamm.engine.embedded.loader import MOST, SIZED, usable_cores
 from lamm.engine.embedded.log import Logger
 from lamm.engine.embedded.models import RegisteredModels
 from lamm.engine.embedded.optim import WarmupScheduler
 from lamm.engine.embedded.registry import Registry
-from lamm.engine.embedded.transforms import decoding_of
+from lamm.engine.embedded.transforms import decoding_of, has_own_images, upright_of
 from lamm.errors import ConfigError, DataError
 
+WRAPPER = 8
+"""Place of `dataset_wrapper` among the arguments of `build_data_loader`, behind the config."""
 ALIAS_MARK = "__answered_by_embedded_engine__"
 _MENDED = "_mended_by_lamm"
 _WILDS = "dassl.data.datasets.dg.wilds"
@@ -176,7 +179,10 @@ def _mend_checkpoints(trainer: Any) -> None:
 
 
 def mend_loaders(data_manager: Any) -> None:
-    """Have the `build_data_loader` of `dassl.data.data_manager` size its workers; a second call changes nothing."""
+    """Have Dassl's `build_data_loader` size its workers, and read a user's own images as ours does.
+
+    A second call changes nothing.
+    """
     original = data_manager.build_data_loader
     if hasattr(original, _MENDED):
         return
@@ -191,6 +197,8 @@ def mend_loaders(data_manager: Any) -> None:
             cfg.defrost()
             cfg.DATALOADER.NUM_WORKERS = min(MOST, usable_cores())
             cfg.freeze()
+        if (has_own_images(cfg) or upright_of(cfg)) and len(arguments) < WRAPPER:
+            options["dataset_wrapper"] = options.get("dataset_wrapper") or DatasetWrapper
         return original(cfg, *arguments, **options)
 
     setattr(build_data_loader, _MENDED, True)

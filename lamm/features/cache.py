@@ -19,6 +19,7 @@ from yacs.config import CfgNode
 
 from lamm.clip.model import ClipModel
 from lamm.engine.embedded.decoding import ImageFile
+from lamm.engine.embedded.loader import worker_errors
 from lamm.engine.embedded.transforms import upright_of
 from lamm.errors import ConfigError
 from lamm.features.store import FeatureStore, image_identity, space_identity, tower_identity, transform_identity
@@ -184,9 +185,12 @@ def _encode(
         generator=torch.Generator(),
     )
     encoded = []
-    for batch in loader:
-        encoded.append(encode(batch).float().cpu())
-        bar.update(len(batch))
+    with worker_errors():
+        for batch in loader:
+            # One image alone rounds differently than beside others, since it goes through other kernels: what is
+            # stored must not depend on what else was missing.
+            encoded.append(encode(batch if len(batch) > 1 else torch.cat([batch, batch]))[: len(batch)].float().cpu())
+            bar.update(len(batch))
     return torch.cat(encoded)
 
 

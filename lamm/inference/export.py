@@ -129,10 +129,10 @@ def preprocessing_description(options: CfgNode) -> dict[str, Any]:
     height, width = options.SIZE
     normalises = "normalize" in options.TRANSFORMS
     return {
-        "colour": "RGB of 8 bits",
-        "orientation": "as EXIF says" if options.get("EXIF") != "ignore" else "as stored, EXIF is ignored",
-        "deeper_images": "16 bits / 65535, floats from 0 to 1 as they are, other 32-bit values (v - min) / (max - min)",
+        "orientation": "as stored" if options.get("EXIF") == "ignore" else "turned as EXIF says",
+        "depth": "8 bits; 16 bits from 0 to 65535, floats from 0 to 1, other 32-bit values from their min to their max",
         "transparency": "on white",
+        "colour": "RGB",
         "resize": {
             "shorter_side": max(height, width),
             "interpolation": options.INTERPOLATION,

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lamm.datasets.listing import LEFT_BEHIND
 from lamm.engine.embedded.decoding import ImageFile
-from lamm.engine.embedded.loader import bounded_workers
+from lamm.engine.embedded.loader import bounded_workers, worker_errors
 from lamm.errors import DataError
 from lamm.escaping import csv_cell, printable
 from lamm.images import is_image_name
@@ -174,7 +174,13 @@ def predictions(
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),
     )
-    for places, images, reasons in batches:
+    loaded = iter(batches)
+    while True:
+        with worker_errors():
+            batch = next(loaded, None)
+        if batch is None:
+            return
+        places, images, reasons = batch
         results: dict[int, Prediction | Unreadable] = {
             place: Unreadable(paths[place], reason) for place, reason in reasons.items()
         }

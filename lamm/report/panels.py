@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from lamm.errors import LammError
+from lamm.images import ImageError, as_rgb, image_errors, opened
 from lamm.report.comparison import Comparer, changed_images, class_gains, confusions, most_changed, most_frequent
 from lamm.report.drawings import label_movement
 from lamm.report.material import Material
@@ -160,14 +161,14 @@ def picture(file: Path) -> tuple[str, bool]:
         data: Its data URI; empty where the file is gone or is not a picture.
         small: Whether it has so few pixels that they are shown as they are.
     """
-    from PIL import Image, UnidentifiedImageError, features
+    from PIL import features
 
     try:
-        with Image.open(file) as opened:
-            small = max(opened.size) <= PIXELATED_UP_TO
-            opened.draft("RGB", (2 * SIDE, 2 * SIDE))
-            thumbnail = opened.convert("RGB")
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError):
+        with image_errors(file), opened(file) as image:
+            small = max(image.size) <= PIXELATED_UP_TO
+            image.draft("RGB", (2 * SIDE, 2 * SIDE))
+            thumbnail = as_rgb(image, upright=True, say=lambda _: None)
+    except ImageError:
         return "", False
     thumbnail.thumbnail((SIDE, SIDE))
     if not features.check("webp"):

@@ -145,3 +145,20 @@ def test_a_table_without_its_columns_is_told(tmp_path: Path) -> None:
 def test_a_place_where_nothing_is(tmp_path: Path) -> None:
     assert check_own_data("folder", tmp_path / "gone").state is State.ABSENT
     assert check_own_data("csv", tmp_path / "gone.csv").state is State.ABSENT
+
+
+def test_deep_and_transparent_images_are_notes(photos: Path) -> None:
+    Image.new("I;16", (8, 8), 40_000).save(photos / "dog" / "deep.png")
+    Image.new("RGBA", (8, 8)).save(photos / "dog" / "transparent.png")
+    report = check_own_data("folder", photos)
+    assert report.state is State.WHOLE
+    assert sum("dog/deep.png" in text or "dog/transparent.png" in text for text in texts(report)) == 2
+
+
+def test_images_without_a_decoder_are_a_fault_that_says_what_they_need(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lamm.images.readable_formats", lambda: ("JPEG", "PNG"))
+    (photos / "dog" / "a.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    (fault,) = [text for text in texts(check_own_data("folder", photos)) if "heic" in text]
+    assert fault.startswith("fault: images that can't be read, HEIC needs `pip install pillow-heif` (1): dog/a.heic")

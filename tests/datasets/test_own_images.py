@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -383,3 +384,32 @@ def test_better_names_change_no_photos_part(pets: Path) -> None:
     assert paths_by_part(load(pets)) == before
     (pets / KEPT).unlink()
     assert paths_by_part(load(pets)) == before
+
+
+@pytest.fixture
+def jpeg_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Pillow without plugins."""
+    monkeypatch.setattr("lamm.images.readable_formats", lambda: ("JPEG", "PNG"))
+
+
+def test_photos_without_a_decoder_are_counted_and_left_out(
+    pets: Path, jpeg_alone: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = paths_by_part(load(pets))
+    write_images(pets / "cat", ["a.HEIC", "b.jxl"])
+    assert paths_by_part(load(pets)) == before
+    line = (
+        "2 files are not readable here: HEIC needs `pip install pillow-heif`, JXL needs `pip install pillow-jxl-plugin`"
+    )
+    assert line in capsys.readouterr().out.splitlines()
+
+
+def test_a_class_of_photos_without_a_decoder_is_an_error(pets: Path, jpeg_alone: None) -> None:
+    write_images(pets / "telephone", ["a.heic", "b.heic"])
+    assert 'pip install pillow-heif`; class "telephone" has no other training image' in message_of(pets)
+
+
+def test_a_class_has_the_same_name_however_the_file_system_writes_umlauts(tmp_path: Path) -> None:
+    for form in ("NFC", "NFD"):
+        make_folders(tmp_path / form, {unicodedata.normalize(form, "Äpfel"): 2, "dog": 2})
+        assert set(load(tmp_path / form).classnames) == {"dog", "\u00c4pfel"}

@@ -295,3 +295,19 @@ def test_a_batch_has_equally_many_images_of_some_domains_or_of_all_in_order():
 def test_domains_that_can_t_share_a_batch_evenly_are_refused(batch_size, n_domain):
     with pytest.raises(ValueError, match="N_DOMAIN"):
         RandomDomainSampler(in_domains(9, 9, 9), batch_size, n_domain)
+
+
+@pytest.mark.parametrize("images", [10, 8, 3])
+def test_images_that_do_not_fill_a_batch_are_told(cfg, greys, capsys, images):
+    greys(train_x=images, test=10)
+    DataManager(cfg)
+    said = [line for line in capsys.readouterr().out.splitlines() if "left out" in line]
+    line = "2 of 10 training images are left out of each epoch: 4 make a batch"
+    assert said == ([line] if images == 10 else [])
+
+
+def test_a_batch_of_any_size_holds_what_there_is(cfg, greys):
+    greys(train_x=3, test=3)
+    cfg.DATALOADER.TRAIN_X.BATCH_SIZE = cfg.DATALOADER.TEST.BATCH_SIZE = 10**30
+    manager = DataManager(cfg)
+    assert [len(next(iter(loader))["label"]) for loader in (manager.train_loader_x, manager.test_loader)] == [3, 3]

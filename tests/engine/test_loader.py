@@ -23,6 +23,7 @@ from lamm.engine.embedded.loader import (
     usable_cores,
     worker_count,
 )
+from lamm.errors import LammError
 
 WAYS = [(1, True), (2, False), (2, True)]  # workers, kept or not
 
@@ -257,3 +258,26 @@ def test_little_shared_memory_means_few_workers_and_a_line_if_none(images, machi
 
 def test_usable_cores_are_those_of_the_process():
     assert 1 <= usable_cores() <= len(loader_module.os.sched_getaffinity(0))
+
+
+def test_no_number_of_workers_exhausts_the_machine(images, machine, capsys):
+    assert count(images(3), 100_000) == 64
+    assert "100000 worker processes were asked for, 64 are started" in capsys.readouterr().out
+    machine(cores=40)
+    assert count(images(3), 100_000) == 160
+
+
+class Killed:
+    """A data set whose worker process ends at once."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        os._exit(9)
+
+
+def test_a_worker_that_is_killed_is_one_line():
+    with pytest.raises(LammError, match=r"DATALOADER\.NUM_WORKERS") as error:
+        next(iter(loader(1, items=Killed())))
+    assert "\n" not in str(error.value)

@@ -13,6 +13,7 @@ import torch
 from lamm.engine import upstream
 from lamm.engine.choice import choose_engine
 from lamm.engine.embedded.config import get_cfg_default
+from lamm.engine.embedded.data_manager import DatasetWrapper
 from lamm.engine.embedded.loader import usable_cores
 from lamm.engine.embedded.registry import Registry
 from lamm.engine.upstream import mend_loaders
@@ -221,6 +222,15 @@ def test_exact_decoding_is_what_upstream_has_and_fast_is_one_line(module):
     module.build_data_loader(config(0, DECODING="exact"))
     with pytest.raises(ConfigError, match="needs the embedded engine"):
         module.build_data_loader(config(0, DECODING="fast"))
+
+
+def test_own_images_are_read_as_the_embedded_engine_reads_them(module):
+    cfg = get_cfg_default()
+    cfg.DATASET.NAME = "ImageFolder"
+    assert module.build_data_loader(cfg, dataset_wrapper=None)[2] == {"dataset_wrapper": DatasetWrapper}
+    assert module.build_data_loader(cfg, dataset_wrapper=dict)[2] == {"dataset_wrapper": dict}
+    cfg.DATASET.NAME = "Caltech101"
+    assert module.build_data_loader(cfg)[2] == {}
 
 
 @pytest.fixture

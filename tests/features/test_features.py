@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lamm.engine import get_cfg_default, set_random_seed
 from lamm.errors import ConfigError
 from lamm.features.cache import View, ViewDataset
+from lamm.features.cache import features_of as encode_views
 from lamm.features.store import (
     KEY_BYTES,
     FeatureStore,
@@ -297,3 +298,19 @@ def test_trainers_that_prompt_the_tower_refuse_cached_views(squares_config: Conf
 def test_views_that_there_is_no_room_for_are_refused_at_once(squares_config: Config, key: str, value: float) -> None:
     with pytest.raises(ConfigError, match=r"INPUT\.CACHE_VIEWS"):
         start(squares_config("LAMM", "run", f"INPUT.CACHE_{key}", value))
+
+
+def test_no_image_is_encoded_alone(tmp_path: Path) -> None:
+    """One image alone rounds differently, and what else was missing must not show in the features."""
+    sizes = []
+
+    def encode(images: Tensor) -> Tensor:
+        sizes.append(len(images))
+        return images.flatten(1)
+
+    pixels = torch.arange(5.0).view(5, 1, 1, 1)
+    views = [View(str(place), 0, key) for place, key in enumerate(keys_of(*range(5)))]
+    store = FeatureStore(tmp_path, "space", LARGE)
+    encoded = encode_views(views, store, lambda some: [pixels[int(view.path)] for view in some], encode, 2, 0)
+    assert encoded.flatten().tolist() == [0, 1, 2, 3, 4]
+    assert sizes == [2, 2, 2]

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from lamm_trainers import TRAINERS as ALL
 from lamm_trainers import extend_cfg
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -92,7 +92,8 @@ def test_onnxruntime_gives_our_logits_for_any_number_of_images(exported: tuple[C
 
 def preprocessed(path: Path, described: dict[str, Any]) -> Tensor:
     """An image file as `classifier.json` says, with Pillow and torch alone. Shape: (1, 3, H, W)"""
-    image = Image.open(path).convert(described["colour"])
+    assert described["orientation"] == "turned as EXIF says"
+    image = ImageOps.exif_transpose(Image.open(path)).convert(described["colour"])
     side = described["resize"]["shorter_side"]
     assert described["resize"]["longer_side"] == "in proportion, rounded down"
     resampling = Image.Resampling[described["resize"]["interpolation"].upper()]

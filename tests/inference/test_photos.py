@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 from torchvision import transforms as T
 
+from lamm.images import begin_notices
 from lamm.inference.photos import Layout, PhotoFiles, Prediction, Table, Unreadable, find_photos, predictions
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -254,3 +255,43 @@ def test_the_table_is_csv_that_reads_back() -> None:
         ['a, "b"/ü.png', "x,y", "0.750000", "ä", "0.250000"],
         ["c.png", "ä", "1.000000", "x,y", "0.000000"],
     ]
+
+
+def turned(path: Path, orientation: int = 6) -> str:
+    """Write a photo whose left half is white, of a camera held sideways; its path."""
+    image, exif = Image.new("RGB", (64, 64)), Image.Exif()
+    image.paste("white", (0, 0, 32, 64))
+    exif[ExifTags.Base.Orientation] = orientation
+    image.save(path, "JPEG", exif=exif, quality=95)
+    return str(path)
+
+
+def test_photos_are_turned_as_exif_says_unless_told_otherwise(tmp_path: Path) -> None:
+    path = turned(tmp_path / "a.jpg")
+    for upright, top_right in ((True, 1.0), (False, 0.0)):
+        _, image = PhotoFiles([path], T.ToTensor(), upright)[0]
+        assert isinstance(image, Tensor)
+        assert image[0, 8, 56].item() == pytest.approx(top_right, abs=0.05)
+
+
+def test_what_is_said_of_pixels_is_not_among_the_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    begin_notices()
+    Image.new("RGBA", (8, 8)).save(tmp_path / "a.png")
+    PhotoFiles([str(tmp_path / "a.png")], T.ToTensor())[0]
+    said = capsys.readouterr()
+    assert (said.out, "put on white" in said.err) == ("", True)
+
+
+def test_a_photo_without_a_decoder_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lamm.images.readable_formats", lambda: ("JPEG", "PNG"))
+    path = no_photo(tmp_path / "a.heic", b"\0\0\0\x18ftypheic")
+    _, reason = PhotoFiles([path], T.ToTensor())[0]
+    assert reason == f'image file "{path}" is not readable here: HEIC needs `pip install pillow-heif`'
+
+
+def test_any_batch_size_and_number_of_workers_will_do(tmp_path: Path) -> None:
+    paths = [photo(tmp_path / "a.png"), photo(tmp_path / "b.png")]
+    batches = list(
+        predictions(paths, T.ToTensor(), lambda images: images.mean((2, 3)), ["r", "g", "b"], 1, 10**30, 10**9)
+    )
+    assert [[one.path for one in batch] for batch in batches] == [paths]

@@ -221,7 +221,7 @@ def build_data_loader(
         raise InvalidDataError(f"{sampler_type} makes no batch of {batch_size} from {len(data_source)} images")
     left_out = len(data_source) - len(loader) * batch_size
     if left_out > 0 and is_train:
-        say(f"each epoch leaves out {left_out} of {len(data_source)} training images: {batch_size} make a batch")
+        say(f"{left_out} of {len(data_source)} training images are left out of each epoch: {batch_size} make a batch")
     return loader
 
 

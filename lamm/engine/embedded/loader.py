@@ -28,6 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 from yacs.config import CfgNode as CN
 
 from lamm.engine.embedded.datum import Datum
+from lamm.errors import LammError
 from lamm.images import opened
 from lamm.log import logger
 
@@ -197,9 +198,28 @@ class _Pass(Iterator[Any]):
             if hasattr(self._loaded, "_shutdown_workers"):
                 self._loaded._shutdown_workers()
             self._loaded = None
-            raise error.with_traceback(None)  # noqa: B904
+            with worker_errors():
+                raise error.with_traceback(None)  # noqa: B904
         self.left -= 1
         return batch
+
+
+@contextmanager
+def worker_errors() -> Iterator[None]:
+    """Say in one line that a worker process of torch's loader was killed.
+
+    Raises:
+        LammError: one was.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise LammError(
+            "a process that loads images was killed, perhaps for want of memory: start fewer with "
+            "DATALOADER.NUM_WORKERS (--workers of lamm predict); 0 loads in the main process"
+        ) from None
 
 
 class Feed:

@@ -116,7 +116,12 @@ def upright_of(cfg: CN) -> bool:
     chosen = str(cfg.INPUT.get("EXIF", ORIENTATIONS[0]))
     if chosen not in ORIENTATIONS:
         raise ChoiceError(unknown_name("INPUT.EXIF", chosen, ORIENTATIONS))
-    return chosen == "apply" or (chosen == "auto" and cfg.DATASET.NAME in [DATASETS[name] for name in OWN])
+    return chosen == "apply" or (chosen == "auto" and has_own_images(cfg))
+
+
+def has_own_images(cfg: CN) -> bool:
+    """Whether the config's data set is a user's own images: a folder or a list."""
+    return cfg.DATASET.NAME in [DATASETS[name] for name in OWN]
 
 
 def interpolation_mode(name: str) -> InterpolationMode:
