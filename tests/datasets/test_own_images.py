@@ -383,3 +383,13 @@ def test_better_names_change_no_photos_part(pets: Path) -> None:
     assert paths_by_part(load(pets)) == before
     (pets / KEPT).unlink()
     assert paths_by_part(load(pets)) == before
+
+
+def test_a_class_or_photo_whose_name_is_not_utf8_is_named(pets: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(pets) + b"/caf\xe9"))
+    odd.mkdir()
+    assert "caf\\xe9" in message_of(pets)
+    odd.rmdir()
+    write_images(pets, ["café/1.jpg", "café/2.jpg"])
+    (pets / "café/1.jpg").rename(Path(os.fsdecode(os.fsencode(pets / "café") + b"/\xff.jpg")))
+    assert "\\xff.jpg" in message_of(pets)
