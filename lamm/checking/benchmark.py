@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lamm.checking.findings import Finding, Report, State, in_words, listed
 from lamm.checking.images import extra_findings, files_below, missing_findings, unreadable_findings
+from lamm.checking.leaks import leak_findings
 from lamm.checking.splits import content_findings, split_of
 from lamm.clip.open_clip_models import imagenet_class_names
 from lamm.datasets import dataset_class
@@ -15,6 +16,7 @@ from lamm.datasets.base import BenchmarkDataset
 from lamm.datasets.imagenet import read_classnames
 from lamm.datasets.listing import folder_names, image_names
 from lamm.datasets.sources import CLASS_NAMES, Part, Source
+from lamm.datasets.splits import PARTS
 from lamm.errors import DataError
 from lamm.images import is_image_name
 from lamm.preparing.survey import Survey, lines_of_layout, lines_to_get, shortcoming
@@ -58,7 +60,7 @@ def check_benchmark(source: Source, root: Path, quick: bool = False, workers: in
         report.to_get = [*_misnamed(source, root), *lines_to_get(source, root, survey.needed()), *_layout(source, root)]
         return report
     has_split = not any(part.target == CLASS_NAMES for part in source.parts)
-    files, some_missing = (check_with_split if has_split else check_class_folders)(source, dataset, root, report)
+    files, some_missing = (check_with_split if has_split else check_class_folders)(source, dataset, root, report, quick)
     unreadable = []
     if not quick:
         unreadable = list(unreadable_findings(files, survey.folder, f"decoding {source.name}", workers))
@@ -79,7 +81,7 @@ def check_benchmark(source: Source, root: Path, quick: bool = False, workers: in
 
 
 def check_with_split(
-    source: Source, dataset: type[BenchmarkDataset], root: Path, report: Report
+    source: Source, dataset: type[BenchmarkDataset], root: Path, report: Report, quick: bool = False
 ) -> tuple[list[str], bool]:
     """Add all findings that need no decoding to the report.
 
@@ -108,11 +110,14 @@ def check_with_split(
     report.add(absent or _short_parts(source, folder))
     start = f"{dataset.image_prefix}/" if dataset.image_prefix else ""
     report.add(extra_findings(folder, tops, [f"{start}{path}" for path in paths], source.unused))
+    if not quick and not (dataset.test_only or dataset.val_is_test):
+        parts = {str(image_folder / item.path): part for part in PARTS for item in getattr(split, part)}
+        report.add(leak_findings(parts, image_folder, is_fault=False))
     return [str(image_folder / path) for path in paths if path not in missing], bool(missing)
 
 
 def check_class_folders(
-    source: Source, dataset: type[BenchmarkDataset], root: Path, report: Report
+    source: Source, dataset: type[BenchmarkDataset], root: Path, report: Report, quick: bool = False
 ) -> tuple[list[str], bool]:
     """See `check_with_split`; what is missing shows in the counts."""
     folder = root / source.folder

@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -9,8 +10,9 @@ from typing import NamedTuple
 from lamm.checking.benchmark import name_oddities
 from lamm.checking.findings import Finding, Report, State, listed, note
 from lamm.checking.images import files_below, unreadable_findings
+from lamm.checking.leaks import leak_findings
 from lamm.datasets.listing import image_names, images_below
-from lamm.datasets.own_images import ImageFolder, pretty_names
+from lamm.datasets.own_images import ImageFolder, pretty_names, stored_parts
 from lamm.datasets.splits import PARTS
 from lamm.datasets.tables import list_in, read_table
 from lamm.errors import DataError
@@ -22,11 +24,12 @@ FEWEST = 3
 
 
 class OwnImage(NamedTuple):
-    """An image file, its class (folder or label), and its part ("" where nothing says)."""
+    """An image file, its class (folder or label), its part ("" where nothing says), and that of an earlier run."""
 
     file: str
     label: str
     part: str
+    stored_part: str = ""
 
 
 @dataclass
@@ -76,6 +79,7 @@ def check_own_data(kind: str, place: Path, quick: bool = False, workers: int = 0
         base = place if kind == "folder" else place.parent
         report.add(unreadable_findings(files, base, f"decoding {place.name}", workers))
         report.decoded = len(files)
+        report.add(leak_findings({image.file: image.part or image.stored_part for image in images.images}, base))
     report.sizes = images.sizes
     report.state = State.FAULTY if report.faults else State.WHOLE
     return report
@@ -92,6 +96,7 @@ def images_of_folder(folder: Path) -> OwnImages:
         own.findings.append(Finding(str(error)))
         places = {"train": ""}
     empty, loose, tops = [], [], []
+    stored = _stored_parts(folder / dataset.own_split_file)
     for part, place in places.items():
         loose += [f"{place}{name}" for name in image_names(folder / place)]
         for name in dataset.folders_in(place):
@@ -99,7 +104,10 @@ def images_of_folder(folder: Path) -> OwnImages:
             tops.append(top)
             paths = images_below(folder / top)
             empty += [] if paths else [top]
-            own.images += [OwnImage(str(folder / top / path), name, part if place else "") for path in paths]
+            own.images += [
+                OwnImage(str(folder / top / path), name, part if place else "", stored.get(f"{top}/{path}", ""))
+                for path in paths
+            ]
     own.classes = sorted({image.label for image in own.images})
     own.names = _names(folder, own)
     own.findings += listed("folders without an image, which are not classes", empty, is_fault=False)
@@ -119,7 +127,12 @@ def images_of_table(file: Path) -> OwnImages:
     if not rows:
         own.findings.append(Finding(f"{file.name} lists no image"))
     own.findings += map(note, table.notes)
-    own.images = [OwnImage(os.path.normpath(file.parent / row.path), row.label, row.split) for row in rows]
+    split_file = file.parent / f"split_lamm_{file.stem}.json"
+    stored = _stored_parts(split_file)
+    own.images = [
+        OwnImage(os.path.normpath(file.parent / row.path), row.label, row.split, stored.get(row.path, ""))
+        for row in rows
+    ]
     own.classes = table.classes
     own.names = _names(file.parent, own)
     twice = [f"{path} ({', '.join(places)})" for path, places in table.twice.items()]
@@ -129,7 +142,7 @@ def images_of_table(file: Path) -> OwnImages:
     without = [row.place for row in rows if not row.split]
     if len(without) < len(rows):
         own.findings += listed(f"{file.name}: rows without a split, while others have one", without)
-    own.findings += _split_findings(own, file.parent / f"split_lamm_{file.stem}.json")
+    own.findings += _split_findings(own, split_file)
     return own
 
 
@@ -155,6 +168,13 @@ def _split_findings(own: OwnImages, stored: Path) -> list[Finding]:
         other = "the validation images are the test images" if labels["val"] else "the first run splits them"
         findings.append(note(f"there are no test images: {other}"))
     return findings
+
+
+def _stored_parts(file: Path) -> dict[str, str]:
+    """Path → part in an earlier run; a damaged file is a finding of its own."""
+    with suppress(DataError):
+        return stored_parts(file)
+    return {}
 
 
 def _stored_split_finding(file: Path) -> Finding:

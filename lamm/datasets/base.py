@@ -116,6 +116,7 @@ class BenchmarkDataset(DatasetBase):
         split = self.whole_split()
         check_labels(split, self.split_source())
         self.check_images(split)
+        self.check_parts(split)
         self.store_split_made_here(split)
         self.split_hash = hash_of_split(split)
         self.split_made_here = bool(self.split_file) and not (self.folder / self.split_file).is_file()
@@ -230,6 +231,14 @@ class BenchmarkDataset(DatasetBase):
                 f"{type(self).__name__}: {len(missing)} of {len(paths)} images are missing in {self.image_folder}, "
                 f'the first is "{missing[0]}"; {self.remedy()}'
             )
+
+    def check_parts(self, split: Split) -> None:
+        """Tell which images are trained and tested on: published splits are as they are."""
+        if not (self.test_only or self.val_is_test):
+            tested = {item.path for item in split.test}
+            both = sorted(tested.intersection(item.path for item in split.train))
+            if both:
+                logger.info(f"{len(both)} images are in train and in test, so they are no test (such as {both[0]})")
 
     def _few_shot(self, split: Split, num_shots: int, seed: int, original_picks: bool) -> Split:
         logger.info(f"Creating a {num_shots}-shot dataset")

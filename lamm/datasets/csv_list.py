@@ -1,14 +1,15 @@
 """A user's own list of images: a CSV or JSON file with the columns path, label and, optionally, split."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
 from lamm.datasets.own_images import OwnDataset, pretty_names
 from lamm.datasets.splits import PARTS, Split, SplitItem
 from lamm.datasets.tables import Table, list_in, read_table
+from lamm.engine.embedded.log import say
 from lamm.errors import ConfigError, DataError
-from lamm.log import logger
 
 
 class Csv(OwnDataset):
@@ -52,6 +53,10 @@ class Csv(OwnDataset):
         if not self.file.is_file():
             raise DataError(f"no file at {self.file}; --csv must be a CSV or JSON file of path,label[,split]")
 
+    def check_arguments(self) -> str:
+        """What `lamm check-data` needs to check these images."""
+        return f"csv --csv {shlex.quote(str(self.file))}"
+
     def remedy(self) -> str:
         """What to do about missing files: the last part of an error message."""
         return f"paths are relative to {self.file}"
@@ -61,7 +66,7 @@ class Csv(OwnDataset):
         table = read_table(self.file)
         self._require_sound(table)
         for note in table.notes:
-            logger.info(note)
+            say(note)
         classes = table.classes
         if len(classes) < 2:
             raise DataError(f'{self.file} has one class, "{classes[0]}"; a classifier needs two or more')

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, overload
 
 from tqdm import tqdm
 
-from lamm.datasets.splits import SplitItem
+from lamm.datasets.splits import SplitItem, is_text
 from lamm.errors import DataError
 from lamm.files import atomic_path, json_object
 from lamm.images import is_image_name
@@ -39,21 +39,22 @@ def folder_names(folder: Path, ignored: Collection[str] = ()) -> list[str]:
         ignored: further names to leave out.
 
     Raises:
-        DataError: the folder can't be listed.
+        DataError: the folder can't be listed, or holds a name that is not UTF-8.
     """
     with _entries(folder) as entries:
         names = [entry.name for entry in entries if entry.is_dir()]
-    return sorted(name for name in names if not name.startswith(".") and name not in LEFT_BEHIND | set(ignored))
+    ignored = LEFT_BEHIND | set(ignored)
+    return _checked_names(folder, (name for name in names if not name.startswith(".") and name not in ignored))
 
 
 def image_names(folder: Path) -> list[str]:
     """The names of the image files in `folder`, by code point.
 
     Raises:
-        DataError: the folder can't be listed.
+        DataError: the folder can't be listed, or holds a name that is not UTF-8.
     """
     with _entries(folder) as entries:
-        return sorted(entry.name for entry in entries if is_image_name(entry.name) and entry.is_file())
+        return _checked_names(folder, (e.name for e in entries if is_image_name(e.name) and e.is_file()))
 
 
 def images_below(folder: Path) -> list[str]:
@@ -69,6 +70,16 @@ def images_below(folder: Path) -> list[str]:
         if not (folder / name).is_symlink():
             paths += [f"{name}/{path}" for path in images_below(folder / name)]
     return sorted(paths)
+
+
+def _checked_names(folder: Path, names: Iterable[str]) -> list[str]:
+    """The names by code point; DataError for one that no file that lists it could hold."""
+    in_order = sorted(names)
+    for name in in_order:
+        if not is_text(name):
+            shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+            raise DataError(f'{folder} holds "{shown}", a name that is not UTF-8 text: rename it')
+    return in_order
 
 
 def _entries(folder: Path) -> os._ScandirIterator[str]:

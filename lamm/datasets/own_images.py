@@ -7,12 +7,15 @@ later don't move the others: an image that was tested on is never trained on.
 
 import itertools
 import random
+import shlex
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lamm.datasets.base import BenchmarkDataset
+from lamm.datasets.before_use import require_apart, require_readable
 from lamm.datasets.few_shot import CACHE_FOLDER
 from lamm.datasets.listing import folder_names, image_names, images_below
 from lamm.datasets.splits import PARTS, SPLIT_SEED, Split, SplitItem
@@ -25,9 +28,30 @@ from lamm.log import logger
 
 
 class OwnDataset(BenchmarkDataset):
-    """A user's own images; where nothing says which ones are for testing, their split is made here and stored."""
+    """A user's own images; where nothing says which ones are for testing, their split is made here and stored.
 
+    Every image that a run uses is looked at before.
+
+    Attributes:
+        images_per_class: class name → images in all three parts, before sampling.
+    """
+
+    images_per_class: dict[str, int]
     _made_here: bool
+
+    def __init__(self, cfg: Any = None, **options: Any) -> None:
+        super().__init__(cfg, **options)
+        images = dict.fromkeys(item.impath for part in (self.train_x, self.val or (), self.test) for item in part)
+        require_readable(images, f"lamm check-data {self.check_arguments()} names all that is wrong")
+
+    def check_arguments(self) -> str:
+        """What `lamm check-data` needs to check these images."""
+        return f"folder --root {shlex.quote(str(self.folder))}"
+
+    def check_parts(self, split: Split) -> None:
+        """Raise DataError if one file, under whatever name, is in two parts."""
+        self.images_per_class = dict(Counter(item.classname for item in split.items()))
+        require_apart((part, item.path, self.path_of(item.path)) for part in PARTS for item in getattr(split, part))
 
     def complete_split(self, split: Split) -> Split:
         """A split with training and test images, from a user's, in which each path comes once; nothing is written.
@@ -44,7 +68,7 @@ class OwnDataset(BenchmarkDataset):
         digits = sorted({item.classname for item in split.train if item.classname.isdecimal()})
         if digits:
             shown = ", ".join(f'"{name}"' for name in digits[:3]) + (", …" if len(digits) > 3 else "")
-            logger.info(
+            say(
                 f"{len(digits)} class names are digits only ({shown}), which say little to CLIP: "
                 f"{FILE_NAME} can give words"
             )
@@ -54,7 +78,7 @@ class OwnDataset(BenchmarkDataset):
         if split.val:
             logger.info("There are no test images: the validation images are the test images")
             return Split(split.train, [], split.val)
-        stored = _stored_parts(self.folder / self.own_split_file)
+        stored = stored_parts(self.folder / self.own_split_file)
         parts: dict[str, list[SplitItem]] = {part: [] for part in PARTS}
         by_label = sorted(split.train, key=lambda item: (item.label, item.path))
         for _, group in itertools.groupby(by_label, key=lambda item: item.label):
@@ -71,7 +95,7 @@ class OwnDataset(BenchmarkDataset):
         if not self._made_here:
             return
         file = self.folder / self.own_split_file
-        stored, now = _stored_parts(file).keys(), {item.path for item in split.items()}
+        stored, now = stored_parts(file).keys(), {item.path for item in split.items()}
         if now == stored:
             return
         if stored:
@@ -113,7 +137,7 @@ def _parts_of_class(paths: Sequence[str], stored: Mapping[str, str]) -> dict[str
     return {**parts, **dict.fromkeys(new, "train")}
 
 
-def _stored_parts(file: Path) -> dict[str, str]:
+def stored_parts(file: Path) -> dict[str, str]:
     """Path → part; empty if there is no file."""
     try:
         content = json_object(read_bytes(file), **dict.fromkeys(PARTS, list))
@@ -209,9 +233,6 @@ class ImageFolder(OwnDataset):
         names = pretty_names(self.folder, classes)
         parts = {part: self._images(place, classes, names) for part, place in places.items()}
         return self.complete_split(Split(*(parts.get(part, []) for part in PARTS)))
-
-    def check_images(self, split: Split) -> None:
-        """Nothing to do: the split is what the folder holds."""
 
     def remedy(self) -> str:
         """What to do about missing files: the last part of an error message."""

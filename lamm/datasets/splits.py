@@ -49,7 +49,7 @@ class Split:
 
 
 PARTS = ("train", "val", "test")
-LARGEST_LABEL = 10**9
+LARGEST_LABEL = 10**18
 SPLIT_SEED = 1
 """Of the splits that are made here."""
 

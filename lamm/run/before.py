@@ -6,6 +6,7 @@
 import hashlib
 import re
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from lamm.results.schema import RESULTS_FILE, RunResults
 from lamm.run.fingerprint import CONFIG_FILE, config_hash, differing_keys
 from lamm.run.lock import LOCK_FILE
 from lamm.run.plan import RunPlan
+from lamm.run.record import RunClasses
 
 LOG_FILE = "log.txt"
 BEGINNING = re.compile(
@@ -163,10 +165,26 @@ def require_same_split(plan: RunPlan, earlier: RunResults | None, dataset: Any) 
     """
     fingerprint = config_hash(plan.cfg, getattr(dataset, "split_hash", ""))
     if earlier is not None and earlier.config_hash != fingerprint:
+        changes = changes_since(RunClasses.read(plan.output_dir), getattr(dataset, "images_per_class", {}))
         raise ConfigError(
-            f"{plan.output_dir} holds a run on another split of the data: remove it, or use another --output-dir"
+            f"{plan.output_dir} holds a run on another split of the data{changes}: it stays as it is; another "
+            "--output-dir trains beside it"
         )
     return fingerprint
+
+
+def changes_since(before: RunClasses | None, images: Mapping[str, int]) -> str:
+    """What has changed in own images since a run, such as ` (25 new photos in "starfish")`; "" if that is not known."""
+    if before is None or not before.images or not images:
+        return ""
+    differences = {name: images.get(name, 0) - before.images.get(name, 0) for name in (*images, *before.images)}
+    told = [
+        f'{abs(number)} {"new" if number > 0 else "fewer"} {"photo" if abs(number) == 1 else "photos"} in "{name[:60]}"'
+        for name, number in differences.items()
+        if number
+    ]
+    more = [f"{len(told) - 3} more classes"] if len(told) > 3 else []
+    return f" ({', '.join([*told[:3], *more]) or 'other photos, as many as before'})"
 
 
 def config_to_build(plan: RunPlan, earlier: RunResults | None, ranks: Ranks) -> CfgNode:

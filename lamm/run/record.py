@@ -6,7 +6,7 @@ import platform
 import resource
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -298,11 +298,13 @@ class RunClasses:
         class_names: in label order; two classes may have the same name.
         templates: of a trainer whose prompts are hand-written, with `{}` for the class name.
         split_made_here: whether the data set was split by us, for want of the published split.
+        images: of a user's own images: class name → how many there were.
     """
 
     class_names: list[str]
     templates: list[str]
     split_made_here: bool = False
+    images: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of_trainer(cls, trainer: Any) -> "RunClasses":
@@ -310,7 +312,9 @@ class RunClasses:
         dataset = trainer.dm.dataset
         told = (getattr(dataset, "classnames", ()), getattr(trainer, "templates", ()))
         names, templates = (list(texts) if _are_texts(texts) else [] for texts in told)
-        return cls(names, templates, getattr(dataset, "split_made_here", False) is True)
+        images = getattr(dataset, "images_per_class", {})
+        made_here = getattr(dataset, "split_made_here", False) is True
+        return cls(names, templates, made_here, images if isinstance(images, dict) else {})
 
     def write(self, folder: Path) -> None:
         """Write the file into a run's folder, unless no class is known."""
@@ -335,7 +339,9 @@ class RunClasses:
         names, templates = fields.get("class_names") or [], fields.get("templates", ())
         if not (names and _are_texts(names) and isinstance(templates, list) and _are_texts(templates)):
             raise CheckpointError(f"{file} is damaged: it must hold lists of class_names and templates")
-        return cls(names, templates, fields.get("split_made_here") is True)
+        images = fields.get("images")
+        counts = images if isinstance(images, dict) and all(type(n) is int for n in images.values()) else {}
+        return cls(names, templates, fields.get("split_made_here") is True, counts)
 
 
 def _are_texts(values: Any) -> bool:

@@ -368,3 +368,11 @@ def test_processes_find_the_same_as_one(tmp_path: Path, monkeypatch: pytest.Monk
         ("0.jpg", EMPTY), ("100.jpg", EMPTY), ("50.jpg", EMPTY), ("7.jpg", FOREIGN),
     ]  # fmt: skip
     assert sorted(undecodable(paths, "decoding", workers=2)) == alone
+
+
+def test_copies_between_train_and_test_are_a_note(caltech: Checked) -> None:
+    """The small images of a class are all the same."""
+    found = [text for text in texts(caltech.check()) if "in two parts under two names" in text]
+    assert len(found) == 1
+    assert re.match(r"note: .*Faces/image_0001\.jpg \(train\) = Faces/image_000\d\.jpg \(\w+\)", found[0])
+    assert not any("in two parts" in text for text in texts(caltech.check(quick=True)))

@@ -1,7 +1,10 @@
 """Someone's own images: tiny classes, corrupt images, odd names, and what a run would stop at."""
 
 import json
+import os
 import re
+import shutil
+import zlib
 from pathlib import Path
 
 import pytest
@@ -12,9 +15,11 @@ from lamm.checking.own_images import check_own_data
 from tests.checking.checked_data import texts
 
 
-def photo(file: Path, shade: int = 0) -> None:
+def photo(file: Path) -> None:
+    """A photo that no other file is a copy of."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (8, 8), (shade, 0, 0)).save(file)
+    shade = zlib.crc32(str(file).encode())
+    Image.new("RGB", (8, 8), (shade & 255, shade >> 8 & 255, shade >> 16 & 255)).save(file, quality=100)
 
 
 @pytest.fixture
@@ -22,7 +27,7 @@ def photos(tmp_path: Path) -> Path:
     """Three classes of five photos."""
     for name in ("Äpfel & Birnen", "red car", "dog"):
         for number in range(5):
-            photo(tmp_path / "photos" / name / f"{number}.jpg", number)
+            photo(tmp_path / "photos" / name / f"{number}.jpg")
     return tmp_path / "photos"
 
 
@@ -162,3 +167,29 @@ def test_images_without_a_decoder_are_a_fault_that_says_what_they_need(
     (photos / "dog" / "a.heic").write_bytes(b"\0\0\0\x18ftypheic")
     (fault,) = [text for text in texts(check_own_data("folder", photos)) if "heic" in text]
     assert fault.startswith("fault: images that can't be read, HEIC needs `pip install pillow-heif` (1): dog/a.heic")
+
+
+def test_copies_and_links_of_an_image_in_two_parts_are_a_fault(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            for number in range(3):
+                photo(tmp_path / part / name / f"{number}.jpg")
+    shutil.copy(tmp_path / "train/cat/0.jpg", tmp_path / "test/cat/copy.jpg")
+    os.link(tmp_path / "train/dog/1.jpg", tmp_path / "test/dog/link.jpg")
+    shutil.copy(tmp_path / "train/dog/2.jpg", tmp_path / "train/dog/again.jpg")
+    found = texts(check_own_data("folder", tmp_path))
+    assert (
+        "fault: images in two parts under two names, so that what is tested was trained on (2): "
+        "test/cat/copy.jpg (test) = train/cat/0.jpg (train); test/dog/link.jpg (test) = train/dog/1.jpg (train)"
+    ) in found
+    again = "train/dog/2.jpg (train) = train/dog/again.jpg (train)"
+    assert f"note: images that are there more than once (1): {again}" in found
+
+
+def test_copies_are_a_fault_by_the_parts_of_an_earlier_run(photos: Path) -> None:
+    shutil.copy(photos / "dog" / "0.jpg", photos / "dog" / "copy.jpg")
+    note = "note: images that are there more than once (1): dog/0.jpg = dog/copy.jpg"
+    assert note in texts(check_own_data("folder", photos))
+    stored = {"train": ["dog/0.jpg"], "val": [], "test": ["dog/copy.jpg"]}
+    (photos / "split_lamm_folder.json").write_text(json.dumps(stored), encoding="utf-8")
+    assert any("dog/0.jpg (train) = dog/copy.jpg (test)" in text for text in texts(check_own_data("folder", photos)))

@@ -413,3 +413,13 @@ def test_a_class_has_the_same_name_however_the_file_system_writes_umlauts(tmp_pa
     for form in ("NFC", "NFD"):
         make_folders(tmp_path / form, {unicodedata.normalize(form, "Äpfel"): 2, "dog": 2})
         assert set(load(tmp_path / form).classnames) == {"dog", "\u00c4pfel"}
+
+
+def test_a_class_or_photo_whose_name_is_not_utf8_is_named(pets: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(pets) + b"/caf\xe9"))
+    odd.mkdir()
+    assert "caf\\xe9" in message_of(pets)
+    odd.rmdir()
+    write_images(pets, ["café/1.jpg", "café/2.jpg"])
+    (pets / "café/1.jpg").rename(Path(os.fsdecode(os.fsencode(pets / "café") + b"/\xff.jpg")))
+    assert "\\xff.jpg" in message_of(pets)

@@ -10,7 +10,8 @@ import lamm.run.before as before
 from lamm.engine import get_cfg_default
 from lamm.errors import ConfigError, EngineError
 from lamm.parallel.ranks import Ranks
-from lamm.run.before import before_build, config_to_build, remove_mere_log
+from lamm.run.before import before_build, config_to_build, remove_mere_log, require_same_split
+from lamm.run.record import RunClasses
 
 
 class Ours:
@@ -89,3 +90,22 @@ def test_a_folder_with_anything_else_stays_whole(runs: Path) -> None:
     folder = begun(runs / "digits" / "seed1", "notes.txt")
     remove_mere_log(folder, runs)
     assert sorted(path.name for path in folder.iterdir()) == ["log.txt", "notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("now", "told"),
+    [
+        ({"starfish": 65, "crab": 9}, r'25 new photos in "starfish", 1 fewer photo in "crab"'),
+        ({"starfish": 40, "crab": 10, "eel": 3}, r'3 new photos in "eel"'),
+        ({"starfish": 40, "crab": 10}, "other photos, as many as before"),
+    ],
+)
+def test_photos_that_came_or_went_since_a_run_are_told_and_nothing_has_to_be_removed(
+    now: dict[str, int], told: str, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    RunClasses(["starfish", "crab"], [], images={"starfish": 40, "crab": 10}).write(tmp_path / "run")
+    data = SimpleNamespace(split_hash="other", images_per_class=now)
+    with pytest.raises(ConfigError, match=rf"another split of the data \({told}\).*another --output-dir") as error:
+        require_same_split(plan(tmp_path), SimpleNamespace(config_hash="before"), data)
+    assert "remove" not in str(error.value)
