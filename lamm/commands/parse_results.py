@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from lamm.commands.parser import Parser
 from lamm.errors import ConfigError, ResultsError
+from lamm.escaping import printable
 from lamm.incremental.results import incremental_findings
 from lamm.incremental.table import render_matrices, render_overview
 from lamm.results.curves import few_shot_curves, mean_curves, render_by_shots, require_few_shot_runs
@@ -76,7 +77,7 @@ def _by_shots(arguments: argparse.Namespace) -> int:
     _check_layout("--mean" if arguments.mean else "--by-shots", arguments)
     runs, others = require_few_shot_runs(load(*arguments.folders, test_log=arguments.test_log))
     if others:
-        print(others, file=sys.stderr)
+        print(printable(others), file=sys.stderr)
     curves, left_out = few_shot_curves(runs, KEYWORDS[arguments.keyword or "accuracy"]), []
     if arguments.mean:
         names = sorted(curves.dataset.unique(), key=place_in_tables)
@@ -101,7 +102,7 @@ def _transfer(arguments: argparse.Namespace) -> int:
     if results:
         print(render_transfer(results, arguments.format, arguments.ci95), flush=True)
     for line in (*findings.left_out, *lacking):
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
     return _report(findings.problems) if results else _report(findings.problems) or 1
 
 
@@ -136,5 +137,5 @@ def _check_layout(flag: str, arguments: argparse.Namespace) -> None:
 def _report(problems: list[str]) -> int:
     """List the problems; the exit code."""
     for problem in problems:
-        print(problem, file=sys.stderr)
+        print(printable(problem), file=sys.stderr)
     return 1 if problems else 0

@@ -37,8 +37,9 @@ class Comparison:
 
     @property
     def images(self) -> pd.Series:
-        """Test images by class."""
-        return next(iter(self.after.values())).groupby("label").size()
+        """Test images by class, also of classes that have none."""
+        sizes = next(iter(self.after.values())).groupby("label").size()
+        return sizes.reindex(range(len(self.class_names)), fill_value=0)
 
     def count(self, by: Sequence[str], right: bool) -> pd.DataFrame:
         """Images that are put right, or wrong, by class or pair of classes.
@@ -58,12 +59,13 @@ def class_gains(comparison: Comparison) -> pd.DataFrame | None:
     """How each class gained, the most gained first; None: there is nothing to compare with.
 
     Columns: `class_name`; `images`, its test images; `before` and `after`, percent that are put right; `gain`, points.
+    A class without test images has no numbers and comes last.
     """
     if comparison.before is None:
         return None
     images = comparison.images
     right = comparison.count(["label"], right=True).reindex(images.index, fill_value=0.0)
-    gains = (100 * right).div(images, axis=0)
+    gains = (100 * right).div(images.where(images > 0), axis=0)
     gains = gains.assign(gain=gains.after - gains.before, images=images)
     gains.insert(0, "class_name", [comparison.class_names[label] for label in gains.index])
     return gains.sort_values("gain", ascending=False, kind="stable")
@@ -71,7 +73,10 @@ def class_gains(comparison: Comparison) -> pd.DataFrame | None:
 
 def most_changed(gains: pd.DataFrame, most: int = MOST_CLASSES) -> pd.DataFrame:
     """All classes, or, of more than `most`, those that gained and lost most."""
-    return gains if len(gains) <= most else pd.concat([gains.head(most // 2), gains.tail(most // 2)])
+    if len(gains) <= most:
+        return gains
+    tested = gains[gains.images > 0]
+    return tested if len(tested) <= most else pd.concat([tested.head(most // 2), tested.tail(most // 2)])
 
 
 def confusions(comparison: Comparison) -> pd.DataFrame | None:

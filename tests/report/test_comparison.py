@@ -45,6 +45,19 @@ def test_the_gain_of_a_class_is_the_difference_of_its_accuracies(demo: RunTree) 
     assert list(gains.class_name) == ["wall arrow", "zebra star", "onion star"]  # +50, +37.5, −37.5
 
 
+def test_a_class_without_test_images_is_listed_last_without_numbers(tree: RunTree) -> None:
+    for trainer in ("ZeroshotCLIP", "LAMM"):
+        tree.full_run([0, 0, 2], [0, 1, 2], CLASSES, trainer=trainer)
+    gains = class_gains(compare(tree))
+    assert gains is not None
+    assert sorted(gains.class_name) == sorted(CLASSES)
+    assert (gains.class_name.iloc[-1], gains.images.iloc[-1]) == (CLASSES[1], 0)
+    assert gains[["before", "after", "gain"]].iloc[-1].isna().all()
+    page = tree.page()
+    row = page[page.index(f'title="no test images">{CLASSES[1]}') :].split("</tr>")[0]
+    assert row.count("<td>–</td>") == 3
+
+
 def test_of_many_classes_those_that_gained_and_lost_most_are_shown(tree: RunTree) -> None:
     names = [f"class {number}" for number in range(100)]
     labels = list(range(100))

@@ -94,6 +94,17 @@ def test_latex_escapes_names(tmp_path: Path, write_run: RunWriter) -> None:
     assert r"tiny\_ep50+A=100\%" in table_of(tmp_path, "latex")
 
 
+def test_names_are_no_markup_no_formula_and_no_escape_sequence(tmp_path: Path, write_run: RunWriter) -> None:
+    write_run(dataset="=a|b", trainer="`C`_LAMM", cfg="*x*<i>\x1b[31m\ny")
+    github, plain = table_of(tmp_path, "github"), table_of(tmp_path, "plain")
+    assert r"| =a\|b " in github
+    assert r"| \`C\`\_LAMM | \*x\*\<i\>\\x1b\[31m\\ny |" in github
+    assert r"*x*<i>\x1b[31m\ny" in plain
+    (row,) = csv.DictReader(io.StringIO(table_of(tmp_path, "csv")))
+    assert (row["dataset"], row["seeds"], row["accuracy_mean"]) == ("'=a|b", "1", "60.0")
+    assert "\x1b" not in github + plain + table_of(tmp_path, "latex") + table_of(tmp_path, "csv")
+
+
 @pytest.mark.parametrize("layout", FORMATS)
 def test_logs_leave_gaps_for_what_they_do_not_say(
     tmp_path: Path, training_log: Callable[..., str], layout: str
