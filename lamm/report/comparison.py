@@ -1,5 +1,6 @@
 """A method's predictions for test images beside those of zero-shot CLIP: gains per class, and confused pairs."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,9 +153,10 @@ class Comparer:
         names = next((names for run in point.runs if (names := self._class_names(run))), [])
         before = self._before(point.dataset, after, names) if after else None
         if after and before is None:
+            first = self._material.runs.loc[next(iter(after))]
             missing.append(
-                "There is no zero-shot run with predictions on the same images and backbone: python train.py "
-                f"--trainer ZeroshotCLIP --dataset {point.dataset} --shots {max(point.shots, 1)} --seed 1"
+                "There is no zero-shot run with predictions on the same images and backbone: lamm train --trainer "
+                f"ZeroshotCLIP {data_flags(point.dataset, first.config)} --shots {max(point.shots, 1)} --seed 1"
             )
         return Comparison(
             _continued(names, [*after.values(), *([before[1]] if before else [])]), after, before, missing
@@ -205,6 +207,15 @@ class Comparer:
         except LammError:
             return []
         return features.class_names if features else []
+
+
+def data_flags(dataset: str, config: dict[str, Any]) -> str:
+    """The flags by which `lamm train` finds the data of a run with this `config.yaml`."""
+    node = config.get("DATASET") or {}
+    own = {"ImageFolder": ("folder", "root", "ROOT"), "Csv": ("csv", "csv", "CSV")}
+    if (kind := own.get(node.get("NAME", ""))) is None:
+        return f"--dataset {dataset}"
+    return f"--dataset {kind[0]} --{kind[1]} {shlex.quote(str(node.get(kind[2], '')))}"
 
 
 def _same_images(one: pd.DataFrame, other: pd.DataFrame) -> bool:

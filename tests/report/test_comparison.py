@@ -95,10 +95,18 @@ def test_no_zero_shot_run_is_said_with_the_command_that_makes_one(tree: RunTree)
     assert comparison.before is None
     assert class_gains(comparison) is None
     assert changed_images(comparison) is None
-    assert "python train.py --trainer ZeroshotCLIP --dataset digits" in comparison.missing[0]
+    assert "lamm train --trainer ZeroshotCLIP --dataset digits " in comparison.missing[0]
     pairs = confusions(comparison)
     assert pairs is not None
     assert pairs.before.isna().all()
+
+
+def test_on_own_photos_the_command_has_their_folder(tree: RunTree) -> None:
+    config = {"DATASET": {"NAME": "ImageFolder", "ROOT": "/my photos"}}
+    tree.full_run(LABELS, LEARNED[1], dataset="folder-my_photos-12345678", config=config)
+    material = tree.material()
+    comparison = Comparer(material).compare(next(material.curves.itertuples()))
+    assert "--trainer ZeroshotCLIP --dataset folder --root '/my photos' --shots 16" in comparison.missing[0]
 
 
 def test_a_class_that_zero_shot_alone_says_has_a_name(tree: RunTree) -> None:
