@@ -5,7 +5,7 @@ from contextlib import suppress
 
 _JOINERS = "\u200c\u200d"  # within letters of Persian or Hindi, and within an emoji
 _FORMULA = re.compile("'*[=+\\-@\t\r\n]")
-_MARKDOWN = re.compile(r"[\\`*_{}\[\]<>|~&]")
+_MARKDOWN = re.compile(r"[\\`*\[\]<>|~&]|(?<!\w)_|_(?!\w)")  # an underscore within a word means nothing
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
 _LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 

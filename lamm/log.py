@@ -8,6 +8,8 @@ import logging
 import sys
 from typing import TextIO
 
+from lamm.escaping import printable
+
 
 class _CurrentStdout(logging.StreamHandler):  # type: ignore[type-arg]
     """A stream handler that looks `sys.stdout` up at each record."""
@@ -24,11 +26,18 @@ class _CurrentStdout(logging.StreamHandler):  # type: ignore[type-arg]
         return sys.stdout
 
 
+class _Printable(logging.Formatter):
+    """No escape sequence in a name reaches a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(printable, super().format(record).split("\n")))
+
+
 def _make_logger() -> logging.Logger:
     made = logging.getLogger("lamm")
     if not made.handlers:
         handler = _CurrentStdout()
-        handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.setFormatter(_Printable("%(message)s"))
         made.addHandler(handler)
         made.setLevel(logging.INFO)
         made.propagate = False

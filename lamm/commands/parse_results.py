@@ -4,22 +4,26 @@
     lamm parse-results output/incremental --incremental --overview
 
 Tables with a column per number of shots are of few-shot runs on all classes; evaluations, incremental steps and runs on
-a part of the classes are counted on stderr. Exit code 0: all runs are there. 1: some are unfinished, missing or there
-twice (listed on stderr; the table shows what is finished). 2: a folder does not exist or holds no run.
+a part of the classes are counted on stderr. Exit code 0: all runs are there. 1: some are unfinished, missing, there
+twice or of several engines (listed on stderr; the table shows what is finished). 2: a folder does not exist or holds
+no run.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 
+import pandas as pd
+
 from lamm.commands.parser import Parser
 from lamm.errors import ConfigError, ResultsError
+from lamm.escaping import printable
 from lamm.incremental.results import incremental_findings
 from lamm.incremental.table import render_matrices, render_overview
 from lamm.numbers import SEEDS, Range
 from lamm.results.curves import few_shot_curves, mean_curves, render_by_shots, require_few_shot_runs
-from lamm.results.frame import load, problems
-from lamm.results.published import place_in_tables
+from lamm.results.frame import load, problems, several_engines
+from lamm.results.published import place_in_tables, related
 from lamm.results.schema import KEYWORDS
 from lamm.results.table import FORMATS, METRICS, TABULATE_FORMATS, mean_and_spread, render
 from lamm.transfer.results import transfer_findings, with_base_to_new_means
@@ -45,7 +49,9 @@ def parser() -> Parser:
     parser.add_argument(
         "--by-shots", action="store_true", help="methods beside each other, a column per number of shots (accuracy)"
     )
-    parser.add_argument("--mean", action="store_true", help="as --by-shots, of the mean over the data sets there")
+    parser.add_argument(
+        "--mean", action="store_true", help="as --by-shots, of the means over the paper's data sets and over demo data"
+    )
     parser.add_argument(
         "--transfer", action="store_true", help="trained models on other domains, new classes, other data (accuracy)"
     )
@@ -83,24 +89,50 @@ def _by_shots(arguments: argparse.Namespace) -> int:
     _check_layout("--mean" if arguments.mean else "--by-shots", arguments)
     runs, others = require_few_shot_runs(load(*arguments.folders, test_log=arguments.test_log))
     if others:
-        print(others, file=sys.stderr)
+        print(printable(others), file=sys.stderr)
     curves, left_out = few_shot_curves(runs, KEYWORDS[arguments.keyword or "accuracy"]), []
     if arguments.mean:
-        names = sorted(curves.dataset.unique(), key=place_in_tables)
-        title = f"mean of {len(names)} data sets: " * (len(names) > 1) + ", ".join(names)
-        means = mean_curves(runs, names).assign(dataset=title)
-        curves = means[means.value.notna()]
-        lacking = [label for label in means.label.unique() if label not in set(curves.label)]
-        left_out = [f"left out, not on all {len(names)} data sets: {label}" for label in lacking]
+        curves, left_out = _means(runs, curves)
     if len(curves):
         print(render_by_shots(curves, arguments.format, arguments.ci95), flush=True)
     return _report([*problems(runs, arguments.seeds), *left_out])
 
 
+def _means(runs: pd.DataFrame, curves: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The mean over the paper's data sets and that over demo data; without these, over all that are there.
+
+    Where no method is on all data sets of a mean, the data sets' own curves take its place.
+
+    Returns:
+        curves: The rows of the tables.
+        lines: What the means leave out, and those over runs of several engines.
+    """
+    tables, lines = [], []
+    datasets = list(curves.dataset.unique())
+    groups = related(datasets) or [sorted(datasets, key=place_in_tables)]
+    for names in groups:
+        title = f"mean of {len(names)} data sets: " * (len(names) > 1) + ", ".join(names)
+        means = mean_curves(runs, names).assign(dataset=title)
+        found = means[means.value.notna()]
+        lacking = [label for label in means.label.unique() if label not in set(found.label)]
+        lines += [f"left out, not on all {len(names)} data sets: {label}" for label in lacking if len(found)]
+        if found.empty and len(datasets):
+            lines.append(f"no method is on all {len(names)} data sets, so there is no mean: each by itself")
+            found = curves[curves.dataset.isin(names)]
+        tables.append(found)
+        same = runs[runs.dataset.isin(names)]
+        lines += several_engines(same, ["shots", "trainer", "cfg", "split"]) if not several_engines(same) else []
+    for name in datasets:
+        if not any(name in names for names in groups):
+            print(printable(f"left out, in no mean with the others: {name}"), file=sys.stderr)
+    return pd.concat(tables), lines
+
+
 def _transfer(arguments: argparse.Namespace) -> int:
     """The tables of `--transfer`; on stderr also the evaluations that have no place in them."""
     _refuse("--transfer", arguments, ("by_shots", "mean", "test_log", "keyword", "seeds"))
-    findings = transfer_findings(load(*arguments.folders))
+    frame = load(*arguments.folders)
+    findings = transfer_findings(frame)
     if not (findings.results or findings.problems or findings.left_out):
         folders = ", ".join(arguments.folders)
         raise ResultsError(f"no evaluation of a trained model on other classes or data in or below {folders}")
@@ -108,8 +140,10 @@ def _transfer(arguments: argparse.Namespace) -> int:
     if results:
         print(render_transfer(results, arguments.format, arguments.ci95), flush=True)
     for line in (*findings.left_out, *lacking):
-        print(line, file=sys.stderr)
-    return _report(findings.problems) if results else _report(findings.problems) or 1
+        print(printable(line), file=sys.stderr)
+    findings.problems.extend(several_engines(frame))
+    code = _report([*findings.problems, *several_engines(frame[frame.kind == "evaluation"])])
+    return code if results else code or 1
 
 
 def _incremental(arguments: argparse.Namespace) -> int:
@@ -117,11 +151,12 @@ def _incremental(arguments: argparse.Namespace) -> int:
     _refuse("--incremental", arguments, ("transfer", "by_shots", "mean", "test_log", "keyword", "seeds"))
     if arguments.overview:
         _check_layout("--overview", arguments)
-    findings = incremental_findings(load(*arguments.folders))
+    frame = load(*arguments.folders)
+    findings = incremental_findings(frame)
     if findings.results:
         render = render_overview if arguments.overview else render_matrices
         print(render(findings.results, arguments.format, arguments.ci95), flush=True)
-    code = _report(findings.problems)
+    code = _report([*findings.problems, *several_engines(frame[frame.kind == "incremental step"])])
     if not findings.results:
         raise ResultsError(f"no seed with all its steps in or below {', '.join(arguments.folders)}")
     return code
@@ -143,5 +178,5 @@ def _check_layout(flag: str, arguments: argparse.Namespace) -> None:
 def _report(problems: list[str]) -> int:
     """List the problems; the exit code."""
     for problem in problems:
-        print(problem, file=sys.stderr)
+        print(printable(problem), file=sys.stderr)
     return 1 if problems else 0

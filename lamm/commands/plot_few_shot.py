@@ -11,6 +11,7 @@ import argparse
 import sys
 
 from lamm.commands.parser import Parser
+from lamm.escaping import printable
 from lamm.results.curves import few_shot_curves, require_few_shot_runs, without_point
 from lamm.results.figure import draw, require_picture
 from lamm.results.frame import GROUP, describe, load, problems
@@ -32,12 +33,12 @@ def main(arguments: argparse.Namespace) -> int:
     require_picture(arguments.output)
     few_shot, left_out = require_few_shot_runs(load(*arguments.folders, test_log=arguments.test_log))
     if left_out:
-        print(left_out, file=sys.stderr)
+        print(printable(left_out), file=sys.stderr)
     metric = KEYWORDS[arguments.keyword]
     draw(few_shot_curves(few_shot, metric), arguments.output, metric)
     print(f"wrote {arguments.output}")
     groups = without_point(few_shot, metric)[GROUP].itertuples(index=False)
     lines = [*problems(few_shot), *(f"not in the picture: {describe(*group)}" for group in groups)]
     for line in lines:
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
     return 1 if lines else 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamm.incremental.results import IncrementalResult, Matrix
 from lamm.results.figure import picture
-from lamm.results.table import Statistic, csv_text, latex_text, tabulated
+from lamm.results.table import Statistic, csv_text, escaped, tabulated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,8 +40,7 @@ def render_matrices(results: Sequence[IncrementalResult], layout: str = "plain",
             cells = [*(value.text(spread) for value in sets), *[""] * (result.steps - len(sets))]
             named = {f"set {number}": cell for number, cell in enumerate(cells, start=1)}
             lines.append({"classes": classes, "after": after, **named, "average": average.text(spread)})
-        title = latex_text(result.title) if layout == "latex" else result.title
-        texts.append(f"{title}\n\n{tabulated(lines, layout, left=('classes', 'after'))}")
+        texts.append(f"{escaped(result.title, layout)}\n\n{tabulated(lines, layout, left=('classes', 'after'))}")
     return "\n\n".join(texts)
 
 

@@ -1,5 +1,6 @@
 """A method's predictions for test images beside those of zero-shot CLIP: gains per class, and confused pairs."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,8 +38,9 @@ class Comparison:
 
     @property
     def images(self) -> pd.Series:
-        """Test images by class."""
-        return next(iter(self.after.values())).groupby("label").size()
+        """Test images by class, also of classes that have none."""
+        sizes = next(iter(self.after.values())).groupby("label").size()
+        return sizes.reindex(range(len(self.class_names)), fill_value=0)
 
     def count(self, by: Sequence[str], right: bool) -> pd.DataFrame:
         """Images that are put right, or wrong, by class or pair of classes.
@@ -58,12 +60,13 @@ def class_gains(comparison: Comparison) -> pd.DataFrame | None:
     """How each class gained, the most gained first; None: there is nothing to compare with.
 
     Columns: `class_name`; `images`, its test images; `before` and `after`, percent that are put right; `gain`, points.
+    A class without test images has no numbers and comes last.
     """
     if comparison.before is None:
         return None
     images = comparison.images
     right = comparison.count(["label"], right=True).reindex(images.index, fill_value=0.0)
-    gains = (100 * right).div(images, axis=0)
+    gains = (100 * right).div(images.where(images > 0), axis=0)
     gains = gains.assign(gain=gains.after - gains.before, images=images)
     gains.insert(0, "class_name", [comparison.class_names[label] for label in gains.index])
     return gains.sort_values("gain", ascending=False, kind="stable")
@@ -71,7 +74,10 @@ def class_gains(comparison: Comparison) -> pd.DataFrame | None:
 
 def most_changed(gains: pd.DataFrame, most: int = MOST_CLASSES) -> pd.DataFrame:
     """All classes, or, of more than `most`, those that gained and lost most."""
-    return gains if len(gains) <= most else pd.concat([gains.head(most // 2), gains.tail(most // 2)])
+    if len(gains) <= most:
+        return gains
+    tested = gains[gains.images > 0]
+    return tested if len(tested) <= most else pd.concat([tested.head(most // 2), tested.tail(most // 2)])
 
 
 def confusions(comparison: Comparison) -> pd.DataFrame | None:
@@ -147,9 +153,10 @@ class Comparer:
         names = next((names for run in point.runs if (names := self._class_names(run))), [])
         before = self._before(point.dataset, after, names) if after else None
         if after and before is None:
+            first = self._material.runs.loc[next(iter(after))]
             missing.append(
-                "There is no zero-shot run with predictions on the same images and backbone: python train.py "
-                f"--trainer ZeroshotCLIP --dataset {point.dataset} --shots {max(point.shots, 1)} --seed 1"
+                "There is no zero-shot run with predictions on the same images and backbone: lamm train --trainer "
+                f"ZeroshotCLIP {data_flags(point.dataset, first.config)} --shots {max(point.shots, 1)} --seed 1"
             )
         return Comparison(
             _continued(names, [*after.values(), *([before[1]] if before else [])]), after, before, missing
@@ -200,6 +207,15 @@ class Comparer:
         except LammError:
             return []
         return features.class_names if features else []
+
+
+def data_flags(dataset: str, config: dict[str, Any]) -> str:
+    """The flags by which `lamm train` finds the data of a run with this `config.yaml`."""
+    node = config.get("DATASET") or {}
+    own = {"ImageFolder": ("folder", "root", "ROOT"), "Csv": ("csv", "csv", "CSV")}
+    if (kind := own.get(node.get("NAME", ""))) is None:
+        return f"--dataset {dataset}"
+    return f"--dataset {kind[0]} --{kind[1]} {shlex.quote(str(node.get(kind[2], '')))}"
 
 
 def _same_images(one: pd.DataFrame, other: pd.DataFrame) -> bool:

@@ -87,6 +87,7 @@ def _content(material: Material, page: Path, title: str) -> dict[str, Any]:
         "problems": lines[:MOST_PROBLEMS],
         "all_problems": len(lines),
         "averages": average_tables(material, averages),
+        "averaged": {name for mean in averages if len(mean.points) for name in mean.datasets},
         "by_dataset": shots_tables(material),
         "on_some_classes": material.on_some_classes,
         "drawings": curve_drawings(material, averages),

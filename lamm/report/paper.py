@@ -10,7 +10,7 @@ from lamm.report.material import Material
 from lamm.report.tables import Cell, Table, amount, name_cell, nothing_cell, statistic_cell
 from lamm.results.curves import ZERO_SHOT_TRAINER, mean_curves
 from lamm.results.frame import natural
-from lamm.results.published import DEMO_DATA, PublishedRow, PublishedTable, comparable, has_other_config, published
+from lamm.results.published import PublishedRow, PublishedTable, comparable, has_other_config, known_datasets, published
 
 NO_BACKBONE = "the runs don't say their backbone"
 COMMANDS = {
@@ -48,8 +48,7 @@ class PaperTable:
 
 def is_on_own_photos(material: Material) -> bool:
     """Whether no run is on a data set that the paper reports on, or on demo data."""
-    known = (*DEMO_DATA, *published("few_shot").trained_on, *published("domain_generalization").columns)
-    return not material.runs.dataset.isin(known).any()
+    return not material.runs.dataset.isin(known_datasets()).any()
 
 
 def few_shot_paper_table(material: Material, name: str) -> PaperTable:
@@ -61,7 +60,7 @@ def few_shot_paper_table(material: Material, name: str) -> PaperTable:
     """
     theirs = published(name)
     columns = [int(column) for column in theirs.columns]
-    curves = material.curves
+    curves = material.curves[material.curves.dataset.isin(known_datasets())]
     if curves.dataset.isin(theirs.trained_on).any():
         curves = curves[curves.dataset.isin(theirs.trained_on)]
     others = [dataset for dataset in curves.dataset.unique() if dataset not in theirs.trained_on]

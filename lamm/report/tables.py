@@ -11,7 +11,7 @@ import pandas as pd
 
 from lamm.report.material import Material
 from lamm.results.curves import ALL_SHOTS, ascending, few_shot_curves, mean_curves
-from lamm.results.published import published
+from lamm.results.published import DEMO_DATA, related
 from lamm.results.schema import RESULTS_FILE
 from lamm.results.table import Statistic
 
@@ -109,22 +109,17 @@ class Mean:
 
 
 def means(material: Material) -> list[Mean]:
-    """The means of a report, that over the paper's data sets first.
+    """The means of a report, those over the paper's data sets first, then those over demo data, each per backbone.
 
-    Each backbone has a mean over the paper's data sets and one over its others, or, where any of the paper's is not
-    there, one over all.
+    A mean over data sets of the user's own would say nothing.
     """
-    papers = list(published("few_shot").trained_on)
     backbones = material.few_shot.groupby("backbone", sort=False)
     results = []
     for backbone, runs in backbones:
-        datasets = list(few_shot_curves(runs).dataset.unique())
-        others = [name for name in datasets if name not in papers]
-        for members in [papers, others] if {*papers} <= {*datasets} else [datasets]:
-            if len(members) > 1:
-                name = (backbone or "backbone not known") if len(backbones) > 1 else ""
-                results.append(Mean(members, mean_curves(runs, members), name))
-    return sorted(results, key=lambda mean: {*mean.datasets} != {*papers})
+        for members in related(few_shot_curves(runs).dataset):
+            name = (backbone or "backbone not known") if len(backbones) > 1 else ""
+            results.append(Mean(members, mean_curves(runs, members), name))
+    return sorted(results, key=lambda mean: mean.datasets[0] in DEMO_DATA)
 
 
 def average_tables(material: Material, averages: Sequence[Mean]) -> list[Table]:

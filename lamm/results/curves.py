@@ -9,7 +9,7 @@ import pandas as pd
 from lamm.errors import ResultsError
 from lamm.results.frame import natural
 from lamm.results.schema import FEW_SHOT
-from lamm.results.table import Statistic, mean_and_spread, tabulated
+from lamm.results.table import Statistic, escaped, mean_and_spread, tabulated
 
 ZERO_SHOT_TRAINER = "ZeroshotCLIP"
 ALL_SHOTS = -1
@@ -150,5 +150,5 @@ def render_by_shots(curves: pd.DataFrame, layout: str = "plain", ci95: bool = Fa
             texts_of = ["" if pd.isna(value) else value.text(spread, digits=1) for value in cells]
             names = ["all" if number == ALL_SHOTS else str(number) for number in columns]
             lines.append({"trainer": label, **dict(zip(names, texts_of, strict=True))})
-        texts.append(f"{dataset}\n\n{tabulated(lines, layout, left=['trainer'])}")
+        texts.append(f"{escaped(dataset, layout)}\n\n{tabulated(lines, layout, left=['trainer'])}")
     return "\n\n".join(texts)

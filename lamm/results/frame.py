@@ -11,6 +11,7 @@ import yaml
 
 from lamm.errors import ResultsError
 from lamm.files import json_value, read_bytes, read_yaml
+from lamm.results.published import known_datasets
 from lamm.results.schema import EVALUATION, FEW_SHOT, INCREMENTAL, RESULTS_FILE, RunResults
 from lamm.results.unrecorded import GROUP, folders_below, group_of_path, log_files, natural, newest_result, seed_of
 
@@ -241,18 +242,21 @@ def _order(row: dict[str, Any]) -> tuple[object, ...]:
 
 
 def problems(frame: pd.DataFrame, seeds: Iterable[int] | None = None) -> list[str]:
-    """One line for each run that is unfinished, missing, or there twice.
+    """One line for each run that is unfinished, missing or there twice, and for each mean over several engines.
 
     Args:
         frame: Runs, the unfinished ones included.
-        seeds: The seeds that each group must have. Without them, a group must have all seeds that any group of the
-            same trainer and number of shots has.
+        seeds: The seeds that each group must have. Without them, a group on a data set of the paper or demo data must
+            have all seeds that any such group has which differs in the data set alone.
     """
     unfinished = frame[~frame.finished]
     lines = [f"unfinished: {run.folder} ({run.unfinished})" for run in unfinished.itertuples()]
-    peers = frame.groupby(["shots", "trainer"]).seed.agg(lambda some: set(some.dropna())).to_dict()
+    comparable = frame[frame.dataset.isin(known_datasets())]
+    peers = comparable.groupby(GROUP[1:]).seed.agg(lambda some: set(some.dropna())).to_dict()
     for group, runs in frame.groupby(GROUP, sort=False, dropna=False):
-        known = peers.get((group[1], group[2]), set()) if seeds is None else set(seeds)
+        known = set(seeds or ())
+        if seeds is None and group[0] in known_datasets():
+            known = peers.get(group[1:], set())
         lines += [f"missing: seed {seed} of {describe(*group)}" for seed in sorted(known - set(runs.seed))]
     for group, runs in frame[frame.finished].groupby(GROUP, sort=False, dropna=False):
         for seed, same in runs.groupby("seed", sort=False, dropna=False).folder:
@@ -260,6 +264,25 @@ def problems(frame: pd.DataFrame, seeds: Iterable[int] | None = None) -> list[st
             for folder in same.iloc[1:]:
                 where = f"{same.iloc[0]} and {folder}"
                 lines.append(f"there twice, and counted twice: seed {name} of {describe(*group)} in {where}")
+    return lines + several_engines(frame)
+
+
+def several_engines(frame: pd.DataFrame, by: Sequence[str] = GROUP) -> list[str]:
+    """One line for each group of finished runs that different engines computed.
+
+    The same seed shows the images in another order on another engine, so that the numbers differ.
+
+    Args:
+        frame: Runs, from `load`.
+        by: What the runs of a group have in common.
+    """
+    runs = frame[frame.finished & (frame.engine != "")]
+    lines = []
+    for _, some in runs.groupby(list(by), sort=False, dropna=False):
+        names = sorted({engine.split()[0] for engine in some.engine})
+        if len(names) > 1:
+            group = describe(*(some[name].iloc[0] if name in by else "" for name in GROUP))
+            lines.append(f"a mean over runs of several engines ({', '.join(names)}): {group}")
     return lines
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from lamm.errors import ResultsError, unknown_name
-from lamm.results.frame import natural
+from lamm.results.unrecorded import natural
 
 FILE = Path(__file__).with_name("published.yaml")
 DEMO_DATA = ("digits", "shapes", "shapes_sketch", "shapes_noisy", "shapes_inverted")
@@ -146,6 +146,18 @@ def comparable(
     if seeds is not None and seeds != table.seeds:
         return f"not comparable: {seeds} seed{'' if seeds == 1 else 's'}, reported with {table.seeds}"
     return ""
+
+
+def known_datasets() -> tuple[str, ...]:
+    """The data sets of the paper and the demo data; any other is of the user's own, such as photos."""
+    return (*DEMO_DATA, *published("few_shot").trained_on, *published("domain_generalization").columns)
+
+
+def related(datasets: Iterable[str]) -> list[list[str]]:
+    """The data sets over which a mean says something: at least two of the paper's, at least two of demo data."""
+    names = set(datasets)
+    groups = [[name for name in group if name in names] for group in (published("few_shot").trained_on, DEMO_DATA)]
+    return [group for group in groups if len(group) > 1]
 
 
 def place_in_tables(dataset: str) -> tuple[object, ...]:

@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from lamm.errors import ResultsError
+from lamm.escaping import csv_cell, csv_value
 from lamm.files import atomic_path, json_value
 from lamm.prompts import DEFAULT_CONTEXT
 from lamm.scoring import Scoring, TemplatePrompts
@@ -104,11 +105,11 @@ def write_predictions(folder: str | os.PathLike[str], predictions: Sequence[Pred
     """Write the file into a run's folder in one step."""
     with (
         atomic_path(Path(folder) / PREDICTIONS_FILE) as temporary,
-        open(temporary, "w", encoding="utf-8", newline="") as file,
+        open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Prediction._fields)
-        writer.writerows((*one[:3], f"{one.confidence:.4f}") for one in predictions)
+        writer.writerows((csv_cell(one.image), *one[1:3], f"{one.confidence:.4f}") for one in predictions)
 
 
 def read_predictions(folder: str | os.PathLike[str]) -> list[Prediction] | None:
@@ -121,10 +122,12 @@ def read_predictions(folder: str | os.PathLike[str]) -> list[Prediction] | None:
     if not path.is_file():
         return None
     try:
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
             rows = csv.reader(file)
             if tuple(next(rows, ())) != Prediction._fields:
                 raise ResultsError(f"{path} is damaged: its first line must be {','.join(Prediction._fields)}")
-            return [Prediction(image, int(label), int(best), float(sure)) for image, label, best, sure in rows]
-    except (OSError, ValueError, csv.Error) as error:
+            return [
+                Prediction(csv_value(image), int(label), int(best), float(sure)) for image, label, best, sure in rows
+            ]
+    except (OSError, ValueError, IndexError, csv.Error) as error:
         raise ResultsError(f"{path} is damaged: {error}") from error

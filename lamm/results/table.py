@@ -10,13 +10,12 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
+from lamm.escaping import csv_cell, latex, markdown, printable
 from lamm.results.frame import GROUP
 
 FORMATS = ("plain", "github", "latex", "csv", "json")
 METRICS = ("accuracy", "macro_f1")
 TABULATE_FORMATS = {"plain": "simple", "github": "github", "latex": "latex_raw"}
-_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
-_LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 
 
 @dataclass(frozen=True)
@@ -136,10 +135,9 @@ def tabulated(lines: Sequence[Mapping[str, str]], layout: str, left: Collection[
         layout: One of `TABULATE_FORMATS`.
         left: The columns of words; the others are numbers, which stand on the right.
     """
-    as_text = latex_text if layout == "latex" else str
     return tabulate(
-        [[as_text(cell) for cell in line.values()] for line in lines],
-        headers=[as_text(name) for name in lines[0]],
+        [[escaped(cell, layout) for cell in line.values()] for line in lines],
+        headers=[escaped(name, layout) for name in lines[0]],
         tablefmt=TABULATE_FORMATS[layout],
         colalign=["left" if name in left else "right" for name in lines[0]],
         disable_numparse=True,
@@ -147,10 +145,11 @@ def tabulated(lines: Sequence[Mapping[str, str]], layout: str, left: Collection[
 
 
 def csv_text(lines: Iterable[Mapping[str, Any]]) -> str:
-    """Lines as CSV with a header, numbers unrounded, without a line break at the end."""
-    return pd.DataFrame(list(lines), dtype=object).to_csv(index=False, lineterminator="\n").rstrip("\n")
+    """Lines as CSV with a header, numbers unrounded, no text a formula, without a line break at the end."""
+    texts = ({name: csv_cell(printable(v)) if isinstance(v, str) else v for name, v in line.items()} for line in lines)
+    return pd.DataFrame(list(texts), dtype=object).to_csv(index=False, lineterminator="\n").rstrip("\n")
 
 
-def latex_text(text: str) -> str:
-    """Text as LaTeX takes it, special characters escaped."""
-    return "".join(_LATEX.get(character, character) for character in text)
+def escaped(text: str, layout: str) -> str:
+    """A name or a line of words, on one line, without what would be markup in a layout of `TABULATE_FORMATS`."""
+    return {"plain": str, "github": markdown, "latex": latex}[layout](printable(text))

@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from lamm.escaping import printable
 from lamm.results.curves import ZERO_SHOT_TRAINER
 from lamm.results.frame import shots_in_words
 from lamm.results.published import comparable, place_in_tables, published
-from lamm.results.table import csv_text, tabulated
+from lamm.results.table import csv_text, escaped, tabulated
 from lamm.transfer.results import NAMES, TransferResult
 from lamm.transfer.runs import BASE, BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION
 
@@ -68,7 +69,9 @@ def _table(group: Sequence[TransferResult], layout: str, spread: str) -> str:
     lines = [_line(result, targets, spread) for result in group] + _reported(group, targets)
     notes = [*_remarks(group), *_comparison(group)]
     if layout == "latex":
-        title, notes = f"% {title}", [f"% {note}" for note in notes]
+        title, *notes = (f"% {printable(text)}" for text in (title, *notes))
+    else:
+        title, *notes = (escaped(text, layout) for text in (title, *notes))
     body = tabulated(lines, layout, left=("trainer", "cfg"))
     below = ("  \n" if layout == "github" else "\n").join(notes)
     return "\n\n".join(part for part in (title, body, below) if part)

@@ -54,6 +54,12 @@ def test_the_per_class_lines_are_those_of_dassl(capsys):
     assert results["perclass_accuracy"] == pytest.approx(100 / 3)
 
 
+def test_a_class_without_test_images_has_its_line(capsys):
+    results = filled(config("TEST.PER_CLASS_RESULT", True), true=[0, 0, 2], predicted=[0, 1, 2]).evaluate()
+    assert "* class: 1 (class_1)\ttotal: 0\tcorrect: 0\tacc: –\n" in capsys.readouterr().out
+    assert results["perclass_accuracy"] == 75.0
+
+
 def test_per_class_results_need_class_names():
     with pytest.raises(AssertionError, match="lab2cname"):
         build_evaluator(config("TEST.PER_CLASS_RESULT", True))

@@ -45,6 +45,19 @@ def test_the_gain_of_a_class_is_the_difference_of_its_accuracies(demo: RunTree) 
     assert list(gains.class_name) == ["wall arrow", "zebra star", "onion star"]  # +50, +37.5, −37.5
 
 
+def test_a_class_without_test_images_is_listed_last_without_numbers(tree: RunTree) -> None:
+    for trainer in ("ZeroshotCLIP", "LAMM"):
+        tree.full_run([0, 0, 2], [0, 1, 2], CLASSES, trainer=trainer)
+    gains = class_gains(compare(tree))
+    assert gains is not None
+    assert sorted(gains.class_name) == sorted(CLASSES)
+    assert (gains.class_name.iloc[-1], gains.images.iloc[-1]) == (CLASSES[1], 0)
+    assert gains[["before", "after", "gain"]].iloc[-1].isna().all()
+    page = tree.page()
+    row = page[page.index(f'title="no test images">{CLASSES[1]}') :].split("</tr>")[0]
+    assert row.count("<td>–</td>") == 3
+
+
 def test_of_many_classes_those_that_gained_and_lost_most_are_shown(tree: RunTree) -> None:
     names = [f"class {number}" for number in range(100)]
     labels = list(range(100))
@@ -82,10 +95,18 @@ def test_no_zero_shot_run_is_said_with_the_command_that_makes_one(tree: RunTree)
     assert comparison.before is None
     assert class_gains(comparison) is None
     assert changed_images(comparison) is None
-    assert "python train.py --trainer ZeroshotCLIP --dataset digits" in comparison.missing[0]
+    assert "lamm train --trainer ZeroshotCLIP --dataset digits " in comparison.missing[0]
     pairs = confusions(comparison)
     assert pairs is not None
     assert pairs.before.isna().all()
+
+
+def test_on_own_photos_the_command_has_their_folder(tree: RunTree) -> None:
+    config = {"DATASET": {"NAME": "ImageFolder", "ROOT": "/my photos"}}
+    tree.full_run(LABELS, LEARNED[1], dataset="folder-my_photos-12345678", config=config)
+    material = tree.material()
+    comparison = Comparer(material).compare(next(material.curves.itertuples()))
+    assert "--trainer ZeroshotCLIP --dataset folder --root '/my photos' --shots 16" in comparison.missing[0]
 
 
 def test_a_class_that_zero_shot_alone_says_has_a_name(tree: RunTree) -> None:

@@ -125,7 +125,7 @@ def test_expected_seeds_that_are_not_there_are_missing(tmp_path: Path, write_run
     assert problems(load(tmp_path), seeds=[1, 2]) == expected
 
 
-def test_without_expected_seeds_groups_of_a_trainer_and_shots_are_compared(
+def test_without_expected_seeds_groups_that_differ_in_the_data_set_alone_are_compared(
     tmp_path: Path, write_run: RunWriter
 ) -> None:
     for seed in (1, 2):
@@ -133,7 +133,19 @@ def test_without_expected_seeds_groups_of_a_trainer_and_shots_are_compared(
     write_run(seed=1, dataset="shapes")
     write_run(seed=1, dataset="shapes", trainer="ZeroshotCLIP")
     write_run(seed=1, dataset="shapes", shots=1)
+    write_run(seed=1, dataset="folder-my_photos-12345678")
+    write_run(seed=1, cfg="tiny_ep50+LAMBDA_KD=0.0")
+    write_run(seed=1, cfg="tiny_ep50+MODEL_DIR=x", protocol="evaluation")
     assert problems(load(tmp_path)) == ["missing: seed 2 of shapes, 16 shots, LAMM, tiny_ep50, few_shot"]
+
+
+def test_a_mean_over_runs_of_several_engines_is_said(tmp_path: Path, write_run: RunWriter) -> None:
+    for seed, engine in ((1, "embedded 0.1.0"), (2, "embedded 0.2.0"), (3, "dassl 0.6.3")):
+        write_run(seed=seed, versions={"engine": engine})
+        write_run(seed=seed, dataset="shapes", versions={"engine": "embedded 0.1.0"})
+    (problem,) = problems(load(tmp_path))
+    assert problem.startswith("a mean over runs of several engines (dassl, embedded)")
+    assert problem.endswith("digits, 16 shots, LAMM, tiny_ep50, few_shot")
 
 
 def test_the_same_seed_from_two_places_is_a_problem(tmp_path: Path, write_run: RunWriter) -> None:

@@ -132,6 +132,15 @@ def test_predictions_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert [one.right for one in PREDICTIONS] == [True, False]
 
 
+def test_names_of_files_that_look_like_formulas_or_are_no_utf_8_come_back(tmp_path: Path) -> None:
+    names = ["=1+1.png", "-x,y.png", "'@a.png", "\tb.png", "+5", "'c.png", 'd"\n.png', "e\udcff.png"]
+    predictions = [Prediction(name, 0, 1, 0.5) for name in names]
+    write_predictions(tmp_path, predictions)
+    assert read_predictions(tmp_path) == predictions
+    cells = (tmp_path / "predictions.csv").read_bytes().decode(errors="surrogateescape").splitlines()
+    assert cells[1:4] == ["'=1+1.png,0,1,0.5000", '"\'-x,y.png",0,1,0.5000', "''@a.png,0,1,0.5000"]
+
+
 def test_a_folder_without_the_files_has_none(tmp_path: Path) -> None:
     assert ClassFeatures.load(tmp_path) is None
     assert read_predictions(tmp_path) is None

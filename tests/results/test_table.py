@@ -94,6 +94,17 @@ def test_latex_escapes_names(tmp_path: Path, write_run: RunWriter) -> None:
     assert r"tiny\_ep50+A=100\%" in table_of(tmp_path, "latex")
 
 
+def test_names_are_no_markup_no_formula_and_no_escape_sequence(tmp_path: Path, write_run: RunWriter) -> None:
+    write_run(dataset="=a|b", trainer="`C`_LAMM", cfg="*x*<i>\x1b[31m\ny")
+    github, plain = table_of(tmp_path, "github"), table_of(tmp_path, "plain")
+    assert r"| =a\|b " in github
+    assert r"| \`C\`\_LAMM | \*x\*\<i\>\\x1b\[31m\\ny |" in github
+    assert r"*x*<i>\x1b[31m\ny" in plain
+    (row,) = csv.DictReader(io.StringIO(table_of(tmp_path, "csv")))
+    assert (row["dataset"], row["seeds"], row["accuracy_mean"]) == ("'=a|b", "1", "60.0")
+    assert "\x1b" not in github + plain + table_of(tmp_path, "latex") + table_of(tmp_path, "csv")
+
+
 @pytest.mark.parametrize("layout", FORMATS)
 def test_logs_leave_gaps_for_what_they_do_not_say(
     tmp_path: Path, training_log: Callable[..., str], layout: str
@@ -155,6 +166,29 @@ def test_a_method_that_lacks_a_data_set_is_left_out_and_named(
     out, err = printed()
     assert not any("CoOp" in line for line in out)
     assert "left out, not on all 2 data sets: CoOp" in err
+
+
+def test_own_data_sets_are_in_no_mean_with_others_and_named(
+    write_run: RunWriter, tmp_path: Path, printed: Callable
+) -> None:
+    for dataset, accuracy in (("digits", 50.0), ("shapes", 60.0), ("folder-my_photos-12345678", 99.0)):
+        write_run(1, accuracy, dataset=dataset, versions={"engine": "dassl 0.6.3" if dataset == "digits" else "x 1"})
+    assert command(f"{tmp_path}/output --mean") == 1
+    out, err = printed()
+    assert (out[0], out[-1].split()) == ("mean of 2 data sets: digits, shapes", ["LAMM", "55.0"])
+    assert err[0] == "left out, in no mean with the others: folder-my_photos-12345678"
+    assert err[1].startswith("a mean over runs of several engines (dassl, x)")
+
+
+def test_without_a_method_on_all_data_sets_each_is_shown_by_itself(
+    write_run: RunWriter, tmp_path: Path, printed: Callable
+) -> None:
+    write_run(1, 50.0)
+    write_run(1, 60.0, dataset="shapes", trainer="CoOp")
+    assert command(f"{tmp_path}/output --mean") == 1
+    out, err = printed()
+    assert [line.split()[-1] for line in out if line.startswith(("LAMM", "CoOp"))] == ["50.0", "60.0"]
+    assert err == ["no method is on all 2 data sets, so there is no mean: each by itself"]
 
 
 def test_evaluations_are_no_part_of_the_mean(write_run: RunWriter, tmp_path: Path, printed: Callable) -> None:

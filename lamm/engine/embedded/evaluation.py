@@ -12,6 +12,7 @@ from yacs.config import CfgNode
 
 from lamm.engine.embedded.checkpoint import write_tensors
 from lamm.engine.embedded.registry import Registry
+from lamm.escaping import printable
 
 EVALUATOR_REGISTRY = Registry("EVALUATOR")
 
@@ -94,18 +95,18 @@ class Classification(EvaluatorBase):
         return results
 
     def _print_per_class(self) -> Any:
-        """Print one line per class, sorted by label; the mean of their accuracies."""
+        """Print one line per class, sorted by label; the mean over the classes that have test images."""
         assert self._lab2cname is not None  # checked by the constructor
         totals = Counter(self._y_true)
         hits = Counter(true for true, predicted in zip(self._y_true, self._y_pred, strict=True) if true == predicted)
         print("=> per-class result")
         accuracies = []
-        for label in sorted(totals):
+        for label in sorted({*self._lab2cname, *totals}):
             total, correct = totals[label], hits[label]
-            accuracies.append(100.0 * correct / total)
+            accuracies += [100.0 * correct / total] if total else []
             print(
-                f"* class: {label} ({self._lab2cname[label]})\t"
-                f"total: {total:,}\tcorrect: {correct:,}\tacc: {accuracies[-1]:.1f}%"
+                f"* class: {label} ({printable(self._lab2cname[label])})\t"
+                f"total: {total:,}\tcorrect: {correct:,}\tacc: {f'{accuracies[-1]:.1f}%' if total else '–'}"
             )
         mean = np.mean(accuracies)
         print(f"* average: {mean:.1f}%")

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from lamm.escaping import printable
+
 
 class Logger:
     """A stdout that writes to the console it replaces and to a file.
@@ -111,7 +113,7 @@ def say(line: str) -> None:
     if not shown:
         tee.shown = True
     try:
-        print(line, flush=True)
+        print(printable(line), flush=True)
     finally:
         if not shown:
             tee.shown = False
