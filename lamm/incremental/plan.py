@@ -8,7 +8,7 @@ from yacs.config import CfgNode
 from lamm.errors import CheckpointError, ConfigError, ResultsError
 from lamm.log import logger
 from lamm.results.schema import RESULTS_FILE, RunResults
-from lamm.run.fingerprint import config_hash, differing_keys, step_folder
+from lamm.run.fingerprint import differing_keys, is_hash_of, step_folder
 
 
 def step_of(cfg: CfgNode) -> int:
@@ -42,8 +42,6 @@ def check_incremental(cfg: CfgNode, trainer: str, trainer_class: Any, eval_only:
             key = "STEP" if node.STEP else "SEEN_AS_NEGATIVES"
             raise ConfigError(f"INCREMENTAL.{key} has no effect without INCREMENTAL.STEPS: set that too")
         return
-    if node.STEPS < 1:
-        raise ConfigError(f"INCREMENTAL.STEPS must be 0 (off) or above, got {node.STEPS}")
     if not 1 <= node.STEP <= node.STEPS:
         raise ConfigError(f"INCREMENTAL.STEP is {node.STEP}: it must be from 1 to INCREMENTAL.STEPS, {node.STEPS}")
     subset = cfg.DATASET.SUBSAMPLE_CLASSES
@@ -106,7 +104,7 @@ def require_split_of_earlier_steps(cfg: CfgNode, split_hash: str) -> None:
         ConfigError: a step was trained on another split.
     """
     for number, folder in enumerate(earlier_steps(cfg.OUTPUT_DIR, step_of(cfg)), start=1):
-        if _results(number, folder).config_hash != config_hash(_of_step(cfg, number), split_hash):
+        if not is_hash_of(_results(number, folder).config_hash, _of_step(cfg, number), split_hash, folder):
             raise ConfigError(
                 f"step {number} at {folder} was trained on another split of the data: remove it and run it again"
             )

@@ -19,7 +19,7 @@ from lamm.files import LEFTOVER
 from lamm.incremental.plan import require_earlier_steps, require_split_of_earlier_steps
 from lamm.parallel.ranks import Ranks
 from lamm.results.schema import RESULTS_FILE, RunResults
-from lamm.run.fingerprint import CONFIG_FILE, config_hash, differing_keys
+from lamm.run.fingerprint import CONFIG_FILE, config_hash, differing_keys, is_hash_of
 from lamm.run.lock import LOCK_FILE
 from lamm.run.plan import RunPlan
 from lamm.run.record import RunClasses
@@ -163,8 +163,9 @@ def require_same_split(plan: RunPlan, earlier: RunResults | None, dataset: Any) 
     Raises:
         ConfigError: the data set's split has changed since.
     """
-    fingerprint = config_hash(plan.cfg, getattr(dataset, "split_hash", ""))
-    if earlier is not None and earlier.config_hash != fingerprint:
+    split_hash = getattr(dataset, "split_hash", "")
+    fingerprint = config_hash(plan.cfg, split_hash)
+    if earlier is not None and not is_hash_of(earlier.config_hash, plan.cfg, split_hash, plan.output_dir):
         changes = changes_since(RunClasses.read(plan.output_dir), getattr(dataset, "images_per_class", {}))
         raise ConfigError(
             f"{plan.output_dir} holds a run on another split of the data{changes}: it stays as it is; another "

@@ -89,6 +89,8 @@ def _execute(plan: RunPlan, arguments: argparse.Namespace, ranks: Ranks) -> None
         number = cfg.DATASET.NUM_SHOTS
         shots = f"{number} shot{'s' * (number > 1)}" if number > 0 else "all images"
         say(f"{plan.trainer} on {plan.dataset}, {shots}, seed {cfg.SEED}, in {plan.output_dir}")
+        if plan.note:
+            say(f"note: {plan.note}")
         _log_arguments(arguments, cfg)
     if place:
         logger.info("%s", place)

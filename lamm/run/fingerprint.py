@@ -36,6 +36,11 @@ ADDED = {
     "INCREMENTAL.STEP": 0,
     "INCREMENTAL.SEEN_AS_NEGATIVES": False,
 }
+# Nodes below TRAINER that Dassl's own trainers have.
+DASSL_NODES = (
+    *("MCD", "MME", "CDAC", "SE", "M3SDA", "DAEL", "CROSSGRAD", "DDAIG", "DAELDG", "DOMAINMIX"),
+    *("ENTMIN", "MEANTEACHER", "MIXMATCH", "FIXMATCH"),
+)
 # Keys that a folder's name leaves out: the rest of the path, or the config stored in the folder, tells them.
 TOLD_ELSEWHERE = {FLAGS[name] for name in ("trainer", "seed", "shots", "root", "csv", "output_dir", "resume")} | {
     "INPUT.CACHE_DIR",
@@ -47,11 +52,47 @@ LONGEST = 120
 
 
 def config_hash(cfg: CfgNode, split_hash: str) -> str:
-    """Fingerprint of a config (data root included) and the data set's split, 16 hexadecimal digits."""
-    level = flat(_plain(cfg)).items()
-    relevant = {key: value for key, value in level if key not in IGNORED and not _as_absent(key, value)}
+    """Fingerprint of what a run's trainer reads (data root included) and of the split, 16 hexadecimal digits."""
+    return _hash_of(_read_keys(flat(_plain(cfg)), cfg), split_hash)
+
+
+def is_hash_of(recorded: str, cfg: CfgNode, split_hash: str, folder: Path) -> bool:
+    """Whether the fingerprint recorded in a run's folder is that of `cfg`, which is known to differ in no key.
+
+    Earlier versions hashed the whole config that lies in the folder, nodes of other trainers included.
+    """
+    if recorded == config_hash(cfg, split_hash):
+        return True
+    stored = _stored_keys(folder)
+    return stored is not None and recorded == _hash_of(stored, split_hash)
+
+
+def _hash_of(level: Mapping[str, Any], split_hash: str) -> str:
+    relevant = {key: value for key, value in level.items() if key not in IGNORED and not _as_absent(key, value)}
     text = json.dumps([relevant, split_hash], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _read_keys(level: Mapping[str, Any], cfg: CfgNode) -> dict[str, Any]:
+    """The keys of a config without those of trainers that do not run.
+
+    A trainer of ours names the nodes it reads. Any other may read any node but those that Dassl has for its own
+    trainers, which come and go with it.
+    """
+    from lamm.engine import TRAINER_REGISTRY  # here, since commands that only read results do without torch
+
+    name = cfg.TRAINER.NAME
+    trainer = TRAINER_REGISTRY.get(name) if name in TRAINER_REGISTRY.registered_names() else object
+    nodes = vars(trainer).get("config_nodes")
+    others = () if trainer.__module__.startswith("dassl.") else DASSL_NODES
+
+    def is_read(key: str) -> bool:
+        section, node, *rest = f"{key}..".split(".")
+        if section != "TRAINER" or not rest[0]:
+            return True
+        return node not in others if nodes is None else node in nodes
+
+    return {key: value for key, value in level.items() if is_read(key)}
 
 
 def differing_keys(cfg: CfgNode, folder: Path) -> list[str]:
@@ -60,20 +101,27 @@ def differing_keys(cfg: CfgNode, folder: Path) -> list[str]:
     Raises:
         ConfigError: the stored config is damaged.
     """
-    file = folder / CONFIG_FILE
-    try:
-        stored = flat(read_yaml(file) or {})
-    except FileNotFoundError:
+    stored = _stored_keys(folder)
+    if stored is None:
         return []
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
-        raise ConfigError(f"{file} can't be read ({type(error).__name__}): remove {folder} or use another") from error
-    now = flat(_plain(cfg))
+    stored, now = (_read_keys(level, cfg) for level in (stored, flat(_plain(cfg))))
     keys = [key for key in sorted(stored.keys() | now.keys()) if key not in IGNORED]
     keys = [key for key in keys if key in stored or not _as_absent(key, now[key])]
     pairs = {key: (stored.get(key, "(absent)"), now.get(key, "(absent)")) for key in keys}
     # Compared as JSON, in which a list and a tuple are the same.
     differ = [key for key, pair in pairs.items() if len({json.dumps(value, default=str) for value in pair}) > 1]
     return [f"{key}: {pairs[key][0]} → {pairs[key][1]}" for key in differ]
+
+
+def _stored_keys(folder: Path) -> dict[str, Any] | None:
+    """The config in a run's folder as one level of keys; None: there is none."""
+    file = folder / CONFIG_FILE
+    try:
+        return flat(read_yaml(file) or {})
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
+        raise ConfigError(f"{file} can't be read ({type(error).__name__}): remove {folder} or use another") from error
 
 
 def store_config(cfg: CfgNode, folder: Path) -> None:

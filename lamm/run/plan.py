@@ -20,7 +20,8 @@ from lamm.errors import CheckpointError, ConfigError, unknown_name
 from lamm.incremental.plan import check_incremental, follow_released_steps, name_with_step, step_of
 from lamm.results.schema import EVALUATION, FEW_SHOT, INCREMENTAL
 from lamm.run.arguments import flag_settings, option_pairs, set_key
-from lamm.run.fingerprint import output_folder, override_suffix
+from lamm.run.effect import told_without_effect
+from lamm.run.fingerprint import flat, output_folder, override_suffix
 from lamm.run.values import check_values
 
 
@@ -103,6 +104,7 @@ class RunPlan:
         cfg_name: name of the config file with overrides, as in the output path; of a step of class-incremental
             learning with `/step<t>` behind it.
         cfg: the frozen config; of a run that only tests, `EVALUATION` says which model.
+        note: one line about settings without effect; may be empty.
     """
 
     trainer: str
@@ -110,6 +112,7 @@ class RunPlan:
     dataset: str
     cfg_name: str
     cfg: CfgNode
+    note: str = ""
 
     @property
     def output_dir(self) -> Path:
@@ -139,7 +142,7 @@ def plan_run(arguments: argparse.Namespace, extend_cfg: Callable[[CfgNode], None
     flags, pairs = flag_settings(arguments), option_pairs(arguments)
     cfg = get_cfg_default()
     extend_cfg(cfg)
-    usual_folder = cfg.OUTPUT_DIR
+    usual_folder, defaults = cfg.OUTPUT_DIR, flat(cfg)
     dataset_file = Path(arguments.dataset_config_file or dataset_config(arguments.dataset))
     trainer = _trainer_name(arguments, {**flags, **dict(pairs)}, cfg)
     trainer_class = TRAINER_REGISTRY.get(trainer)
@@ -149,6 +152,8 @@ def plan_run(arguments: argparse.Namespace, extend_cfg: Callable[[CfgNode], None
         set_key(cfg, key, value)
     merge_config(cfg, [], arguments.opts)
     check_values(cfg, getattr(trainer_class, "config_nodes", ()))
+    changed = [key for key, value in flat(cfg).items() if defaults.get(key) != value]
+    note = told_without_effect(cfg, changed, {**flags, **dict(pairs)}, trainer_class)
     check_incremental(cfg, trainer, trainer_class, arguments.eval_only)
     if config_file.stem.endswith("_released") and "TRAINER.LAMM.LAMBDA_WC" not in dict(pairs):
         follow_released_steps(cfg)
@@ -165,7 +170,7 @@ def plan_run(arguments: argparse.Namespace, extend_cfg: Callable[[CfgNode], None
         cfg.OUTPUT_DIR = str(output_folder(dataset, shots, trainer, cfg_name, cfg.SEED, arguments.eval_only, step))
     _settle_resume(cfg)
     cfg.freeze()
-    return RunPlan(trainer, trainer_class, dataset, name_with_step(cfg_name, cfg), cfg)
+    return RunPlan(trainer, trainer_class, dataset, name_with_step(cfg_name, cfg), cfg, note)
 
 
 def default_config(trainer: str, trainer_class: Any, dataset: str) -> Path:

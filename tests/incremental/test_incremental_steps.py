@@ -52,7 +52,7 @@ def test_the_steps_before_lie_beside_it() -> None:
     [
         (f"{LAMM} INCREMENTAL.STEPS 2", "STEP is 0: it must be from 1 to INCREMENTAL.STEPS, 2"),
         (step(3), "STEP is 3: it must be from 1 to INCREMENTAL.STEPS, 2"),
-        (f"{LAMM} INCREMENTAL.STEPS -1", "STEPS must be 0 .off. or above, got -1"),
+        (f"{LAMM} INCREMENTAL.STEPS -1", "STEPS must be a whole number from 0 up, got -1"),
         (f"{LAMM} INCREMENTAL.STEP 1", "STEP has no effect without INCREMENTAL.STEPS"),
         (f"{LAMM} INCREMENTAL.SEEN_AS_NEGATIVES True", "SEEN_AS_NEGATIVES has no effect without INCREMENTAL.STEPS"),
         (step(1, "DATASET.SUBSAMPLE_CLASSES base"), "leave DATASET.SUBSAMPLE_CLASSES base out"),

@@ -1,13 +1,26 @@
 """When two runs are the same run, and where a run lies: different overrides never share a folder."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import lamm_trainers
 import pytest
 
-from lamm.engine import get_cfg_default
+from lamm.engine import TRAINER_REGISTRY, get_cfg_default
 from lamm.errors import ConfigError
-from lamm.run.fingerprint import config_hash, differing_keys, output_folder, override_suffix, store_config
+from lamm.run.fingerprint import (
+    ADDED,
+    DASSL_NODES,
+    IGNORED,
+    config_hash,
+    differing_keys,
+    flat,
+    is_hash_of,
+    output_folder,
+    override_suffix,
+    store_config,
+)
 
 
 def config(*options):
@@ -23,6 +36,58 @@ def config(*options):
 )
 def test_what_changes_the_run_changes_the_hash(options):
     assert config_hash(config(), "a") != config_hash(config(*options), "a")
+
+
+def config_of(trainer, *others):
+    """The config of a run, with a node for each of other trainers."""
+    cfg = config("TRAINER.NAME", trainer)
+    for node in others:
+        cfg.TRAINER[node] = type(cfg)({"ALPHA": 0.5})
+    return cfg
+
+
+@pytest.mark.parametrize("trainer", ["LAMM", "CoOp_LAMM", "ZeroshotCLIP", "SomeoneElses"])
+def test_installing_or_removing_dassl_makes_no_other_run(tmp_path, trainer):
+    without, beside = (config_of(trainer, *nodes) for nodes in ((), DASSL_NODES))
+    for one, other in ((without, beside), (beside, without)):
+        store_config(one, tmp_path)
+        assert differing_keys(other, tmp_path) == []
+        assert is_hash_of(config_hash(one, "s"), other, "s", tmp_path)
+        assert not is_hash_of(config_hash(one, "s"), other, "another split", tmp_path)
+
+
+def test_a_trainer_of_ours_reads_its_own_nodes_and_no_others():
+    assert config_hash(config_of("LAMM"), "") == config_hash(config_of("LAMM", "MINE"), "")
+    for trainer, key, counts in [
+        ("LAMM", "TRAINER.COOP.N_CTX", False),
+        ("CoOp_LAMM", "TRAINER.COOP.N_CTX", True),
+        ("CoOp_LAMM", "TRAINER.LAMM.PREC", True),
+        ("CoOp", "TRAINER.LAMM.PREC", False),
+        ("SomeoneElses", "TRAINER.COOP.N_CTX", True),
+    ]:
+        cfg = config_of(trainer)
+        cfg.merge_from_list([key, 3 if key.endswith("N_CTX") else "fp16"])
+        assert (config_hash(config_of(trainer), "") != config_hash(cfg, "")) == counts, (trainer, key)
+
+
+def test_a_trainer_derived_from_ours_may_read_any_node(monkeypatch):
+    class Derived(lamm_trainers.CoOp):
+        pass
+
+    monkeypatch.setattr(TRAINER_REGISTRY, "registered_names", lambda: ["Derived"])
+    monkeypatch.setattr(TRAINER_REGISTRY, "get", lambda name: Derived)
+    assert config_hash(config_of("Derived"), "") != config_hash(config_of("Derived", "MINE"), "")
+
+
+def test_a_run_that_an_earlier_version_recorded_is_the_same_run(tmp_path):
+    cfg = config_of("LAMM", "MCD")
+    store_config(cfg, tmp_path)
+    # Earlier versions hashed every key, those of other trainers too.
+    level = {key: value for key, value in flat(cfg).items() if key not in IGNORED and key not in ADDED}
+    recorded = hashlib.sha256(json.dumps([level, "split"], sort_keys=True).encode()).hexdigest()[:16]
+    assert recorded != config_hash(cfg, "split")
+    assert is_hash_of(recorded, config_of("LAMM"), "split", tmp_path)
+    assert not is_hash_of(recorded, config_of("LAMM"), "other", tmp_path)
 
 
 def test_another_split_changes_the_hash():
