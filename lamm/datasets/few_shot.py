@@ -6,7 +6,6 @@ stays untouched.
 """
 
 import functools
-import pickle
 import random
 from array import array
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from lamm.datasets.splits import Split, SplitItem, hash_of_split
 from lamm.errors import DataError
 from lamm.files import json_object, write_json
 from lamm.log import logger
+from lamm.plain_pickle import Inert, PickleError, read_pickle
 
 MOST_VAL_SHOTS = 4
 
@@ -115,20 +115,8 @@ ADVICE = "remove DATASET.ORIGINAL_PICKS to draw them here"
 OTHER_SPLIT = (
     "it was drawn from another split; use the split file it belongs to, or remove DATASET.ORIGINAL_PICKS to draw here"
 )
-RECORD = ("dassl.data.datasets.base_dataset", "Datum")
-
-
-class _Record:
-    """Holds the attributes of one pickled `Datum`: `_impath`, `_label`, `_domain`, `_classname`."""
-
-
-class _RecordsOnly(pickle.Unpickler):
-    """Reads pickles of plain data and `RECORD`s."""
-
-    def find_class(self, module: str, name: str) -> type[_Record]:
-        if (module, name) != RECORD:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return _Record
+# Holds the attributes of one pickled `Datum`: `_impath`, `_label`, `_domain`, `_classname`.
+RECORD = "dassl.data.datasets.base_dataset.Datum"
 
 
 def original_few_shot_split(folder: Path, split: Split, shots: int, seed: int) -> Split:
@@ -156,14 +144,13 @@ def original_few_shot_split(folder: Path, split: Split, shots: int, seed: int) -
 def _read_original_picks(file: Path) -> dict[str, list[Any]]:
     try:
         with open(file, "rb") as opened:
-            content = _RecordsOnly(opened).load()
+            content = read_pickle(opened, {}, is_inert=lambda name: name == RECORD)
     except FileNotFoundError:
         raise DataError(f"DATASET.ORIGINAL_PICKS: no few-shot picks of the original code at {file}; {ADVICE}") from None
     except OSError as error:
         raise DataError(f"can't read {file}: {error.strerror}") from None
-    except Exception as error:  # what a broken or hostile pickle trips over is anyone's guess
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise DataError(f"{file} is not a file of few-shot picks ({reason}); {ADVICE}") from None
+    except PickleError as error:
+        raise DataError(f"{file} is not a file of few-shot picks ({error}); {ADVICE}") from None
     parts = content if isinstance(content, dict) else {}
     if not isinstance(parts.get("train"), list) or not isinstance(parts.get("val", []), list):
         raise DataError(f'{file} is not a file of few-shot picks (no list "train"); {ADVICE}')
@@ -175,10 +162,10 @@ def _items_of(records: list[Any], items: Sequence[SplitItem], file: Path) -> lis
     by_path = {item.path: item for item in items}
     picks = []
     for record in records:
-        fields = vars(record) if isinstance(record, _Record) else {}
+        fields = record.state if isinstance(record, Inert) else {}
         path, label, classname = (fields.get(name) for name in ("_impath", "_label", "_classname"))
-        if not isinstance(path, str):
-            raise DataError(f"{file} is damaged: a pick has no path; {ADVICE}")
+        if not isinstance(path, str) or len(path) > 4096 or type(label) is not int or not isinstance(classname, str):
+            raise DataError(f"{file} is damaged: a pick has no path, label or class name; {ADVICE}")
         names = path.replace("\\", "/").split("/")
         ends = ("/".join(names[start:]) for start in range(len(names)))
         item = next((by_path[end] for end in ends if end in by_path), None)
