@@ -78,17 +78,20 @@ def read_pickle(
 
 
 def plain(value: Any, keep: tuple[type, ...] = (), names: Mapping[str, Any] | None = None) -> Any:
-    """A copy with a dictionary of its state in place of each `Inert`.
+    """A copy with a dictionary of its state in place of each `Inert`; entries that are functions or classes left out.
 
     Args:
         value: of `read_pickle`.
         keep: types beside numbers, strings and containers that stay as they are.
-        names: what some of the names mean; the others become strings.
+        names: what some of the names mean; the others are of functions or classes.
 
     Raises:
         PickleError: it is nested too deeply, holds itself, or grows too large by what it holds many times.
     """
-    left = MOST_VALUES
+    left, names = MOST_VALUES, names or {}
+
+    def is_code(value: Any) -> bool:
+        return isinstance(value, Name) and value.text not in names
 
     def copy(value: Any, level: int) -> Any:
         nonlocal left
@@ -98,11 +101,12 @@ def plain(value: Any, keep: tuple[type, ...] = (), names: Mapping[str, Any] | No
         if left < 0:
             raise PickleError(f"it holds more than {MOST_VALUES:,} values")
         if isinstance(value, Name):
-            return (names or {}).get(value.text, value.text)
+            return names.get(value.text, value.text)
         if isinstance(value, Inert):
             return copy(value.state, level)
         if isinstance(value, dict):
-            return type(value)((copy(key, level + 1), copy(item, level + 1)) for key, item in value.items())
+            items = [(key, item) for key, item in value.items() if not is_code(item)]
+            return type(value)((copy(key, level + 1), copy(item, level + 1)) for key, item in items)
         if isinstance(value, (list, tuple, set, frozenset)):
             return type(value)([copy(item, level + 1) for item in value])
         if isinstance(value, (*SCALARS, *keep)):
@@ -144,6 +148,7 @@ def _ordered(items: Any = ()) -> Any:
 
 PLAIN_CALLS: Calls = {
     "collections.OrderedDict": _ordered,
+    "collections.Counter": lambda items=(): dict(_ordered(dict(items).items())),
     "collections.defaultdict": lambda factory=None: {},
     "builtins.set": _set_of,
     "__builtin__.set": _set_of,

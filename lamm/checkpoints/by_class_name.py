@@ -73,7 +73,7 @@ def read_checkpoint(path: str) -> dict[str, Any]:
         CheckpointError: the file is missing or damaged, or is not a trainer's.
     """
     checkpoint = load_checkpoint(path)
-    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
+    if "state_dict" not in checkpoint:
         raise CheckpointError(f"{path} is not a checkpoint of a trainer: it has no state_dict")
     return checkpoint
 
@@ -107,6 +107,7 @@ def load_learned(learner: Learner, state: dict[str, Any], path: str) -> int | No
     original = without_fixed_words(read_original(state, path), learner) if is_original(state) else None
     state = dict(state) if original is None else dict(original.learned)
     extra = state.pop(EXTRA, {})
+    _require_plausible(state, extra, path)
     backbone = extra.get("backbone", learner.clip.name)
     if backbone != learner.clip.name:
         raise CheckpointError(f"{path} was trained with backbone {backbone}, this run uses {learner.clip.name}")
@@ -143,6 +144,32 @@ def load_learned(learner: Learner, state: dict[str, Any], path: str) -> int | No
     if original is not None:
         log_taken(original, learner, path)
     return known
+
+
+def _require_plausible(state: dict[str, Any], extra: Any, path: str) -> None:
+    """Every tensor has finite numbers, and what the file says of itself is of the right kind."""
+    for name, value in state.items():
+        if not (torch.is_tensor(value) and value.is_floating_point()):
+            raise CheckpointError(f'{path} is damaged: its "{name}" is not a tensor of floating-point numbers')
+        if not value.isfinite().all():
+            raise CheckpointError(
+                f'{path} holds numbers that are not finite in "{name}": its training diverged, so it is not used'
+            )
+    kinds = {"backbone": str, "label_tokens": str, "class_names": list, "label_counts": list, "prompt": dict}
+    fits = isinstance(extra, dict) and all(isinstance(extra.get(key, kind()), kind) for key, kind in kinds.items())
+    if fits:
+        plain = (str, int, float, type(None))
+        fits = all(isinstance(value, plain) and len(str(value)) < 200 for value in extra.get("prompt", {}).values())
+        fits &= len(extra.get("backbone", "")) < 200
+    if fits and "class_names" in extra:
+        names = extra["class_names"]
+        fits = all(isinstance(name, str) for name in names)
+        if LABELS in state:
+            counts = extra.get("label_counts", [1] * len(names))
+            fits &= all(type(count) is int and count > 0 for count in counts) and len(counts) == len(names)
+            fits = fits and state[LABELS].ndim == 2 and sum(counts) == len(state[LABELS])
+    if not fits:
+        raise CheckpointError(f"{path} is damaged: what it says of its classes and prompt is not of the right kind")
 
 
 def _require_same_method(state: dict[str, Any], own: dict[str, Tensor], path: str) -> None:

@@ -65,13 +65,17 @@ class LabelBank:
             names = json_value(metadata["class_names"])
             counts = json_value(metadata["counts"]) if "counts" in metadata else [1] * len(embeddings)
             backbone = metadata["backbone"]
-        except (SafetensorError, KeyError, ValueError, OSError) as error:
-            raise CheckpointError(f"{file} is damaged or no label file: {error}") from error
+        except (SafetensorError, KeyError, ValueError, TypeError, RecursionError, OSError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise CheckpointError(f"{file} is damaged or not a label file: {reason}") from error
         texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
-        whole = isinstance(counts, list) and all(isinstance(count, int) and count >= 0 for count in counts)
-        if not (texts and whole) or len(names) != len(counts) or sum(counts) != len(embeddings):
+        whole = isinstance(counts, list) and all(type(count) is int and count >= 0 for count in counts)
+        fits = texts and whole and len(names) == len(counts) and sum(counts) == len(embeddings)
+        if not fits or embeddings.ndim != 2 or not embeddings.is_floating_point():
             raise CheckpointError(f"{file} is damaged: its names don't fit its vectors")
-        return cls(names, counts, embeddings, backbone)
+        if not embeddings.isfinite().all():
+            raise CheckpointError(f"{file} holds numbers that are not finite: its training diverged, so it is not used")
+        return cls(names, counts, embeddings.float(), backbone)
 
 
 def match_by_name(bank: LabelBank, class_names: list[str], counts: list[int]) -> dict[int, Tensor]:

@@ -10,6 +10,7 @@ dangerous or of something else, or what is there differs from it.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -35,12 +36,17 @@ def parser() -> Parser:
     parser.add_argument(
         "--any-md5", action="store_true", help="take archives that someone packed anew, so that their MD5 sum differs"
     )
+    parser.add_argument(
+        "--unverified",
+        action="store_true",
+        help="with --download: fetch over http even what has no known check sum; anyone on the way could replace it",
+    )
     return parser
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Lay out, then say what is there and what is missing."""
-    name, root = arguments.dataset, arguments.root.expanduser()
+    name, root = arguments.dataset, Path(os.path.expanduser(arguments.root))
     if name in DEMO:
         print(f"{name} makes itself when it is first used: there is nothing to prepare")
         return 0
@@ -53,8 +59,9 @@ def main(arguments: argparse.Namespace) -> int:
     if root.exists() and not root.is_dir():
         raise ConfigError(f"the data root {root} is a file; --root must be a folder")
     source = sources.SOURCES[name]
-    preparation = Preparation(source, root, arguments.any_md5)
-    failures = preparation.run([path.expanduser() for path in arguments.given], arguments.download)
+    preparation = Preparation(source, root, arguments.any_md5, arguments.unverified)
+    given = [Path(os.path.expanduser(path)) for path in arguments.given]
+    failures = preparation.run(given, arguments.download)
     survey = preparation.survey
     needed = survey.needed()
     print(f"{source.title} in {survey.folder}:")

@@ -7,7 +7,6 @@ stays untouched.
 
 import functools
 import io
-import pickle
 import random
 from array import array
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from lamm.datasets.splits import LARGEST_LABEL, Split, SplitItem, hash_of_split
 from lamm.errors import DataError
 from lamm.files import json_object, json_value, read_bytes, write_json
 from lamm.log import logger
+from lamm.plain_pickle import Inert, read_pickle
 
 MOST_VAL_SHOTS = 4
 
@@ -116,20 +116,8 @@ ADVICE = "remove DATASET.ORIGINAL_PICKS to draw them here"
 OTHER_SPLIT = (
     "it was drawn from another split; use the split file it belongs to, or remove DATASET.ORIGINAL_PICKS to draw here"
 )
-RECORD = ("dassl.data.datasets.base_dataset", "Datum")
-
-
-class _Record:
-    """Holds the attributes of one pickled `Datum`: `_impath`, `_label`, `_domain`, `_classname`."""
-
-
-class _RecordsOnly(pickle.Unpickler):
-    """Reads pickles of plain data and `RECORD`s."""
-
-    def find_class(self, module: str, name: str) -> type[_Record]:
-        if (module, name) != RECORD:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return _Record
+# Holds the attributes of one pickled `Datum`: `_impath`, `_label`, `_domain`, `_classname`.
+RECORD = "dassl.data.datasets.base_dataset.Datum"
 
 
 def original_few_shot_split(folder: Path, split: Split, shots: int, seed: int) -> Split:
@@ -162,14 +150,16 @@ def original_few_shot_split(folder: Path, split: Split, shots: int, seed: int) -
 def _read_original_picks(file: Path) -> dict[str, list[Any]]:
     try:
         data = read_bytes(file)
-        content = json_value(data) if file.suffix == ".json" else _RecordsOnly(io.BytesIO(data)).load()
+        if file.suffix == ".json":
+            content = json_value(data)
+        else:
+            content = read_pickle(io.BytesIO(data), {}, is_inert=lambda name: name == RECORD)
     except FileNotFoundError:
         raise DataError(f"DATASET.ORIGINAL_PICKS: no few-shot picks of the original code at {file}; {ADVICE}") from None
     except OSError as error:
         raise DataError(f"can't read {file}: {error.strerror}") from None
-    except Exception as error:  # what a broken or hostile pickle trips over is anyone's guess
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise DataError(f"{file} is not a file of few-shot picks ({reason}); {ADVICE}") from None
+    except ValueError as error:
+        raise DataError(f"{file} is not a file of few-shot picks ({error}); {ADVICE}") from None
     parts = {"train": content} if isinstance(content, list) and file.suffix == ".json" else content
     parts = parts if isinstance(parts, dict) else {}
     if not isinstance(parts.get("train"), list) or not isinstance(parts.get("val", []), list):
@@ -182,12 +172,12 @@ def _items_of(records: list[Any], items: Sequence[SplitItem], file: Path) -> lis
     by_path = {item.path: item for item in items}
     picks = []
     for record in records:
-        if isinstance(record, _Record):
-            record = {name.removeprefix("_"): value for name, value in vars(record).items()}
+        if isinstance(record, Inert):
+            record = {str(name).removeprefix("_"): value for name, value in record.state.items()}
         fields = record if isinstance(record, dict) else {}
         path, label, classname = (fields.get(name) for name in ("impath", "label", "classname"))
         # Other types are not even compared or printed: small files can hold values of exponential size.
-        if type(path) is not str or type(label) is not int or type(classname) is not str:
+        if type(path) is not str or len(path) > 4096 or type(label) is not int or type(classname) is not str:
             raise DataError(f"{file} is damaged: a pick has no path, label or class name; {ADVICE}")
         names = path.replace("\\", "/").split("/")
         ends = ("/".join(names[start:]) for start in range(len(names)))

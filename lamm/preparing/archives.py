@@ -28,6 +28,11 @@ LEAST_FREE_BYTES = 500 * 10**6
 GREATEST_RATIO = 200
 """An archive that unpacks to more than this many times its own size is not one of images."""
 ALWAYS_ALLOWED_BYTES = 50 * 10**6
+MOST_HEADER_BYTES = 1 << 20
+"""Of a tar entry's long name and further fields, which `tarfile` reads as a whole."""
+MOST_FOLDERS, MOST_PATH_BYTES = 50, 1000
+FILE_BYTES = 4096
+"""What a file takes on the disk, however small."""
 _DRIVE = re.compile("[A-Za-z]:")
 # What operating systems and archive programs leave behind, in any folder.
 LEFT_BEHIND = listing.LEFT_BEHIND | {".DS_Store", "Thumbs.db", "desktop.ini", ".directory"}
@@ -96,17 +101,18 @@ def entries(archive: Path, progress: Callable[[int], object] = lambda place: Non
             folder it is unpacked to, a link, a device.
     """
     with open(archive, "rb") as file:
-        for entry in entries_of_stream(file, archive.name):
+        for entry in entries_of_stream(file, archive.name, archive.stat().st_size):
             yield entry
             progress(file.tell())
 
 
-def entries_of_stream(file: Any, name: str) -> Iterator[Entry]:
+def entries_of_stream(file: Any, name: str, size: int) -> Iterator[Entry]:
     """Like `entries`, of an open file or of an archive within an archive.
 
     Args:
         file: readable, with `peek`; a zip archive needs `seek` too.
         name: for messages.
+        size: of the archive, in bytes.
     """
     start = file.peek(TAR_BLOCK)[:TAR_BLOCK]
     with damage_as_data_error(name):
@@ -116,7 +122,7 @@ def entries_of_stream(file: Any, name: str) -> Iterator[Entry]:
             raise DataError(f"{name} is cut off: a zip archive without its list of contents; fetch it again")
         elif any(start.startswith(magic) for magic, _ in COMPRESSED):
             opened = next(opener for magic, opener in COMPRESSED if start.startswith(magic))
-            yield from _tar_entries(opened(file), name)
+            yield from _tar_entries(_Bounded(opened(file), name, greatest_size(size)), name)
         elif _begins_like_tar(start):
             yield from _tar_entries(file, name)
         else:
@@ -174,8 +180,27 @@ def _tar_entries(file: Any, name: str) -> Iterator[Entry]:
         pass
 
 
+class _Bounded:
+    """What a compressed file unpacks to, up to a number of bytes; a few kilobytes may unpack to terabytes."""
+
+    def __init__(self, file: Any, name: str, most: int) -> None:
+        self._file, self._name, self._left = file, name, most
+
+    def read(self, size: int) -> bytes:
+        block: bytes = self._file.read(size)
+        self._left -= len(block)
+        if self._left < 0:
+            raise _bomb(self._name)
+        return block
+
+
 class _StrictMember(tarfile.TarInfo):
-    """`tarfile` takes a damaged header for the end of the archive; here it is an error."""
+    """`tarfile` takes a damaged header for the end of the archive, and reads one of any size; here both are errors."""
+
+    def _proc_member(self, tarfile_: tarfile.TarFile) -> Any:  # tarfile's own hook for derived classes
+        if self.type not in tarfile.SUPPORTED_TYPES and self.size > MOST_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {self.size:,} bytes")
+        return super()._proc_member(tarfile_)  # type: ignore[misc]
 
     @classmethod
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> "_StrictMember":
@@ -201,6 +226,15 @@ def _zip_entries(file: Any, name: str) -> Iterator[Entry]:
                     yield Entry(path, info.file_size, content)
 
 
+def greatest_size(archive: int) -> int:
+    """To how many bytes an archive of so many bytes may unpack."""
+    return max(GREATEST_RATIO * archive, ALWAYS_ALLOWED_BYTES)
+
+
+def _bomb(name: str) -> DataError:
+    return DataError(f"{name} unpacks to more than {GREATEST_RATIO} times its own size, so it is not what it is called")
+
+
 def _begins_like_tar(start: bytes) -> bool:
     try:
         tarfile.TarInfo.frombuf(start, tarfile.ENCODING, "surrogateescape")
@@ -220,7 +254,7 @@ class Unpacker:
     def __init__(self, archive: Path, into: Path) -> None:
         self.name, self.into = archive.name, into
         self.written = 0
-        self._most = max(GREATEST_RATIO * archive.stat().st_size, ALWAYS_ALLOWED_BYTES)
+        self._most = greatest_size(archive.stat().st_size)
 
     def write(self, entry: Entry, path: str) -> None:
         """Write one file.
@@ -230,13 +264,16 @@ class Unpacker:
             path: POSIX path below the folder; its folders are made.
 
         Raises:
-            DataError: the archive is damaged, holds the file twice, is a bomb, or the disk would be full.
+            DataError: the archive is damaged, holds the file twice or under a name that not every disk takes, is a
+                bomb, or the disk would be full.
         """
-        self.written += entry.size
+        if not path.isascii() and any("\ud800" <= letter <= "\udfff" for letter in path):
+            raise DataError(f"{self.name} holds {path[:80]!r}, whose name is not UTF-8; it is not unpacked")
+        if path.count("/") > MOST_FOLDERS or len(path.encode()) > MOST_PATH_BYTES:
+            raise DataError(f"{self.name} holds {path[:80]!r}…, which lies in too many folders; it is not unpacked")
+        self.written += max(entry.size, FILE_BYTES)
         if self.written > self._most:
-            raise DataError(
-                f"{self.name} unpacks to more than {GREATEST_RATIO} times its own size, so it is not what it is called"
-            )
+            raise _bomb(self.name)
         free = shutil.disk_usage(self.into).free
         if free - entry.size < LEAST_FREE_BYTES:
             raise DataError(
@@ -244,8 +281,8 @@ class Unpacker:
                 f"{LEAST_FREE_BYTES:,} are left so; make room, or use another data root"
             )
         file, size = self.into / path, 0
-        file.parent.mkdir(parents=True, exist_ok=True)
         try:
+            file.parent.mkdir(parents=True, exist_ok=True)
             with open(file, "xb") as opened:
                 while True:
                     with damage_as_data_error(self.name):
@@ -254,7 +291,7 @@ class Unpacker:
                         break
                     opened.write(block)
                     size += len(block)
-        except FileExistsError:
-            raise DataError(f"{self.name} holds {path!r} twice; it is not unpacked") from None
+        except (FileExistsError, NotADirectoryError):
+            raise DataError(f"{self.name} holds {path!r} twice, or as a folder too; it is not unpacked") from None
         if size != entry.size:
             raise DataError(f"{self.name} is damaged or cut off: {path!r} has {size} of {entry.size} bytes")

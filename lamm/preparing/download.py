@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
@@ -24,6 +25,7 @@ ATTEMPTS = 5
 """How often in a row a broken connection is resumed without having brought anything new."""
 TIMEOUT_SECONDS = 30
 BLOCK_BYTES = 1 << 18
+THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _HEADERS = {"User-Agent": "lamm-prepare-data", "Accept-Encoding": "identity"}
 
 
@@ -35,12 +37,22 @@ class _BrokenOffError(Exception):
     """The connection failed, before or while the file came."""
 
 
-def fetch(file: PublishedFile, folder: Path) -> Path:
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but not from https to http."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
+            raise DownloadError(f"{req.full_url} leads to {newurl[:200]}, which is not encrypted; it is not followed")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def fetch(file: PublishedFile, folder: Path, unverified: bool = False) -> Path:
     """Fetch a file, or take the one that an earlier run has fetched.
 
     Args:
         file: what to fetch.
         folder: where it goes, and where what has come of it is kept when the connection breaks.
+        unverified: see `download`.
 
     Returns:
         `folder/<name>`.
@@ -54,7 +66,7 @@ def fetch(file: PublishedFile, folder: Path) -> Path:
     reasons = []
     for url in file.urls:
         try:
-            return download(url, target, file.md5)
+            return download(url, target, file.md5, unverified)
         except DownloadError as error:
             reasons.append(str(error))
             if target.with_name(f"{target.name}.part").exists():  # another link would begin at zero
@@ -128,22 +140,34 @@ class PartialFile:
         self.validator, self.total = "", 0
 
 
-def download(url: str, file: Path, md5: str = "") -> Path:
+def download(url: str, file: Path, md5: str = "", unverified: bool = False) -> Path:
     """Fetch a file; `<file>.part` is what has come so far, and is resumed if the server can.
 
     Args:
         url: http or https.
         file: where to put it; its folder exists.
         md5: the file's MD5 sum, "" where it is not known.
+        unverified: fetch it over http even if its MD5 sum is not known.
 
     Returns:
         `file`.
 
     Raises:
+        DownloadError: neither encryption nor a check sum vouches for the file.
         DownloadError: the server does not answer, refuses, or breaks off again and again; or the file that came is
             not the published one.
         DataError: the disk is too full.
     """
+    encrypted = urlsplit(url).scheme == "https"
+    if not (md5 or encrypted or unverified or urlsplit(url).hostname in THIS_MACHINE):
+        raise DownloadError(
+            f"{url} is not encrypted, and no check sum of the file is known, so anyone on the way could replace it: "
+            "add --unverified to fetch it all the same"
+        )
+    if not md5:
+        logger.info(f"{file.name}: no check sum of it is known; only its contents are looked at")
+    elif not encrypted:
+        logger.info(f"{file.name}: it comes over http; its MD5 sum is compared")
     part, barren, complete = PartialFile(file, url), 0, False
     while not complete:
         before = part.size
@@ -177,7 +201,7 @@ def _fetch_rest(url: str, part: PartialFile) -> None:
     request = urllib.request.Request(url, headers=_HEADERS | asked)
     try:
         with _connection_failures():
-            response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
+            response = urllib.request.build_opener(_SafeRedirects).open(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         if error.code != 416 or not start:
             raise

@@ -62,11 +62,14 @@ def _from_devkit(data: Path) -> dict[int, str]:
 def _from_kaggle(file: Path) -> dict[int, str]:
     """`ILSVRC2012_val_00048981,n03995372 85 1 499 272 …` a line, below a header."""
     classes = {}
-    with open(file, encoding="utf-8", newline="") as opened:
-        for row in csv.reader(opened):
-            image = VAL_IMAGE.fullmatch(f"{row[0]}.JPEG") if len(row) == 2 else None
-            if image:
-                classes[int(image[1])] = _as_wnid((row[1].split() or [""])[0], file)
+    try:
+        with open(file, encoding="utf-8", newline="") as opened:
+            for row in csv.reader(opened):
+                image = VAL_IMAGE.fullmatch(f"{row[0]}.JPEG") if len(row) == 2 else None
+                if image:
+                    classes[int(image[1])] = _as_wnid((row[1].split() or [""])[0], file)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{file} is not a list of images ({error}); fetch it again") from None
     if not classes:
         raise DataError(f"{file} has no line such as ILSVRC2012_val_00048981,n03995372 …; fetch it again")
     return classes
@@ -75,7 +78,7 @@ def _from_kaggle(file: Path) -> dict[int, str]:
 def _as_wnid(text: str, file: Path) -> str:
     """Raises DataError unless it is a WordNet id: it becomes the name of a folder."""
     if not re.fullmatch(r"n\d{8}", text):
-        raise DataError(f"{file} names the class {text!r}, which is not a WordNet id (n01440764); fetch it again")
+        raise DataError(f"{file} names the class {text[:40]!r}, which is not a WordNet id (n01440764); fetch it again")
     return text
 
 

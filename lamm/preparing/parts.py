@@ -76,7 +76,7 @@ def _placed(entry: Entry, path: str, source: Source) -> Iterator[tuple[Place, En
         return
     folder = folder_of_inner_archive(path, source)
     if folder is not None:
-        for inner in entries_of_stream(entry.content, PurePosixPath(path).name):
+        for inner in entries_of_stream(entry.content, PurePosixPath(path).name, entry.size):
             yield from _placed(inner, f"{folder}{inner.path}", source)
 
 

@@ -42,10 +42,11 @@ class Preparation:
         source: the data set.
         root: the data root; made where it does not exist.
         any_md5: take given archives whose MD5 sum is not the published one.
+        unverified: fetch files over http of which no MD5 sum is known.
     """
 
-    def __init__(self, source: Source, root: Path, any_md5: bool = False) -> None:
-        self.source, self.any_md5 = source, any_md5
+    def __init__(self, source: Source, root: Path, any_md5: bool = False, unverified: bool = False) -> None:
+        self.source, self.any_md5, self.unverified = source, any_md5, unverified
         self.survey = Survey(source, root)
         self.folder = self.survey.folder
 
@@ -158,7 +159,7 @@ class Preparation:
             if not any(self.survey.is_needed(self.source.part(target)) for target in file.gives):
                 continue
             try:
-                fetched = fetch(file, work / DOWNLOADS)
+                fetched = fetch(file, work / DOWNLOADS, self.unverified)
             except DownloadError as error:
                 failures.append(f"{file.name}: {error}")
                 continue

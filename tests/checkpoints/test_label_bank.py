@@ -1,6 +1,7 @@
 """Learned labels as a file: its size, its content, matching by class name, damaged files."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,7 @@ def test_a_cut_file_is_an_error(tmp_path: Path, keep: int) -> None:
     bank_of(NAMES).save(tmp_path / "bank")
     whole = (tmp_path / "bank").read_bytes()
     (tmp_path / "bank").write_bytes(whole[:keep])
-    with pytest.raises(CheckpointError, match="bank is damaged or no label file"):
+    with pytest.raises(CheckpointError, match="bank is damaged or not a label file"):
         LabelBank.load(tmp_path / "bank")
 
 
@@ -118,8 +119,10 @@ GOOD = {"class_names": json.dumps(["a", "b"]), "backbone": "small"}
         {**GOOD, "counts": json.dumps([2])},
         {**GOOD, "counts": json.dumps([-1, 3])},
         {**GOOD, "counts": json.dumps(["1", "1"])},
+        {**GOOD, "counts": "[true, true]"},
+        {**GOOD, "class_names": "[" * 100_000},
     ],
-    ids=json.dumps,
+    ids=lambda metadata: json.dumps(metadata)[:60],
 )
 def test_metadata_that_does_not_fit_is_an_error(tmp_path: Path, metadata: dict[str, str]) -> None:
     save_file({"embeddings": vectors(2)}, tmp_path / "bank", metadata)
@@ -127,7 +130,16 @@ def test_metadata_that_does_not_fit_is_an_error(tmp_path: Path, metadata: dict[s
         LabelBank.load(tmp_path / "bank")
 
 
+@pytest.mark.parametrize(
+    "embeddings", [torch.tensor(2.0), torch.ones(2), torch.ones(2, 3, dtype=torch.long), torch.full((2, 3), math.inf)]
+)
+def test_vectors_that_are_none_are_an_error(tmp_path: Path, embeddings: Tensor) -> None:
+    save_file({"embeddings": embeddings}, tmp_path / "bank", GOOD)
+    with pytest.raises(CheckpointError, match="bank"):
+        LabelBank.load(tmp_path / "bank")
+
+
 def test_a_file_of_other_tensors_is_an_error(tmp_path: Path) -> None:
     save_file({"weights": vectors(2)}, tmp_path / "bank", GOOD)
-    with pytest.raises(CheckpointError, match="bank is damaged or no label file"):
+    with pytest.raises(CheckpointError, match="bank is damaged or not a label file"):
         LabelBank.load(tmp_path / "bank")

@@ -112,6 +112,30 @@ def test_tensors_that_fit_another_prompt_are_refused(
         load_learned(CoOpLearner(small_clip, NAMES, **tested), state, "file")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("label_embeddings", 5, "label_embeddings"),
+        ("label_embeddings", torch.ones(3, dtype=torch.long), "label_embeddings"),
+        ("label_embeddings", torch.full((5, 128), float("nan")), "not finite"),
+        ("_extra_state", 5, "damaged"),
+        ("_extra_state", {"class_names": 5}, "damaged"),
+        ("_extra_state", {"class_names": ["a", 5]}, "damaged"),
+        ("_extra_state", {"class_names": ["a", "b"], "label_counts": [10**30, -1]}, "damaged"),
+        ("_extra_state", {"class_names": ["a", "b"]}, "damaged"),
+        ("_extra_state", {"prompt": {"words": torch.ones(2)}}, "damaged"),
+        ("_extra_state", {"backbone": "x" * 1000}, "damaged"),
+    ],
+)
+def test_what_a_checkpoint_says_is_checked_before_it_is_used(
+    name: str, value: Any, said: str, small_clip: ClipModel
+) -> None:
+    learner = LEARNERS["LAMM-name"](small_clip)
+    with pytest.raises(CheckpointError, match=said) as caught:
+        load_learned(learner, {**learner.state_dict(), name: value}, "file")
+    assert "\n" not in str(caught.value)
+
+
 # How many classes of an evaluation have a learned label, and how many CLIP's own.
 
 

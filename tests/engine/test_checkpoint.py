@@ -1,6 +1,7 @@
 """Checkpoint files: layout, plain content, one-line errors; and a resumed run equals one that was not interrupted."""
 
 import io
+import os
 import pickle
 import warnings
 import zipfile
@@ -317,6 +318,41 @@ def test_a_finished_run_is_only_tested_again(tmp_path, capsys):
     assert "Finish training\nDeploy the last-epoch model\nEvaluate on the *test* set\n" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("epoch",), -3), (("epoch",), {}), (("state_dict",), 5), (("state_dict",), {5: torch.ones(1)}),
+        (("optimizer",), 5), (("optimizer", "param_groups"), [1]), (("optimizer", "param_groups", 0, "lr"), "x"),
+        (("optimizer", "param_groups", 0, "lr"), float("nan")), (("optimizer", "state", 0, "momentum_buffer"), 5),
+        (("optimizer", "state", 0, "momentum_buffer"), torch.ones(7)), (("scheduler",), [1]),
+        (("scheduler", "successor"), 5), (("scheduler", "base_lrs"), ["x"]), (("rng_state",), 5),
+        (("rng_state", "python"), [3, [1], None]), (("rng_state", "torch"), torch.ones(3)),
+    ],
+)  # fmt: skip
+def test_a_file_with_something_else_in_a_place_is_one_line(tmp_path, place, value):
+    interrupted(tmp_path, 2, WARMUP_EPOCH=1)
+    path = tmp_path / "toy" / "model.pth.tar-2"
+    content = entry = load_checkpoint(path)
+    for key in place[:-1]:
+        entry = entry[key]
+    entry[place[-1]] = value
+    torch.save(content, path)
+    with pytest.raises(CheckpointError) as caught:
+        finish(tmp_path, WARMUP_EPOCH=1)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_schedule_keeps_its_methods_whatever_a_file_says(tmp_path):
+    whole = toy_trainer(toy_config(tmp_path / "whole"))
+    whole.train()
+    interrupted(tmp_path / "parts", 3)
+    path = tmp_path / "parts" / "toy" / "model.pth.tar-3"
+    content = load_checkpoint(path)
+    content["scheduler"]["step"] = content["scheduler"]["get_lr"] = 5
+    torch.save(content, path)
+    assert finish(tmp_path / "parts").rates == whole.rates[3:]
+
+
 def test_a_run_killed_before_its_first_checkpoint_starts_anew(tmp_path):
     (tmp_path / "toy").mkdir()
     (tmp_path / "toy" / ".model.pth.tar-1.0123abcd.tmp").write_bytes(b"half")
@@ -372,6 +408,11 @@ def test_a_run_killed_between_the_files_of_an_epoch_ends_with_the_same_files(tmp
     assert sorted(file.name for file in (tmp_path / "parts" / "toy").iterdir()) == names
     for name in set(names) - {"checkpoint"}:
         assert_same(weights_of(tmp_path / "parts", name), weights_of(tmp_path / "whole", name))
+
+
+def test_a_pointer_leads_to_no_other_folder(tmp_path):
+    (tmp_path / "checkpoint").write_bytes(b"../../\xff")
+    assert os.path.dirname(pointed_checkpoint(tmp_path)) == str(tmp_path)
 
 
 def test_another_folder_can_be_resumed_into_this_one(tmp_path):

@@ -177,6 +177,40 @@ def test_an_evil_path_in_an_archive_within_an_archive(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["caltech-101.zip", "data"]
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("2750/" + "a/" * 1500 + "evil.jpg", "too many folders"), ("2750/Forest/\udcff.jpg", "not UTF-8")],
+)
+def test_a_path_that_not_every_disk_takes(name: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "EuroSAT.tar").write_bytes(tar({**GOOD, name: b"evil"}))
+    refused_archive(tmp_path / "EuroSAT.tar", tmp_path, reason)
+
+
+def test_a_file_in_place_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "EuroSAT.tar").write_bytes(tar({**GOOD, "2750/Forest/a": b"", "2750/Forest/a/b": b""}))
+    refused_archive(tmp_path / "EuroSAT.tar", tmp_path, "twice, or as a folder")
+
+
+def test_a_bomb_beside_the_data_set_is_not_unpacked_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lamm.preparing.archives.ALWAYS_ALLOWED_BYTES", 10**5)
+    (tmp_path / "EuroSAT.tar.bz2").write_bytes(tar({"unrelated": bytes(10**7), **GOOD}, "w:bz2"))
+    refused_archive(tmp_path / "EuroSAT.tar.bz2", tmp_path, "unpacks to more than 200 times its own size")
+
+
+def test_a_million_empty_files_are_a_bomb_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lamm.preparing.archives.ALWAYS_ALLOWED_BYTES", 10**5)
+    monkeypatch.setattr("lamm.preparing.archives.GREATEST_RATIO", 2)
+    (tmp_path / "EuroSAT.tar").write_bytes(tar({**GOOD, **{f"2750/Forest/{n}.jpg": b"" for n in range(500)}}))
+    refused_archive(tmp_path / "EuroSAT.tar", tmp_path, "times its own size")
+
+
+def test_the_header_of_an_entry_is_not_read_whatever_its_size(tmp_path: Path) -> None:
+    header = tarfile.TarInfo("pax")
+    header.type, header.size = tarfile.XHDTYPE, 10**8
+    (tmp_path / "EuroSAT.tar.gz").write_bytes(gzip.compress(header.tobuf() + bytes(10**8), 1))
+    refused_archive(tmp_path / "EuroSAT.tar.gz", tmp_path, r"a header of 100,000,000 bytes")
+
+
 def test_a_bomb_is_stopped_by_its_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lamm.preparing.archives.ALWAYS_ALLOWED_BYTES", 10**5)
     file = tmp_path / "EuroSAT.zip"

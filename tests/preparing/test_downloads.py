@@ -4,11 +4,12 @@ import hashlib
 import sys
 from dataclasses import replace
 from pathlib import Path
+from urllib.request import Request
 
 import pytest
 
 from lamm.errors import DataError
-from lamm.preparing.download import DownloadError, download
+from lamm.preparing.download import DownloadError, _SafeRedirects, download
 from lamm.preparing.prepare import Preparation
 from tests.preparing.dataset_archives import MAKERS, small_source, write_archives
 from tests.preparing.file_server import FileServer
@@ -94,6 +95,23 @@ def test_a_refusal_is_told_with_its_number(server: FileServer, tmp_path: Path) -
 def test_a_host_that_does_not_answer_is_told(tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=r"can't fetch http://127\.0\.0\.1:9/a\.zip: .*refused"):
         download("http://127.0.0.1:9/a.zip", tmp_path / "a.zip")
+
+
+def test_without_encryption_or_check_sum_a_file_is_fetched_on_request_only(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="add --unverified"):
+        download("http://0.0.0.0:9/a.zip", tmp_path / "a.zip")
+    for options in ({"md5": MD5}, {"unverified": True}):
+        with pytest.raises(DownloadError, match="can't fetch"):
+            download("http://0.0.0.0:9/a.zip", tmp_path / "a.zip", **options)
+
+
+def test_no_redirect_leads_from_https_to_http() -> None:
+    redirects = _SafeRedirects()
+    encrypted, plain = (Request(f"{scheme}://a.org/x") for scheme in ("https", "http"))
+    with pytest.raises(DownloadError, match="https://a.org/x leads to http://b.org"):
+        redirects.redirect_request(encrypted, None, 302, "Found", {}, "http://b.org/x")
+    assert redirects.redirect_request(encrypted, None, 302, "Found", {}, "https://b.org/x") is not None
+    assert redirects.redirect_request(plain, None, 302, "Found", {}, "http://b.org/x") is not None
 
 
 def test_a_file_too_large_for_the_disk_is_not_begun(

@@ -10,22 +10,27 @@ import io
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lamm.errors import CheckpointError
+from lamm.errors import CheckpointError, LammError
 from lamm.files import atomic_path, write_text
 from lamm.log import logger
 from lamm.torch_files import TorchFileError, read_torch_file
 
 BEST_MODEL = "model-best.pth.tar"
 POINTER = "checkpoint"
+MOST = 2.0**53
+"""No number in the state of an optimizer or a schedule is larger."""
+MOMENTS = {"momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "square_avg", "grad_avg"}
+"""What torch's optimizers keep for each parameter, of its shape."""
 
 
 class MissingCheckpointError(CheckpointError, FileNotFoundError):
@@ -99,6 +104,8 @@ def load_checkpoint(fpath: str | os.PathLike[str] | None) -> dict[Any, Any]:
         content = read_torch_file(path, objects=True)
         if not isinstance(content, dict):
             raise TorchFileError(f"it holds a {type(content).__name__} where a dictionary is needed")
+        if "state_dict" in content:
+            _require_fields(content)
         return content
     except (TorchFileError, OSError) as error:
         print(f'Unable to load checkpoint from "{fpath}"')
@@ -106,6 +113,18 @@ def load_checkpoint(fpath: str | os.PathLike[str] | None) -> dict[Any, Any]:
         raise CheckpointError(
             f'can\'t read checkpoint "{fpath}": {reason}; the file is damaged or not a checkpoint'
         ) from error
+
+
+def _require_fields(content: dict[Any, Any]) -> None:
+    """Raises TorchFileError where the fields that every checkpoint has are not what they should be."""
+    weights, epoch = content["state_dict"], content.get("epoch", 0)
+    if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
+        raise TorchFileError("its state_dict is not a dictionary of names")
+    if type(epoch) is not int or epoch < 0:
+        raise TorchFileError("its epoch is not a number of epochs")
+    for name in ("val_result", "best_result"):
+        if not isinstance(content.get(name, 0.0), (int, float)):
+            content[name] = None
 
 
 class _NotPlain(Exception):
@@ -162,7 +181,7 @@ def pointed_checkpoint(fdir: str | os.PathLike[str]) -> str:
         raise MissingCheckpointError(
             f'no file "{POINTER}" in {fdir} naming the checkpoint to resume; remove the folder to train from scratch'
         )
-    return os.path.join(fdir, lines[0].strip())
+    return os.path.join(fdir, os.path.basename(lines[0].strip()))
 
 
 def resume_from_checkpoint(
@@ -207,18 +226,67 @@ def _newest(folder: str) -> str:
 def restore(path: str, model: nn.Module, optimizer: Any, scheduler: Any) -> dict[str, Any]:
     """What `resume_from_checkpoint` does, from a given file; the whole checkpoint."""
     print(f'Loading checkpoint from "{path}"')
-    checkpoint: dict[str, Any] = load_checkpoint(path)
+    checkpoint = load_checkpoint(path)
     load_weights(model, checkpoint, path)
     print("Loaded model weights")
-    for name, part in (("optimizer", optimizer), ("scheduler", scheduler)):
-        if part is not None and checkpoint.get(name) is not None:
-            try:
-                part.load_state_dict(checkpoint[name])
-            except (KeyError, TypeError, ValueError) as error:
-                raise CheckpointError(f'the {name} of "{path}" does not fit this run\'s: {error}') from error
-            print(f"Loaded {name}")
-    print(f"Previous epoch: {int(checkpoint.get('epoch', 0))}")
+    if optimizer is not None and checkpoint.get("optimizer") is not None:
+        with misfit_as_error("optimizer", path):
+            optimizer.load_state_dict(_optimizer_state(optimizer, checkpoint["optimizer"]))
+        print("Loaded optimizer")
+    if scheduler is not None and checkpoint.get("scheduler") is not None:
+        with misfit_as_error("scheduler", path):
+            scheduler.load_state_dict(_like(scheduler.state_dict(), checkpoint["scheduler"]))
+        print("Loaded scheduler")
+    print(f"Previous epoch: {checkpoint.get('epoch', 0)}")
     return checkpoint
+
+
+@contextmanager
+def misfit_as_error(name: str, path: str) -> Iterator[None]:
+    """Turn what a part of a checkpoint trips over, whatever it is, into a CheckpointError of one line."""
+    try:
+        yield
+    except LammError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise CheckpointError(f'the {name} of "{path}" does not fit this run\'s: {reason}') from error
+
+
+def _like(own: Any, other: Any) -> Any:
+    """`other`, without entries that `own` lacks: a state that is loaded as it is could replace a method by a number.
+
+    Raises:
+        ValueError: a value of another kind.
+    """
+    if isinstance(own, Mapping) and isinstance(other, Mapping):
+        named = own and all(isinstance(key, str) for key in own)
+        return {key: _like(own[key], other[key]) for key in own if key in other} if named else other
+    if isinstance(own, (list, tuple)) and isinstance(other, (list, tuple)) and len(own) == len(other):
+        return type(own)(map(_like, own, other))
+    numbers = isinstance(own, (int, float)) and isinstance(other, (int, float)) and abs(other) < MOST
+    tensors = isinstance(own, Tensor) and isinstance(other, (int, float, Tensor))
+    if numbers or tensors or type(own) is type(other) is str or (own is None and isinstance(other, (NoneType, bool))):
+        return other
+    raise ValueError(f"a {type(other).__name__} where a {type(own).__name__} is needed")
+
+
+def _optimizer_state(optimizer: Any, state: Any) -> dict[str, Any]:
+    """The state, if its groups have values of the optimizer's kinds, and its tensors the parameters' shapes."""
+    own = optimizer.state_dict()
+    groups = [
+        {**group, **_like(group, other)}
+        for group, other in zip(own["param_groups"], state["param_groups"], strict=True)
+    ]
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, entries in state["state"].items():
+        for name in MOMENTS & entries.keys():
+            value, shape = entries[name], parameters[number].shape
+            if not (
+                (isinstance(value, Tensor) and value.shape == shape) or (value is None and name == "momentum_buffer")
+            ):
+                raise ValueError(f"{name} of parameter {number} is not a tensor of the shape {tuple(shape)}")
+    return {**state, "param_groups": groups}
 
 
 def load_weights(model: nn.Module, checkpoint: Any, path: str) -> None:
@@ -232,6 +300,6 @@ def load_weights(model: nn.Module, checkpoint: Any, path: str) -> None:
         raise CheckpointError(f'"{path}" is not a checkpoint of a trainer: it has no "state_dict"')
     try:
         model.load_state_dict(checkpoint["state_dict"])
-    except RuntimeError as error:
-        details = " ".join(str(error).split())
+    except (RuntimeError, TypeError, KeyError, ValueError, AttributeError) as error:
+        details = " ".join(str(error).split()[:60])[:400]
         raise CheckpointMismatchError(f'the weights of "{path}" do not fit the model: {details}') from error

@@ -15,6 +15,7 @@ from lamm.engine.embedded.checkpoint import (
     checkpoints_to_resume,
     load_checkpoint,
     load_weights,
+    misfit_as_error,
     model_file,
     restore,
     save_checkpoint,
@@ -151,14 +152,15 @@ class RegisteredModels:
         epoch = 0
         for name, path in zip(names, paths, strict=True):
             checkpoint = restore(path, self._models[name], self._optims[name], self._scheds[name])
-            epoch = int(checkpoint.get("epoch", 0))
+            epoch = checkpoint.get("epoch", 0)
             # What makes a resumed run continue exactly; files of other engines lack it.
             if checkpoint.get("best_result") is not None:
                 self.best_result = checkpoint["best_result"]
-            if getattr(self, "scaler", None) is not None and checkpoint.get("scaler"):
-                self.scaler.load_state_dict(checkpoint["scaler"])
-            if checkpoint.get("rng_state"):
-                restore_rng_states(checkpoint["rng_state"])
+            with misfit_as_error("random state", folder):
+                if getattr(self, "scaler", None) is not None and checkpoint.get("scaler"):
+                    self.scaler.load_state_dict(checkpoint["scaler"])
+                if checkpoint.get("rng_state"):
+                    restore_rng_states(checkpoint["rng_state"])
         return epoch
 
     def load_model(self, directory: str, epoch: int | None = None) -> None:
