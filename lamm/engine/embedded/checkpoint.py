@@ -64,7 +64,7 @@ def save_checkpoint(
         saved["state_dict"] = OrderedDict((key.removeprefix("module."), value) for key, value in weights)
     name = model_name or model_file(saved["epoch"])
     # The pointer comes last: a run that is killed before goes on from an earlier epoch, and writes both files again.
-    for file in (name, BEST_MODEL) if is_best else (name,):
+    for file in (BEST_MODEL, name) if is_best else (name,):
         write_tensors(os.path.join(save_dir, file), saved)
     print(f"Checkpoint saved to {os.path.join(save_dir, name)}")
     write_text(os.path.join(save_dir, POINTER), f"{name}\n")
