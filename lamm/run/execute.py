@@ -1,7 +1,9 @@
 """One run from its plan to its results: checks, the trainer, training, testing."""
 
 import argparse
+import errno
 import os
+import threading
 import warnings
 from contextlib import ExitStack, nullcontext, redirect_stdout, suppress
 from pathlib import Path
@@ -28,6 +30,9 @@ from lamm.run.lock import locked
 from lamm.run.plan import RunPlan
 from lamm.run.record import Recorded, RunClasses, RunRecord, build_recorded
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+"""What a write fails with that is no fault of the program; such an error may lack the file's name."""
+
 
 def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:
     """Run, resume, or skip what is finished; a run that only tests is always done anew.
@@ -43,6 +48,7 @@ def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:
         LammError: whatever a user can mend.
     """
     ranks = current_ranks()
+    threading.excepthook = _without_writers
     with locked(plan.output_dir) if ranks.first else nullcontext():
         try:
             _execute(plan, arguments, ranks)
@@ -51,6 +57,10 @@ def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:
                 "out of memory: lower DATALOADER.TRAIN_X.BATCH_SIZE or DATALOADER.TEST.BATCH_SIZE, take a smaller "
                 "backbone, or end what else runs there; the checkpoints are not damaged"
             ) from error
+        except OSError as error:
+            if error.filename is None and error.errno in FULL:
+                error.filename = str(plan.output_dir)
+            raise
         finally:
             if ranks.first:
                 remove_mere_log(plan.output_dir)
@@ -111,6 +121,12 @@ def _execute(plan: RunPlan, arguments: argparse.Namespace, ranks: Ranks) -> None
         raise
     if trainer.record is not None:
         _say_result(trainer, plan)
+
+
+def _without_writers(failed: threading.ExceptHookArgs) -> None:
+    """Print what ended a thread, except TensorBoard's, whose error the run gets with its next number."""
+    if not (failed.exc_type is OSError and type(failed.thread).__module__.startswith("tensorboard.")):
+        threading.__excepthook__(failed)
 
 
 def _say_what_runs(trainer: Recorded, cfg: CfgNode, place: str) -> None:
