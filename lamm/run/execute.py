@@ -1,7 +1,9 @@
 """One run from its plan to its results: checks, the trainer, training, testing."""
 
 import argparse
+import errno
 import os
+import threading
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -34,6 +36,8 @@ COLLAPSED = 95
 """Percent of the predictions that are one class."""
 LARGE_CLASS = 60
 """Percent of the images that may be one class before predicting mostly that is no fault."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+"""What a write fails with that is no fault of the program; such an error may lack the file's name."""
 
 
 def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:
@@ -50,6 +54,7 @@ def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:
         LammError: whatever a user can mend.
     """
     ranks = current_ranks()
+    threading.excepthook = _without_writers
     with locked(plan.output_dir) if ranks.first else nullcontext():
         try:
             _execute(plan, arguments, ranks)
@@ -58,6 +63,10 @@ def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:
                 "out of memory: lower DATALOADER.TRAIN_X.BATCH_SIZE or DATALOADER.TEST.BATCH_SIZE, take a smaller "
                 "backbone, or end what else runs there; the checkpoints are not damaged"
             ) from error
+        except OSError as error:
+            if error.filename is None and error.errno in FULL:
+                error.filename = str(plan.output_dir)
+            raise
         finally:
             if ranks.first:
                 remove_mere_log(plan.output_dir)
@@ -120,6 +129,12 @@ def _execute(plan: RunPlan, arguments: argparse.Namespace, ranks: Ranks) -> None
         raise
     if trainer.record is not None:
         _say_result(trainer, plan)
+
+
+def _without_writers(failed: threading.ExceptHookArgs) -> None:
+    """Print what ended a thread, except TensorBoard's, whose error the run gets with its next number."""
+    if not (failed.exc_type is OSError and type(failed.thread).__module__.startswith("tensorboard.")):
+        threading.__excepthook__(failed)
 
 
 def _say_what_runs(trainer: Recorded, cfg: CfgNode, place: str) -> None:

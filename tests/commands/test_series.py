@@ -217,6 +217,7 @@ def test_what_learns_nothing_is_tested_without_a_model(children: Children, monke
         ("main --verbos digits 16", "did you mean --verbose?"),
         ("main digits 16 tiny_ep50 --output-dir mine", "--output-dir can't stand here"),
         ("incremental digits 16 3 --seed 7", "--seed can't stand here"),
+        ("main digits 16 tiny_ep50 -h", "-h can't stand here"),
         ("man digits 16", "invalid choice: 'man'"),
         ("incremental digits 16 -1", "STEPS must be a whole number from 1 up, got -1"),
         ("incremental digits 16 .5 tiny_ep50", "STEPS must be a whole number from 1 up, got .5"),

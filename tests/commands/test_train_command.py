@@ -1,6 +1,7 @@
 """train.py from its command line to the files it leaves."""
 
 import copy
+import errno
 import functools
 import json
 import os
@@ -253,6 +254,65 @@ def test_a_failed_start_does_not_stand_in_the_way(data_root, tmp_path):
     assert "can't write the data set" in failed.err
     assert train(line.format(data_root)).code == 0
     assert accuracy_of_coop_parser(Path("o/log.txt")) == round(results("o").metrics["accuracy"], 1)
+
+
+def test_a_mistake_found_late_does_not_stand_in_the_way_of_the_corrected_command(data_root):
+    wide = 'TRAINER.COOP.N_CTX 8 TRAINER.COOP.CTX_INIT ""'
+    assert lamm_run(data_root, f"--output-dir o --seed 0 {SHORT} 1 {wide}", trainer="CoOp").code == 0
+    evaluate = "--output-dir e --seed 0 --eval-only --model-dir o TEST.SPLIT val"
+    failed = lamm_run(data_root, evaluate, trainer="CoOp")
+    assert failed.code == 2
+    assert "N_CTX" in failed.err
+    assert lamm_run(data_root, f"{evaluate} {wide}", trainer="CoOp").code == 0
+    assert results("e").status == "finished"
+    assert Path("e/log.txt").read_text().count("** Arguments **") == 1
+    assert len(list(Path("e").glob("log-before-*.txt"))) == 1
+    # What was tested, or trained, is nobody's to take over.
+    for folder in ("e", "o"):
+        refused = lamm_run(data_root, f"--output-dir {folder} --seed 3 {SHORT} 1", trainer="CoOp")
+        assert refused.code == 2
+        assert f"{folder} holds a run with another config" in refused.err
+
+
+def test_a_folder_with_unknown_files_is_not_taken_over(data_root):
+    assert lamm_run(data_root, f"--output-dir o --seed 0 --no-train {SHORT} 1").code == 0
+    Path("o/weights.pt").write_text("of someone's own trainer")
+    assert "another config" in lamm_run(data_root, f"--output-dir o --seed 1 --no-train {SHORT} 1").err
+    Path("o/weights.pt").unlink()
+    assert lamm_run(data_root, f"--output-dir o --seed 1 --no-train {SHORT} 1").code == 0
+
+
+def test_two_processes_do_not_write_to_one_folder(data_root):
+    line = f"--output-dir o --seed 0 {SHORT} 1"
+    hold = "import time; from pathlib import Path; from lamm.run.lock import locked\n"
+    hold += "with locked(Path('o')): print(flush=True); time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, cwd=os.getcwd())
+    holder.stdout.readline()
+    refused = lamm_run(data_root, line)
+    holder.kill()
+    holder.wait()
+    assert refused.code == 2
+    assert f"o is in use by process {holder.pid}" in refused.err
+    assert lamm_run(data_root, line).code == 0
+    assert not Path("o/.lock").exists()
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "model.pth.tar-2", "labels.safetensors", "predictions.csv"])
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on(data_root, monkeypatch, name):
+    move = os.replace
+
+    def fill(source, target):
+        if Path(target).name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source))
+        move(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fill)
+        failed = lamm_run(data_root, f"--output-dir o --seed 0 {SHORT} 2")
+    assert failed.code == 2
+    assert re.fullmatch(rf"error: \S*{name}: No space left on device; .*\n", failed.err)
+    assert not list(Path("o").rglob("*.tmp"))
+    assert lamm_run(data_root, f"--output-dir o --seed 0 {SHORT} 2").code == 0
 
 
 @pytest.mark.parametrize(

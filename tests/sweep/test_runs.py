@@ -187,6 +187,8 @@ def test_variants_have_folders_and_names_of_their_own() -> None:
         ({"last": {"OPTIM.LRR": "1"}}, 'did you mean "OPTIM.LR"'),
         ({"last": {"SEED": "1"}}, "SEED"),
         ({"last": {"OUTPUT_DIR": "elsewhere"}}, "OUTPUT_DIR"),
+        ({"last": {"RESUME": "elsewhere"}}, "RESUME"),
+        ({"last": {"--seed": "7"}}, "--seed can't stand here"),
     ],
 )
 def test_a_mistake_in_any_run_is_one_line(changes: dict[str, Any], key: str) -> None:

@@ -156,7 +156,7 @@ class RegisteredModels:
             # What makes a resumed run continue exactly; files of other engines lack it.
             if checkpoint.get("best_result") is not None:
                 self.best_result = checkpoint["best_result"]
-            with misfit_as_error("random state", folder):
+            with misfit_as_error("random state", path):
                 if getattr(self, "scaler", None) is not None and checkpoint.get("scaler"):
                     self.scaler.load_state_dict(checkpoint["scaler"])
                 if checkpoint.get("rng_state"):
