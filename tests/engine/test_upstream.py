@@ -223,17 +223,24 @@ def test_exact_decoding_is_what_upstream_has_and_fast_is_one_line(module):
 
 
 @pytest.fixture
-def dassl(tmp_path, monkeypatch):
-    """The stand-in, mended, in this process for as long as a test lasts."""
+def nothing_imported(monkeypatch):
+    """Without what other tests have imported as `dassl`, the aliases too; and what a test imports so is forgotten."""
     if ENGINE.name != "embedded":
         pytest.skip("upstream Dassl is in charge")
+    monkeypatch.setattr(sys, "meta_path", [finder for finder in sys.meta_path if "aliases" not in str(finder)])
+    earlier = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in ("dassl", "gdown")}
+    yield
+    for name in [name for name in sys.modules if name.split(".")[0] in ("dassl", "gdown")]:
+        del sys.modules[name]
+    sys.modules.update(earlier)
+
+
+@pytest.fixture
+def dassl(nothing_imported, tmp_path, monkeypatch):
+    """The stand-in, imported and mended."""
     monkeypatch.syspath_prepend(write_standin_dassl(tmp_path / "upstream"))
-    before = dict(sys.modules)
     upstream.prepare()
-    yield sys.modules["dassl"]
-    for name in set(sys.modules) - set(before):
-        if name.split(".")[0] in ("dassl", "gdown"):
-            del sys.modules[name]
+    return sys.modules["dassl"]
 
 
 def offered(name):
@@ -319,12 +326,8 @@ def test_a_checkpoint_on_upstream_that_is_cut_short_leaves_the_last_one_and_the_
     trainer.load_model(str(folder), epoch=1)  # upstream's own fails on a file without val_result
 
 
-def test_a_fork_that_lacks_only_names_that_we_do_not_use_is_taken(tmp_path, monkeypatch):
+def test_a_fork_that_lacks_only_names_that_we_do_not_use_is_taken(nothing_imported, tmp_path, monkeypatch):
     changed = {"metrics/__init__.py": "", "data/transforms/__init__.py": "def build_transform(cfg): pass"}
     changed["utils/__init__.py"] = FILES["utils/__init__.py"].split("class AverageMeter")[0]
     monkeypatch.syspath_prepend(write_standin_dassl(tmp_path, changed))
-    try:
-        assert upstream.prepare() == "0.6.3"
-    finally:
-        for name in [name for name in sys.modules if name.split(".")[0] in ("dassl", "gdown")]:
-            del sys.modules[name]
+    assert upstream.prepare() == "0.6.3"
