@@ -167,7 +167,7 @@ def data_root() -> str:
 
 
 def imported_extensions(specs: Sequence[str]) -> list[Callable[[Any], None]]:
-    """Import the code of other trainers, then ours, which take only the names that are still free.
+    """Import the code of other trainers, and ours, which are offered: they take no names.
 
     Returns:
         The functions by which they add config keys.

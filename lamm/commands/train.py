@@ -19,7 +19,7 @@ from lamm.run.arguments import train_parser
 
 def main(arguments: argparse.Namespace) -> None:
     # Imported here so that --help is quick, and so that an engine that can't run is one line like any mistake. What the
-    # user brings comes first: our trainers and data sets take only names that are still free.
+    # user brings comes first: its folder is searched before ours.
     extensions = imported_extensions(arguments.imports)
     from lamm.datasets import register_datasets
     from lamm.run.execute import execute

@@ -256,7 +256,7 @@ def test_a_trainer_of_another_kind_is_refused(
 
     run_on(squares_config("LAMM", "run"))
     edit_config(run, "TRAINER", NAME="Theirs")
-    (table,) = (value for value in vars(TRAINER_REGISTRY).values() if isinstance(value, dict))
+    table, *_ = (value for value in vars(TRAINER_REGISTRY).values() if isinstance(value, dict))
     monkeypatch.setitem(table, "Theirs", Theirs)
     with pytest.raises(ConfigError, match="a run of Theirs, which is not built on PromptTrainer"):
         Classifier.from_run(run, [extend_cfg])

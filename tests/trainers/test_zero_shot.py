@@ -57,7 +57,8 @@ def as_dataset(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Puts the squares under the name of another data set."""
 
     def register(name: str) -> None:
-        (table,) = (value for value in vars(DATASET_REGISTRY).values() if isinstance(value, dict))
+        tables = (value for value in vars(DATASET_REGISTRY).values() if isinstance(value, dict))
+        (table,) = (table for table in tables if "TrainerSquares" in table)
         monkeypatch.setitem(table, name, DATASET_REGISTRY.get("TrainerSquares"))
 
     return register
