@@ -7,6 +7,8 @@ from enum import Enum
 from tabulate import tabulate
 
 SHOWN_EXAMPLES = 3
+LONGEST = 300
+"""Letters of an example: names in hostile files can be of any length."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def listed(what: str, examples: Sequence[str], is_fault: bool = True) -> Iterato
         is_fault: see `Finding`.
     """
     if examples:
-        shown = "; ".join(examples[:SHOWN_EXAMPLES])
+        shown = "; ".join(f"{text[:LONGEST]}{'…' * (len(text) > LONGEST)}" for text in examples[:SHOWN_EXAMPLES])
         more = f"; and {len(examples) - SHOWN_EXAMPLES:,} more" if len(examples) > SHOWN_EXAMPLES else ""
         yield Finding(f"{what} ({len(examples):,}): {shown}{more}", is_fault)
 

@@ -21,7 +21,8 @@ def leak_findings(parts: Mapping[str, str], base: Path, is_fault: bool = True) -
         base: what files are shown relative to.
         is_fault: whether the same image in two parts is a fault; published splits are as they are.
     """
-    across, within = [], []
+    across: list[str] = []
+    within: list[str] = []
     for group in same_images(parts):
         names = [f"{os.path.relpath(file, base)}{f' ({parts[file]})' * bool(parts[file])}" for file in group]
         more = [f"{len(names) - SHOWN_NAMES} more"] if len(names) > SHOWN_NAMES else []

@@ -229,7 +229,7 @@ class BenchmarkDataset(DatasetBase):
         if missing:
             raise DataError(
                 f"{type(self).__name__}: {len(missing)} of {len(paths)} images are missing in {self.image_folder}, "
-                f'the first is "{missing[0]}"; {self.remedy()}'
+                f'the first is "{missing[0][:200]}"; {self.remedy()}'
             )
 
     def check_parts(self, split: Split) -> None:

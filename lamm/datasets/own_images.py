@@ -18,7 +18,7 @@ from lamm.datasets.base import BenchmarkDataset
 from lamm.datasets.before_use import require_apart, require_readable
 from lamm.datasets.few_shot import CACHE_FOLDER
 from lamm.datasets.listing import folder_names, image_names, images_below
-from lamm.datasets.splits import PARTS, SPLIT_SEED, Split, SplitItem
+from lamm.datasets.splits import PARTS, SPLIT_SEED, Split, SplitItem, is_text
 from lamm.datasets.splitters import numbered_lines
 from lamm.engine.embedded.log import say
 from lamm.errors import DataError
@@ -41,7 +41,7 @@ class OwnDataset(BenchmarkDataset):
 
     def __init__(self, cfg: Any = None, **options: Any) -> None:
         super().__init__(cfg, **options)
-        images = dict.fromkeys(item.impath for part in (self.train_x, self.val or (), self.test) for item in part)
+        images = dict.fromkeys(item.impath for part in (self.train_x, self.val or (), self.test or ()) for item in part)
         require_readable(images, f"lamm check-data {self.check_arguments()} names all that is wrong")
 
     def check_arguments(self) -> str:
@@ -141,10 +141,12 @@ def stored_parts(file: Path) -> dict[str, str]:
     """Path → part; empty if there is no file."""
     try:
         content = json_object(read_bytes(file), **dict.fromkeys(PARTS, list))
+        if not all(is_text(path) for part in PARTS for path in content[part]):
+            raise ValueError("it must hold lists of paths")
         return {path: part for part in PARTS for path in content[part]}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{file}, which stores the split, is damaged ({error}); remove it to split anew") from None
 
 

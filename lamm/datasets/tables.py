@@ -7,6 +7,7 @@ refused. Nothing is looked up on disk here but the file itself.
 import csv
 import io
 import math
+import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,7 +46,7 @@ LISTS_OF_FOLDERS = ("metadata.csv", "metadata.jsonl")
 
 def list_in(place: Path) -> Path:
     """The list that a folder holds under a usual name, if it is one; else the place itself."""
-    lists = [place / name for name in LISTS_OF_FOLDERS if (place / name).is_file()]
+    lists = [place / name for name in LISTS_OF_FOLDERS if os.path.isfile(place / name)]
     return lists[0] if len(lists) == 1 else place
 
 

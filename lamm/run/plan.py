@@ -84,7 +84,7 @@ def settle_own_data(cfg: CfgNode) -> str:
     if file and own != "csv":
         raise ConfigError(f"--csv (DATASET.CSV) is for data set csv, not for {cfg.DATASET.NAME}: leave it out")
     if file:
-        cfg.DATASET.CSV = os.path.abspath(os.path.expanduser(file))
+        cfg.DATASET.CSV = _absolute(file)
     if not own:
         return ""
     place = Path(cfg.DATASET.CSV if file else cfg.DATASET.ROOT)
@@ -239,4 +239,7 @@ def _settle_resume(cfg: CfgNode) -> None:
 
 
 def _absolute(path: str) -> str:
+    """The absolute path; ConfigError for one that no file of settings can hold."""
+    if re.search("[\ud800-\udfff]", path):  # bytes that are not UTF-8, as Python reads them
+        raise ConfigError(f"the path {path!a} is not UTF-8 text: rename it")
     return os.path.abspath(os.path.expanduser(path))

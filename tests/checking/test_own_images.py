@@ -97,11 +97,14 @@ def test_a_broken_classnames_file_is_a_fault(photos: Path) -> None:
 
 def test_the_kept_split_is_told(photos: Path) -> None:
     kept = photos / "split_lamm_folder.json"
-    kept.write_text(json.dumps({"train": ["a"] * 10, "val": [], "test": ["b"] * 5}), encoding="utf-8")
+    kept.write_text(
+        json.dumps({"train": [f"a{n}" for n in range(10)], "val": [], "test": [f"b{n}" for n in range(5)]}),
+        encoding="utf-8",
+    )
     note = "note: split_lamm_folder.json stores the split of an earlier run: 10 / 0 / 5 images in train / val / test"
     assert note in texts(check_own_data("folder", photos))
     kept.write_text("{", encoding="utf-8")
-    assert any("is damaged; remove it to split anew" in text for text in texts(check_own_data("folder", photos)))
+    assert any("is damaged (" in text for text in texts(check_own_data("folder", photos)))
 
 
 def write_table(folder: Path, *rows: str) -> Path:
@@ -193,3 +196,17 @@ def test_copies_are_a_fault_by_the_parts_of_an_earlier_run(photos: Path) -> None
     stored = {"train": ["dog/0.jpg"], "val": [], "test": ["dog/copy.jpg"]}
     (photos / "split_lamm_folder.json").write_text(json.dumps(stored), encoding="utf-8")
     assert any("dog/0.jpg (train) = dog/copy.jpg (test)" in text for text in texts(check_own_data("folder", photos)))
+
+
+def test_names_of_any_length_are_told_in_short(photos: Path) -> None:
+    long = "a/" * 60_000
+    report = check_own_data("csv", write_table(photos, f"{long}.png,dog,train", "dog/0.jpg," + "y" * 100_000 + ",test"))
+    assert any("images missing (1): a/a/a/" in text for text in texts(report))
+    assert max(map(len, texts(report))) < 1000
+
+
+@pytest.mark.parametrize("train", [[["a", 1]], [None], [1]])
+def test_a_stored_split_that_training_refuses_is_a_fault(train: list, photos: Path) -> None:
+    content = {"train": train, "val": [], "test": []}
+    (photos / "split_lamm_folder.json").write_text(json.dumps(content), encoding="utf-8")
+    assert any("is damaged" in text and text.startswith("fault") for text in texts(check_own_data("folder", photos)))

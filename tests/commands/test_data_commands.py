@@ -90,6 +90,7 @@ def test_own_folders_and_tables(tmp_path: Path) -> None:
         (["dtd", "--quick", "--workers", "2"], "--workers is for decoding images"),
         (["mnist"], 'unknown data set "mnist". Known: '),
         (["--al"], "did you mean --all?"),
+        (["--xyz"], "unrecognized arguments: --xyz; see"),
     ],
 )
 def test_mistakes_in_a_check_are_one_line_and_exit_code_2(arguments: list[str], message: str) -> None:

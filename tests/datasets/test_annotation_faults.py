@@ -266,3 +266,12 @@ def test_more_flower_labels_than_images_are_missing_images(tmp_path: Path) -> No
     labels = [label + 1 for label in truth.label_of.values()] + [1, 2]
     write_matlab(truth.folder / "imagelabels.mat", {"labels": np.array([labels], dtype=np.uint8)})
     assert "2 of 36 images" in message_of("oxford_flowers", tmp_path)
+
+
+@pytest.mark.parametrize("label", [float("nan"), float("inf"), -1.0, 0.0, 1e300])
+def test_flower_labels_that_mean_nothing_are_refused(label: float, tmp_path: Path) -> None:
+    truth = build_miniature("oxford_flowers", tmp_path)
+    labels = [float(known + 1) for known in truth.label_of.values()]
+    write_matlab(truth.folder / "imagelabels.mat", {"labels": np.array([[label, *labels[1:]]])})
+    message = message_of("oxford_flowers", tmp_path)
+    assert "imagelabels.mat" in message or "cat_to_name.json" in message

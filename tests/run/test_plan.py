@@ -85,6 +85,12 @@ def test_the_data_root_is_absolute_and_knows_the_home_folder(monkeypatch, tmp_pa
     assert plan(f"{LAMM} --root '~nobody-here/d'").cfg.DATASET.ROOT.endswith("d")
 
 
+@pytest.mark.parametrize("line", ["folder --root", "csv --csv", "dtd --root"])
+def test_a_path_that_is_not_utf8_is_one_line(line):
+    with pytest.raises(ConfigError, match=r"udce9.* is not UTF-8 text"):
+        plan(f"--trainer LAMM --dataset {line} caf\udce9")
+
+
 def test_flags_that_change_the_run_are_part_of_its_path():
     names = {
         plan(f"{LAMM} {more}").cfg_name
