@@ -161,11 +161,5 @@ def parser() -> Parser:
     clip.add_argument("--workers", type=PROCESSES, default=os.cpu_count() or 1, metavar="N", help="processes that draw")
     for field in fields(Recipe):
         flag, kind = "--" + field.name.replace("_", "-"), type(field.default)
-        clip.add_argument(
-            flag,
-            type=at_least(1) if kind is int else kind,
-            default=field.default,
-            metavar="N",
-            help="default: %(default)s",
-        )
+        clip.add_argument(flag, type=kind, default=field.default, metavar="N", help="default: %(default)s")
     return parser
