@@ -62,7 +62,7 @@ class CoCoOp(PromptTrainer):
 
     learner_class: type[PromptLearner] = CoCoOpLearner
     config_node = "COCOOP"
-    config_nodes = ("COCOOP",)
+    config_nodes: tuple[str, ...] = ("COCOOP",)
     default_config = "vit_b16_c4_ep10_batch1_ctxv1"
     tiny_config = "tiny_ep10_batch4"
 

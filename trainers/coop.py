@@ -90,7 +90,7 @@ class CoOp(PromptTrainer):
 
     learner_class: type[PromptLearner] = CoOpLearner
     config_node = "COOP"
-    config_nodes = ("COOP",)
+    config_nodes: tuple[str, ...] = ("COOP",)
     default_config = "vit_b16_ep50_ctxv1"
     tiny_config = "tiny_ep50"
 

@@ -97,7 +97,7 @@ class MaPLe(PromptTrainer):
 
     learner_class: type[PromptLearner] = MaPLeLearner
     config_node = "MAPLE"
-    config_nodes = ("MAPLE",)
+    config_nodes: tuple[str, ...] = ("MAPLE",)
     default_config = "vit_b16_c2_ep5_batch4_2ctx"
     tiny_config = "tiny_ep50"
     registered_name = "MultiModalPromptLearner"

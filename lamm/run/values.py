@@ -141,10 +141,11 @@ def check_values(cfg: CfgNode, nodes: Collection[str] = ()) -> None:
 
 def _check_together(cfg: CfgNode) -> None:
     """Refuse values that don't go with each other."""
-    small, large = cfg.INPUT.RRCROP_SCALE
+    # With `get`, since older forks of Dassl lack some.
+    small, large = cfg.INPUT.get("RRCROP_SCALE", (0, 1))
     if small > large:
         raise ConfigError(f"config key INPUT.RRCROP_SCALE must be two shares, smaller first, got {small, large}")
-    if cfg.INPUT.GB_K % 2 == 0:
+    if cfg.INPUT.get("GB_K", 1) % 2 == 0:
         raise ConfigError(f"config key INPUT.GB_K must be odd, got {cfg.INPUT.GB_K}")
     if cfg.OPTIM.SGD_NESTEROV and (cfg.OPTIM.MOMENTUM <= 0 or cfg.OPTIM.SGD_DAMPNING != 0):
         raise ConfigError("OPTIM.SGD_NESTEROV needs OPTIM.MOMENTUM above 0 and OPTIM.SGD_DAMPNING 0")
