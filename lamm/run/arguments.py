@@ -46,6 +46,7 @@ def train_parser() -> Parser:
     add("--dataset-config-file", default="", metavar="FILE", help="config of the data set, in place of --dataset")
     output = "folder of the run (default: output/DATASET/shots_N/TRAINER/CFG/seedS)"
     add("--output-dir", default="", metavar="DIR", help=output)
+    add("--tag", default="", metavar="NAME", help=TAG_HELP)
     add("--resume", default="", metavar="DIR", help="folder with checkpoints to continue from")
     add_import_argument(files, "code of further trainers")
 
@@ -67,6 +68,8 @@ def train_parser() -> Parser:
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="config overrides; they come last")
     return parser
 
+
+TAG_HELP = "a name for this run's folder, behind the config's, so that it lies beside a run of the same config"
 
 # Argument → config key that it sets.
 FLAGS = {

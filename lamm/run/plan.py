@@ -18,6 +18,7 @@ from lamm.engine import TRAINER_REGISTRY, get_cfg_default
 from lamm.engine.embedded.config_merge import merge_config
 from lamm.errors import CheckpointError, ConfigError, unknown_name
 from lamm.incremental.plan import check_incremental, follow_released_steps, name_with_step, step_of
+from lamm.numbers import shown
 from lamm.results.schema import EVALUATION, FEW_SHOT, INCREMENTAL
 from lamm.run.arguments import flag_settings, option_pairs, set_key
 from lamm.run.effect import told_without_effect
@@ -163,6 +164,8 @@ def plan_run(arguments: argparse.Namespace, extend_cfg: Callable[[CfgNode], None
     named = [*flags.items(), *pairs]
     if arguments.eval_only:
         named += _set_evaluation(cfg, arguments)
+    if arguments.tag:
+        named.append(("TAG", arguments.tag))
     cfg_name = config_file.stem + override_suffix(named, cfg)
     if usual_folder == cfg.OUTPUT_DIR:
         shots = cfg.DATASET.NUM_SHOTS
@@ -189,6 +192,10 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
     """Refuse flags that don't go together: one of them would silently have no effect."""
     if arguments.shots is not None and arguments.shots < 1:
         raise ConfigError(f"--shots must be 1 or above, got {arguments.shots}; leave it out to train on all images")
+    if not re.fullmatch(r"[A-Za-z0-9._-]{0,40}", arguments.tag):
+        raise ConfigError(f"--tag must be at most 40 letters, digits and . _ -, got {shown(arguments.tag)}")
+    if arguments.tag and arguments.output_dir:
+        raise ConfigError("--tag names a run's usual folder, and --output-dir gives it another: leave one of them out")
     if arguments.dataset and arguments.dataset_config_file:
         raise ConfigError("--dataset and --dataset-config-file both name the data set: give one of them")
     if not (arguments.dataset or arguments.dataset_config_file):
@@ -222,8 +229,8 @@ def _set_evaluation(cfg: CfgNode, arguments: argparse.Namespace) -> list[tuple[s
     cfg.EVALUATION = CfgNode({"MODEL_DIR": model_dir, "LOAD_EPOCH": -1 if epoch is None else epoch})
     named: list[tuple[str, Any]] = []
     if model_dir:
-        shown = os.path.relpath(model_dir) if Path(model_dir).is_relative_to(Path.cwd()) else model_dir
-        named.append(("EVALUATION.MODEL_DIR", re.sub(r"/seed_?\d+$", "", shown)))
+        place = os.path.relpath(model_dir) if Path(model_dir).is_relative_to(Path.cwd()) else model_dir
+        named.append(("EVALUATION.MODEL_DIR", re.sub(r"/seed_?\d+$", "", place)))
     return named if epoch is None else [*named, ("EVALUATION.LOAD_EPOCH", epoch)]
 
 

@@ -91,6 +91,14 @@ def test_a_path_that_is_not_utf8_is_one_line(line):
         plan(f"--trainer LAMM --dataset {line} caf\udce9")
 
 
+def test_a_tag_gives_a_folder_of_its_own():
+    made = plan(f"{LAMM} --shots 16 --seed 1 --tag v2 OPTIM.LR 0.5")
+    assert made.output_dir == Path("output/digits/shots_16/LAMM/tiny_ep50+LR=0.5+TAG=v2/seed1")
+    for wrong in ("a/b", "x" * 41, "v2 --output-dir there"):
+        with pytest.raises(ConfigError, match="--tag"):
+            plan(f"{LAMM} --tag {wrong}")
+
+
 def test_flags_that_change_the_run_are_part_of_its_path():
     names = {
         plan(f"{LAMM} {more}").cfg_name
