@@ -186,8 +186,8 @@ def _storage_of(identity: Any, load: Callable[[str, torch.dtype, int], _Storage]
 
 def _fill(elements: Tensor, file: IO[bytes]) -> None:
     """Read as many bytes as a tensor has."""
-    content = memoryview(elements.view(torch.uint8).numpy()) if elements.numel() else memoryview(bytearray())
-    if file.readinto(content) != len(content):  # type: ignore[attr-defined]
+    content = elements.view(torch.uint8).numpy()
+    if content.size and file.readinto(content) != content.size:  # type: ignore[attr-defined]
         raise TorchFileError("it is cut short")
 
 

@@ -86,6 +86,7 @@ def test_a_file_of_torch_save_gives_what_torch_load_gives(zipped: bool, tmp_path
         "state_dict": nn.Linear(3, 2).state_dict(), "parameter": nn.Parameter(rows), "part": rows[1:, ::2],
         "turned": rows.t(),
         "expanded": torch.ones(1).expand(4, 5), "none": torch.empty(0, 3), "half": rows.half(), "is": rows > 3,
+        "wave": torch.tensor([1j]), "bfloat": rows.bfloat16(),
         "values": [1, 2.5, None, True, (1, 10**50), {3, 4}, b"abc", "é", 1 + 2j, torch.float16, torch.Size([1])],
     }  # fmt: skip
     torch.save(content, tmp_path / "file", _use_new_zipfile_serialization=zipped)

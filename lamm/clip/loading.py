@@ -86,9 +86,13 @@ def build_from_state_dict(
     """An open_clip `CLIP` with exactly these weights, in evaluation mode.
 
     Raises:
-        BackboneError: a weight is missing, left over, or of another shape; `origin` says of what file.
+        BackboneError: a weight is missing, left over, of another shape or not finite; `origin` says of what file.
     """
     from open_clip.model import convert_weights_to_lp
+
+    damaged = next((name for name, value in weights.items() if not value.isfinite().all() or not value.numel()), None)
+    if damaged is not None:
+        raise BackboneError(f"{origin} holds numbers that are not finite, or none, in {damaged}: it is damaged")
 
     model = architecture.build(dtype)
     try:

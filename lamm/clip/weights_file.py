@@ -50,10 +50,14 @@ def locate(path: str, names: tuple[str, ...]) -> Path:
         BackboneError: neither is there.
     """
     place = Path(os.path.expanduser(path))  # leaves the home of a stranger as it is; `Path.expanduser` raises
-    if place.is_file():
-        return place
-    if not place.is_dir():
-        raise BackboneError(f"MODEL.BACKBONE.PATH: no file or folder {place}")
+    try:
+        if place.is_file():
+            return place
+        is_folder = place.is_dir()
+    except OSError as error:
+        raise BackboneError(f"MODEL.BACKBONE.PATH: {path[:80]!r} can't be looked at: {error.strerror}") from None
+    if not is_folder:
+        raise BackboneError(f"MODEL.BACKBONE.PATH: no file or folder {str(place)[:200]}")
     file = next((place / name for name in names if (place / name).is_file()), None)
     if file is None:
         raise BackboneError(f"MODEL.BACKBONE.PATH: the folder {place} has no {' or '.join(names)}")

@@ -5,6 +5,7 @@ and to their very end, so that a check sum there is checked.
 """
 
 import bz2
+import errno
 import gzip
 import lzma
 import re
@@ -114,8 +115,8 @@ def entries_of_stream(file: Any, name: str, size: int) -> Iterator[Entry]:
         name: for messages.
         size: of the archive, in bytes.
     """
-    start = file.peek(TAR_BLOCK)[:TAR_BLOCK]
     with damage_as_data_error(name):
+        start = file.peek(TAR_BLOCK)[:TAR_BLOCK]
         if start.startswith(b"PK") and zipfile.is_zipfile(file):
             yield from _zip_entries(file, name)
         elif start.startswith(b"PK"):
@@ -151,7 +152,7 @@ def damage_as_data_error(name: str) -> Iterator[None]:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{name} is damaged or cut off ({reason}); fetch it again") from None
     except OSError as error:
-        if error.errno is not None:
+        if error.errno not in (None, errno.EINVAL):  # a damaged zip archive leads to places before its start
             raise
         raise DataError(f"{name} is damaged or cut off ({error}); fetch it again") from None
 

@@ -62,9 +62,10 @@ class ClassFeatures:
             with safe_open(file, framework="pt") as opened:
                 names = json_value((opened.metadata() or {})["class_names"])
                 learned, original = (opened.get_tensor(name).float() for name in ("learned", "original"))
-        except (SafetensorError, KeyError, ValueError, OSError) as error:
-            raise ResultsError(f"{file} is damaged: {error}") from error
-        if learned.shape != original.shape or learned.ndim != 2 or len(names) != len(learned):
+        except (SafetensorError, KeyError, ValueError, TypeError, RecursionError, OSError) as error:
+            raise ResultsError(f"{file} is damaged: {' '.join(str(error).split())[:160]}") from error
+        texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        if not texts or learned.shape != original.shape or learned.ndim != 2 or len(names) != len(learned):
             raise ResultsError(f"{file} is damaged: its names don't fit its features")
         return cls(names, learned, original)
 

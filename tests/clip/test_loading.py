@@ -1,6 +1,7 @@
 """A backbone's name leads to its weights by a fixed order of places, or to one line that says what is missing."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -148,6 +149,15 @@ def test_a_path_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         load_clip("ViT-B/16", str(tmp_path / "nowhere"))
     with pytest.raises(BackboneError, match=r"the folder .* has no ViT-B-16.pt"):
         load_clip("ViT-B/16", str(tmp_path))
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "~nobody_here/file", "a\0b", "x" * 5000, "pipe"])
+def test_a_path_to_something_else_is_one_line(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    with pytest.raises(BackboneError, match=r"MODEL\.BACKBONE\.PATH") as caught:
+        load_clip("ViT-B/16", path)
+    assert len(str(caught.value)) < 300
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:

@@ -128,6 +128,9 @@ def write(kind: str, path: Path) -> Path:
         torch.save(whole, path)
     elif kind == "weight left over":
         torch.save({**whole, "visual.extra": torch.zeros(1)}, path)
+    elif kind == "not finite":
+        whole["ln_final.weight"][3] = float("nan")
+        torch.save(whole, path)
     elif kind == "broken safetensors":
         path = path.with_suffix(".safetensors")
         path.write_bytes(b"\xff" * 64)
@@ -147,6 +150,7 @@ def write(kind: str, path: Path) -> Path:
         ("whole module", "is not a weights file that can be read"),
         ("weight missing", "does not hold a whole CLIP.*visual.ln_post.bias"),
         ("weight left over", "does not hold a whole CLIP.*visual.extra"),
+        ("not finite", "not finite.*ln_final.weight"),
         ("broken safetensors", "is not a weights file that can be read"),
         ("none", "no such file"),
     ],

@@ -13,7 +13,7 @@ import pytest
 from lamm.errors import DataError
 from lamm.preparing.archives import clean_path, entries
 from lamm.preparing.prepare import Preparation
-from tests.preparing.dataset_archives import classes_of_photos, jpeg, photos, small_source, tar, targz, zipped
+from tests.preparing.dataset_archives import MAKERS, classes_of_photos, jpeg, photos, small_source, tar, targz, zipped
 
 GOOD = classes_of_photos("2750/{name}/{name}_{}.jpg", ["AnnualCrop", "Forest"])
 
@@ -239,6 +239,15 @@ def test_an_encrypted_archive(tmp_path: Path) -> None:
     content[6] |= 1
     (tmp_path / "EuroSAT.zip").write_bytes(content)
     refused_archive(tmp_path / "EuroSAT.zip", tmp_path, "is encrypted")
+
+
+def test_an_inner_archive_whose_first_byte_is_wrong(tmp_path: Path) -> None:
+    content = bytearray(MAKERS["caltech101"]()["caltech-101.zip"])
+    content[content.index(b"\x1f\x8b")] ^= 1
+    file = tmp_path / "caltech-101.zip"
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"is damaged or cut off"):
+        Preparation(small_source("caltech101"), tmp_path / "data").run([file])
 
 
 def test_a_python_without_the_data_filter_says_which_one_it_takes(
