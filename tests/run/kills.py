@@ -68,7 +68,7 @@ def kill_after(files: int) -> None:
 
     def replace(source: Any, target: Any) -> None:
         if next(left, None) is None:
-            print(f"killed before {Path(target).name}", flush=True)
+            os.write(1, f"\nkilled before {Path(target).name}\n".encode())
             os.kill(os.getpid(), signal.SIGKILL)
         move(source, target)
 
@@ -82,10 +82,12 @@ def outcome(folder: Path, trainer: str) -> dict[str, Any]:
     names = sorted(name for name in files if not name.startswith(("tensorboard/", "log-before-")))
     content = {name: files[name].read_bytes() for name in names if name.endswith((".safetensors", ".csv"))}
     results = RunResults.read(run / "results.json")
-    learner = run / "prompt_learner"
+    pointers = list(run.glob("*/checkpoint"))
+    assert bool(pointers) == (trainer in LEARNERS)
     state = {}
-    for rule in ("last_step", "best_val") if trainer in LEARNERS else ():
-        state[rule] = read_checkpoint(str(final_checkpoint(str(learner), rule)))["state_dict"]
+    for pointer in pointers:
+        for rule in ("last_step", "best_val"):
+            state[rule] = read_checkpoint(str(final_checkpoint(str(pointer.parent), rule)))["state_dict"]
     return {"names": names, "content": content, "state": state, "results": (results.status, results.metrics)}
 
 
@@ -100,8 +102,7 @@ def differences(one: Any, other: Any, where: str = "") -> list[str]:
 
 def progress(folder: Path) -> str:
     """How far a killed run was, by the files it left."""
-    learner = folder / "run" / "prompt_learner"
-    saved = sum(1 for file in learner.glob("model.pth.tar-*"))
+    saved = sum(1 for file in (folder / "run").glob("*/model.pth.tar-*"))
     if (folder / "run" / "class_features.safetensors").exists():
         return "after the final test"
     if saved:
