@@ -110,6 +110,9 @@ def files_written_together(folder: Path, names: Sequence[str]) -> Iterator[Path]
                     os.replace(file, folder / name)
                 else:
                     (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        error.filename = error.filename or str(folder)  # a full disk's error has none
+        raise
     finally:
         with suppress(OSError):
             folder.rmdir()  # where nothing came of it, and nothing was there

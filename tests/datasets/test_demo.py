@@ -257,6 +257,7 @@ materialise(Path(sys.argv[1]), 1, build)
     assert len(hidden_folders(tmp_path)) == 1
     materialise(tmp_path / "demo", 1, build)
     assert len(list((tmp_path / "demo").iterdir())) == FILES + 1
+    assert hidden_folders(tmp_path) == []
 
 
 def test_processes_that_build_at_once_end_with_one_whole_result(tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ class SimpleTrainer(TrainerBase):
         """Validate if the best model is wanted, and save a checkpoint when one is due."""
         epochs, every = self.epoch + 1, self.cfg.TRAIN.CHECKPOINT_FREQ
         due = epochs == self.max_epoch or (every > 0 and epochs % every == 0)
-        result, is_best = None, False
+        result, is_best = -float("inf"), False
         if not self.cfg.TEST.NO_TEST and self.cfg.TEST.FINAL_MODEL == "best_val":
             result = self.test(split="val")
             is_best = result > self.best_result
