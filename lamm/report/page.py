@@ -66,6 +66,7 @@ def write_report(
     panel = environment.get_template("panel.html.j2")
     panels = dataset_panels(material, root, lambda shown: panel.render(material=material, **shown), watch)
     text = environment.get_template("page.html.j2").render(**content, datasets=panels)
+    text = text.encode(errors="backslashreplace").decode()  # names of files may be no UTF-8
     write_text(page, text)
     return len(text.encode()), sum(one.left_out for one in panels)
 
