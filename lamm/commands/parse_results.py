@@ -90,7 +90,8 @@ def _by_shots(arguments: argparse.Namespace) -> int:
     runs, others = require_few_shot_runs(load(*arguments.folders, test_log=arguments.test_log))
     if others:
         print(printable(others), file=sys.stderr)
-    curves, left_out = few_shot_curves(runs, KEYWORDS[arguments.keyword or "accuracy"]), []
+    curves = few_shot_curves(runs, KEYWORDS[arguments.keyword or "accuracy"])
+    left_out: list[str] = []
     if arguments.mean:
         curves, left_out = _means(runs, curves)
     if len(curves):

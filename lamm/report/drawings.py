@@ -2,9 +2,8 @@
 
 import re
 import tempfile
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -13,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from lamm.escaping import printable
 from lamm.report.material import Material
 from lamm.report.paper import reason_not_comparable, row_of_curve
 from lamm.report.tables import Mean
-from lamm.results.figure import draw
+from lamm.results.figure import draw, drawing_settings
 from lamm.results.published import published
 from lamm.results.run_files import ClassFeatures
 from lamm.results.table import Statistic
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FONTS = "'DejaVu Sans', Verdana, Arial, sans-serif"
-OTHER_SCRIPTS = ("Noto Sans CJK SC", "WenQuanYi Zen Hei", "Noto Sans Devanagari", "Noto Sans Arabic", "Noto Emoji")
-"""Fonts in which names outside Latin, Greek and Cyrillic are measured, where they are installed."""
 MOST_LINES = 10
 WIDTH, WIDTH_OF_LONG_NAMES = 4.9, 5.6
 """Inches: narrow enough to be read on a phone, wide enough for the names beside the lines."""
@@ -37,19 +35,9 @@ MOST_NAMES = 14
 OLD, NEW = "#7F7F7F", "#0072B2"
 
 
-@contextmanager
-def page_style() -> Iterator[None]:
-    """matplotlib's settings for figures of the page: text stays text, and no `$` in a name begins a formula."""
-    import matplotlib
-    from matplotlib.font_manager import fontManager
-
-    installed = {font.name for font in fontManager.ttflist}
-    settings: Any = {"svg.fonttype": "none", "text.parse_math": False, "svg.hashsalt": "lamm", "font.size": 11}
-    settings["font.family"] = ["sans-serif", *(name for name in OTHER_SCRIPTS if name in installed)]
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
-        # A letter that no font here has is measured as a box; the reader's browser has a font for it.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        yield
+def page_style() -> AbstractContextManager[None]:
+    """matplotlib's settings for figures of the page: text stays text, for which the reader's browser has a font."""
+    return drawing_settings({"svg.fonttype": "none"})
 
 
 @dataclass(frozen=True)
@@ -151,6 +139,7 @@ def fitting_names(labels: Sequence[str], remark: str = "") -> dict[str, str]:
 
 def shortened(name: str, longest: int = 24) -> str:
     """A name that fits into a drawing."""
+    name = printable(name)
     return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 

@@ -66,6 +66,7 @@ def write_report(
     panel = environment.get_template("panel.html.j2")
     panels = dataset_panels(material, root, lambda shown: panel.render(material=material, **shown), watch)
     text = environment.get_template("page.html.j2").render(**content, datasets=panels)
+    text = text.encode(errors="backslashreplace").decode()  # names of files may be no UTF-8
     write_text(page, text)
     return len(text.encode()), sum(one.left_out for one in panels)
 
@@ -78,6 +79,8 @@ def _content(material: Material, page: Path, title: str) -> dict[str, Any]:
 
     averages = means(material)
     few_shot = [few_shot_paper_table(material, name) for name in ("few_shot", "loss_parts", "label_init")]
+    paper = [transfer_paper_table(material), incremental_paper_table(material), *few_shot]
+    own_photos = is_on_own_photos(material)
     lines = [material.shown(line) for line in problems(material.runs)]
     return {
         "mark": MARK,
@@ -91,8 +94,8 @@ def _content(material: Material, page: Path, title: str) -> dict[str, Any]:
         "by_dataset": shots_tables(material),
         "on_some_classes": material.on_some_classes,
         "drawings": curve_drawings(material, averages),
-        "own_photos": is_on_own_photos(material),
-        "paper": [transfer_paper_table(material), incremental_paper_table(material), *few_shot],
+        "own_photos": own_photos,
+        "paper": [one for one in paper if not own_photos or one.further or one.problems or one.error],
         "cost": cost_tables(material),
         "runs": run_list(material, page),
         "runs_base": material.base.name,

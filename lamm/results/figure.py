@@ -1,11 +1,13 @@
 """The picture of few-shot curves: a panel per data set, a line per method, error bars over seeds, zero-shot as a star.
 
 Colours are those of Okabe and Ito, which colour-blind readers can tell apart (their yellow, faint on white, is grey
-here); a trainer's variants share its colour and differ in the dashes.
+here); a trainer's variants share its colour and differ in marker and dashes.
 """
 
 import math
 import os
+import textwrap
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from lamm.errors import ResultsError
+from lamm.escaping import printable
 from lamm.files import atomic_path, require_place
 from lamm.results.curves import ALL_SHOTS, ascending
 from lamm.results.frame import natural
@@ -32,7 +35,10 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _MARKERS = "osD^vPX"
 _DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 _ZERO_SHOT_COLOUR = "#222222"
-_DIRECT_LABELS_UP_TO = 2
+_DIRECT_LABELS_UP_TO, _LONGEST_DIRECT_LABEL = 2, 32
+_LETTERS_PER_INCH = 9
+OTHER_SCRIPTS = ("Noto Sans CJK SC", "WenQuanYi Zen Hei", "Noto Sans Devanagari", "Noto Sans Arabic", "Noto Emoji")
+"""Fonts for names outside Latin, Greek and Cyrillic, where they are installed."""
 _LABEL_GAP = 0.062
 """Least distance of two labels at the lines' ends, as a share of the panel's height."""
 
@@ -54,6 +60,23 @@ def require_picture(file: str | os.PathLike[str]) -> None:
 
 
 @contextmanager
+def drawing_settings(settings: Mapping[str, Any]) -> Iterator[None]:
+    """matplotlib's settings for drawings: no `$` in a name begins a formula, names have the fonts that are here.
+
+    Nothing is printed about a letter that no font here has; it is drawn as a box.
+    """
+    import matplotlib
+    from matplotlib.font_manager import fontManager
+
+    installed = {font.name for font in fontManager.ttflist}
+    fonts = ["sans-serif", *(name for name in OTHER_SCRIPTS if name in installed)]
+    rc: Any = {"font.size": 11, "font.family": fonts, "svg.hashsalt": "lamm", "text.parse_math": False, **settings}
+    with matplotlib.rc_context(rc), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
+
+
+@contextmanager
 def picture(
     file: str | os.PathLike[str], size: tuple[float, float], settings: Mapping[str, Any] | None = None
 ) -> Iterator["Figure"]:
@@ -70,13 +93,11 @@ def picture(
     """
     require_picture(file)
     try:
-        import matplotlib
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ResultsError('plots need matplotlib; install it with: pip install "lamm-clip[plots]"') from error
-    rc: Any = {"font.size": 11, "svg.hashsalt": "lamm", **(settings or {})}
-    with matplotlib.rc_context(rc), atomic_path(file) as temporary:
+    with drawing_settings(settings or {}), atomic_path(file) as temporary:
         figure = Figure(figsize=size, layout="constrained", dpi=160)
         FigureCanvasAgg(figure)
         yield figure
@@ -95,7 +116,7 @@ def draw(
 ) -> None:
     """Draw the curves of each data set into `file`.
 
-    With one or two data sets each line carries its name at its end; with more there is one legend below.
+    With one or two data sets and short names each line carries its name at its end, else there is one legend below.
 
     Args:
         curves: From `lamm.results.few_shot_curves` or `mean_curves`; at least one. Of its columns, `dataset`,
@@ -114,10 +135,11 @@ def draw(
     if curves.empty:
         raise ResultsError("no finished run with a known number of shots: there is no curve to draw")
     panels = dict(iter(curves.groupby("dataset", sort=False)))
-    direct = len(panels) <= _DIRECT_LABELS_UP_TO
+    direct = len(panels) <= _DIRECT_LABELS_UP_TO and curves.label.str.len().max() <= _LONGEST_DIRECT_LABEL
     columns = min(len(panels), 4) if len(panels) != 5 else 3
     lines = math.ceil(len(panels) / max(columns, 1))
-    size = (columns * (width or (6.4 if direct else 4)), lines * 3.9 + (0 if direct else 0.7))
+    width = width or (6.4 if len(panels) <= _DIRECT_LABELS_UP_TO else 4)
+    size = (columns * width, lines * 3.9)
     with picture(file, size, {"axes.spines.top": False, "axes.spines.right": False}) as figure:
         styles = _styles(curves if colours_among is None else pd.concat([curves, colours_among]))
         styles = {label: style for label, style in styles.items() if label in set(curves.label)}
@@ -127,7 +149,7 @@ def draw(
                 axes.set_axis_off()
                 continue
             dataset, members = list(panels.items())[number]
-            axes.set_title(dataset, fontweight="bold")
+            axes.set_title(textwrap.fill(printable(dataset), int(width * _LETTERS_PER_INCH)), fontweight="bold")
             for label, points in members.groupby("label", sort=False):
                 _draw_curve(axes, points, styles[label], places)
             reported = published[published.dataset == dataset] if published is not None else members[:0]
@@ -144,18 +166,19 @@ def draw(
             if direct:
                 _label_ends(axes, members, styles, places)
         if not direct:
-            _legend_below(figure, styles, columns)
+            _legend_below(figure, styles, 2 * columns)
 
 
 def _styles(curves: pd.DataFrame) -> dict[str, _Style]:
-    """A style for each label: zero-shot is black, a trainer has a colour and marker, a variant of it has dashes."""
+    """A style for each label: zero-shot is black, a trainer has a colour, a variant of it has a marker and dashes."""
     labels = curves.drop_duplicates(["label", "trainer"]).sort_values("label", key=lambda names: names.map(natural))
     zero_shot: _Style = {"color": _ZERO_SHOT_COLOUR, "marker": "*", "linestyle": (0, (1, 2))}
     styles = {label: zero_shot | {"markerfacecolor": _ZERO_SHOT_COLOUR} for label in labels.label[labels.shots == 0]}
     for number, (_, variants) in enumerate(labels[labels.shots != 0].groupby("trainer", sort=False)):
-        colour, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]
+        colour = _COLOURS[number % len(_COLOURS)]
         for variant, label in enumerate(variants.label.unique()):
-            dashes, face = _DASHES[variant % len(_DASHES)], "white" if variant % len(_DASHES) else colour
+            marker, face = _MARKERS[(number + variant) % len(_MARKERS)], "white" if variant else colour
+            dashes = _DASHES[variant % len(_DASHES)]
             styles[label] = {"color": colour, "marker": marker, "linestyle": dashes, "markerfacecolor": face}
     return styles
 
@@ -200,7 +223,7 @@ def _label_ends(axes: "Axes", members: pd.DataFrame, styles: Mapping[str, _Style
         colour = styles[point.label]["color"]
         line = {"arrowstyle": "-", "color": colour, "lw": 0.8, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 4}
         axes.annotate(
-            point.label,
+            printable(point.label),
             xy=(right if point.shots == 0 else places[point.shots], end),
             xytext=(1.06, height),
             textcoords=axes.get_yaxis_transform(),
@@ -220,7 +243,17 @@ def spread_out(heights: Sequence[float], gap: float) -> list[float]:
 
 
 def _legend_below(figure: "Figure", styles: Mapping[str, _Style], columns: int) -> None:
+    """A legend in as many columns, at most, as fit; the figure becomes higher by it."""
     from matplotlib.lines import Line2D
 
+    letters = int(figure.get_figwidth() * _LETTERS_PER_INCH)
+    names = [textwrap.fill(printable(label), letters) for label in styles]
+
     handles = [Line2D([], [], **style, markersize=12 if style["marker"] == "*" else 5.5) for style in styles.values()]
-    figure.legend(handles, list(styles), loc="outside lower center", ncols=min(len(styles), 2 * columns), frameon=False)
+    for number in range(min(len(styles), columns), 0, -1):
+        legend = figure.legend(handles, names, loc="outside lower center", ncols=number, frameon=False)
+        box = legend.get_window_extent()
+        if box.width <= figure.bbox.width or number == 1:
+            break
+        legend.remove()
+    figure.set_figheight(figure.get_figheight() + box.height / figure.dpi)

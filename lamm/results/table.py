@@ -152,4 +152,5 @@ def csv_text(lines: Iterable[Mapping[str, Any]]) -> str:
 
 def escaped(text: str, layout: str) -> str:
     """A name or a line of words, on one line, without what would be markup in a layout of `TABULATE_FORMATS`."""
-    return {"plain": str, "github": markdown, "latex": latex}[layout](printable(text))
+    line = printable(text)
+    return markdown(line) if layout == "github" else latex(line) if layout == "latex" else line

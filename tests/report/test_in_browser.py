@@ -69,7 +69,6 @@ def overflow(page: Any) -> int:
 
 
 def test_a_heading_sorts_its_column_and_a_second_click_turns_it(opened: Any) -> None:
-    opened.locator("#headline summary").first.click()
     table = "#headline table >> nth=1"
     rows = lambda: opened.locator(table).evaluate(  # noqa: E731
         "table => [...table.tBodies[0].rows].map(row => Number(row.cells[1].dataset.value ?? -1))"

@@ -188,6 +188,35 @@ def test_many_data_sets_share_a_legend(tmp_path: Path, figures: list[Any]) -> No
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["1", "2"]
 
 
+@pytest.mark.filterwarnings("error")
+def test_any_name_is_drawn_as_it_is_within_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    drawn: list[Any] = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *a, **k: (drawn.append(figure), save(figure, *a, **k)))
+    points: Points = {1: (50.0,), 16: (60.0,)}
+    names = ["a$b$\\c_{", "红苹果 🍎 हिन्दी", "e\x1b\udcff"]
+    labels = {f"LAMM_{'long and ' * 8}{number}": points for number in range(8)}
+    draw(pd.concat([curves(name, **labels) for name in names]), tmp_path / "many.png")
+    draw(curves(names[0], **labels), tmp_path / "one.png")
+    for figure in drawn:
+        (legend,) = figure.legends
+        box = legend.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.width
+        assert figure.axes[0].get_window_extent().height > 2 * figure.dpi
+    assert drawn[0].axes[0].get_title() == names[0]
+
+
+def test_the_variants_of_a_method_differ_in_marker_and_line(tmp_path: Path, figures: list[Any]) -> None:
+    points: Points = {1: (50.0,), 16: (60.0,)}
+    draw(curves(CoOp=points, **{f"LAMM_{number}": points for number in range(9)}), tmp_path / "one.png")
+    lines = [line for line in figures[0].axes[0].get_lines() if len(line.get_xdata()) == 2]
+    looks = {str((line.get_marker(), line.get_color(), line._dash_pattern)) for line in lines}
+    assert len(lines) == len(looks) == 10
+
+
 def test_shots_stand_on_a_logarithmic_axis_with_a_step_for_zero(tmp_path: Path, figures: list[Any]) -> None:
     trained = {shots: (50.0 + shots,) for shots in (1, 2, 4, 8, 16)}
     draw(curves(ZeroshotCLIP={0: (42.2,)}, LAMM=trained), tmp_path / "one.png")
