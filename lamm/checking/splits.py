@@ -9,7 +9,8 @@ from lamm.datasets.base import BenchmarkDataset
 from lamm.datasets.sources import Need, Source
 from lamm.datasets.splits import PARTS, Split, SplitItem, checked_item
 from lamm.errors import DataError
-from lamm.files import json_object, read_bytes, sha256_of_file
+from lamm.files import sha256_of_file
+from lamm.reading import json_object, read_bytes
 
 
 def split_of(source: Source, dataset: type[BenchmarkDataset], root: Path) -> tuple[Split | None, list[Finding]]:

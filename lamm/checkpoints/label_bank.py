@@ -13,7 +13,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from lamm.errors import CheckpointError
-from lamm.files import atomic_path, json_value, with_sorted_metadata
+from lamm.files import atomic_path, with_sorted_metadata
+from lamm.reading import json_value
 
 LABEL_FILE = "labels.safetensors"
 

@@ -10,6 +10,7 @@ is whole (there may be notes). 1: something is faulty, partial or absent. 2: a m
 """
 
 import argparse
+import os
 from pathlib import Path
 
 from lamm.commands.parser import Parser, add_root_argument
@@ -17,6 +18,7 @@ from lamm.datasets import BENCHMARK, DATASETS, DEMO, OWN
 from lamm.datasets.sources import SOURCES
 from lamm.datasets.tables import list_in
 from lamm.errors import ConfigError, unknown_name
+from lamm.escaping import printable
 from lamm.numbers import PROCESSES
 
 
@@ -38,7 +40,7 @@ def parser() -> Parser:
 def main(arguments: argparse.Namespace) -> int:
     """Check one after the other, and say what was found."""
     names = names_of(arguments)
-    root = arguments.root.expanduser()
+    root = Path(os.path.expanduser(arguments.root))
     if not root.is_dir() and not (arguments.csv or root.is_file()):
         print(f"The data root {root} does not exist: --root (or the variable DATA) says where the data is.\n")
     # Imported here: they load the engine, which takes seconds that a mistake should not cost.
@@ -49,13 +51,13 @@ def main(arguments: argparse.Namespace) -> int:
     reports = []
     for name in names:
         if name in OWN:
-            place = arguments.csv.expanduser() if name == "csv" and arguments.csv else root
+            place = Path(os.path.expanduser(arguments.csv)) if name == "csv" and arguments.csv else root
             reports.append(check_own_data(name, place, arguments.quick, arguments.workers or 0))
         else:
             reports.append(check_benchmark(SOURCES[name], root, arguments.quick, arguments.workers or 0))
     if len(reports) > 1:
         print(f"{table(reports)}\n")
-    print("\n\n".join("\n".join(details(report)) for report in reports), flush=True)
+    print("\n\n".join("\n".join(map(printable, details(report))) for report in reports), flush=True)
     return 0 if all(report.state is State.WHOLE for report in reports) else 1
 
 
@@ -75,7 +77,7 @@ def names_of(arguments: argparse.Namespace) -> list[str]:
             raise ConfigError(unknown_name("data set", name, [*BENCHMARK, *OWN]))
     if arguments.csv and "csv" not in names:
         raise ConfigError("--csv is for data set csv; give that name too")
-    if "csv" in names and not arguments.csv and not list_in(arguments.root.expanduser()).is_file():
+    if "csv" in names and not arguments.csv and not list_in(Path(os.path.expanduser(arguments.root))).is_file():
         raise ConfigError("data set csv needs --csv FILE")
     if arguments.quick and arguments.workers:
         raise ConfigError("--workers is for decoding images, which --quick leaves out: give one of them")

@@ -27,7 +27,7 @@ from tqdm import tqdm
 from lamm.commands import call, parse_results
 from lamm.commands.parser import INTERRUPTED, SCRIPT_VARIABLE, Parser, at_least, data_root
 from lamm.datasets import OWN, register_datasets
-from lamm.errors import ConfigError, ResultsError, unknown_name
+from lamm.errors import ConfigError, LammError, unknown_name
 from lamm.files import write_json
 from lamm.incremental.results import incremental_findings
 from lamm.incremental.table import as_json, draw_incremental
@@ -137,7 +137,7 @@ def plan_incremental(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
             write_json(above_seeds / "incremental.json", as_json(result))
             try:
                 draw_incremental(result, above_seeds / "incremental.png")
-            except ResultsError as error:
+            except LammError as error:
                 print(f"no heat map: {error}", file=sys.stderr)
         return parse_results.main(parse_results.parser().parse_args([str(above_seeds), "--incremental"]))
 

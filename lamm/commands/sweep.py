@@ -139,7 +139,7 @@ def prepared_runs(arguments: argparse.Namespace) -> tuple[list[SweepRun], list[s
         for extend in extensions:
             extend(cfg)
 
-    root, output = arguments.root.expanduser(), arguments.output.expanduser()
+    root, output = (Path(os.path.expanduser(folder)) for folder in (arguments.root, arguments.output))
     return prepare(grid_of(arguments), root, output, arguments.imports, extend_cfg, arguments.dry_run)
 
 

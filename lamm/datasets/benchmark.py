@@ -11,7 +11,7 @@ from lamm.datasets.listing import folder_names, image_names
 from lamm.datasets.splits import PARTS, Split, SplitItem, checked_item, is_text
 from lamm.datasets.splitters import read_entries, read_items, read_matlab, split_50_20_30, split_80_20
 from lamm.errors import DataError
-from lamm.files import json_object, read_bytes
+from lamm.reading import json_object, read_bytes
 
 
 class _ClassFolders(BenchmarkDataset):

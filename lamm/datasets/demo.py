@@ -21,8 +21,9 @@ from lamm.datasets.splits import SPLIT_SEED, Split, SplitItem, write_split
 from lamm.datasets.splitters import split_50_20_30
 from lamm.drawing.compositions import HELD_OUT, draw_composition
 from lamm.errors import DataError
-from lamm.files import json_object, read_bytes, temporary_beside, write_json
+from lamm.files import temporary_beside, write_json
 from lamm.log import logger
+from lamm.reading import json_object, read_bytes
 
 STAMP_FILE = "lamm_demo.json"
 

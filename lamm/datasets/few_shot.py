@@ -15,9 +15,10 @@ from typing import Any
 
 from lamm.datasets.splits import LARGEST_LABEL, Split, SplitItem, hash_of_split
 from lamm.errors import DataError
-from lamm.files import json_object, json_value, read_bytes, write_json
+from lamm.files import write_json
 from lamm.log import logger
 from lamm.plain_pickle import Inert, read_pickle
+from lamm.reading import json_object, json_value, read_bytes
 
 MOST_VAL_SHOTS = 4
 

@@ -21,9 +21,10 @@ from tqdm import tqdm
 
 from lamm.datasets.splits import SplitItem, is_text
 from lamm.errors import DataError
-from lamm.files import atomic_path, json_object
+from lamm.files import atomic_path
 from lamm.images import is_image_name
 from lamm.log import logger
+from lamm.reading import json_object
 
 if TYPE_CHECKING:
     from lamm.engine import Datum  # slow to import, and processes that decode images import this file

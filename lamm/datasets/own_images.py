@@ -22,9 +22,10 @@ from lamm.datasets.splits import PARTS, SPLIT_SEED, Split, SplitItem, is_text
 from lamm.datasets.splitters import numbered_lines
 from lamm.engine.embedded.log import say
 from lamm.errors import DataError
-from lamm.files import json_object, read_bytes, write_json
+from lamm.files import write_json
 from lamm.images import is_readable_here, unreadable_line
 from lamm.log import logger
+from lamm.reading import json_object, read_bytes
 
 
 class OwnDataset(BenchmarkDataset):

@@ -21,7 +21,8 @@ from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamm.errors import ConfigError, DataError, unknown_name
-from lamm.files import json_object, read_bytes, write_text
+from lamm.files import write_text
+from lamm.reading import json_object, read_bytes
 
 if TYPE_CHECKING:
     from lamm.engine import Datum  # slow to import, and not needed to read a split

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from lamm.datasets.splits import Split, SplitItem, checked_item
 from lamm.errors import DataError
-from lamm.files import read_bytes
+from lamm.reading import read_bytes
 
 Entry = TypeVar("Entry")
 

@@ -19,7 +19,7 @@ from lamm.datasets.listing import is_image_name
 from lamm.datasets.splits import PARTS, is_text
 from lamm.datasets.splitters import numbered_lines, read_text
 from lamm.errors import DataError
-from lamm.files import json_object, json_value
+from lamm.reading import json_object, json_value
 
 # Column → what it may be called; case, spaces, hyphens and underscores don't count.
 COLUMNS = {

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 import sysconfig
 import textwrap
@@ -66,7 +67,7 @@ def refuse(what: str, error: BaseException) -> NoReturn:
 
 
 def _import_file(spec: str) -> ModuleType:
-    path = Path(spec).expanduser().resolve()
+    path = Path(os.path.expanduser(spec)).resolve()
     if not path.is_file():
         raise ConfigError(f"--import {spec}: there is no such file; give the path of a .py file or a module's name")
     for module in list(sys.modules.values()):  # it may be loaded already, under whatever name

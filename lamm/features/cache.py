@@ -263,4 +263,4 @@ class FeatureCache:
 def cache_folder(cfg: CfgNode) -> Path:
     """Where features are stored: INPUT.CACHE_DIR, else `lamm/features` in the user's cache folder."""
     usual = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "lamm" / "features"
-    return Path(cfg.INPUT.CACHE_DIR or usual).expanduser()
+    return Path(os.path.expanduser(cfg.INPUT.CACHE_DIR or usual))

@@ -89,7 +89,8 @@ def require_earlier_steps(cfg: CfgNode) -> None:
         differences = differing_keys(_of_step(cfg, number), folder)
         if differences:
             raise ConfigError(
-                f"step {number} at {folder} has another config ({'; '.join(differences)}): remove it and run it again"
+                f"step {number} at {folder} has another config ({'; '.join(differences)}): give all steps a folder "
+                "of their own with --tag"
             )
 
 
@@ -106,7 +107,8 @@ def require_split_of_earlier_steps(cfg: CfgNode, split_hash: str) -> None:
     for number, folder in enumerate(earlier_steps(cfg.OUTPUT_DIR, step_of(cfg)), start=1):
         if not is_hash_of(_results(number, folder).config_hash, _of_step(cfg, number), split_hash, folder):
             raise ConfigError(
-                f"step {number} at {folder} was trained on another split of the data: remove it and run it again"
+                f"step {number} at {folder} was trained on another split of the data: give all steps a folder of "
+                "their own with --tag"
             )
 
 

@@ -30,8 +30,8 @@ from lamm.clip.model import ClipModel
 from lamm.engine import TRAINER_REGISTRY, build_transform, get_cfg_default
 from lamm.engine.embedded.config_merge import merge_config
 from lamm.errors import BackboneError, CheckpointError, ConfigError, ResultsError
-from lamm.files import read_yaml
 from lamm.log import logger
+from lamm.reading import read_yaml
 from lamm.results.schema import RESULTS_FILE, RunResults
 from lamm.run.fingerprint import CONFIG_FILE
 from lamm.run.record import RunClasses

@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from lamm.datasets.sources import PublishedFile
 from lamm.errors import DataError
-from lamm.files import json_object
 from lamm.log import logger
 from lamm.preparing.archives import LEAST_FREE_BYTES
+from lamm.reading import json_object
 
 ATTEMPTS = 5
 """How often in a row a broken connection is resumed without having brought anything new."""

@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from lamm.errors import ResultsError
-from lamm.files import json_value, read_bytes, read_yaml
+from lamm.reading import json_value, read_bytes, read_yaml
 from lamm.results.published import known_datasets
 from lamm.results.schema import EVALUATION, FEW_SHOT, INCREMENTAL, RESULTS_FILE, RunResults
 from lamm.results.unrecorded import GROUP, folders_below, group_of_path, log_files, natural, newest_result, seed_of

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from lamm.errors import ResultsError
 from lamm.escaping import csv_cell, csv_value
-from lamm.files import atomic_path, json_value
+from lamm.files import atomic_path
 from lamm.prompts import DEFAULT_CONTEXT
+from lamm.reading import json_value
 from lamm.scoring import Scoring, TemplatePrompts
 
 CLASS_FEATURES_FILE = "class_features.safetensors"

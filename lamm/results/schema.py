@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from lamm.errors import ResultsError, unknown_name
-from lamm.files import json_value, read_bytes, write_json
+from lamm.files import write_json
 from lamm.numbers import FINITE, Range
+from lamm.reading import json_value, read_bytes
 
 RESULTS_FILE = "results.json"
 SCHEMA_VERSION = 1

@@ -25,6 +25,7 @@ from lamm.run.plan import RunPlan
 from lamm.run.record import RunClasses
 
 LOG_FILE = "log.txt"
+BESIDE = "it stays as it is; --tag v2, or another --output-dir, trains beside it"
 BEGINNING = re.compile(
     r"(log|tensorboard)(-before-[-\d]+)?(\.txt)?|stdout\.txt|config\.yaml|classes\.json|results\.json|\.lock|\..+\.tmp"
 )
@@ -114,15 +115,11 @@ def earlier_run(plan: RunPlan) -> RunResults | None:
         return None
     differences = differing_keys(plan.cfg, folder)
     if differences:
-        raise ConfigError(
-            f"{folder} holds a run with another config ({'; '.join(differences)}): "
-            "remove it, or use another --output-dir"
-        )
+        raise ConfigError(f"{folder} holds a run with another config ({'; '.join(differences)}): {BESIDE}")
     file = folder / RESULTS_FILE
     if not (folder / CONFIG_FILE).exists() and (file.exists() or any(folder.glob("*/*.pth.tar*"))):
         raise ConfigError(
-            f"{folder} holds a run without {CONFIG_FILE}, so it can't be told whether it is this one: "
-            "remove it, or use another --output-dir"
+            f"{folder} holds a run without {CONFIG_FILE}, so it can't be told whether it is this one: {BESIDE}"
         )
     return RunResults.read(file) if file.is_file() else None
 
@@ -167,10 +164,7 @@ def require_same_split(plan: RunPlan, earlier: RunResults | None, dataset: Any) 
     fingerprint = config_hash(plan.cfg, split_hash)
     if earlier is not None and not is_hash_of(earlier.config_hash, plan.cfg, split_hash, plan.output_dir):
         changes = changes_since(RunClasses.read(plan.output_dir), getattr(dataset, "images_per_class", {}))
-        raise ConfigError(
-            f"{plan.output_dir} holds a run on another split of the data{changes}: it stays as it is; another "
-            "--output-dir trains beside it"
-        )
+        raise ConfigError(f"{plan.output_dir} holds a run on another split of the data{changes}: {BESIDE}")
     return fingerprint
 
 

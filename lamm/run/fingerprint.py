@@ -11,7 +11,8 @@ import yaml
 from yacs.config import CfgNode
 
 from lamm.errors import ConfigError
-from lamm.files import read_yaml, write_text
+from lamm.files import write_text
+from lamm.reading import read_yaml
 from lamm.run.arguments import FLAGS
 
 CONFIG_FILE = "config.yaml"

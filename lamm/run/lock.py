@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from lamm.errors import ConfigError
-from lamm.files import json_object
 from lamm.log import logger
+from lamm.reading import json_object
 
 LOCK_FILE = ".lock"
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)

@@ -19,8 +19,9 @@ from lamm.engine import ENGINE, TRAINER_REGISTRY
 from lamm.engine.embedded.log import fetched, say
 from lamm.engine.foreign import refuse
 from lamm.errors import CheckpointError, LammError
-from lamm.files import json_value, read_bytes, write_json
+from lamm.files import write_json
 from lamm.log import logger
+from lamm.reading import json_value, read_bytes
 from lamm.results.run_files import Prediction, write_predictions
 from lamm.results.schema import FINISHED, METRICS, RESULTS_FILE, RUNNING, RunResults
 from lamm.run.plan import RunPlan

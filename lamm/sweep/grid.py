@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from lamm.errors import ConfigError, unknown_name
-from lamm.files import read_yaml
 from lamm.numbers import SEEDS, Range, shown
+from lamm.reading import read_yaml
 from lamm.run.plan import config_root
 
 LISTS = ("trainers", "datasets", "shots", "seeds")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lamm.errors import ConfigError
-from lamm.files import json_value, read_bytes, require_place, write_json, write_text
+from lamm.files import require_place, write_json, write_text
+from lamm.reading import json_value, read_bytes
 from lamm.sweep.runs import SweepRun, expected_seconds
 
 RUNS_FILE = "runs.json"

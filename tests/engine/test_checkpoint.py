@@ -325,7 +325,8 @@ def test_a_finished_run_is_only_tested_again(tmp_path, capsys):
         (("optimizer",), 5), (("optimizer", "param_groups"), [1]), (("optimizer", "param_groups", 0, "lr"), "x"),
         (("optimizer", "param_groups", 0, "lr"), float("nan")), (("optimizer", "state", 0, "momentum_buffer"), 5),
         (("optimizer", "state", 0, "momentum_buffer"), torch.ones(7)), (("scheduler",), [1]),
-        (("scheduler", "successor"), 5), (("scheduler", "base_lrs"), ["x"]), (("rng_state",), 5),
+        (("scheduler", "successor"), 5),
+        (("scheduler", "successor", "T_max"), 0), (("scheduler", "base_lrs"), ["x"]), (("rng_state",), 5),
         (("rng_state", "python"), [3, [1], None]), (("rng_state", "torch"), torch.ones(3)),
     ],
 )  # fmt: skip

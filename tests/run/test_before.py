@@ -106,6 +106,6 @@ def test_photos_that_came_or_went_since_a_run_are_told_and_nothing_has_to_be_rem
     (tmp_path / "run").mkdir()
     RunClasses(["starfish", "crab"], [], images={"starfish": 40, "crab": 10}).write(tmp_path / "run")
     data = SimpleNamespace(split_hash="other", images_per_class=now)
-    with pytest.raises(ConfigError, match=rf"another split of the data \({told}\).*another --output-dir") as error:
+    with pytest.raises(ConfigError, match=rf"another split of the data \({told}\).*--tag") as error:
         require_same_split(plan(tmp_path), SimpleNamespace(config_hash="before"), data)
     assert "remove" not in str(error.value)

@@ -29,6 +29,8 @@ BEST_MODEL = "model-best.pth.tar"
 POINTER = "checkpoint"
 MOST = 2.0**53
 """No number in the state of an optimizer or a schedule is larger."""
+DIVISORS = ("T_max", "step_size")
+"""What a schedule divides by."""
 MOMENTS = {"momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "square_avg", "grad_avg"}
 """What torch's optimizers keep for each parameter, of its shape."""
 
@@ -261,6 +263,8 @@ def _like(own: Any, other: Any) -> Any:
     """
     if isinstance(own, Mapping) and isinstance(other, Mapping):
         named = own and all(isinstance(key, str) for key in own)
+        if any(key in DIVISORS and not other[key] > 0 for key in own.keys() & other.keys()):
+            raise ValueError(f"{' or '.join(DIVISORS)} is not above 0")
         return {key: _like(own[key], other[key]) for key in own if key in other} if named else other
     if isinstance(own, (list, tuple)) and isinstance(other, (list, tuple)) and len(own) == len(other):
         return type(own)(map(_like, own, other))

@@ -14,8 +14,8 @@ import yaml
 from yacs.config import CfgNode as CN
 
 from lamm.errors import NEAR, ConfigError, nearest
-from lamm.files import read_yaml
 from lamm.numbers import shown
+from lamm.reading import read_yaml
 
 
 def merge_config(cfg: CN, yaml_files: Sequence[str | PathLike[str]], options: Sequence[str]) -> None:
