@@ -5,6 +5,7 @@ in the programs that they start.
 """
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,12 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cache")
     os.environ["XDG_CACHE_HOME"] = str(folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def same_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--import` puts the imported code's folder first on the path of its process, which here is that of all tests."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
 
 
 @pytest.fixture(scope="session")

@@ -185,8 +185,8 @@ def doubts(
         if share > COLLAPSED and own < LARGE_CLASS:
             name = class_names[label] if label < len(class_names) else label
             lines.append(
-                f'{share:.0f}% of the images are predicted as "{name}", and {own:.0f}% are: the model tells nothing '
-                "apart; lower OPTIM.LR if it was trained, and look at INPUT and the labels"
+                f'{share:.0f}% of the images are predicted as "{name}", though {own:.0f}% show it: the model tells '
+                "nothing apart; lower OPTIM.LR if it was trained, and look at INPUT and the labels"
             )
     if zero_shot is not None and accuracy < zero_shot:
         lines.append("training has made it worse than zero-shot CLIP: lower OPTIM.LR, or check the labels")

@@ -33,6 +33,7 @@ def locked(folder: Path) -> Iterator[None]:
         ConfigError: another process holds it, or it is not a folder.
     """
     file, handle = folder / LOCK_FILE, -1
+    made = [above for above in (folder, *folder.parents) if not above.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = _open(file)
@@ -52,6 +53,9 @@ def locked(folder: Path) -> Iterator[None]:
             with suppress(OSError):
                 file.unlink()
         os.close(handle)
+        for above in made:
+            with suppress(OSError):  # one that something lies in stays
+                above.rmdir()
 
 
 def _open(file: Path) -> int:

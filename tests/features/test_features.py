@@ -296,7 +296,7 @@ def test_trainers_that_prompt_the_tower_refuse_cached_views(squares_config: Conf
     [("VIEWS", -1), ("VIEWS", 10**9), ("GB", -1.0), ("GB", float("nan")), ("GB", float("inf")), ("GB", 1e300)],
 )
 def test_views_that_there_is_no_room_for_are_refused_at_once(squares_config: Config, key: str, value: float) -> None:
-    with pytest.raises(ConfigError, match=r"INPUT\.CACHE_VIEWS"):
+    with pytest.raises(ConfigError, match=rf"INPUT\.CACHE_{key}"):
         start(squares_config("LAMM", "run", f"INPUT.CACHE_{key}", value))
 
 

@@ -194,11 +194,12 @@ def test_without_the_libraries_the_pair_is_written_and_a_note_says_what_to_insta
 ) -> None:
     folder = tmp_path / "export"
     folder.mkdir()
+    (folder / "classifier.json").write_text(exporting.FORMAT)
     (folder / "classifier.onnx").write_text("of another classifier")
     monkeypatch.setattr(exporting, "missing_for_onnx", lambda: "onnx: pip install it")
     files, notes = export(classifier_of(tiny, "LAMM"), run_of("LAMM", tmp_path), folder)
     assert notes == ["no classifier.onnx, which needs onnx: pip install it"]
-    assert [file.name for file in files] == ["classifier.safetensors", "classifier.json"]
+    assert [file.name for file in files] == ["classifier.json", "classifier.safetensors"]
     assert sorted(folder.iterdir()) == sorted(files)
 
 
@@ -242,18 +243,25 @@ def test_the_files_appear_when_all_are_made(tmp_path: Path) -> None:
 
 def test_those_of_before_are_replaced_or_removed_and_others_stay(tmp_path: Path) -> None:
     for name in ("a", "c", "notes"):
-        (tmp_path / name).write_text("before")
+        (tmp_path / name).write_text("before" if name == "notes" else exporting.FORMAT)
     with files_written_together(tmp_path, FILES) as made:
         (made / "a").write_text("now")
     assert contents(tmp_path) == {"a": "now", "notes": "before"}
 
 
 def test_a_failure_leaves_everything_as_it_was(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("before")
+    (tmp_path / "a").write_text(exporting.FORMAT)
     with suppress(RuntimeError), files_written_together(tmp_path, FILES) as made:
         (made / "a").write_text("half")
         raise RuntimeError
-    assert contents(tmp_path) == {"a": "before"}
+    assert contents(tmp_path) == {"a": exporting.FORMAT}
+
+
+def test_files_that_are_not_of_an_export_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "b").write_text("a letter")
+    with pytest.raises(ConfigError, match="b exists"):
+        files_written_together(tmp_path, FILES).__enter__()
+    assert contents(tmp_path) == {"b": "a letter"}
 
 
 def test_a_failure_leaves_no_new_folder(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ def predicted(labels: list[int], classes: list[int]) -> list[tuple[int, int, flo
 
 def test_one_class_for_nearly_all_images_is_told_by_its_name():
     [line] = doubts(predicted([0, 1, 2] * 10, [1] * 29 + [2]), NAMES, 33.0, None)
-    assert line.startswith('97% of the images are predicted as "dog", and 33% are')
+    assert line.startswith('97% of the images are predicted as "dog", though 33% show it')
 
 
 @pytest.mark.parametrize(

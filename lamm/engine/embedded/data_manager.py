@@ -219,9 +219,6 @@ def build_data_loader(
     )
     if len(loader) == 0:
         raise InvalidDataError(f"{sampler_type} makes no batch of {batch_size} from {len(data_source)} images")
-    left_out = len(data_source) - len(loader) * batch_size
-    if left_out > 0 and is_train:
-        say(f"{left_out} of {len(data_source)} training images are left out of each epoch: {batch_size} make a batch")
     return loader
 
 
@@ -259,6 +256,9 @@ class DataManager:
         train_x, train_u, test = cfg.DATALOADER.TRAIN_X, cfg.DATALOADER.TRAIN_U, cfg.DATALOADER.TEST
         data = self.dataset
         self.train_loader_x = self._loader(train_x, data.train_x, tfm_train)
+        count, batch = len(data.train_x), min(train_x.BATCH_SIZE, len(data.train_x))
+        if (left_out := count - len(self.train_loader_x) * batch) > 0:
+            say(f"{left_out} of {count} training images are left out of each epoch: {batch} make a batch")
         self.train_loader_u = self.val_loader = None
         if data.train_u:
             self.train_loader_u = self._loader(train_x if train_u.SAME_AS_X else train_u, data.train_u, tfm_train)
