@@ -37,7 +37,7 @@ def require_one_line(text: str) -> None:
     assert len(text.splitlines()) <= fuzz.LINES
 
 
-@settings(seeded, max_examples=120)
+@settings(seeded, max_examples=140)
 @given(
     trainer=st.sampled_from(["LAMM", "CoOp", "CoCoOp_LAMM", "MaPLe_LAMM"]),
     key=st.sampled_from(fuzz.config_keys()),
@@ -73,7 +73,7 @@ def called(words: list[str]) -> tuple[int, str]:
     return result.returncode, result.stderr
 
 
-@settings(seeded, max_examples=80)
+@settings(seeded, max_examples=60)
 @given(data=st.data())
 def test_a_damaged_file_is_read_or_refused_in_one_line(world: Any, data: Any) -> None:
     readers = {file: commands for file, commands in world.readers().items() if file != "grid.yaml"}

@@ -158,9 +158,8 @@ class World:
         model = load_clip("tiny", "", torch.float32, torch.device("cpu"))
         torch.save({key: value.half() for key, value in model.text.state_dict().items()}, folder / "weights.pt")
         torch.jit.save(torch.jit.script(torch.nn.Linear(4, 4)), str(folder / "archive.pt"))
-        for words in (self.train(), self.train("ZeroshotCLIP", "zero"), ["export", "run", "-o", "exported"]):
-            if (code := call(words)) != 0:
-                sys.exit(f"the fuzzer's own run ended with {code}: {' '.join(words)}")
+        if (code := call(self.train())) != 0:
+            sys.exit(f"the fuzzer's own run ended with {code}")
 
     def train(self, trainer: str = "LAMM", output: str = "run", config: str = "", data: str = "") -> list[str]:
         """The words of a short run."""
@@ -189,7 +188,7 @@ class World:
             **csv,
             "run/prompt_learner/model.pth.tar-1": [predict, test, resume],
             "run/prompt_learner/checkpoint": [predict, test, resume],
-            "run/labels.safetensors": [page, ["export", "run", "-o", "again"]],
+            "run/labels.safetensors": [page, ["export", "run", "-o", "again", "--no-onnx"]],
             "run/class_features.safetensors": [page, predict],
             "run/results.json": [*results, predict, self.train()],
             "run/predictions.csv": [page],
