@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher
 from types import TracebackType
 
+from lamm.escaping import printable
+
 
 class LammError(Exception):
     """A mistake that the user can mend; the base of all errors below."""
@@ -55,7 +57,7 @@ def end_with_one_line() -> None:
         if not isinstance(error, LammError) or sys.flags.dev_mode or hasattr(sys, "ps1"):
             earlier(kind, error, trace)
             return
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"error: {printable(' '.join(str(error).split()))[:500]}\n")
         raise SystemExit(2)
 
     vars(hook)["one_line"] = True

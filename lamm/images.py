@@ -14,7 +14,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from typing import IO, Any
 
@@ -140,9 +140,11 @@ def opened(file: str | os.PathLike[str] | IO[bytes]) -> Iterator[Image.Image]:
         Exception: whatever Pillow raises; see `image_errors`.
         ValueError: the image is so long and narrow that resizing it would take gigabytes.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), ExitStack() as stack:
         warnings.simplefilter("ignore")
-        with Image.open(file, formats=readable_formats()) as image:
+        # Not by its name: Pillow would map an uncompressed TIFF into memory, and then turn its size but not its pixels.
+        source = stack.enter_context(open(file, "rb")) if isinstance(file, str | os.PathLike) else file
+        with Image.open(source, formats=readable_formats()) as image:
             if max(image.size) > LONGEST_TO_SHORTEST * min(image.size):
                 raise ValueError(f"{image.width} x {image.height} pixels are too long and narrow for a photo")
             yield image
@@ -238,6 +240,8 @@ def _of_eight_bits(image: Image.Image, say: Callable[[str], None]) -> Image.Imag
         values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
     say(notice)
     eight = np.rint(((values - low) / ((high - low) or 1.0)).clip(0, 1) * 255).astype(np.uint8)
+    if image.mode.startswith("I;16") and isinstance(image, TiffImageFile) and image.tag_v2.get(262) == 0:
+        eight = 255 - eight  # 0 is white in this file
     if isinstance(transparent := image.info.get("transparency"), int):
         eight[values == transparent] = 255
     return Image.fromarray(eight)

@@ -117,10 +117,12 @@ def plain(value: Any, keep: tuple[type, ...] = (), names: Mapping[str, Any] | No
 
 
 def _require_key(key: Any) -> None:
-    """The hash of tuples within tuples may take exponential time."""
-    parts = key if isinstance(key, tuple) else ()
-    if len(parts) > 100 or any(isinstance(part, tuple) for part in parts):
+    """The hash of tuples within tuples may take exponential time; those of huge numbers can be made all the same."""
+    parts = key if isinstance(key, tuple) else (key,)
+    if len(parts) > 100 or (parts is key and any(isinstance(part, tuple) for part in parts)):
         raise PickleError("a dictionary or set in it has nested tuples as keys")
+    if any(isinstance(part, complex) or (isinstance(part, int) and abs(part) > 2**53) for part in parts):
+        raise PickleError("a dictionary or set in it has huge or complex numbers as keys")
 
 
 def _set_items(target: Any, items: list[Any]) -> None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,7 @@ def json_object(text: str | bytes, **fields: type) -> dict[str, Any]:
 
 LARGEST_YAML = 2**20
 MOST_ALIASES = 100
+LONG_NUMBER = re.compile(r"[0-9a-fA-F_:.+-]{500}")
 _FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -110,12 +112,16 @@ def read_yaml(path: str | os.PathLike[str]) -> Any:
     if len(content) > LARGEST_YAML:
         raise yaml.YAMLError("it is larger than 1 MB, too large for settings")
     text = content.decode("utf-8")
+    if LONG_NUMBER.search(text):  # the time to read one grows with its square
+        raise yaml.YAMLError("it has a number of too many digits")
     try:
         # Without a "*" nothing is an alias, and the fast loader reads the same.
         return yaml.load(text, Loader=_BoundedLoader if "*" in text else _FAST)
     except RecursionError:
         raise yaml.YAMLError("it is nested too deeply") from None
-    except ValueError as error:  # a date or a number that Python can't hold
+    except yaml.YAMLError:
+        raise
+    except Exception as error:  # a date or number that Python can't hold, or a tag whose text is of another kind
         raise yaml.YAMLError(f"it holds an impossible value: {str(error)[:80]}") from error
 
 

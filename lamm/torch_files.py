@@ -24,6 +24,8 @@ JIT_MEMBER = "constants.pkl"
 MOST_REPEATED = 2**26
 """Elements of a tensor that the file has fewer of: expanded tensors, with strides of 0."""
 MOST_CODE_BYTES = 50_000_000
+MOST_MODULES = 100_000
+"""Of a TorchScript archive; one that is held twice counts twice."""
 STORAGES = {
     "FloatStorage": torch.float32, "DoubleStorage": torch.float64, "HalfStorage": torch.float16,
     "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
@@ -82,14 +84,17 @@ def read_jit_weights(path: Path) -> dict[str, Tensor]:
         OSError: it can't be opened.
     """
     weights: dict[str, Tensor] = {}
+    left = MOST_MODULES
     with _damage_as_error(), open(path, "rb") as file, _Archive(file) as archive:
 
         def collect(module: Inert, prefix: str, level: int) -> None:
+            nonlocal left
             names = archive.tensor_names(module.kind)
             if names is None:
                 return
-            if level > 50 or len(weights) > 100_000:
-                raise TorchFileError("its modules are nested too deeply")
+            left -= 1
+            if level > 50 or left < 0:
+                raise TorchFileError("its modules are nested too deeply, or too many")
             for name in names:
                 if isinstance(module.state.get(name), Tensor):
                     weights[prefix + name] = module.state[name]
@@ -241,7 +246,7 @@ class _Archive:
             for name, lines in _MODULE.findall(text):
                 by_kind = {
                     attribute: re.findall(r'"(\w+)"', names)
-                    for attribute, names in re.findall(r"__(parameters|buffers)__ = \[(.*)\]", lines)
+                    for attribute, names in re.findall(r"^\s*__(parameters|buffers)__ = \[([^\]\n]*)\]", lines, re.M)
                 }
                 module = kind.rpartition(".")[0]
                 self._tensor_names[f"{module}.{name}"] = [

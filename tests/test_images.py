@@ -147,6 +147,22 @@ def test_photos_are_turned_as_exif_says_when_asked(tmp_path: Path, name: str, or
         assert np.array_equal(np.array(read_image(tmp_path / name)), np.array(Image.open(tmp_path / name)))
 
 
+@pytest.mark.parametrize("mode", ["L", "RGBA", "I;16"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_uncompressed_tiff_is_turned_whole(tmp_path: Path, mode: str, orientation: int) -> None:
+    values = np.arange(8, dtype=np.uint16).reshape(2, 4) * 30
+    eight = Image.fromarray(values.astype(np.uint8))
+    stored = Image.fromarray(values * 257) if mode == "I;16" else eight.convert(mode)
+    stored.save(tmp_path / "a.tif", tiffinfo={ExifTags.Base.Orientation: orientation})
+    turned = {1: values, 3: values[::-1, ::-1], 6: np.rot90(values, -1)}[orientation]
+    assert np.array_equal(grey(tmp_path / "a.tif"), turned)
+
+
+def test_in_a_deep_tiff_white_can_be_zero(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 65535]], np.uint16)).save(tmp_path / "a.tif", tiffinfo={262: 0})
+    assert grey(tmp_path / "a.tif").tolist() == [[255, 0]]
+
+
 def test_broken_exif_data_turns_nothing(tmp_path: Path) -> None:
     for number, exif in enumerate(
         [b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"Exif\0\0", b"junk", b"Exif\0\0II*\0\xff\xff\xff\xff"]

@@ -135,7 +135,7 @@ SAME_HASH = (b"\x8a\x0c%sN" % (n * (2**61 - 1)).to_bytes(12, "little") for n in 
 HOSTILE = {
     "lists that hold each other twice": (TWICE, "holds more than"),
     "a key of tuples that hold each other twice": (TUPLES, "nested tuples"),
-    "keys of one hash": (b"\x80\x02}(" + b"".join(SAME_HASH) + b"u.", "keys that are not strings"),
+    "keys of one hash": (b"\x80\x02}(" + b"".join(SAME_HASH) + b"u.", "huge or complex numbers"),
     "a list in itself": (b"\x80\x02]q\x00h\x00a.", "holds itself"),
     "100,000 brackets": (b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".", "levels deep"),
     "terabytes by a stride of 0": (tensor((10**6, 10**6), (0, 0)), "shape"),
@@ -166,6 +166,21 @@ def test_a_hostile_pickle_is_one_phrase_within_seconds(kind: str, tmp_path: Path
     assert time.monotonic() - started < 20
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("line", ["__parameters__ = []", "__parameters__ = [" * 20_000])
+def test_modules_that_hold_each_other_twice_and_endless_lines_of_code_end(line: str, tmp_path: Path) -> None:
+    """Forty modules, each with the one before as two of its attributes: 2^40 ways to the first."""
+    module = b"c__torch__\nM\n)\x81"
+    code = b"\x80\x02" + module + b"}bq\x00"
+    for n in range(1, 40):
+        code += module + b"}(X\x01\x00\x00\x00ah%cX\x01\x00\x00\x00bh%cubq%c" % (n - 1, n - 1, n)
+    with zipfile.ZipFile(tmp_path / "file", "w") as archive:
+        archive.writestr("a/data.pkl", code + b".")
+        archive.writestr("a/constants.pkl", b"\x80\x02).")
+        archive.writestr("a/code/__torch__.py", f"class M(Module):\n  {line}\n")
+    with pytest.raises(TorchFileError, match="too many"):
+        read_jit_weights(tmp_path / "file")
 
 
 def test_a_memo_index_of_gigabytes_costs_nothing(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def odd_image(path: Path, chance: random.Random) -> str:
     try:
         image.save(path, name)
     except (OSError, ValueError, KeyError):
-        image.save(path, "TIFF" if mode in ("F", "I", "LAB", "HSV", "YCbCr", "CMYK") else "PNG")
+        image.convert("RGB").save(path, "PNG")
     return f"{name}, {mode}, {size[0]} x {size[1]}"
 
 

@@ -6,6 +6,7 @@ them. There, label alignment is a part that changes the suffix and gives the los
 the difference to CoOp's `coop.py`.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from lamm.checkpoints.label_bank import LabelBank, match_by_name
 from lamm.errors import ConfigError
 from lamm.log import logger
+from lamm.reading import json_value
 from lamm.scoring import scaled_scores
 
 from .lamm import RANDOM_STD, AlignmentSettings, LabelAlignmentMixin, hierarchical_loss
@@ -117,17 +119,20 @@ class LabelAlignment(nn.Module):
 
     # Checkpoints.
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """Which classes the vectors belong to."""
-        return {"class_names": self.class_names, "name_lens": self.name_lens}
+    def get_extra_state(self) -> Tensor:
+        """Which classes the vectors belong to: JSON as bytes, since Dassl takes every entry of a state for a tensor."""
+        text = json.dumps({"class_names": self.class_names, "name_lens": self.name_lens})
+        return torch.tensor(list(text.encode()), dtype=torch.uint8)
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
+    def set_extra_state(self, state: Tensor) -> None:
         """Nothing: `_load_from_state_dict` has read it."""
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         """Puts the vectors of a checkpoint in the order of this class list."""
         extra, vectors = (state_dict.get(prefix + name) for name in ("_extra_state", "label_embeddings"))
-        if extra and vectors is not None and extra["class_names"] != self.class_names:
+        saved = self.get_extra_state()
+        if extra is not None and vectors is not None and not torch.equal(extra.cpu(), saved):
+            extra = json_value(bytes(extra.tolist()))
             bank = LabelBank(extra["class_names"], extra["name_lens"], vectors, "")
             matched = match_by_name(bank, self.class_names, self.name_lens)
             own = self.initial_embeddings.split(self.name_lens)

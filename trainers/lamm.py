@@ -122,7 +122,14 @@ def hierarchical_loss(
 
     Returns:
         {"loss_wc", "loss_cos", "loss_kd"}, to be added to the cross-entropy.
+
+    Raises:
+        ConfigError: λ1 is to be 1 / n, and n is not above 0.
     """
+    if settings.lambda_wc < 0 and shots <= 0:
+        raise ConfigError(
+            f"LAMBDA_WC {settings.lambda_wc} means 1 / shots, but there are {shots} shots: give their number"
+        )
     lambda_wc = 1.0 / shots if settings.lambda_wc < 0 else settings.lambda_wc
     chosen = labels if settings.cos_over == "batch" else None
     return {

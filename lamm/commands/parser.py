@@ -99,6 +99,8 @@ def leave(body: Callable[[], int | None]) -> NoReturn:
             text = f"{error.filename}: {error.strerror}; check the path, its permissions and the space left"
         elif isinstance(error, OSError) and error.errno == errno.EBADF:
             text = "standard output is closed"
+        elif isinstance(error, OSError) and error.strerror:
+            text = f"standard output or a file: {error.strerror}"
         code = tell(text)
     except KeyboardInterrupt:
         with suppress(OSError):

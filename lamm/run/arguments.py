@@ -127,8 +127,8 @@ def option_pairs(arguments: argparse.Namespace) -> list[tuple[str, str]]:
     seen = {key: flags[key] for key in flag_settings(arguments)}
     for key, _ in pairs:
         if key in seen:
-            key = shown(key)
-            raise ConfigError(f"{key} is set twice on the command line, by {seen[key]} and by {key}: give it once")
+            by = f", by {shown(seen[key])} and by {shown(key)}" if seen[key] != key else ""
+            raise ConfigError(f"{shown(key)} is set twice on the command line{by}: give it once")
         seen[key] = key
     return pairs
 

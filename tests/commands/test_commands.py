@@ -38,7 +38,7 @@ def raising(error):
     [
         (ConfigError("wrong:\nthis"), "error: wrong: this"),
         (PermissionError(13, "Permission denied", "/x"), "error: /x: Permission denied; check the path"),
-        (OSError(28, "No space left on device"), "error: [Errno 28] No space left on device"),
+        (OSError(28, "No space left on device"), "error: standard output or a file: No space left on device"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(capsys, error, line):

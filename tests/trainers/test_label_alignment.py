@@ -55,6 +55,19 @@ def test_before_training_the_prompts_are_those_without_alignment(small_model: An
     assert torch.equal(learner.alignment(learner.token_suffix), learner.token_suffix)
 
 
+def test_without_a_number_of_shots_lambda_1_has_to_be_given(small_model: Any, image: Tensor) -> None:
+    with pytest.raises(ConfigError, match="LAMBDA_WC"):
+        CustomCLIP(NAMES, small_model, shots=-1)(image, LABELS)
+    CustomCLIP(NAMES, small_model, shots=-1, lambda_wc=1.0)(image, LABELS)
+
+
+def test_every_entry_of_its_state_is_a_tensor(small_model: Any) -> None:
+    """Dassl's `load_pretrained_weights` asks each for its size."""
+    assert all(
+        isinstance(value, Tensor) for value in CustomCLIP(NAMES, small_model).prompt_learner.state_dict().values()
+    )
+
+
 def test_off_leaves_the_cross_entropy(small_model: Any, image: Tensor) -> None:
     logits, loss = CustomCLIP(NAMES, small_model, hierarchical_loss=False)(image, LABELS)
     assert loss == F.cross_entropy(logits, LABELS)
