@@ -162,8 +162,8 @@ def parse_results(tmp_path: Path, redirection: str) -> tuple[int, str]:
     [
         ("", 141, ""),
         (">&-", 2, "error: standard output is closed\n"),
-        (">/dev/full", 2, "error: [Errno 28] No space left on device\n"),
-        ("--help >/dev/full", 2, "error: [Errno 28] No space left on device\n"),
+        (">/dev/full", 2, "error: standard output or a file: No space left on device\n"),
+        ("--help >/dev/full", 2, "error: standard output or a file: No space left on device\n"),
         ("nowhere 2>&-", 2, ""),
         ("nowhere 2>/dev/full", 2, ""),
     ],
