@@ -49,7 +49,22 @@ PWNED = "pwned"
 HUGE = "9" * 400
 VALUES = (
     *("None", "", "x", "nan", "inf", "-inf", "1e999", "-1e999", "1e300", "-1", "0", "-5", "2", "1.5", "1e-320", HUGE),
-    *("True", "[]", "()", "[1, 2, 3]", "(1,", "{'a': 1}", "['a']", "[" * 10_000, "'", "é", "0x10", "1_000", "~", "/"),
+    *(
+        "True",
+        "[]",
+        "()",
+        "[1, 2, 3]",
+        "(1,",
+        "{'a': 1}",
+        "['a']",
+        "[" * 10_000,
+        "'",
+        "é",
+        "0x10",
+        "1_000",
+        "~nobody",
+        "/nowhere",
+    ),
     *("../..", "/dev/null", "*x", "&x [*x, *x]", f"__import__('os').system('touch {PWNED}')", "!!python/object:os.x"),
 )
 
@@ -329,8 +344,9 @@ def main() -> int:
     torch.set_num_threads(1)  # a forked process has none of its parent's threads
     counts: Counter[tuple[str, str]] = Counter()
     with tempfile.TemporaryDirectory() as temporary:
-        base = Path(temporary) / "world"
-        base.mkdir()
+        inner = Path(temporary) / "some" / "where"  # so that `../..` is no folder of others
+        base = inner / "world"
+        base.mkdir(parents=True)
         world, keys = World(base, in_a_fork(base)), config_keys()
         running: dict[Any, tuple[Any, Path, Case, int, float, Path]] = {}
         numbers = iter(range(arguments.first, arguments.first + arguments.cases))
@@ -341,7 +357,7 @@ def main() -> int:
                 if number is None:
                     left = False
                     break
-                folder = Path(temporary) / str(number)
+                folder = inner / str(number)
                 case = world.case(number, arguments.seed, keys, folder)
                 process, said = start(case.words, folder)
                 running[process.sentinel] = (process, said, case, number, time.monotonic(), folder)
