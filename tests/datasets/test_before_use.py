@@ -140,8 +140,9 @@ def test_a_start_that_a_bad_photo_ends_stores_no_split(kind: str, tmp_path: Path
 
 
 def test_the_end_of_a_thumbnail_is_not_the_end_of_a_photo(photos: Path) -> None:
-    whole = (photos / "train/cat/0.jpg").read_bytes()
-    thumbnail = b"Exif\0\0" + whole
+    thumbnail = b"Exif\0\0" + (photos / "train/cat/0.jpg").read_bytes()
+    Image.radial_gradient("L").resize((48, 48)).save(photos / "whole.jpg", optimize=True)
+    whole = (photos / "whole.jpg").read_bytes()
     content = whole[:2] + b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail + whole[2:]
     (photos / "thumbnail.jpg").write_bytes(content)
     assert problem_of(str(photos / "thumbnail.jpg")) == ""
