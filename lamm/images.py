@@ -35,14 +35,17 @@ FORMATS = {
     "PNG": (".png", ".apng"),
     "TIFF": (".tif", ".tiff"),
     "WEBP": (".webp",),
-    "JPEG2000": (".jp2", ".j2k", ".jpf", ".jpx"),
-    "AVIF": (".avif",),
-    "HEIF": (".heic", ".heif", ".hif"),
+    "JPEG2000": (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"),
+    "AVIF": (".avif", ".avifs"),
+    "HEIF": (".heic", ".heif", ".hif", ".heics", ".heifs"),
     "JXL": (".jxl",),
 }
 # Photos and pictures that nothing here reads; they are counted and named, not passed over.
 NEVER_READ = (
-    ".arw", ".cr2", ".cr3", ".dng", ".eps", ".nef", ".orf", ".psd", ".raf", ".rw2", ".svg", ".tga",
+    ".3fr", ".ai", ".arw", ".cr2", ".cr3", ".crw", ".dcm", ".dcr", ".dds", ".dng", ".emf", ".eps", ".erf",
+    ".exr", ".fff", ".fits", ".hdp", ".hdr", ".icns", ".ico", ".iiq", ".jng", ".jxr", ".kdc", ".mef", ".mos",
+    ".mrw", ".nef", ".nrw", ".orf", ".pcx", ".pef", ".psb", ".psd", ".qoi", ".raf", ".raw", ".rw2", ".rwl",
+    ".sgi", ".sr2", ".srf", ".srw", ".svg", ".tga", ".wdp", ".wmf", ".x3f", ".xcf",
 )  # fmt: skip
 # Formats that not every Pillow reads: what Pillow calls their decoder, or the plugin's module; and what brings it.
 DECODERS = {"WEBP": "webp", "JPEG2000": "jpg_2000", "AVIF": "avif"}

@@ -190,7 +190,7 @@ def test_other_colours_are_read(tmp_path: Path, mode: str) -> None:
 
 
 def test_every_format_has_its_endings_and_nothing_hidden_is_an_image() -> None:
-    assert {".jpg", ".heic", ".jxl", ".avif", ".dng"} < set(IMAGE_SUFFIXES)
+    assert {".jpg", ".heic", ".heics", ".jxl", ".avif", ".avifs", ".j2c", ".dng", ".srw"} < set(IMAGE_SUFFIXES)
     assert is_image_name("a.HEIC")
     assert not is_image_name(".a.jpg")
     assert not is_image_name("a.txt")

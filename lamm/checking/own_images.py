@@ -95,13 +95,14 @@ def images_of_folder(folder: Path) -> OwnImages:
         own.findings.append(Finding(str(error)))
         places = {"train": ""}
     empty, loose, tops = [], [], []
+    links: list[Path] = []
     stored = _stored_parts(folder / dataset.own_split_file)
     for part, place in places.items():
         loose += [f"{place}{name}" for name in image_names(folder / place)]
         for name in dataset.folders_in(place):
             top = f"{place}{name}"
             tops.append(top)
-            paths = images_below(folder / top)
+            paths = images_below(folder / top, links)
             empty += [] if paths else [top]
             own.images += [
                 OwnImage(str(folder / top / path), name, part if place else "", stored.get(f"{top}/{path}", ""))
@@ -111,6 +112,8 @@ def images_of_folder(folder: Path) -> OwnImages:
     own.names = _names(folder, own)
     own.findings += listed("folders without an image, which are not classes", empty, is_fault=False)
     own.findings += listed("images outside of class folders, so nothing uses them", loose, is_fault=False)
+    shown = [link.relative_to(folder).as_posix() for link in links]
+    own.findings += listed("links to folders in class folders, which are not followed", shown, is_fault=False)
     others = [path for path in files_below(folder, tops) if not is_image_name(path)]
     own.findings += listed("files in class folders that are not images", others, is_fault=False)
     own.findings += _split_findings(own, folder / dataset.own_split_file)

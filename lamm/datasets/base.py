@@ -3,7 +3,7 @@
 import os
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ class BenchmarkDataset(DatasetBase):
     folder: Path
     image_folder: Path
     seen_sets: list[SeenSet]
+    _store_picks: Callable[[], None]
 
     def __init__(
         self,
@@ -117,7 +118,7 @@ class BenchmarkDataset(DatasetBase):
         check_labels(split, self.split_source())
         self.check_images(split)
         self.check_parts(split)
-        self.store_split_made_here(split)
+        whole, self._store_picks = split, lambda: None
         self.split_hash = hash_of_split(split)
         self.split_made_here = bool(self.split_file) and not (self.folder / self.split_file).is_file()
         if self.test_only:
@@ -133,6 +134,9 @@ class BenchmarkDataset(DatasetBase):
             split = self._set_of_step(split, steps, step) if steps else split
         train_x, val, test = map(self._as_data, (split.train, split.val, split.test))
         super().__init__(train_x=train_x, val=test if self.val_is_test else val or None, test=test)
+        self.check_photos()
+        self.store_split_made_here(whole)
+        self._store_picks()
 
     @classmethod
     def split_on_disk(cls, root: str | os.PathLike[str]) -> Split:
@@ -240,6 +244,9 @@ class BenchmarkDataset(DatasetBase):
             if both:
                 logger.info(f"{len(both)} images are in train and in test, so they are no test (such as {both[0]})")
 
+    def check_photos(self) -> None:
+        """Called before anything is stored, with the images that are used in `train_x`, `val` and `test`."""
+
     def _few_shot(self, split: Split, num_shots: int, seed: int, original_picks: bool) -> Split:
         logger.info(f"Creating a {num_shots}-shot dataset")
         sizes = Counter(item.label for item in split.train).values()
@@ -248,7 +255,8 @@ class BenchmarkDataset(DatasetBase):
             logger.info(f"{few} of {len(sizes)} classes have fewer than {num_shots} training images: all are taken")
         if original_picks:
             return original_few_shot_split(self.folder, split, num_shots, seed)
-        return cached_few_shot_split(self.folder, split, num_shots, seed)
+        picks, self._store_picks = cached_few_shot_split(self.folder, split, num_shots, seed)
+        return picks
 
     def _set_of_step(self, split: Split, steps: int, step: int) -> Split:
         """The classes of one step; sets `seen_sets`."""

@@ -4,16 +4,16 @@ import os
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from PIL import Image
 from tqdm import tqdm
 
 from lamm.datasets.splits import PARTS
 from lamm.engine.embedded.decoding import ImageError, read_image
 from lamm.errors import DataError
+from lamm.images import opened
 
 THREADS = 8
 END = 1024
-"""Bytes at the end of a file in which its end mark is looked for."""
+"""Bytes at the end of a file, the last of which, but for zeros, are its end mark."""
 JPEG, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -83,15 +83,15 @@ def problem_of(file: str) -> str:
 
 def _is_sound(file: str) -> bool:
     """Whether the structure of a JPEG or PNG is unhurt, without decoding it; False for all other files."""
-    with open(file, "rb") as opened:
-        start = opened.read(len(PNG))
-        opened.seek(-min(END, os.fstat(opened.fileno()).st_size), os.SEEK_END)
-        end = opened.read(END)
+    with open(file, "rb") as content:
+        start = content.read(len(PNG))
+        content.seek(-min(END, os.fstat(content.fileno()).st_size), os.SEEK_END)
+        end = content.read(END)
     if start == PNG:
-        with Image.open(file, formats=("PNG",)) as image:
+        with opened(file) as image:
             image.verify()  # the checksums of all its parts
         return True
-    if start.startswith(JPEG) and JPEG_END in end:  # bytes of the picture itself never look like the end mark
-        with Image.open(file, formats=("JPEG",)):  # reads the headers
+    if start.startswith(JPEG) and end.rstrip(b"\0").endswith(JPEG_END):  # one before that may be a thumbnail's
+        with opened(file):  # reads the headers
             return True
     return False

@@ -9,7 +9,7 @@ import functools
 import io
 import random
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,28 +70,34 @@ def cache_file(folder: Path, shots: int, seed: int) -> Path:
     return folder / CACHE_FOLDER / f"lamm_shot_{shots}-seed_{seed}.json"
 
 
-def cached_few_shot_split(folder: Path, split: Split, shots: int, seed: int) -> Split:
-    """`few_shot_split`, from the data set's folder if the picks there are of this very split, else drawn and stored.
+def cached_few_shot_split(folder: Path, split: Split, shots: int, seed: int) -> tuple[Split, Callable[[], None]]:
+    """`few_shot_split`, from the data set's folder if the picks there are of this very split, else drawn.
 
     Args:
         folder: the data set's folder.
         split: the whole split.
         shots: images per class, at least 1.
         seed: 0 or more; -1 draws unseeded, and neither reads nor writes the cache.
+
+    Returns:
+        The picks, and what stores those that were drawn: to be called once nothing refuses them any more.
     """
     if seed < 0:
-        return few_shot_split(split, shots, seed)
+        return few_shot_split(split, shots, seed), lambda: None
     file = cache_file(folder, shots, seed)
     identity = {"split_hash": hash_of_split(split), "shots": shots, "seed": seed}
     cached = _read_cache(file, identity, split)
     if cached is not None:
-        return cached
+        return cached, lambda: None
     drawn = few_shot_split(split, shots, seed)
-    try:
-        write_json(file, {**identity, "train": drawn.train, "val": drawn.val})
-    except OSError as error:
-        _log_once(f"few-shot picks are not stored: can't write to {file.parent} ({error.strerror or error})")
-    return drawn
+
+    def store() -> None:
+        try:
+            write_json(file, {**identity, "train": drawn.train, "val": drawn.val})
+        except OSError as error:
+            _log_once(f"few-shot picks are not stored: can't write to {file.parent} ({error.strerror or error})")
+
+    return drawn, store
 
 
 def _read_cache(file: Path, identity: dict[str, Any], split: Split) -> Split | None:

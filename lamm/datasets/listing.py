@@ -58,10 +58,10 @@ def image_names(folder: Path) -> list[str]:
         return _checked_names(folder, (e.name for e in entries if is_image_name(e.name) and e.is_file()))
 
 
-def images_below(folder: Path) -> list[str]:
+def images_below(folder: Path, links: list[Path] | None = None) -> list[str]:
     """The image files in `folder` and all folders below it, as sorted POSIX paths relative to it.
 
-    Links to files are followed, links to folders are not: they may lead back.
+    Links to files are followed, links to folders are not: they may lead back. They are added to `links`.
 
     Raises:
         DataError: a folder can't be listed.
@@ -69,7 +69,9 @@ def images_below(folder: Path) -> list[str]:
     paths = image_names(folder)
     for name in folder_names(folder):
         if not (folder / name).is_symlink():
-            paths += [f"{name}/{path}" for path in images_below(folder / name)]
+            paths += [f"{name}/{path}" for path in images_below(folder / name, links)]
+        elif links is not None:
+            links.append(folder / name)
     return sorted(paths)
 
 

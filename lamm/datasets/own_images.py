@@ -12,7 +12,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from lamm.datasets.base import BenchmarkDataset
 from lamm.datasets.before_use import require_apart, require_readable
@@ -27,11 +26,14 @@ from lamm.images import is_readable_here, unreadable_line
 from lamm.log import logger
 from lamm.reading import json_object, read_bytes
 
+SHOWN = 5
+"""Names in a line."""
+
 
 class OwnDataset(BenchmarkDataset):
     """A user's own images; where nothing says which ones are for testing, their split is made here and stored.
 
-    Every image that a run uses is looked at before.
+    Every image that a run uses is looked at before anything is stored.
 
     Attributes:
         images_per_class: class name → images in all three parts, before sampling.
@@ -40,10 +42,15 @@ class OwnDataset(BenchmarkDataset):
     images_per_class: dict[str, int]
     _made_here: bool
 
-    def __init__(self, cfg: Any = None, **options: Any) -> None:
-        super().__init__(cfg, **options)
+    def check_photos(self) -> None:
+        """Refuse images that can't be read; say which classes are trained on and not tested."""
         images = dict.fromkeys(item.impath for part in (self.train_x, self.val or (), self.test or ()) for item in part)
         require_readable(images, f"lamm check-data {self.check_arguments()} names all that is wrong")
+        tested = {item.label for item in self.test or ()}
+        untested = list(dict.fromkeys(item.classname for item in self.train_x if item.label not in tested))
+        if untested:
+            more = f" and {len(untested) - SHOWN} more classes" if len(untested) > SHOWN else ""
+            say(f"No test image of: {', '.join(untested[:SHOWN])}{more}; the accuracy does not count them")
 
     def check_arguments(self) -> str:
         """What `lamm check-data` needs to check these images."""
@@ -274,12 +281,17 @@ class ImageFolder(OwnDataset):
         unknown = sorted(set(self.folders_in(place)) - set(classes)) if place else []
         if unknown and images_below(self.folder / place / unknown[0]):
             raise DataError(f'{self.folder / place} has a class "{unknown[0]}" that has no training images')
-        return [
+        links: list[Path] = []
+        items = [
             SplitItem(f"{place}{name}/{image}", label, names[name])
             for label, name in enumerate(classes)
             if (self.folder / place / name).is_dir()
-            for image in images_below(self.folder / place / name)
+            for image in images_below(self.folder / place / name, links)
         ]
+        if links:
+            shown = ", ".join(link.relative_to(self.folder).as_posix() for link in links[:SHOWN])
+            say(f"Links to folders are not followed below a class, {len(links)} here: {shown}")
+        return items
 
     def folders_in(self, place: str) -> list[str]:
         """The visible folders in a folder of the data set ("": itself), but for our own."""

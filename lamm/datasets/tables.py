@@ -34,6 +34,17 @@ SPLITS = {
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
+# Further columns that say the part, where they hold such words; or whether it is the first of two parts.
+SPLIT_COLUMNS = ("partition", "phase", "fold", "part")
+BOOLEAN_COLUMNS = {
+    **dict.fromkeys(("istrain", "train", "istraining"), ("train", "test")),
+    **dict.fromkeys(("isval", "isvalid", "val", "valid"), ("val", "train")),
+    **dict.fromkeys(("istest", "test"), ("test", "train")),
+}
+BOOLEANS = {
+    **dict.fromkeys(("true", "1", "1.0", "yes"), 0),
+    **dict.fromkeys(("false", "0", "0.0", "no"), 1),
+}
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?", re.ASCII)
 WHOLE = re.compile(r"([+-]?\d{1,18})(?:\.0*)?", re.ASCII)
@@ -114,11 +125,10 @@ def read_table(file: Path) -> Table:
     try:
         paths = values[_path_column(values, file, table)]
         labels = _labels(values, file, table)
-        split = _only(_named("split", values), values, "split", file)
+        parts = _parts(values, file) or [""] * len(records)
     except DataError as error:
         table.error = str(error)
         return table
-    parts = values[split] if split else [""] * len(records)
     for record, path, label, part in zip(records, paths, labels, parts, strict=True):
         blank = next((role for role, text in (("path", path), ("label", label)) if not is_text(text)), "")
         if blank:
@@ -184,12 +194,19 @@ def _json_records(file: Path) -> Iterator[_Record]:
     if isinstance(content, list):
         yield from (_json_record(entry, f"entry {number}") for number, entry in enumerate(content, start=1))
         return
-    parts = [part for part in PARTS if isinstance(content, dict) and isinstance(content.get(part), list)]
-    for part in parts:
-        for number, entry in enumerate(content[part], start=1):
-            place, values, problem = _json_record(entry, f"{part} entry {number}")
+    lists = (
+        {name: rows for name, rows in content.items() if isinstance(rows, list)} if isinstance(content, dict) else {}
+    )
+    part_of = {name: SPLITS.get(name.strip().lower().removesuffix("_x"), "") for name in lists}
+    if lists and (any(part_of.values()) or not _named("path", content)):
+        other = next((name for name, part in part_of.items() if not part and _has_record(lists[name])), None)
+        if other is not None:
+            raise DataError(f'{file} has a list "{other[:80]}": lists of images are called train, val or test')
+    for name, part in sorted(part_of.items(), key=lambda pair: (*PARTS, "").index(pair[1])):
+        for number, entry in enumerate(lists[name] if part else (), start=1):
+            place, values, problem = _json_record(entry, f"{name} entry {number}")
             yield _Record(place, {**values, "split": part}, problem)
-    if parts:
+    if any(part_of.values()):
         return
     for number, line in numbered_lines(file):
         try:
@@ -199,12 +216,20 @@ def _json_records(file: Path) -> Iterator[_Record]:
         yield _json_record(entry, f"line {number}")
 
 
+def _has_record(entries: list[Any]) -> bool:
+    return any(isinstance(entry, dict) or (isinstance(entry, list) and len(entry) == 3) for entry in entries)
+
+
 def _json_record(entry: Any, place: str) -> _Record:
     """A record of an object, or of the benchmark's `[path, label, class name]`."""
     if isinstance(entry, list) and len(entry) == 3:
         entry = dict(zip(("path", "label", "classname"), entry, strict=True))
     if isinstance(entry, dict):
-        return _Record(place, {name.strip(): _text(value) for name, value in entry.items()})
+        values = {name.strip(): _text(value) for name, value in entry.items()}
+        said = {name.strip(): str(value) for name, value in entry.items() if isinstance(value, bool)}
+        return _Record(
+            place, {**values, **{name: text for name, text in said.items() if _plain(name) in BOOLEAN_COLUMNS}}
+        )
     return _Record(place, {}, f'expected {{"path": "…", "label": "…"}}, found {str(entry)[:80]}')
 
 
@@ -253,6 +278,32 @@ def _only(columns: Sequence[str], values: Mapping[str, Sequence[str]], role: str
             f'{file} has two columns that may hold the {role}, "{filled[0]}" and "{other}": rename or remove one'
         )
     return filled[0] if filled else ""
+
+
+def _parts(values: Mapping[str, Sequence[str]], file: Path) -> Sequence[str]:
+    """Each row's split as it is written, or as a boolean means it; empty where no column says it.
+
+    Raises:
+        DataError: two columns differ, or one of another name holds nothing but splits.
+    """
+    said = {name: values[name] for name in _named("split", values)}
+    others = {}
+    for name in values.keys() - {*said, *_named("path", values), *_named("label", values)}:
+        words = {text.lower() for text in values[name]} - {""}
+        if _plain(name) in BOOLEAN_COLUMNS and words and words <= BOOLEANS.keys():
+            meant = BOOLEAN_COLUMNS[_plain(name)]
+            said[name] = [meant[BOOLEANS[text.lower()]] if text else "" for text in values[name]]
+        elif _plain(name) in (*SPLIT_COLUMNS, *BOOLEAN_COLUMNS) and words & SPLITS.keys():
+            said[name] = values[name]
+        elif words and words <= SPLITS.keys():
+            others[name] = values[name]
+    column = _only([name for name in values if name in said], said, "split", file)
+    unused = next((name for name in values if name in others and others[name] != said.get(column)), "")
+    if unused:
+        raise DataError(
+            f'{file} has a column "{unused[:80]}" of train, val or test: call it split, if it is, or remove it'
+        )
+    return said.get(column, ())
 
 
 def _path_column(values: Mapping[str, Sequence[str]], file: Path, table: Table) -> str:

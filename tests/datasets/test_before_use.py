@@ -121,6 +121,43 @@ def test_a_bad_photo_is_named_before_training_with_what_shows_the_others(place: 
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("kind", ["folder", "csv"])
+def test_a_start_that_a_bad_photo_ends_stores_no_split(kind: str, tmp_path: Path) -> None:
+    names = [f"{name}/{number}.jpg" for name in ("cat", "dog") for number in range(4)]
+    write_images(tmp_path, names)
+    rows = "".join(f"{name},{name[:3]}\n" for name in names)
+    (tmp_path / "list.csv").write_text(f"path,label\n{rows}", encoding="utf-8")
+    for name in names[:4]:
+        (tmp_path / name).write_bytes(b"")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    place = {"root": tmp_path} if kind == "folder" else {"csv": tmp_path / "list.csv"}
+    with pytest.raises(DataError, match=r"cat/\d\.jpg"):
+        dataset_class(kind)(**place, num_shots=2, seed=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    write_images(tmp_path, names)
+    dataset_class(kind)(**place, num_shots=2, seed=1)
+    assert len(list(tmp_path.iterdir())) == len(before) + 2
+
+
+def test_the_end_of_a_thumbnail_is_not_the_end_of_a_photo(photos: Path) -> None:
+    thumbnail = b"Exif\0\0" + (photos / "train/cat/0.jpg").read_bytes()
+    Image.radial_gradient("L").resize((48, 48)).save(photos / "whole.jpg", optimize=True)
+    whole = (photos / "whole.jpg").read_bytes()
+    content = whole[:2] + b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail + whole[2:]
+    (photos / "thumbnail.jpg").write_bytes(content)
+    assert problem_of(str(photos / "thumbnail.jpg")) == ""
+    (photos / "thumbnail.jpg").write_bytes(content[:-20])
+    assert "thumbnail.jpg" in problem_of(str(photos / "thumbnail.jpg"))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_photo_too_narrow_to_be_trained_on_is_seen_before(suffix: str, tmp_path: Path) -> None:
+    Image.new("RGB", (2000, 2)).save(tmp_path / f"a.{suffix}")
+    assert problem_of(str(tmp_path / f"a.{suffix}")) == ""
+    Image.new("RGB", (1001, 1)).save(tmp_path / f"a.{suffix}")
+    assert "too long and narrow" in problem_of(str(tmp_path / f"a.{suffix}"))
+
+
 def test_a_bad_photo_that_is_not_used_does_not_stop_a_run(photos: Path) -> None:
     (photos / "train/cat/0.jpg").write_bytes(b"")
     used = {

@@ -16,7 +16,7 @@ from yacs.config import CfgNode
 from lamm.datasets import dataset_class
 from lamm.datasets import few_shot as few_shot_cache
 from lamm.datasets.base import BenchmarkDataset
-from lamm.datasets.few_shot import cache_file, cached_few_shot_split, few_shot_split, sample_shots
+from lamm.datasets.few_shot import cache_file, few_shot_split, sample_shots
 from lamm.datasets.splits import Split, SplitItem
 from lamm.errors import DataError
 from tests.datasets.miniature_trees import Truth, build_miniature, write_published_split
@@ -108,6 +108,13 @@ def refuse_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("drew instead of reading the cache")
 
     monkeypatch.setattr(few_shot_cache, "few_shot_split", fail)
+
+
+def cached_few_shot_split(folder: Path, split: Split, shots: int, seed: int) -> Split:
+    """The picks, stored."""
+    picks, store = few_shot_cache.cached_few_shot_split(folder, split, shots, seed)
+    store()
+    return picks
 
 
 def test_picks_are_kept_as_relative_paths_with_the_hash_of_the_split(tmp_path: Path) -> None:

@@ -87,6 +87,14 @@ def test_a_link_that_leads_back_is_not_followed_for_ever(pets: Path) -> None:
     assert sum(name == "cat" for name in label_by_path(load(pets)).values()) == 5
 
 
+def test_a_link_to_a_folder_below_a_class_is_named(pets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (pets / "cat" / "more").symlink_to(pets / "dog", target_is_directory=True)
+    load(pets)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "Links to folders are not followed" in line]
+    assert len(lines) == 1
+    assert lines[0].endswith("1 here: cat/more")
+
+
 def test_linked_classes_and_photos_are_read(pets: Path, tmp_path: Path) -> None:
     (pets / "cat").rename(tmp_path / "elsewhere")
     (pets / "cat").symlink_to(tmp_path / "elsewhere")
@@ -309,6 +317,14 @@ def test_photos_that_go_leave_the_others_where_they_are(pets: Path) -> None:
     assert new == {part: paths - {gone} for part, paths in old.items()}
 
 
+def test_a_class_that_lost_its_test_photo_is_named(pets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = paths_by_part(load(pets))
+    assert "No test image" not in capsys.readouterr().out
+    (pets / next(path for path in old["test"] if path.startswith("dog/"))).unlink()
+    load(pets)
+    assert "No test image of: dog; the accuracy does not count them" in capsys.readouterr().out.splitlines()
+
+
 def test_a_class_that_joins_changes_labels_but_no_photos_part(pets: Path) -> None:
     old = paths_by_part(load(pets))
     make_folders(pets, {"Axolotl": 6})
@@ -402,6 +418,13 @@ def test_photos_without_a_decoder_are_counted_and_left_out(
         "2 files are not readable here: HEIC needs `pip install pillow-heif`, JXL needs `pip install pillow-jxl-plugin`"
     )
     assert line in capsys.readouterr().out.splitlines()
+
+
+def test_camera_files_are_counted(pets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    suffixes = ("SRW", "pef", "rwl", "raw", "3fr", "iiq", "x3f", "ico", "exr", "hdr", "pcx", "jxr", "wdp")
+    write_images(pets / "cat", [f"a.{suffix}" for suffix in suffixes])
+    load(pets)
+    assert "13 files are not readable here: 3FR needs a conversion" in capsys.readouterr().out
 
 
 def test_a_class_of_photos_without_a_decoder_is_an_error(pets: Path, jpeg_alone: None) -> None:

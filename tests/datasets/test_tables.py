@@ -47,6 +47,54 @@ def test_lists_of_other_programs_are_read(name: str, text: str | bytes, tmp_path
     assert table.classes == ["dark square", "light square"]
 
 
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("partition", ("train", "valid", "Test")), ("phase", ("training", "dev", "testing")),
+        ("fold", ("train", "val", "test")), ("part", ("train", "val", "test")),
+    ],
+)  # fmt: skip
+def test_other_columns_that_hold_parts_are_splits(name: str, values: tuple[str, ...], tmp_path: Path) -> None:
+    rows = "".join(f"{value}.jpg,x,{value}\n" for value in values)
+    table = table_of(tmp_path, "list.csv", f"path,label,{name}\n{rows}")
+    assert (table.error, [row.split for row in table.rows]) == ("", ["train", "val", "test"])
+    rows = "".join(f"{number}.jpg,x,{number}\n" for number in range(5))
+    assert {row.split for row in table_of(tmp_path, "list.csv", f"path,label,{name}\n{rows}").rows} == {""}
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [("is_train", ("train", "test")), ("train", ("train", "test")), ("is_valid", ("val", "train")),
+     ("Is Test", ("test", "train"))],
+)  # fmt: skip
+def test_booleans_say_the_part(name: str, parts: tuple[str, str], tmp_path: Path) -> None:
+    for yes, no in (("1", "0"), ("True", "False"), ("1.0", "0.0")):
+        table = table_of(tmp_path, "list.csv", f"path,label,{name}\na.jpg,x,{yes}\nb.jpg,x,{no}\n")
+        assert (table.error, tuple(row.split for row in table.rows)) == ("", parts)
+    rows = [{"path": "a.jpg", "label": "x", name: True}, {"path": "b.jpg", "label": "x", name: False}]
+    assert tuple(row.split for row in table_of(tmp_path, "list.json", json.dumps(rows)).rows) == parts
+
+
+def test_a_column_of_parts_under_another_name_is_refused(tmp_path: Path) -> None:
+    text = "path,label,usage\na.jpg,x,Training\nb.jpg,y,dev\n"
+    assert '"usage"' in table_of(tmp_path, "list.csv", text).error
+    text = "path,label,usage,split\na.jpg,x,train,train\nb.jpg,y,test,val\n"
+    assert '"usage"' in table_of(tmp_path, "list.csv", text).error
+    assert table_of(tmp_path, "list.csv", "path,label,usage\na.jpg,x,train\nb.jpg,y,daily\n").error == ""
+
+
+def test_lists_of_a_json_object_have_all_names_of_parts(tmp_path: Path) -> None:
+    content = {"testing": picks()[:1], "Validation": picks()[1:2], "train_x": picks()[2:3], "classes": ["a", "b"]}
+    table = table_of(tmp_path, "list.json", json.dumps(content))
+    assert (table.error, [row.split for row in table.rows]) == ("", ["train", "val", "test"])
+
+
+@pytest.mark.parametrize("known", [{}, {"train": [{"path": "b.jpg", "label": "x"}]}, {"train": []}])
+def test_a_list_of_another_name_in_a_json_object_is_refused(known: dict, tmp_path: Path) -> None:
+    table = table_of(tmp_path, "list.json", json.dumps({**known, "extra": [{"path": "a.jpg", "label": "x"}]}))
+    assert '"extra"' in table.error
+
+
 def picks(first: int = 0) -> list[dict[str, object]]:
     return [
         {"impath": path, "label": first + (label == "dark square"), "classname": label, "domain": 0}
