@@ -67,7 +67,7 @@ class BenchmarkDataset(DatasetBase):
     folder: Path
     image_folder: Path
     seen_sets: list[SeenSet]
-    _store_picks: Callable[[], None]
+    _store_picks: Callable[[], None] | None = None
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class BenchmarkDataset(DatasetBase):
         check_labels(split, self.split_source())
         self.check_images(split)
         self.check_parts(split)
-        whole, self._store_picks = split, lambda: None
+        whole = split
         self.split_hash = hash_of_split(split)
         self.split_made_here = bool(self.split_file) and not (self.folder / self.split_file).is_file()
         if self.test_only:
@@ -136,7 +136,9 @@ class BenchmarkDataset(DatasetBase):
         super().__init__(train_x=train_x, val=test if self.val_is_test else val or None, test=test)
         self.check_photos()
         self.store_split_made_here(whole)
-        self._store_picks()
+        if self._store_picks is not None:
+            self._store_picks()
+            self._store_picks = None  # loader processes get a copy of the data set
 
     @classmethod
     def split_on_disk(cls, root: str | os.PathLike[str]) -> Split:
