@@ -5,6 +5,7 @@ in the programs that they start.
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from lamm.log import logger
 from tests.clip.small_clip_models import open_clip_model
 
 pytest_plugins = ["tests.trainers.fixtures"]
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started behind `&` by a script; tests send Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 INVERSE_TEMPERATURE = 20.0
 
 
