@@ -76,7 +76,7 @@ def nearest(name: str, known: Iterable[str], near: float = NEAR) -> str | None:
         near: the least ratio of `SequenceMatcher`.
     """
     best, best_ratio = None, near
-    name = name[:100]  # what is longer is no misspelling, and comparing takes its square
+    name = name[:100]  # what is longer is not a misspelling, and comparing takes its square
     for candidate in known:
         ratio = SequenceMatcher(None, name.lower(), candidate.lower()).ratio()
         if ratio >= best_ratio:

@@ -132,6 +132,17 @@ def with_sorted_metadata(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
+def identity(file: str) -> tuple[object, ...]:
+    """What all names of one file have in common: spellings of its path, links of both kinds, letters of another case.
+
+    Raises:
+        OSError: there is no file.
+    """
+    status = os.stat(file)
+    # Some network file systems have no numbers of files.
+    return (status.st_dev, status.st_ino) if status.st_ino else (os.path.normcase(os.path.realpath(file)),)
+
+
 def sha256_of_file(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()

@@ -130,10 +130,9 @@ class LabelAlignment(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         """Puts the vectors of a checkpoint in the order of this class list."""
         extra, vectors = (state_dict.get(prefix + name) for name in ("_extra_state", "label_embeddings"))
-        saved = self.get_extra_state()
-        if extra is not None and vectors is not None and not torch.equal(extra.cpu(), saved):
-            extra = json_value(bytes(extra.tolist()))
-            bank = LabelBank(extra["class_names"], extra["name_lens"], vectors, "")
+        if extra is not None and vectors is not None and not torch.equal(extra.cpu(), self.get_extra_state()):
+            saved = json_value(bytes(extra.tolist()))
+            bank = LabelBank(saved["class_names"], saved["name_lens"], vectors, "")
             matched = match_by_name(bank, self.class_names, self.name_lens)
             own = self.initial_embeddings.split(self.name_lens)
             rows = [matched.get(place, initial).to(initial) for place, initial in enumerate(own)]

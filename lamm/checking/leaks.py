@@ -7,8 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lamm.checking.findings import Finding, listed
-from lamm.datasets.before_use import identity
-from lamm.files import sha256_of_file
+from lamm.files import identity, sha256_of_file
 
 SHOWN_NAMES = 4
 

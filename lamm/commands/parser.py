@@ -188,6 +188,8 @@ def imported_extensions(specs: Sequence[str]) -> list[Callable[[Any], None]]:
         def extend_cfg(cfg: Any) -> None:
             try:
                 extend(cfg)
+                if not isinstance(cfg.TRAINER, dict):
+                    raise TypeError(f"it makes cfg.TRAINER a {type(cfg.TRAINER).__name__}")
             except Exception as error:
                 refuse(f"--import {spec}: its extend_cfg(cfg) fails", error)
 

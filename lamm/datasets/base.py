@@ -244,7 +244,7 @@ class BenchmarkDataset(DatasetBase):
             tested = {item.path for item in split.test}
             both = sorted(tested.intersection(item.path for item in split.train))
             if both:
-                logger.info(f"{len(both)} images are in train and in test, so they are no test (such as {both[0]})")
+                logger.info(f"{len(both)} images are both trained and tested on (such as {both[0]})")
 
     def check_photos(self) -> None:
         """Called before anything is stored, with the images that are used in `train_x`, `val` and `test`."""

@@ -7,26 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from tqdm import tqdm
 
 from lamm.datasets.splits import PARTS
-from lamm.engine.embedded.decoding import ImageError, read_image
 from lamm.errors import DataError
-from lamm.images import opened
+from lamm.files import identity
+from lamm.images import ImageError, opened, read_image
 
 THREADS = 8
 END = 1024
 """Bytes at the end of a file, the last of which, but for zeros, are its end mark."""
 JPEG, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def identity(file: str) -> tuple[object, ...]:
-    """What all names of one file have in common: spellings of its path, links of both kinds, letters of another case.
-
-    Raises:
-        OSError: there is no file.
-    """
-    status = os.stat(file)
-    # Some network file systems have no numbers of files.
-    return (status.st_dev, status.st_ino) if status.st_ino else (os.path.normcase(os.path.realpath(file)),)
 
 
 def require_apart(files: Iterable[tuple[str, str, str]]) -> None:

@@ -26,6 +26,7 @@ from lamm.run.record import RunClasses
 
 LOG_FILE = "log.txt"
 BESIDE = "it stays as it is; --tag v2, or another --output-dir, trains beside it"
+"""The way on where a folder holds another run."""
 BEGINNING = re.compile(
     r"(log|tensorboard)(-before-[-\d]+)?(\.txt)?|stdout\.txt|config\.yaml|classes\.json|results\.json|\.lock|\..+\.tmp"
 )

@@ -35,9 +35,9 @@ from lamm.run.record import Recorded, RunClasses, RunRecord, build_recorded
 COLLAPSED = 95
 """Percent of the predictions that are one class."""
 LARGE_CLASS = 60
-"""Percent of the images that may be one class before predicting mostly that is no fault."""
+"""Percent of the images that show one class, from which on it is not suspicious to predict mostly that one."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
-"""What a write fails with that is no fault of the program; such an error may lack the file's name."""
+"""What a write fails with where the disk is the reason; such an error may lack the file's name."""
 
 
 def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:

@@ -105,7 +105,7 @@ def _holder(handle: int) -> dict[str, Any]:
 
 
 def _tell(handle: int) -> None:
-    """Write into the file who holds it; a full disk is no reason to stop here."""
+    """Write into the file who holds it; a full disk does not stop the run here."""
     holder = {"pid": os.getpid(), "host": platform.node(), "born": _born(os.getpid())}
     with suppress(OSError):
         os.ftruncate(handle, 0)

@@ -132,7 +132,7 @@ class Recorded(Trainer):
             self.record.write_running()
 
     def _require_finite(self) -> None:
-        """Look once at all learned tensors, so that no run ends, and no checkpoint is replaced, with what is no number.
+        """Look once at all learned tensors, so that no run ends and no checkpoint is replaced with infinite ones.
 
         Raises:
             LammError: one of them holds an infinity or NaN.

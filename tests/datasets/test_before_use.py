@@ -86,7 +86,7 @@ def test_a_published_split_that_tests_on_training_images_is_told(
             return Split(items, [], items[:1])
 
     Leaking(root=photos)
-    assert any("train/cat/0.jpg" in line and "1 images are in train and in test" in line for line in logged)
+    assert any("train/cat/0.jpg" in line and "1 images are both trained and tested on" in line for line in logged)
 
 
 def broken(photos: Path) -> dict[str, Path]:

@@ -108,6 +108,7 @@ def test_our_defaults_do_not_break_their_checks(checkout):
         (f"raise ValueError({'x ' * 999!r})", "ValueError: x x"),
         ("def extend_cfg(cfg, args): pass", r"its extend_cfg\(cfg\) fails: TypeError"),
         ("def extend_cfg(cfg):\n    raise KeyError('W')", r"its extend_cfg\(cfg\) fails: KeyError: W \(.*, line 2\)"),
+        ("def extend_cfg(cfg):\n    cfg.TRAINER = None", r"makes cfg\.TRAINER a NoneType"),
     ],
 )
 def test_a_mistake_in_a_file_is_one_line_and_exit_code_2(checkout, code, said):
