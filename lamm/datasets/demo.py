@@ -10,6 +10,7 @@ import os
 import random
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -150,65 +151,72 @@ NICKNAMES = {
     "bricked": "wall",
     "speckled": "leopard",
 }
-TRAIN_IMAGES, VAL_IMAGES, TEST_IMAGES = 30, 12, 18
+IMAGES_OF = {"train": 30, "val": 12, "test": 18}
+IMAGES = sum(IMAGES_OF.values())
 
 
 class Shapes(DemoDataset):
-    """One class per composition that the embedded model never saw; 30 / 12 / 18 images of 64 × 64 per class."""
+    """One class per composition that the embedded model never saw; 30 / 12 / 18 images of 64 × 64 per class.
+
+    Class attributes:
+        style: how the pictures are drawn.
+        parts: train, val, test in the order in which they take a class's pictures.
+    """
 
     dataset_dir = "shapes"
     split_file = "split_lamm_Shapes.json"
     style: str = "plain"
+    parts: tuple[str, ...] = ("train", "val", "test")
 
     @classmethod
     def content(cls) -> tuple[Split, Iterator[tuple[str, Image.Image]]]:
         """See `DemoDataset.content`."""
-        per_class = TEST_IMAGES if cls.test_only else TRAIN_IMAGES + VAL_IMAGES + TEST_IMAGES
-        train: list[SplitItem] = []
-        val: list[SplitItem] = []
-        test: list[SplitItem] = []
+        split = Split([], [], [])
         for label, (shape, texture) in enumerate(HELD_OUT):
             name = f"{NICKNAMES[texture]} {shape}"
-            items = [SplitItem(_path(shape, texture, index), label, name) for index in range(per_class)]
-            train += items[: -TEST_IMAGES - VAL_IMAGES]  # none, where there are only test images
-            val += items[-TEST_IMAGES - VAL_IMAGES : -TEST_IMAGES]
-            test += items[-TEST_IMAGES:]
-        return Split(train, val, test), cls._pictures(per_class)
+            items = iter([SplitItem(_path(shape, texture, index), label, name) for index in range(IMAGES)])
+            for part in cls.parts:
+                getattr(split, part).extend(islice(items, IMAGES_OF[part]))
+        return split, cls._pictures()
 
     @classmethod
-    def _pictures(cls, per_class: int) -> Iterator[tuple[str, Image.Image]]:
+    def _pictures(cls) -> Iterator[tuple[str, Image.Image]]:
         """Each image has a generator of its own, so that it does not depend on how many came before it."""
         for shape, texture in HELD_OUT:
-            for index in range(per_class):
+            for index in range(IMAGES):
                 digest = hashlib.sha256(f"{cls.style}/{shape}/{texture}/{index}".encode()).digest()
                 rng = np.random.RandomState(int.from_bytes(digest[:4], "big"))
                 yield _path(shape, texture, index), Image.fromarray(draw_composition(shape, texture, rng, cls.style))
 
 
-class ShapesSketch(Shapes):
-    """The classes of `Shapes` as sketches; for testing only."""
+class ShapesInAnotherStyle(Shapes):
+    """The classes of `Shapes` as other pictures: to test on what was trained on `shapes`, or to train on themselves."""
+
+    generator_version = 2  # the first version had the test images alone
+    parts = ("test", "train", "val")
+
+
+class ShapesSketch(ShapesInAnotherStyle):
+    """Sketches."""
 
     dataset_dir = "shapes_sketch"
     split_file = "split_lamm_ShapesSketch.json"
-    test_only = True
     style = "sketch"
 
 
-class ShapesNoisy(Shapes):
-    """The classes of `Shapes` under noise; for testing only."""
+class ShapesNoisy(ShapesInAnotherStyle):
+    """Under noise."""
 
     dataset_dir = "shapes_noisy"
     split_file = "split_lamm_ShapesNoisy.json"
-    test_only = True
     style = "noisy"
 
 
-class ShapesInverted(Shapes):
-    """The classes of `Shapes` in inverted colours; for testing only."""
+class ShapesInverted(ShapesInAnotherStyle):
+    """In inverted colours."""
 
     dataset_dir = "shapes_inverted"
     split_file = "split_lamm_ShapesInverted.json"
-    test_only = True
     style = "inverted"
 
 

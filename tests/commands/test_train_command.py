@@ -16,6 +16,7 @@ import torch
 import lamm.clip.tiny as tiny_weights
 import lamm.run.execute as execution
 from lamm.checkpoints.label_bank import LabelBank
+from lamm.datasets.demo import ShapesSketch
 from lamm.results.run_files import ClassFeatures, read_predictions
 from lamm.results.schema import RunResults
 from tests.train_command import ROOT, Outcome, train
@@ -239,7 +240,8 @@ def test_an_evaluation_names_its_model_unless_there_is_nothing_to_load(data_root
     assert "leave --model-dir out" in refused.err
 
 
-def test_validation_images_that_do_not_exist_are_not_replaced_by_the_test_images(data_root):
+def test_validation_images_that_do_not_exist_are_not_replaced_by_the_test_images(data_root, monkeypatch):
+    monkeypatch.setattr(ShapesSketch, "test_only", True)
     for key in ("TEST.SPLIT val", "TEST.FINAL_MODEL best_val"):
         refused = lamm_run(data_root, f"{key} OPTIM.MAX_EPOCH 1", trainer="CoOp", dataset="shapes_sketch")
         assert refused.code == 2

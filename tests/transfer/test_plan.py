@@ -58,7 +58,7 @@ def test_from_imagenet_the_ten_other_data_sets_are_the_usual_targets() -> None:
         (DOMAINS, "shape 1 shapes_noisy", 'unknown data set "shape"; did you mean "shapes"'),
         (DOMAINS, "caltech101 1", "from caltech101 has no usual targets .those from imagenet and shapes have"),
         (CROSS, "shapes 1", "from shapes has no usual targets"),
-        (DOMAINS, "shapes_noisy 1 shapes", "shapes_noisy is for testing only"),
+        (DOMAINS, "imagenet_sketch 1 imagenet", "imagenet_sketch is for testing only"),
         (NEW, "imagenet_a 1", "imagenet_a is for testing only"),
         (CROSS, "shapes 1 folder", "your own images .data set folder. can't be a target"),
         (CROSS, "folder 1 digits", "your own images .data set folder. can't be a source here"),
