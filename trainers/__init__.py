@@ -21,9 +21,10 @@ from .config import extend_cfg
 from .coop import CoOp, CoOp_LAMM
 from .lamm import LAMM
 from .maple import MaPLe, MaPLe_LAMM
+from .top_lamm import TopLAMM
 from .zero_shot import ZeroshotCLIP
 
-TRAINERS = (ZeroshotCLIP, CoOp, CoCoOp, MaPLe, LAMM, CoOp_LAMM, CoCoOp_LAMM, MaPLe_LAMM)
+TRAINERS = (ZeroshotCLIP, CoOp, CoCoOp, MaPLe, LAMM, CoOp_LAMM, CoCoOp_LAMM, MaPLe_LAMM, TopLAMM)
 
 
 for trainer in TRAINERS:
@@ -38,6 +39,7 @@ __all__ = [
     "CoOp_LAMM",
     "MaPLe",
     "MaPLe_LAMM",
+    "TopLAMM",
     "ZeroshotCLIP",
     "extend_cfg",
 ]
