@@ -16,6 +16,7 @@ end_with_one_line()  # an engine that can't run is such an error, and imports be
 
 from lamm.engine import TRAINER_REGISTRY
 
+from .clip_lora import CLIPLoRA
 from .cocoop import CoCoOp, CoCoOp_LAMM
 from .config import extend_cfg
 from .coop import CoOp, CoOp_LAMM
@@ -24,7 +25,7 @@ from .maple import MaPLe, MaPLe_LAMM
 from .top_lamm import TopLAMM
 from .zero_shot import ZeroshotCLIP
 
-TRAINERS = (ZeroshotCLIP, CoOp, CoCoOp, MaPLe, LAMM, CoOp_LAMM, CoCoOp_LAMM, MaPLe_LAMM, TopLAMM)
+TRAINERS = (ZeroshotCLIP, CoOp, CoCoOp, MaPLe, LAMM, CoOp_LAMM, CoCoOp_LAMM, MaPLe_LAMM, TopLAMM, CLIPLoRA)
 
 
 for trainer in TRAINERS:
@@ -33,6 +34,7 @@ for trainer in TRAINERS:
 __all__ = [
     "LAMM",
     "TRAINERS",
+    "CLIPLoRA",
     "CoCoOp",
     "CoCoOp_LAMM",
     "CoOp",

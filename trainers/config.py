@@ -57,6 +57,9 @@ KEYS: dict[str, Any] = {
     "TRAINER.TOPLAMM.GRAM": 0.5,  # weight of the term that holds a batch's Gram matrix near the frozen one
     "TRAINER.TOPLAMM.RANK": 4,  # r of lora
     "TRAINER.TOPLAMM.DROPOUT": 0.0,  # of lora's branch
+    "TRAINER.CLIPLORA.RANK": 2,  # r
+    "TRAINER.CLIPLORA.DROPOUT": 0.25,  # of the additions' input
+    "TRAINER.CLIPLORA.PREC": "auto",
 }
 
 

@@ -5,7 +5,7 @@
 Letters: D width, r rank.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -96,14 +96,15 @@ class LowRankTextEncoder(SharedPrefixEncoder):
 
     Args:
         tower: the frozen text tower.
-        low_rank: the additions, one per block.
+        low_rank: gives the additions, one per block, when the first prompt is encoded: a learner may have taken over
+            another one's by then.
         name: of the model, for messages.
 
     Raises:
         BackboneError: the tower's blocks can't be run in parts.
     """
 
-    def __init__(self, tower: TextTower, low_rank: nn.ModuleList, name: str) -> None:
+    def __init__(self, tower: TextTower, low_rank: Callable[[], nn.ModuleList], name: str) -> None:
         reason = unsupported_reason(tower)
         if reason is not None:
             raise BackboneError(f"{name}: its text tower takes no LoRA: {reason}; use another CLIP, such as ViT-B/16")
@@ -119,9 +120,9 @@ class LowRankTextEncoder(SharedPrefixEncoder):
         packing: Packing | None = None,
     ) -> Tensor:
         """See `SharedPrefixEncoder.encode`; new masks of dropout in training. Shape: (G, N, E)"""
-        redraw(self._low_rank)
+        redraw(self._low_rank())
         return super().encode(prefix, labels, end, deep, packing)
 
     def _parts_of(self, dtype: torch.dtype | None) -> list[BlockParts]:
-        pairs = zip(self.tower.blocks, self._low_rank, strict=True)
+        pairs = zip(self.tower.blocks, self._low_rank(), strict=True)
         return [LowRankBlock(block, dtype, low_rank) for block, low_rank in pairs]

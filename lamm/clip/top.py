@@ -111,6 +111,7 @@ class TowerTop(nn.Module):
             self.low_rank = nn.ModuleList(LowRank(self.width, rank, dropout) for _ in own)
         elif tune:
             raise ConfigError(f"TUNE is {tune!r}, but must be one of {', '.join(TUNED)}")
+        self._has_norms = tune in ("blocks", "layernorm")
         self.__dict__["_own"], self.__dict__["_end"] = own, (ln_post, projection)
         self._parts: dict[torch.dtype | None, list[BlockParts]] = {}
         self.to(visual.positional_embedding.device)
@@ -127,7 +128,7 @@ class TowerTop(nn.Module):
             tokens: of `cut`, (B, N, W).
         """
         redraw(self.modules())
-        x = tokens.float()
+        x = tokens.to(torch.float32 if self._has_norms else self._clip.dtype)
         with self._autocast(x.device):
             *blocks, last = self._blocks(x.device)
             for block in blocks:
@@ -144,8 +145,8 @@ class TowerTop(nn.Module):
         return F.normalize(feature.float(), dim=-1)
 
     def _autocast(self, device: torch.device) -> AbstractContextManager[object]:
-        """The context that the top runs in: weights of its own are fp32 also where the tower's are fp16."""
-        if self._clip.precision == "fp16":
+        """The context that the top runs in: norms of its own are fp32, and so is what goes into them."""
+        if self._clip.precision == "fp16" and self._has_norms:
             return torch.autocast(device.type, torch.float16)
         return self._clip.autocast()
 

@@ -111,6 +111,7 @@ _TABLE: dict[str, dict[str, Allowed]] = {
         **{"BLOCKS": Range(-1, 1000), "TUNE": ("blocks", "lora", "layernorm"), "LR": FACTOR, "WEIGHT": SHARE},
         **{"GRAM": FACTOR, "RANK": Range(1, 1000), "DROPOUT": BELOW_1},
     },
+    "TRAINER.CLIPLORA.": {"RANK": Range(1, 1000), "DROPOUT": BELOW_1, "PREC": str},
 }
 ALLOWED: Mapping[str, Allowed] = {
     f"{section}{name}": what for section, keys in _TABLE.items() for name, what in keys.items()
