@@ -16,14 +16,16 @@ end_with_one_line()  # an engine that can't run is such an error, and imports be
 
 from lamm.engine import TRAINER_REGISTRY
 
+from .clip_lora import CLIPLoRA
 from .cocoop import CoCoOp, CoCoOp_LAMM
 from .config import extend_cfg
 from .coop import CoOp, CoOp_LAMM
 from .lamm import LAMM
 from .maple import MaPLe, MaPLe_LAMM
+from .top_lamm import TopLAMM
 from .zero_shot import ZeroshotCLIP
 
-TRAINERS = (ZeroshotCLIP, CoOp, CoCoOp, MaPLe, LAMM, CoOp_LAMM, CoCoOp_LAMM, MaPLe_LAMM)
+TRAINERS = (ZeroshotCLIP, CoOp, CoCoOp, MaPLe, LAMM, CoOp_LAMM, CoCoOp_LAMM, MaPLe_LAMM, TopLAMM, CLIPLoRA)
 
 
 for trainer in TRAINERS:
@@ -32,12 +34,14 @@ for trainer in TRAINERS:
 __all__ = [
     "LAMM",
     "TRAINERS",
+    "CLIPLoRA",
     "CoCoOp",
     "CoCoOp_LAMM",
     "CoOp",
     "CoOp_LAMM",
     "MaPLe",
     "MaPLe_LAMM",
+    "TopLAMM",
     "ZeroshotCLIP",
     "extend_cfg",
 ]

@@ -181,12 +181,7 @@ class PromptTrainer(Scoring, TrainerX):
         self.learner = self.build_learner(self.clip, self.dm.dataset.classnames)
         self.model = self.learner
         self.incremental = IncrementalStep(self) if step_of(cfg) else None
-        if cfg.INPUT.CACHE_VIEWS > 0 and self.learner.changes_images:
-            raise ConfigError(
-                f"INPUT.CACHE_VIEWS is {cfg.INPUT.CACHE_VIEWS}, but {type(self).__name__} changes the image tower: "
-                "its features change with every step, set it to 0"
-            )
-        check_cache(cfg.INPUT, len(self.dm.dataset.train_x), self.clip.embed_dim)
+        self.check_cache()
         self.shots = float(cfg.DATASET.NUM_SHOTS)
         if self.shots < 1:
             self.shots = len(self.dm.dataset.train_x) / self.num_classes
@@ -195,7 +190,7 @@ class PromptTrainer(Scoring, TrainerX):
         if not trained:
             self.max_epoch = 0
             return
-        self.optim = build_optimizer(self.learner, cfg.OPTIM)
+        self.optim = build_optimizer(self.learner, cfg.OPTIM, self.parameter_groups())
         optimized = {id(p) for group in self.optim.param_groups for p in group["params"]}
         if not all(id(p) in optimized for p in trained):
             raise ConfigError("OPTIM.STAGED_LR leaves out what this trainer learns: set it to False")
@@ -204,6 +199,20 @@ class PromptTrainer(Scoring, TrainerX):
         if self.precision == "amp" and self.device.type == "cuda":
             # Each process's gradients are `size` times as large before they are averaged.
             self.scaler = torch.amp.GradScaler("cuda", init_scale=2.0**16 / self.ranks.size)
+
+    def check_cache(self) -> None:
+        """Refuse cached views where image features change, or more of them than there is room for."""
+        options = self.cfg.INPUT
+        if options.CACHE_VIEWS > 0 and self.learner.changes_images:
+            raise ConfigError(
+                f"INPUT.CACHE_VIEWS is {options.CACHE_VIEWS}, but {type(self).__name__} changes the image tower: "
+                "its features change with every step, set it to 0"
+            )
+        check_cache(options, len(self.dm.dataset.train_x), self.clip.embed_dim)
+
+    def parameter_groups(self) -> list[dict[str, Any]] | None:
+        """The optimizer's groups where what is learned has several rates. None: all has `OPTIM.LR`."""
+        return None
 
     def build_learner(self, clip: ClipModel, class_names: Sequence[str]) -> Any:
         """The prompts, on the device."""

@@ -68,8 +68,11 @@ class SharedPrefixEncoder:
             dtype = key[0] if torch.is_autocast_enabled(device.type) else None
             # Casts that were made in inference mode could not be used in training later.
             with torch.inference_mode(False), torch.no_grad():
-                self._parts[key] = [BlockParts(block, dtype) for block in self.tower.blocks]
+                self._parts[key] = self._parts_of(dtype)
         return self._parts[key]
+
+    def _parts_of(self, dtype: torch.dtype | None) -> list[BlockParts]:
+        return [BlockParts(block, dtype) for block in self.tower.blocks]
 
     def _prefix_keys_values(self, prefix: Tensor, deep: Sequence[Tensor]) -> list[KeysValues]:
         """Every block's keys and values of the prefix; those of a fixed prefix are kept with it."""

@@ -48,6 +48,8 @@ METHODS = {
     "coop_lamm": "CoOp_LAMM",
     "cocoop_lamm": "CoCoOp_LAMM",
     "maple_lamm": "MaPLe_LAMM",
+    "top_lamm": "TopLAMM",
+    "clip_lora": "CLIPLoRA",
 }
 """Folder in scripts/ → trainer."""
 

@@ -1,6 +1,7 @@
 """Image features in place of images: encoded once, stored, and loaded in batches.
 
-Letters: B images per batch, n images in all, k views of each, E embedding size.
+Letters: B images per batch, n images in all, k views of each, E embedding size; N positions and W width of the image
+tower, whose tokens at a cut are stored for trainers that tune what is above it.
 """
 
 import hashlib
@@ -22,12 +23,19 @@ from lamm.engine.embedded.decoding import ImageFile
 from lamm.engine.embedded.loader import worker_errors
 from lamm.engine.embedded.transforms import upright_of
 from lamm.errors import ConfigError
-from lamm.features.store import FeatureStore, image_identity, space_identity, tower_identity, transform_identity
+from lamm.features.store import (
+    FeatureStore,
+    StoredRow,
+    image_identity,
+    space_identity,
+    tower_identity,
+    transform_identity,
+)
 from lamm.files import sha256_of_file
 from lamm.images import image_errors
 from lamm.log import logger
 from lamm.parallel.ranks import current_ranks
-from lamm.parallel.sharing import encoded_share, gather_shares
+from lamm.parallel.sharing import ImageShare, encoded_share, gather_shares
 
 
 class FeatureLoader:
@@ -70,18 +78,62 @@ class FeatureLoader:
             views = self.features.shape[1]
             view = torch.randint(views, (len(index),)) if views > 1 else torch.zeros_like(index)
             yield {
-                "img": self.features[there, self._there(view)],
+                "img": self._images(index, view),
                 "label": self.labels[there],
                 "domain": self._domains[index],
                 "index": index,
                 "impath": [self._paths[place] for place in index.tolist()],
             }
 
+    def _images(self, index: Tensor, view: Tensor) -> Any:
+        """What a batch holds of views of images, by their places (B,) each."""
+        return self.features[self._there(index), self._there(view)]
+
     def _there(self, places: Tensor) -> Tensor:
         """Places where the features are; a GPU gets them without the program waiting for it."""
         if self.features.device.type != "cuda":
             return places
         return places.pin_memory().to(self.features.device, non_blocking=True)
+
+
+class CutViews(NamedTuple):
+    """A batch of views at a cut through the image tower.
+
+    Attributes:
+        tokens: what the frozen part hands on, fp16, (B, N, W).
+        frozen: unit features that the whole frozen tower makes of the same views, (B, E).
+    """
+
+    tokens: Tensor
+    frozen: Tensor
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> "CutViews":
+        """The same on a device."""
+        return CutViews(*(part.to(device, non_blocking=non_blocking) for part in self))
+
+
+class CutLoader(FeatureLoader):
+    """Stands in for a loader: `img` is `CutViews`, or a process's share of them.
+
+    Args:
+        loader, features, device: as `FeatureLoader`.
+        rows: the stored tokens of all views, image after image; a batch reads its own.
+    """
+
+    def __init__(
+        self, loader: DataLoader[Any], features: Tensor, rows: Sequence[StoredRow], device: torch.device
+    ) -> None:
+        super().__init__(loader, features, device)
+        self._rows = rows
+
+    def _images(self, index: Tensor, view: Tensor) -> CutViews | ImageShare:
+        ranks, whole, views = current_ranks(), len(index), self.features.shape[1]
+        own = encoded_share(ranks, len(index))
+        index, view = index[own.start : own.stop], view[own.start : own.stop]
+        places = (index * views + view).tolist()
+        tokens = torch.stack([self._rows[place].read() for place in places])
+        cut = CutViews(tokens, super()._images(index, view))
+        return ImageShare(cut, whole) if ranks.many else cut
 
 
 class View(NamedTuple):
@@ -146,7 +198,7 @@ def features_of(
         views: what to encode; a view that comes twice is encoded once.
         store: where features are stored.
         images: of some of the views; a `ViewDataset`.
-        encode: from images (B, 3, H, W) on the CPU to features (B, E).
+        encode: from images (B, 3, H, W) on the CPU to features (B, E), fp32.
         batch_size: B.
         workers: processes that decode.
 
@@ -156,18 +208,90 @@ def features_of(
     ranks = current_ranks()
     stored = store.read([view.key for view in views]) if ranks.first else {}
     missing = ranks.from_first(list({view.key: view for view in views if view.key not in stored}.values()))
-    if missing:
-        logger.info("Encoding %s of %s image views", f"{len(missing):,}", f"{len(views):,}")
-        with tqdm(desc="encoding", unit="img", total=len(ranks.share(len(missing))), leave=False, disable=None) as bar:
-            for start in range(0, len(missing), VIEWS_PER_FILE):
-                part = missing[start : start + VIEWS_PER_FILE]
-                own = encoded_share(ranks, len(part))
-                features = _encode(images(part[own.start : own.stop]), encode, batch_size, workers, bar)
-                features = gather_shares(features, len(part), ranks)
-                if ranks.first:
-                    store.write([view.key for view in part], features)
-                    stored.update(zip((view.key for view in part), features, strict=True))
+    for part, features in encoded_in_parts(missing, len(views), VIEWS_PER_FILE, images, encode, batch_size, workers):
+        if ranks.first:
+            store.write([view.key for view in part], features)
+            stored.update(zip((view.key for view in part), features, strict=True))
     return ranks.tensor_from_first(torch.stack([stored[view.key] for view in views]) if ranks.first else None)
+
+
+BYTES_PER_FILE = 256e6
+"""Of tokens; about as much memory does their encoding take."""
+
+
+def tokens_of(
+    views: Sequence[View],
+    store: FeatureStore,
+    images: Callable[[Sequence[View]], Dataset[Tensor]],
+    encode: Callable[[Tensor], Tensor],
+    batch_size: int,
+    workers: int,
+) -> list[StoredRow]:
+    """Where the tokens of views are stored, fp16, in their order; those that were not there are by then.
+
+    Args:
+        views, store, images, batch_size, workers: as of `features_of`.
+        encode: from images (B, 3, H, W) on the CPU to tokens (B, N, W).
+
+    Raises:
+        ConfigError: the tokens can't be stored, or are not numbers that fp16 has.
+        DataError: an image can't be read.
+    """
+    ranks = current_ranks()
+    keys = [view.key for view in views]
+    there = ranks.from_first(set(store.open_rows(keys)) if ranks.first else set())
+    missing = list({view.key: view for view in views if view.key not in there}.values())
+
+    def halved(images: Tensor) -> Tensor:
+        tokens = encode(images).half()
+        if not tokens.isfinite().all():
+            raise ConfigError("INPUT.CACHE_VIEWS: the image tower's tokens are too large for fp16: set it to 0")
+        return tokens
+
+    per_file = 1
+    if missing:
+        one = images(missing[:1])[0][None]
+        per_file = max(1, int(BYTES_PER_FILE / (2 * halved(one).numel())))
+    for part, tokens in encoded_in_parts(missing, len(views), per_file, images, halved, batch_size, workers):
+        if ranks.first:
+            store.write([view.key for view in part], tokens)
+    ranks.barrier()
+    rows = store.open_rows(keys)
+    if not set(keys) <= rows.keys():
+        raise ConfigError(
+            "INPUT.CACHE_VIEWS: the tokens at the cut are not all on the disk: INPUT.CACHE_DIR must be a folder with "
+            "room for INPUT.CACHE_GB, on a disk that all processes share; or set INPUT.CACHE_VIEWS to 0"
+        )
+    return [rows[key] for key in keys]
+
+
+def encoded_in_parts(
+    missing: Sequence[View],
+    views: int,
+    per_file: int,
+    images: Callable[[Sequence[View]], Dataset[Tensor]],
+    encode: Callable[[Tensor], Tensor],
+    batch_size: int,
+    workers: int,
+) -> Iterator[tuple[Sequence[View], Tensor]]:
+    """Views with what `encode` makes of them, so many at a time as go into one file; see `features_of`.
+
+    Args:
+        missing: what to encode; each process encodes a share.
+        views: how many are wanted in all, for the log.
+        per_file: how many go into one file.
+        images, encode, batch_size, workers: see `features_of`.
+    """
+    if not missing:
+        return
+    ranks = current_ranks()
+    logger.info("Encoding %s of %s image views", f"{len(missing):,}", f"{views:,}")
+    with tqdm(desc="encoding", unit="img", total=len(ranks.share(len(missing))), leave=False, disable=None) as bar:
+        for start in range(0, len(missing), per_file):
+            part = missing[start : start + per_file]
+            own = encoded_share(ranks, len(part))
+            features = _encode(images(part[own.start : own.stop]), encode, batch_size, workers, bar)
+            yield part, gather_shares(features, len(part), ranks)
 
 
 @torch.no_grad()
@@ -191,7 +315,7 @@ def _encode(
         for batch in loader:
             # One image alone rounds differently than beside others, since it goes through other kernels: what is
             # stored must not depend on what else was missing.
-            encoded.append(encode(batch if len(batch) > 1 else torch.cat([batch, batch]))[: len(batch)].float().cpu())
+            encoded.append(encode(batch if len(batch) > 1 else torch.cat([batch, batch]))[: len(batch)].cpu())
             bar.update(len(batch))
     return torch.cat(encoded)
 
@@ -200,13 +324,14 @@ MOST_GB = 1_000_000
 """What `INPUT.CACHE_GB` stays below: a petabyte."""
 
 
-def check_cache(options: CfgNode, images: int, embed_dim: int) -> None:
+def check_cache(options: CfgNode, images: int, embed_dim: int, tokens: int = 0) -> None:
     """Refuse more views than there is room for, before anything is encoded.
 
     Args:
         options: the INPUT node.
         images: that are trained on.
-        embed_dim: E.
+        embed_dim: E; a view has as many features of 4 bytes.
+        tokens: N · W at a tower's cut, of 2 bytes each; 0: none are stored.
 
     Raises:
         ConfigError: a number of views below 0, a size that is not one, or features larger than INPUT.CACHE_GB.
@@ -214,7 +339,7 @@ def check_cache(options: CfgNode, images: int, embed_dim: int) -> None:
     views, room = options.CACHE_VIEWS, options.CACHE_GB
     if views < 0 or not 0 < room < MOST_GB:
         raise ConfigError(f"INPUT.CACHE_VIEWS must be 0 or above, and INPUT.CACHE_GB between 0 and {MOST_GB:,}")
-    size = images * views * embed_dim * 4e-9
+    size = images * views * (4 * embed_dim + 2 * tokens) * 1e-9
     if size > room:
         raise ConfigError(
             f"INPUT.CACHE_VIEWS {views:,}: so many views of {images:,} images take {size:,.0f} GB, more than "
@@ -243,6 +368,29 @@ class FeatureCache:
         """The images of a training loader as `transform`, that of test images, gives them."""
         return self._loader(loader, is_train=False, views=1, transform=transform)
 
+    def cut_loader(self, loader: DataLoader[Any], cut: Callable[[Tensor], Tensor], name: str) -> "CutLoader":
+        """The same views as `training_loader`, with the tokens at a cut through the image tower.
+
+        Args:
+            loader: of training images.
+            cut: from images (B, 3, H, W), where the model is, to tokens (B, N, W).
+            name: of the cut.
+
+        Raises:
+            ConfigError: the tokens can't be stored, or are not numbers that fp16 has.
+        """
+        views = self._cfg.INPUT.CACHE_VIEWS
+        chosen, store = self._views(loader, views), self._store(True, name)
+        rows = tokens_of(
+            chosen,
+            store,
+            lambda some: self._pixels(loader, some),
+            lambda images: cut(images.to(self._device)),
+            self._cfg.DATALOADER.TEST.BATCH_SIZE,
+            loader.num_workers,
+        )
+        return CutLoader(loader, self.training_loader(loader).features, rows, self._device)
+
     def test_loader(self, loader: Any) -> Any:
         """The images of a test loader; a loader of features, or of unknown images, is returned unchanged."""
         known = isinstance(loader, DataLoader) and hasattr(loader.dataset, "data_source")
@@ -251,21 +399,34 @@ class FeatureCache:
     def _loader(
         self, loader: DataLoader[Any], is_train: bool, views: int, transform: Callable[[Any], Tensor] | None = None
     ) -> FeatureLoader:
-        cfg, dataset = self._cfg, loader.dataset
-        upright, transform = upright_of(cfg), transform or dataset.transform  # type: ignore[attr-defined]
-        pixels = transform_identity(cfg.INPUT, is_train, upright)
-        space = space_identity(self._tower, self._clip.precision, self._device.type, pixels)
-        store = FeatureStore(cache_folder(cfg), space, int(cfg.INPUT.CACHE_GB * 1e9))
-        paths = [item.impath for item in dataset.data_source]  # type: ignore[attr-defined]
+        chosen = self._views(loader, views)
         features = features_of(
-            [View(path, view, image_identity(path, view)) for path in paths for view in range(views)],
-            store,
-            lambda some: ViewDataset(some, transform, upright),
+            chosen,
+            self._store(is_train),
+            lambda some: self._pixels(loader, some, transform),
             lambda images: self._clip.image_features(images.to(self._device)),
-            cfg.DATALOADER.TEST.BATCH_SIZE,
+            self._cfg.DATALOADER.TEST.BATCH_SIZE,
             loader.num_workers,
         )
-        return FeatureLoader(loader, features.view(len(paths), views, -1), self._device)
+        return FeatureLoader(loader, features.view(len(chosen) // views, views, -1), self._device)
+
+    def _store(self, is_train: bool, cut: str = "") -> FeatureStore:
+        """Where features of training or test images lie; those at a cut lie apart."""
+        cfg = self._cfg
+        pixels = transform_identity(cfg.INPUT, is_train, upright_of(cfg))
+        space = space_identity(self._tower + cut, self._clip.precision, self._device.type, pixels)
+        return FeatureStore(cache_folder(cfg), space, int(cfg.INPUT.CACHE_GB * 1e9))
+
+    def _views(self, loader: DataLoader[Any], views: int) -> list[View]:
+        """So many views of each of a loader's images, image after image."""
+        paths = [item.impath for item in loader.dataset.data_source]  # type: ignore[attr-defined]
+        return [View(path, view, image_identity(path, view)) for path in paths for view in range(views)]
+
+    def _pixels(
+        self, loader: DataLoader[Any], views: Sequence[View], transform: Callable[[Any], Tensor] | None = None
+    ) -> ViewDataset:
+        transform = transform or loader.dataset.transform  # type: ignore[attr-defined]
+        return ViewDataset(views, transform, upright_of(self._cfg))
 
 
 def cache_folder(cfg: CfgNode) -> Path:

@@ -1,9 +1,9 @@
 """Features on disk: files of keys and vectors, written once and never changed.
 
-`<folder>/<space>/<random>.safetensors` holds the tensors `keys` (n, 16) uint8 and `features` (n, E) fp32. A file is
-written under a temporary name and renamed, so runs that write at the same time, or are killed, leave whole files only;
-two that encode the same image both store it, which only costs space. The files that were read longest ago are
-removed first when all of them together exceed the limit.
+`<folder>/<space>/<random>.safetensors` holds the tensors `keys` (n, 16) uint8 and `features`: (n, E) fp32 or, of tokens
+at a tower's cut, (n, N, W) fp16. A file is written under a temporary name and renamed, so runs that write at the same
+time, or are killed, leave whole files only; two that encode the same image both store it, which only costs space. The
+files that were read longest ago are removed first when all of them together exceed the limit.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import PIL
 import torch
@@ -124,23 +124,60 @@ class FeatureStore:
                     os.utime(file)
         return features
 
+    def open_rows(self, keys: Sequence[bytes]) -> dict[bytes, "StoredRow"]:
+        """Where those keys that are there have their features, which stay on the disk until they are asked for."""
+        wanted, rows = set(keys), {}
+        for file in sorted(self._folder.glob(f"*{SUFFIX}")):
+            if not wanted:
+                break
+            with suppress(OSError, SafetensorError, ValueError, KeyError, RuntimeError):
+                # Not closed: what is mapped can be read also when the file has been removed to make room.
+                opened = safe_open(file, framework="pt")
+                features, of_file = opened.get_slice("features"), _keys_of(opened)
+                rows.update({key: StoredRow(features, place) for place, key in enumerate(of_file) if key in wanted})
+                if not wanted.isdisjoint(of_file):
+                    wanted -= rows.keys()
+                    os.utime(file)
+        return rows
+
     def write(self, keys: Sequence[bytes], features: Tensor) -> None:
-        """Store features (n, E); if that is not possible, a line in the log says so."""
+        """Store features, a row for each key; if that is not possible, a line in the log says so."""
         rows = torch.frombuffer(bytearray(b"".join(keys)), dtype=torch.uint8).view(len(keys), KEY_BYTES)
         file = self._folder / f"{uuid.uuid4().hex}{SUFFIX}"
         try:
             with atomic_path(file) as temporary:
-                temporary.write_bytes(save({"keys": rows, "features": features.float().cpu().contiguous()}))
+                temporary.write_bytes(save({"keys": rows, "features": features.cpu().contiguous()}))
         except OSError as error:
             logger.info("image features are not stored: can't write to %s (%s)", self._folder, error)
             return
         _remove_beyond(self._root, self._limit, newest=file)
 
 
+class StoredRow(NamedTuple):
+    """One row of a stored file.
+
+    Attributes:
+        features: all rows of the file, memory-mapped.
+        place: the row's number.
+    """
+
+    features: Any
+    place: int
+
+    def read(self) -> Tensor:
+        """The row, and nothing else of the file."""
+        row: Tensor = self.features[self.place]
+        return row
+
+
+def _keys_of(opened: Any) -> list[bytes]:
+    raw = opened.get_tensor("keys").numpy().tobytes()
+    return [raw[start : start + KEY_BYTES] for start in range(0, len(raw), KEY_BYTES)]
+
+
 def _read_file(file: Path, wanted: set[bytes]) -> dict[bytes, Tensor]:
     with safe_open(file, framework="pt") as opened:
-        raw = opened.get_tensor("keys").numpy().tobytes()
-        of_file = [raw[start : start + KEY_BYTES] for start in range(0, len(raw), KEY_BYTES)]
+        of_file = _keys_of(opened)
         if wanted.isdisjoint(of_file):
             return {}
         features = opened.get_tensor("features")

@@ -70,11 +70,11 @@ class ImageShare(NamedTuple):
     """A process's part of a batch of images.
 
     Attributes:
-        images: those of `encoded_share`, (at least 1, 3, H, W).
+        images: those of `encoded_share`, (at least 1, 3, H, W), or what stands in for them.
         whole: B, the number of images of the whole batch.
     """
 
-    images: Tensor
+    images: Any
     whole: int
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "ImageShare":

@@ -107,6 +107,11 @@ _TABLE: dict[str, dict[str, Allowed]] = {
         **{"ENABLED": bool, "HIERARCHICAL_LOSS": bool, "LAMBDA_WC": Range(-1, 1000, whole=False)},
         **{"LAMBDA_COS": FACTOR, "LAMBDA_KD": FACTOR, "KD_TEMPERATURE": Range(0.001, 1000, whole=False)},
     },
+    "TRAINER.TOPLAMM.": {
+        **{"BLOCKS": Range(-1, 1000), "TUNE": ("blocks", "lora", "layernorm"), "LR": FACTOR, "WEIGHT": SHARE},
+        **{"GRAM": FACTOR, "RANK": Range(1, 1000), "DROPOUT": BELOW_1},
+    },
+    "TRAINER.CLIPLORA.": {"RANK": Range(1, 1000), "DROPOUT": BELOW_1, "PREC": str},
 }
 ALLOWED: Mapping[str, Allowed] = {
     f"{section}{name}": what for section, keys in _TABLE.items() for name, what in keys.items()

@@ -1,0 +1,78 @@
+"""CLIP-LoRA (Low-Rank Few-Shot Adaptation of Vision-Language Models, arXiv:2405.18541): LoRA in both towers.
+
+    W' x = W x + 1/√r · B A dropout(x)     for W of queries, keys and values in all blocks of both towers, r = 2
+    L    = −log softmax_i cos(f, t_i) / τ   f, t_i by the changed towers, t_i of "a photo of a <class name>."
+
+A starts uniform ±1/√D, B at zero; 184,320 trained numbers for ViT-B/16. All texts are encoded at each step.
+
+Published: AdamW, rate 2e-4, decay 0.01, batches of 32, 500 steps per shot, cosine over the steps to 1e-6. Here, in the
+engine's terms: the rate follows the cosine from epoch to epoch, to 0; an epoch of N classes has N · shots / 32 steps,
+so 500 · shots steps are 16000 / N epochs (`OPTIM.MAX_EPOCH`), and the last partial batch is left out. The words before
+the class names are encoded once for all classes, so the classes share those positions' dropout masks.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from yacs.config import CfgNode
+
+from lamm.clip.low_rank import LowRank, LowRankTextEncoder
+from lamm.clip.model import ClipModel
+from lamm.clip.top import TowerTop
+
+from .base import PromptTrainer
+from .prompt_learner import PromptLearner
+
+
+class CLIPLoRALearner(PromptLearner):
+    """Hand-written prompts, encoded by towers with low-rank additions.
+
+    Args:
+        clip: the frozen CLIP model; its image tower is a vision transformer.
+        class_names: one per class.
+        rank: r.
+        dropout: share of an addition's input that is set to zero in training.
+
+    Attributes:
+        image_tower: the whole image tower with its additions.
+        text_low_rank: the text tower's additions, one per block.
+
+    Raises:
+        BackboneError: a tower whose blocks can't be run in parts, or whose image side is not a vision transformer.
+    """
+
+    def __init__(self, clip: ClipModel, class_names: Sequence[str], rank: int = 2, dropout: float = 0.25) -> None:
+        super().__init__(clip, class_names)
+        self.image_tower = TowerTop(clip, clip.vision_sizes.layers, "lora", rank, dropout)
+        self.text_low_rank = nn.ModuleList(LowRank(clip.text.width, rank, dropout) for _ in clip.text.blocks)
+        self.text_encoder = LowRankTextEncoder(clip.text, lambda: self.text_low_rank, clip.name)
+
+    @classmethod
+    def arguments(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Read `TRAINER.CLIPLORA`."""
+        return {"rank": cfg.TRAINER.CLIPLORA.RANK, "dropout": cfg.TRAINER.CLIPLORA.DROPOUT}
+
+    @property
+    def changes_images(self) -> bool:
+        """Always."""
+        return True
+
+    def image_features(self, images: Tensor) -> Tensor:
+        """Unit image features f, fp32. Shape: (B, E)"""
+        features: Tensor = self.image_tower(self.image_tower.cut(images))
+        return features
+
+    def fixed_context(self) -> None:
+        """None: the words stay, but what the text tower makes of them changes."""
+        return None
+
+
+class CLIPLoRA(PromptTrainer):
+    """Trains a `CLIPLoRALearner`; config node `TRAINER.CLIPLORA`."""
+
+    learner_class = CLIPLoRALearner
+    config_node = "CLIPLORA"
+    config_nodes = ("CLIPLORA",)
+    default_config = "vit_b16_ep160"
+    tiny_config = "tiny_ep50"
