@@ -77,6 +77,14 @@ class Prompts(nn.Module):
         """Image features, fp32, of images (B, 3, H, W): of the frozen tower under the vision prompts. Shape: (B, E)"""
         return self.clip.image_features(images, self.vision_prompts())
 
+    def clip_features(self, image: Tensor) -> Tensor:
+        """CLIP's own unit features of the same images, (B, E), where `image_features` has them.
+
+        Args:
+            image: of `image_features`.
+        """
+        return image
+
     def scores(self, image: Tensor, text: Tensor) -> Tensor:
         """Logits, here cos(I, ψ) / τ. Shape: (B, N)
 
@@ -95,6 +103,18 @@ class Prompts(nn.Module):
     def per_class_tensors(self) -> tuple[str, ...]:
         """Names of the learned tensors, other than labels, that have a row for each class."""
         return ()
+
+    def for_other_classes(self, state: dict[str, Tensor], names: Sequence[str]) -> dict[str, Tensor] | None:
+        """A state of another class list, made fit for this one; labels are seen to elsewhere.
+
+        Args:
+            state: the learned tensors.
+            names: of the state's classes.
+
+        Returns:
+            The state, here as it is; None: it has tensors that can't serve other classes.
+        """
+        return None if self.per_class_tensors() else state
 
     def get_extra_state(self) -> dict[str, Any]:
         """What a checkpoint says beside the learned tensors."""

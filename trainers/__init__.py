@@ -21,11 +21,25 @@ from .cocoop import CoCoOp, CoCoOp_LAMM
 from .config import extend_cfg
 from .coop import CoOp, CoOp_LAMM
 from .lamm import LAMM
+from .lamm_gda import LAMM_GDA, TopLAMM_GDA
 from .maple import MaPLe, MaPLe_LAMM
 from .top_lamm import TopLAMM
 from .zero_shot import ZeroshotCLIP
 
-TRAINERS = (ZeroshotCLIP, CoOp, CoCoOp, MaPLe, LAMM, CoOp_LAMM, CoCoOp_LAMM, MaPLe_LAMM, TopLAMM, CLIPLoRA)
+TRAINERS = (
+    ZeroshotCLIP,
+    CoOp,
+    CoCoOp,
+    MaPLe,
+    LAMM,
+    CoOp_LAMM,
+    CoCoOp_LAMM,
+    MaPLe_LAMM,
+    LAMM_GDA,
+    TopLAMM,
+    TopLAMM_GDA,
+    CLIPLoRA,
+)
 
 
 for trainer in TRAINERS:
@@ -33,6 +47,7 @@ for trainer in TRAINERS:
 
 __all__ = [
     "LAMM",
+    "LAMM_GDA",
     "TRAINERS",
     "CLIPLoRA",
     "CoCoOp",
@@ -42,6 +57,7 @@ __all__ = [
     "MaPLe",
     "MaPLe_LAMM",
     "TopLAMM",
+    "TopLAMM_GDA",
     "ZeroshotCLIP",
     "extend_cfg",
 ]

@@ -3,10 +3,10 @@
 Letters: B images, G prefixes (1, or one per image), N classes, E embedding size.
 """
 
+import functools
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -31,7 +31,7 @@ from lamm.parallel.sharing import ImageShare, SharedOutTextEncoder, ShareLoader,
 from lamm.prompts import DEFAULT_CONTEXT
 from lamm.results.run_files import ClassFeatures
 from lamm.run.values import check_values
-from lamm.scoring import Scoring, TemplatePrompts
+from lamm.scoring import Scoring, TemplatePrompts, scaled_scores
 
 from .config import completed
 from .prompt_learner import PromptLearner
@@ -282,7 +282,8 @@ class PromptTrainer(Scoring, TrainerX):
         names = list(self.dm.dataset.classnames)
         original = TemplatePrompts(self.clip, names, [f"{DEFAULT_CONTEXT} {{}}."]).text_features()  # (1, N, E)
         if self.get_model_names() and not (self.learner.changes_images or self.cfg.TEST.NO_TEST):
-            self.zero_shot_accuracy = self._accuracy(original)
+            scores = functools.partial(scaled_scores, logit_scale=self.clip.logit_scale)
+            self.zero_shot_accuracy = self.accuracy_of(original, scores)
         features, bank = ClassFeatures(names, self.text_features()[0], original[0]), self.learner.label_bank()
         if self.ranks.first:
             features.save(self.output_dir)
@@ -314,14 +315,22 @@ class PromptTrainer(Scoring, TrainerX):
         """Logits of images. Shape: (B, N)"""
         return self.scores(input, self._evaluated_text)
 
-    def _accuracy(self, text: Tensor) -> float:
-        """Accuracy in percent of other text features, (1, N, E), on the images that were tested."""
+    @torch.no_grad()
+    def accuracy_of(self, text: Tensor, scores: Callable[[Tensor, Tensor], Tensor]) -> float:
+        """Accuracy in percent of other scores than the learner's on the images that were tested.
+
+        Args:
+            text: (G, N, E).
+            scores: from image features and `text` to logits (B, N).
+        """
         on_val = self.cfg.TEST.SPLIT == "val" and self.val_loader is not None
         batches = [self.parse_batch_test(batch) for batch in (self.val_loader if on_val else self.test_loader)]
-        correct = sum(int((self.scores(images, text).argmax(dim=1) == labels).sum()) for images, labels in batches)
+        correct = 0
+        for images, labels in batches:
+            correct += int((scores(self.image_features(images), text).argmax(dim=1) == labels).sum())
         return 100.0 * correct / sum(len(labels) for _, labels in batches)
 
-    @cached_property
+    @functools.cached_property
     def feature_cache(self) -> FeatureCache:
         """Image features of the frozen tower, encoded once."""
         return FeatureCache(self.cfg, self.clip)

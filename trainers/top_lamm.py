@@ -100,6 +100,10 @@ class TopLearner(PromptLearner):
                 frozen = self.frozen_top(tokens)
         return torch.cat([self.top(tokens), frozen], dim=1)
 
+    def clip_features(self, image: Tensor) -> Tensor:
+        """f0. Shape: (B, E)"""
+        return image if self.top is None else image.chunk(2, dim=1)[1]
+
     def scores(self, image: Tensor, text: Tensor) -> Tensor:
         """s; the score is linear in the image feature, so the two are mixed before. Shape: (B, N)"""
         if self.top is None:
@@ -127,8 +131,7 @@ class TopLAMMLearner(LabelAlignmentMixin, TopLearner):
 
     def alignment_loss(self, text: Tensor, image: Tensor, *batch: Any, **further: Any) -> dict[str, Tensor]:
         """LAMM's terms; the teacher is CLIP, so it sees f0."""
-        frozen = image if self.top is None else image.chunk(2, dim=1)[1]
-        return super().alignment_loss(text, frozen, *batch, **further)
+        return super().alignment_loss(text, self.clip_features(image), *batch, **further)
 
 
 class TopLAMM(PromptTrainer):

@@ -123,11 +123,14 @@ def load_learned(learner: Learner, state: dict[str, Any], path: str) -> int | No
             f'{path} was trained with LABEL_TOKENS "{tokens}", this run has "{alignment.label_tokens}": use the same'
         )
     names = extra.get("class_names", learner.class_names)
-    if names != learner.class_names and learner.per_class_tensors():
-        raise CheckpointError(
-            f"{path} holds a part for each class ({', '.join(learner.per_class_tensors())}) of another class list: "
-            "test it on the classes that it was trained on"
-        )
+    if names != learner.class_names:
+        fit = learner.for_other_classes(state, names)
+        if fit is None:
+            raise CheckpointError(
+                f"{path} holds a part for each class ({', '.join(learner.per_class_tensors())}) of another class list: "
+                "test it on the classes that it was trained on"
+            )
+        state = fit
     known = len(learner.class_names) if LABELS in own else None
     if names != learner.class_names and LABELS in own:
         state[LABELS], known = _labels_by_name(learner, state[LABELS], names, extra, path)

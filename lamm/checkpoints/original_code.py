@@ -7,7 +7,7 @@ Letters: N classes, m label vectors per class, V = N · m, D width.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -45,6 +45,9 @@ class Learner(Protocol):
 
     def per_class_tensors(self) -> tuple[str, ...]:
         """Names of the learned tensors, other than labels, that have a row for each class."""
+
+    def for_other_classes(self, state: dict[str, Tensor], names: Sequence[str]) -> dict[str, Tensor] | None:
+        """A state of another class list, made fit for this one; None: it can't be."""
 
     def get_extra_state(self) -> dict[str, Any]:
         """What a checkpoint says beside the learned tensors."""

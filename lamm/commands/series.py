@@ -48,7 +48,9 @@ METHODS = {
     "coop_lamm": "CoOp_LAMM",
     "cocoop_lamm": "CoCoOp_LAMM",
     "maple_lamm": "MaPLe_LAMM",
+    "lamm_gda": "LAMM_GDA",
     "top_lamm": "TopLAMM",
+    "top_lamm_gda": "TopLAMM_GDA",
     "clip_lora": "CLIPLoRA",
 }
 """Folder in scripts/ → trainer."""
