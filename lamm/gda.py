@@ -140,16 +140,15 @@ def _precision(
 
 
 class LeaveOneOut:
-    """Scores of each training image by the head that all others give: exact, without fitting again.
+    """Scores of training images by the head that all others give: exact, without fitting again.
 
     Args:
+        statistics: of these images, and of any others, which need not be at hand.
         features: (n, k, d).
         labels: (n,).
-        classes: N.
     """
 
-    def __init__(self, features: Tensor, labels: Tensor, classes: int) -> None:
-        statistics = ClassStatistics.of(features, labels, classes)
+    def __init__(self, statistics: ClassStatistics, features: Tensor, labels: Tensor) -> None:
         scatter = statistics.scatter
         values, vectors = torch.linalg.eigh(scatter)
         self._statistics, self._labels = statistics, labels

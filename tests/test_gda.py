@@ -32,6 +32,10 @@ def rows_of(features: Tensor, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return features.double().flatten(0, 1).numpy(), labels.repeat_interleave(features.shape[1]).numpy()
 
 
+def left_out(features: Tensor, labels: Tensor) -> LeaveOneOut:
+    return LeaveOneOut(ClassStatistics.of(features, labels, CLASSES), features, labels)
+
+
 def assert_equal(one: ClassStatistics, other: ClassStatistics) -> None:
     for name in ("count", "sum", "outer"):
         torch.testing.assert_close(getattr(one, name), getattr(other, name))
@@ -53,7 +57,7 @@ def test_scores_without_an_image_are_those_of_a_fit_without_it(
     counts: list[int], views: int, shrinkage: float | None
 ) -> None:
     features, labels = images(counts, views)
-    got = LeaveOneOut(features, labels, CLASSES).scores(shrinkage)
+    got = left_out(features, labels).scores(shrinkage)
     for place, label in enumerate(labels.tolist()):
         others = torch.arange(len(labels)) != place
         rows, classes = rows_of(features[others], labels[others])
@@ -63,11 +67,18 @@ def test_scores_without_an_image_are_those_of_a_fit_without_it(
         assert got[place, :, label].isfinite().all() == (counts[label] > 1)
 
 
+def test_images_that_are_not_at_hand_count_by_their_statistics() -> None:
+    features, labels = images([3, 2, 4, 2], views=2)
+    statistics = ClassStatistics.of(features, labels, CLASSES)
+    whole = LeaveOneOut(statistics, features, labels).scores(0.1)
+    torch.testing.assert_close(LeaveOneOut(statistics, features[4:], labels[4:]).scores(0.1), whole[4:])
+
+
 def test_scores_are_the_same_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels = images([3, 1, 2, 4], views=2)
-    whole = LeaveOneOut(features, labels, CLASSES).scores(0.1)
+    whole = left_out(features, labels).scores(0.1)
     monkeypatch.setattr("lamm.gda.SCORES_AT_ONCE", 3 * 2 * CLASSES)
-    torch.testing.assert_close(LeaveOneOut(features, labels, CLASSES).scores(0.1), whole)
+    torch.testing.assert_close(left_out(features, labels).scores(0.1), whole)
 
 
 def test_statistics_are_sums_in_any_order_and_in_parts() -> None:
@@ -96,7 +107,7 @@ def test_a_class_without_images_never_wins() -> None:
     weight, bias = head(ClassStatistics.of(features, labels, CLASSES), 0.1)
     assert bias.isneginf().tolist() == [False, False, False, True]
     assert (weight[-1] == 0).all()
-    assert LeaveOneOut(features, labels, CLASSES).scores(0.1)[..., -1].isneginf().all()
+    assert left_out(features, labels).scores(0.1)[..., -1].isneginf().all()
 
 
 def test_without_scatter_the_nearest_mean_wins() -> None:

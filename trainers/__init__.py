@@ -20,32 +20,49 @@ from .clip_lora import CLIPLoRA
 from .cocoop import CoCoOp, CoCoOp_LAMM
 from .config import extend_cfg
 from .coop import CoOp, CoOp_LAMM
+from .gda import GDA
 from .lamm import LAMM
 from .lamm_gda import LAMM_GDA, TopLAMM_GDA
+from .linear_probe import LinearProbe
 from .maple import MaPLe, MaPLe_LAMM
+from .tip_adapter import TipAdapter, TipAdapterF
 from .top_lamm import TopLAMM
 from .zero_shot import ZeroshotCLIP
 
 TRAINERS = (
     ZeroshotCLIP,
-    CoOp,
-    CoCoOp,
-    MaPLe,
-    LAMM,
-    CoOp_LAMM,
-    CoCoOp_LAMM,
-    MaPLe_LAMM,
-    LAMM_GDA,
-    TopLAMM,
-    TopLAMM_GDA,
-    CLIPLoRA,
+    *(
+        CoOp,
+        CoCoOp,
+        MaPLe,
+    ),
+    *(
+        LAMM,
+        CoOp_LAMM,
+        CoCoOp_LAMM,
+        MaPLe_LAMM,
+    ),
+    *(
+        LinearProbe,
+        TipAdapter,
+        TipAdapterF,
+        GDA,
+    ),
+    *(
+        CLIPLoRA,
+        TopLAMM,
+    ),
+    *(
+        LAMM_GDA,
+        TopLAMM_GDA,
+    ),
 )
-
 
 for trainer in TRAINERS:
     TRAINER_REGISTRY.offer(trainer)
 
 __all__ = [
+    "GDA",
     "LAMM",
     "LAMM_GDA",
     "TRAINERS",
@@ -54,8 +71,11 @@ __all__ = [
     "CoCoOp_LAMM",
     "CoOp",
     "CoOp_LAMM",
+    "LinearProbe",
     "MaPLe",
     "MaPLe_LAMM",
+    "TipAdapter",
+    "TipAdapterF",
     "TopLAMM",
     "TopLAMM_GDA",
     "ZeroshotCLIP",

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 from yacs.config import CfgNode
 
@@ -54,6 +54,8 @@ class PromptTrainer(Scoring, TrainerX):
         tiny_config: the same for the demo data sets, with the embedded model.
         registered_name: folder of its checkpoints.
         templates: of a trainer whose prompts are hand-written, one or more with `{}` for the class name.
+        has_templates: it reads `DATASET.TEMPLATE`.
+        closed_form: it takes no gradient steps.
         learns_in_steps: such a trainer can learn a data set's classes set by set (`IncrementalStep`).
         several_processes: such a trainer can share its work out over processes.
         further_metrics: what a run records beside its evaluator's metrics, by name.
@@ -69,6 +71,8 @@ class PromptTrainer(Scoring, TrainerX):
     registered_name = "prompt_learner"
     templates: Sequence[str] = ()
 
+    has_templates = False
+    closed_form = False
     learns_in_steps = True
     several_processes = True
     incremental: IncrementalStep | None = None
@@ -217,7 +221,7 @@ class PromptTrainer(Scoring, TrainerX):
     def build_learner(self, clip: ClipModel, class_names: Sequence[str]) -> Any:
         """The prompts, on the device."""
         learner = self.make_learner(self.cfg, clip, class_names, self.templates).to(self.device)
-        if self.with_others and self.learner_class is not None:
+        if self.with_others and isinstance(learner, PromptLearner):
             learner.encode_with(SharedOutTextEncoder(learner.text_encoder, self.ranks))
         return learner
 
@@ -375,7 +379,7 @@ class PromptTrainer(Scoring, TrainerX):
         shared_out = not isinstance(loader, EpochLoader) or isinstance(loader, ShareLoader)
         return loader if shared_out or not self.with_others else ShareLoader(loader, self.ranks)
 
-    def _learned(self) -> list[nn.Parameter]:
+    def _learned(self) -> Sequence[Tensor]:
         modules = [self._models[name] for name in self.get_model_names()]
         return [value for module in modules for value in module.parameters() if value.requires_grad]
 
@@ -397,6 +401,8 @@ class ClosedFormTrainer(PromptTrainer):
     Its learner has `fit(features (n, k, E), labels (n,))`, and buffers for what that computes.
     """
 
+    closed_form = True
+
     def build_model(self) -> None:
         """Load CLIP and build the learner, which is saved and loaded as others are."""
         super().build_model()
@@ -413,3 +419,6 @@ class ClosedFormTrainer(PromptTrainer):
     def run_epoch(self) -> None:
         """Fit the learner."""
         self.learner.fit(self.train_loader_x.features, self.train_loader_x.labels)
+
+    def _learned(self) -> list[Tensor]:
+        return list(self.learner.buffers())
