@@ -65,7 +65,7 @@ class CLIPLoRALearner(PromptLearner):
 
     def fixed_context(self) -> None:
         """None: the words stay, but what the text tower makes of them changes."""
-        return None
+        return
 
 
 class CLIPLoRA(PromptTrainer):
