@@ -1,5 +1,5 @@
-"""A tuned image tower beside the frozen one (TopLAMM), and LoRA in both towers (CLIP-LoRA), by copies of whole open_clip
-models: weights are put into the copy, nothing is cut.
+"""A tuned image tower beside the frozen one (TopLAMM), and LoRA in both towers (CLIP-LoRA): other weights are put into
+whole open_clip models, nothing is cut.
 
 Letters: B images, N classes, E embedding size, D width, r rank."""
 

@@ -69,7 +69,7 @@ def test_clip_lora_scores_as_towers_with_the_additions_merged_do(small_model: An
     learner = CLIPLoRALearner(small_clip, NAMES).eval()
     towers = [list(learner.image_tower.low_rank), list(learner.text_low_rank)]
     with torch.no_grad():
-        for layer in sum(towers, []):
+        for layer in (*learner.image_tower.low_rank, *learner.text_low_rank):
             layer.up.normal_(generator=torch.Generator().manual_seed(0))
     images = pictures(small_clip)
     ids, _ = embed(small_model, [assemble(read_prompt("a photo of a", name)) for name in NAMES])
