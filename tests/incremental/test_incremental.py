@@ -131,7 +131,7 @@ def test_earlier_sets_are_scored_with_the_context_as_it_is_now(name: str, two_st
     assert all(parameter is current[key] for key, parameter in shared.items())
 
 
-@pytest.mark.parametrize("name", ["LAMM", "CoOp_LAMM", "MaPLe_LAMM"])
+@pytest.mark.parametrize("name", ["LAMM", "CoOp_LAMM", "MaPLe_LAMM", "TopLAMM"])
 def test_weight_decay_and_negatives_move_no_earlier_label(name: str, two_steps: Any, root: Path) -> None:
     first = two_steps(name).first
     folder = Path(first.cfg.OUTPUT_DIR).parent
@@ -174,6 +174,17 @@ def test_a_step_resumed_in_the_middle_is_the_uninterrupted_one(
     assert resumed.further_metrics == whole.further_metrics
 
 
+def test_only_the_first_set_tunes_the_image_tower(two_steps: Any) -> None:
+    first, second, *_ = two_steps("TopLAMM")
+    (earlier,) = second.incremental.earlier
+    start = dict(second.build_learner(second.clip, NAMES).named_parameters())
+    for name, value in first.learner.top.named_parameters():
+        assert not torch.equal(value, start[f"top.{name}"])
+        for learner in (second.learner, earlier):
+            assert torch.equal(learner.top.get_parameter(name), value)
+    assert set(values_of(second.learner)) == set(values_of(first.learner))
+
+
 @pytest.mark.parametrize("name", ["LAMM", "CoOp", "MaPLe_LAMM", "CoCoOp_LAMM"])
 def test_seen_classes_as_negatives_are_in_the_softmax_and_in_that_alone(
     name: str, two_steps: Any, root: Path, tmp_path: Path
@@ -214,6 +225,18 @@ def test_seen_classes_as_negatives_are_in_the_softmax_and_in_that_alone(
 
 
 @pytest.mark.parametrize("name", ["CoOp", "CoOp_LAMM", "CoCoOp_LAMM"])
+def test_only_the_first_set_tunes_the_image_tower(two_steps: Any) -> None:
+    first, second, *_ = two_steps("TopLAMM")
+    (earlier,) = second.incremental.earlier
+    start = dict(second.build_learner(second.clip, NAMES).named_parameters())
+    for name, value in first.learner.top.named_parameters():
+        assert not torch.equal(value, start[f"top.{name}"])
+        for learner in (second.learner, earlier):
+            assert torch.equal(learner.top.get_parameter(name), value)
+    assert set(values_of(second.learner)) == set(values_of(first.learner))
+
+
+@pytest.mark.parametrize("name", ["LAMM", "CoOp", "MaPLe_LAMM", "CoCoOp_LAMM"])
 def test_seen_classes_as_negatives_hand_no_gradient_to_what_is_learned(
     name: str, two_steps: Any, root: Path, tmp_path: Path
 ) -> None:
@@ -230,6 +253,18 @@ def test_seen_classes_as_negatives_hand_no_gradient_to_what_is_learned(
     assert not any(gradient.any() for gradient in earlier if gradient is not None)
 
 
+def test_only_the_first_set_tunes_the_image_tower(two_steps: Any) -> None:
+    first, second, *_ = two_steps("TopLAMM")
+    (earlier,) = second.incremental.earlier
+    start = dict(second.build_learner(second.clip, NAMES).named_parameters())
+    for name, value in first.learner.top.named_parameters():
+        assert not torch.equal(value, start[f"top.{name}"])
+        for learner in (second.learner, earlier):
+            assert torch.equal(learner.top.get_parameter(name), value)
+    assert set(values_of(second.learner)) == set(values_of(first.learner))
+
+
+@pytest.mark.parametrize("name", ["LAMM", "CoOp", "MaPLe_LAMM", "CoCoOp_LAMM"])
 def test_seen_classes_as_negatives_change_what_is_learned_but_not_how_the_step_is_tested(
     two_steps: Any, root: Path, tmp_path: Path
 ) -> None:

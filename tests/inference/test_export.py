@@ -25,12 +25,13 @@ from lamm.inference.classifier import Classifier, RunFolder
 from lamm.inference.export import export, exportable, files_written_together
 from lamm.inference.onnx_file import ExportError, largest_difference, missing_for_onnx, write_onnx
 from tests.clip import small_clip_models as small
-from tests.trainers.learner_cases import cocoop_lamm, coop, disturb, lamm, maple_lamm
+from tests.trainers.learner_cases import clip_lora, cocoop_lamm, coop, disturb, lamm, maple_lamm, top_lamm
 
 NAMES = ["crane", "german_shepherd", "C++", "große Null"]
 TRAINERS = {trainer.__name__: trainer for trainer in ALL}
 # One way of making text features, and one of prompting images, each.
 KINDS = {"LAMM": lamm, "CoOp": coop, "MaPLe_LAMM": maple_lamm, "CoCoOp_LAMM": cocoop_lamm, "ZeroshotCLIP": None}
+KINDS |= {"TopLAMM": top_lamm, "CLIPLoRA": clip_lora}  # their image towers have weights of their own
 SIDE = 32
 
 

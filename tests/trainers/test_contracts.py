@@ -23,6 +23,7 @@ from tests.trainers.learner_cases import (
     LEARNERS,
     METHODS,
     NAMES,
+    OF_TRANSFORMERS,
     WORDS,
     Case,
     declared,
@@ -45,10 +46,10 @@ TEXTS = [f"{WORDS} {name.replace('_', ' ')}." for name in NAMES]
 
 
 def test_every_method_is_in_the_matrix() -> None:
-    expected = {"LAMM", *METHODS, *(f"{name}_LAMM" for name in METHODS)}
+    expected = {"LAMM", "TopLAMM", "CLIPLoRA", *METHODS, *(f"{name}_LAMM" for name in METHODS)}
     assert {method_of(name) for name in FIRST} == expected
     places = {(method_of(name), tower, precision) for name, tower, precision in (p.values[0] for p in matrix_of(FIRST))}
-    assert len(places) == 2 * (len(expected) + len([name for name in expected if not name.startswith("MaPLe")]))
+    assert len(places) == 2 * (len(expected) + len([name for name in expected if not name.startswith(OF_TRANSFORMERS)]))
 
 
 # No-op at the start.
@@ -163,6 +164,11 @@ def assert_near(got: Tensor, expected: Tensor, error: float) -> None:
     assert (got - expected).norm() <= error * expected.norm()
 
 
+OF_THE_TOWER = [name for name in LEARNERS if "CLIPLoRA" not in name]
+"""Learners whose prompts the text tower's own weights encode."""
+
+
+@pytest.mark.parametrize("case", matrix_of(OF_THE_TOWER), indirect=True)
 def test_the_shared_prefix_gives_what_the_plain_encoder_gives(case: Case) -> None:
     images, labels = case.batch()
     shared, plain = disturb(case.build()), disturb(case.build())

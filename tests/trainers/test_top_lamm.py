@@ -24,7 +24,9 @@ from tests.trainers.learner_cases import (
     NAMES,
     SHOTS,
     assert_same_curve,
+    clip_lora,
     pictures,
+    top_lamm,
     train,
 )
 
@@ -32,15 +34,16 @@ Config = Callable[..., Any]
 LABELS = [0, 1, 2, 3, 1, 2]
 
 
-def top_lamm(clip: ClipModel, **options: Any) -> TopLAMMLearner:
-    torch.manual_seed(5)
-    return TopLAMMLearner(clip, NAMES, alignment=AlignmentSettings(), **options)
-
-
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_top_lamm_follows_the_slow_run(blocks: int, small_model: Any, small_clip: ClipModel) -> None:
     images = pictures(small_clip)
-    got = train(top_lamm(small_clip, blocks=blocks), images, torch.tensor(LABELS), steps=3, rate=0.05)
+    got = train(
+        TopLAMMLearner(small_clip, NAMES, blocks=blocks, alignment=AlignmentSettings()),
+        images,
+        torch.tensor(LABELS),
+        steps=3,
+        rate=0.05,
+    )
     slow = SlowTopLAMM(small_model, NAMES, INVERSE_TEMPERATURE, SHOTS, blocks=blocks)
     assert_same_curve(got, slow.train(images, LABELS, steps=3, rate=0.05))
     assert got[2]["loss_gram"] > 1e-3
@@ -53,7 +56,7 @@ def test_each_form_starts_at_clips_features_and_moves_from_there(tune: str, prec
     clip = wrap_clip(model, "small")
     clip.precision = precision
     images = pictures(clip)
-    learner = top_lamm(clip, tune=tune)
+    learner = top_lamm(clip, variant=tune)
     tuned, frozen = learner.image_features(images).chunk(2, dim=1)
     torch.testing.assert_close(frozen, clip.image_features(images), atol=1e-5 if precision == "fp32" else 2e-2, rtol=0)
     torch.testing.assert_close(tuned, frozen, atol=1e-5 if precision == "fp32" else 2e-2, rtol=0)
@@ -66,7 +69,7 @@ def test_each_form_starts_at_clips_features_and_moves_from_there(tune: str, prec
 
 
 def test_clip_lora_scores_as_towers_with_the_additions_merged_do(small_model: Any, small_clip: ClipModel) -> None:
-    learner = CLIPLoRALearner(small_clip, NAMES).eval()
+    learner = clip_lora(small_clip)
     towers = [list(learner.image_tower.low_rank), list(learner.text_low_rank)]
     with torch.no_grad():
         for layer in (*learner.image_tower.low_rank, *learner.text_low_rank):
@@ -178,4 +181,4 @@ def test_a_tower_of_the_clip_package_is_cut_as_well() -> None:
 @pytest.mark.parametrize(("option", "key"), [({"blocks": 3}, "BLOCKS"), ({"tune": "all"}, "TUNE")])
 def test_settings_that_mean_nothing_are_refused(option: dict[str, Any], key: str, small_clip: ClipModel) -> None:
     with pytest.raises(ConfigError, match=key):
-        top_lamm(small_clip, **option)
+        TopLAMMLearner(small_clip, NAMES, alignment=AlignmentSettings(), **option)
