@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from lamm_trainers.top_lamm import TopLAMMLearner
 
 from lamm.checkpoints.by_class_name import EXTRA
 from lamm.checkpoints.label_bank import LabelBank
@@ -16,7 +17,7 @@ from lamm.incremental.step import freeze_labels
 from tests.incremental.incremental_runs import NAMES, TRAINERS, built, checkpoint_of, planned, trained, values_of
 
 ALIGNED = [name for name in TRAINERS if "LAMM" in name]
-NOTHING_SHARED = ["ZeroshotCLIP", "LAMM"]
+NOTHING_SHARED = ["ZeroshotCLIP", "LAMM", "TopLAMM"]  # or nothing that later sets change
 LEARNS_CONTEXT = [name for name in TRAINERS if name not in NOTHING_SHARED]
 
 
@@ -78,8 +79,8 @@ def test_the_numbers_are_those_of_one_learner_over_all_classes(name: str, two_st
         for item in items:
             image = second.test_loader.dataset.transform(read_image(item.impath))[None]
             with torch.no_grad():
-                feature = second.clip.image_features(image, learner.vision_prompts())
-                cosines = (feature @ learner.text_features(feature)[0].T)[0]
+                feature = learner.image_features(image)
+                cosines = learner.scores(feature, learner.text_features(feature))[0]
             own += int(cosines[start : start + 5].argmax()) == item.label
             seen += int(cosines.argmax()) == item.label + start
         expected |= {
@@ -175,14 +176,14 @@ def test_a_step_resumed_in_the_middle_is_the_uninterrupted_one(
 
 
 def test_only_the_first_set_tunes_the_image_tower(two_steps: Any) -> None:
-    first, second, *_ = two_steps("TopLAMM")
+    first, _, _, second = two_steps("TopLAMM")
     (earlier,) = second.incremental.earlier
-    start = dict(second.build_learner(second.clip, NAMES).named_parameters())
+    fresh = TopLAMMLearner.from_config(second.cfg, second.clip, NAMES)
     for name, value in first.learner.top.named_parameters():
-        assert not torch.equal(value, start[f"top.{name}"])
+        assert not torch.equal(value, fresh.top.get_parameter(name))
         for learner in (second.learner, earlier):
             assert torch.equal(learner.top.get_parameter(name), value)
-    assert set(values_of(second.learner)) == set(values_of(first.learner))
+            assert not learner.top.get_parameter(name).requires_grad
 
 
 @pytest.mark.parametrize("name", ["LAMM", "CoOp", "MaPLe_LAMM", "CoCoOp_LAMM"])
@@ -225,18 +226,6 @@ def test_seen_classes_as_negatives_are_in_the_softmax_and_in_that_alone(
 
 
 @pytest.mark.parametrize("name", ["CoOp", "CoOp_LAMM", "CoCoOp_LAMM"])
-def test_only_the_first_set_tunes_the_image_tower(two_steps: Any) -> None:
-    first, second, *_ = two_steps("TopLAMM")
-    (earlier,) = second.incremental.earlier
-    start = dict(second.build_learner(second.clip, NAMES).named_parameters())
-    for name, value in first.learner.top.named_parameters():
-        assert not torch.equal(value, start[f"top.{name}"])
-        for learner in (second.learner, earlier):
-            assert torch.equal(learner.top.get_parameter(name), value)
-    assert set(values_of(second.learner)) == set(values_of(first.learner))
-
-
-@pytest.mark.parametrize("name", ["LAMM", "CoOp", "MaPLe_LAMM", "CoCoOp_LAMM"])
 def test_seen_classes_as_negatives_hand_no_gradient_to_what_is_learned(
     name: str, two_steps: Any, root: Path, tmp_path: Path
 ) -> None:
@@ -253,18 +242,6 @@ def test_seen_classes_as_negatives_hand_no_gradient_to_what_is_learned(
     assert not any(gradient.any() for gradient in earlier if gradient is not None)
 
 
-def test_only_the_first_set_tunes_the_image_tower(two_steps: Any) -> None:
-    first, second, *_ = two_steps("TopLAMM")
-    (earlier,) = second.incremental.earlier
-    start = dict(second.build_learner(second.clip, NAMES).named_parameters())
-    for name, value in first.learner.top.named_parameters():
-        assert not torch.equal(value, start[f"top.{name}"])
-        for learner in (second.learner, earlier):
-            assert torch.equal(learner.top.get_parameter(name), value)
-    assert set(values_of(second.learner)) == set(values_of(first.learner))
-
-
-@pytest.mark.parametrize("name", ["LAMM", "CoOp", "MaPLe_LAMM", "CoCoOp_LAMM"])
 def test_seen_classes_as_negatives_change_what_is_learned_but_not_how_the_step_is_tested(
     two_steps: Any, root: Path, tmp_path: Path
 ) -> None:
