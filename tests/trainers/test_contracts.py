@@ -199,17 +199,16 @@ def assert_same_in_chunks(case: Case, chunk: int) -> None:
     assert_near(got, expected, GRADIENT_ERROR[case.exact])
 
 
-IN_BF16 = [place for place in matrix_of(FIRST) if place.values[0][2] == "bf16"]
+IN_BF16 = [place.values[0] for place in matrix_of(FIRST) if place.values[0][2] == "bf16"]
 
 
 @pytest.mark.parametrize(
     ("place", "plain"),
-    [(place, plain) for place in IN_BF16 for plain in (False, True) if not plain or place.values[0][0] in OF_THE_TOWER],
+    [(place, plain) for place in IN_BF16 for plain in (False, True) if not plain or place[0] in OF_THE_TOWER],
 )
 def test_bf16_gradients_point_where_those_of_fp32_do(
-    place: Any, plain: bool, clips: dict[tuple[str, str], ClipModel]
+    place: tuple[str, str, str], plain: bool, clips: dict[tuple[str, str], ClipModel]
 ) -> None:
-    place = place.values[0]
     found = []
     for precision in ("fp32", "bf16"):
         case = Case(place[0], clips[place[1], precision])
