@@ -58,6 +58,8 @@ PAPERS = {
     "CoCoOp_LAMM": (0.002, 10, 1, COCOOP_NODE),
     "MaPLe": (0.0035, 5, 4, MAPLE_NODE),
     "MaPLe_LAMM": (0.0035, 5, 4, MAPLE_NODE),
+    "TopLAMM": (0.002, 50, 32, {**LAMM_NODE, "TOPLAMM.LR": 0.002}),
+    "CLIPLoRA": (2e-4, 160, 32, {"CLIPLORA.RANK": 2, "CLIPLORA.DROPOUT": 0.25}),
 }
 SCHEDULE = {
     "NAME": "sgd",
@@ -68,6 +70,15 @@ SCHEDULE = {
     "WARMUP_TYPE": "constant",
     "WARMUP_CONS_LR": 1e-5,
 }
+ADAMW = {
+    "NAME": "adamw",
+    "ADAM_BETA1": 0.9,
+    "ADAM_BETA2": 0.999,
+    "WEIGHT_DECAY": 0.01,
+    "LR_SCHEDULER": "cosine",
+    "WARMUP_EPOCH": -1,
+}
+SCHEDULES = {"CLIPLoRA": ADAMW}
 CLIP_INPUT = {
     "SIZE": (224, 224),
     "INTERPOLATION": "bicubic",
@@ -108,7 +119,7 @@ def test_every_trainer_has_a_folder_of_configs_and_nothing_else_lies_there():
 @pytest.mark.parametrize("name", FILES)
 def test_a_config_merges_touches_no_other_method_and_its_header_holds_its_command(name):
     trainer, config = name.split("/")
-    nodes = {CLASSES[trainer].config_node, *(["LAMM"] if trainer.endswith("LAMM") else [])}
+    nodes = set(CLASSES[trainer].config_nodes)
     merged(name)
     text = FILES[name].read_text(encoding="utf-8")
     written = yaml.safe_load(text)
@@ -127,7 +138,8 @@ def test_a_real_clip_config_holds_the_papers_settings(trainer):
     cfg = merged(f"{trainer}/{CLASSES[trainer].default_config}")
     expected = {"OPTIM.LR": rate, "OPTIM.MAX_EPOCH": epochs, "DATALOADER.TRAIN_X.BATCH_SIZE": batch}
     assert {key: flat(cfg)[key] for key in expected} == expected
-    assert {key: cfg.OPTIM[key] for key in SCHEDULE} == SCHEDULE
+    schedule = SCHEDULES.get(trainer, SCHEDULE)
+    assert {key: cfg.OPTIM[key] for key in schedule} == schedule
     settings = flat(cfg.TRAINER)
     assert {key: settings[key] for key in node} == node
     # Anything else in a method's own node is at its default, precision and label alignment too.
@@ -189,6 +201,9 @@ def test_all_methods_share_data_and_rate_with_the_embedded_model(name):
     if trainer in HEADS:  # all images at once, of several views
         own = {"DATALOADER.TRAIN_X.BATCH_SIZE": 256 if trainer == "TipAdapterF" else 1}
         own |= {} if trainer == "LinearProbe" else {"INPUT.CACHE_VIEWS": 8}
+    if trainer in SCHEDULES:  # with the published optimizer and rate
+        changed = ("NAME", "LR", "WEIGHT_DECAY", "WARMUP_EPOCH", "WARMUP_TYPE")
+        own = {f"OPTIM.{key}": value for key, value in merged(name).OPTIM.items() if key in changed}
     assert other == own
     # The same precision on every machine, in the node that the trainer reads.
     assert merged(name).TRAINER[CLASSES[trainer].config_node].PREC == "fp32"

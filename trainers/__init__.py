@@ -31,49 +31,29 @@ from .zero_shot import ZeroshotCLIP
 
 TRAINERS = (
     ZeroshotCLIP,
-    *(
-        CoOp,
-        CoCoOp,
-        MaPLe,
-    ),
-    *(
-        LAMM,
-        CoOp_LAMM,
-        CoCoOp_LAMM,
-        MaPLe_LAMM,
-    ),
-    *(
-        LinearProbe,
-        TipAdapter,
-        TipAdapterF,
-        GDA,
-    ),
-    *(
-        CLIPLoRA,
-        TopLAMM,
-    ),
-    *(
-        LAMM_GDA,
-        TopLAMM_GDA,
-    ),
+    *(CoOp, CoCoOp, MaPLe),
+    *(LAMM, CoOp_LAMM, CoCoOp_LAMM, MaPLe_LAMM),
+    *(LinearProbe, TipAdapter, TipAdapterF, GDA),
+    *(CLIPLoRA, TopLAMM),
+    *(LAMM_GDA, TopLAMM_GDA),
 )
 
 for trainer in TRAINERS:
     TRAINER_REGISTRY.offer(trainer)
 
 __all__ = [
-    "GDA",
-    "LAMM",
-    "LAMM_GDA",
-    "TRAINERS",
     "CLIPLoRA",
     "CoCoOp",
     "CoCoOp_LAMM",
     "CoOp",
     "CoOp_LAMM",
+    "GDA",
+    "LAMM",
+    "LAMM_GDA",
     "LinearProbe",
     "MaPLe",
     "MaPLe_LAMM",
+    "TRAINERS",
     "TipAdapter",
     "TipAdapterF",
     "TopLAMM",

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +151,27 @@ def _in_turns(
         seconds.append(plain())
         run_ours(FAST_RUNS)
     return {name: statistics.median(run[name] for run in ours) for name in ours[0]}, statistics.median(seconds)
+
+
+def compare_ways(steps: Mapping[str, TrainingStep], device: torch.device, rounds: int) -> list[Row]:
+    """Whole steps of several ways to do the same, taking turns.
+
+    Args:
+        steps: by name; the first is what the others are compared with.
+        device: where they run.
+        rounds: runs of each, of which the median counts; one more comes first, whose memory is counted.
+
+    Returns:
+        A row for each way: way, step_s, ratio (to the first way's), peak_mb (beyond weights and batch, MiB).
+    """
+    peaks = {name: peak_megabytes(step.whole) for name, step in steps.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            seconds[name].append(seconds_of(step.whole, device))
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    first = next(iter(medians.values()))
+    return [{"way": name, "step_s": own, "ratio": own / first, "peak_mb": peaks[name]} for name, own in medians.items()]
 
 
 # Our column, the plain path's, and what they hold.

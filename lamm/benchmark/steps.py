@@ -3,6 +3,7 @@
 Letters: B images, E embedding size.
 """
 
+import copy
 import os
 import statistics
 import subprocess
@@ -19,6 +20,7 @@ from torch.optim import Optimizer
 from lamm.benchmark.measure import seconds_of
 from lamm.clip.tokenizer import Tokenizer
 from lamm.errors import LammError
+from lamm.features.cache import CutViews
 from lamm.parallel.ranks import Ranks
 from lamm.parallel.sharing import average_gradients, encoded_share, gather_shares
 
@@ -38,7 +40,8 @@ class TrainingStep:
         batch: B.
         precision: what the towers run in while the step is taken.
         teacher_each_step: encode the teacher anew at every step, as the original code does.
-        cached: image features are given, as with `INPUT.CACHE_VIEWS`; only for learners without vision prompts.
+        cached: what `INPUT.CACHE_VIEWS` stores is given: image features, or tokens at the cut of a tuned tower; not for
+            learners with vision prompts.
         ranks: the processes that share the step out; each is to have such a step.
     """
 
@@ -59,7 +62,16 @@ class TrainingStep:
         generator, self.device = torch.Generator().manual_seed(0), clip.logit_scale.device
         size = clip.image_size
         self.images = torch.randn(batch, 3, size, size, generator=generator).to(self.device)
-        self.image = F.normalize(torch.randn(batch, clip.embed_dim, generator=generator), dim=-1).to(self.device)
+        wide = clip.embed_dim
+        if learner.changes_images:  # a tuned tower has two features per image
+            with torch.no_grad():
+                wide = learner.image_features(self.images[:1]).shape[1]
+        self.image = F.normalize(torch.randn(batch, wide, generator=generator), dim=-1).to(self.device)
+        self.views = None
+        if cached and learner.changes_images:
+            tokens = learner.top.cut(self.images)
+            with torch.no_grad():
+                self.views = CutViews(tokens.half(), learner.frozen_top(tokens))
         self.labels = (torch.arange(batch) % len(learner.class_names)).to(self.device)
 
     def text_side(self) -> None:
@@ -89,6 +101,8 @@ class TrainingStep:
     def image_features(self) -> Tensor:
         """Unit image features of the batch. Shape: (B, E)"""
         self.learner.clip.precision = self.precision
+        if self.views is not None:
+            return self.learner.image_features(self.views)
         if self.cached:
             return self.image
         share = encoded_share(self.ranks, len(self.images))
@@ -125,6 +139,36 @@ class TrainingStep:
     def _forget_teacher(self) -> None:
         if hasattr(self.learner, "forget_teacher"):
             self.learner.forget_teacher()
+
+
+class WholeTowerStep(TrainingStep):
+    """The step of a learner with a tuned top, its image side written without a cut: a copy of the whole tower, some or
+    all of whose blocks are trained, beside the frozen tower.
+
+    Args:
+        learner: of `TopLAMM`; its own top is left out.
+        blocks: trained blocks, the last ones.
+        rate: of plain SGD.
+        batch, precision: as of `TrainingStep`.
+    """
+
+    def __init__(self, learner: Any, blocks: int, rate: float, batch: int, precision: str) -> None:
+        tower: Any = copy.deepcopy(learner.clip.visual)
+        tower.requires_grad_(False)
+        for part in (*tower.transformer.resblocks[-blocks:], tower.ln_post):
+            part.requires_grad_(True)
+        tower.proj.requires_grad_(True)
+        values = [learner.label_embeddings, *(value for value in tower.parameters() if value.requires_grad)]
+        super().__init__(learner, torch.optim.SGD(values, lr=rate, momentum=0.9), batch, precision)
+        self.tower = tower
+
+    def image_features(self) -> Tensor:
+        """f and f0, side by side. Shape: (B, 2 · E)"""
+        clip = self.learner.clip
+        clip.precision = self.precision
+        with clip.autocast():
+            tuned = self.tower(self.images)
+        return torch.cat([F.normalize(tuned.float(), dim=-1), clip.image_features(self.images)], dim=1)
 
 
 class OriginalEncoder:

@@ -11,7 +11,7 @@ tower, K of the top, H heads, C width of a head.
 """
 
 import copy
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import torch
@@ -30,11 +30,7 @@ NEAR_IN_16_BITS = 0.1
 
 
 class Reached(Exception):
-    """Ends a pass through the tower at the cut, with the tokens there."""
-
-    def __init__(self, tokens: Tensor) -> None:
-        super().__init__("a pass through the image tower ends here")
-        self.tokens = tokens
+    """Ends a pass through the tower at the cut."""
 
 
 @torch.no_grad()
@@ -47,20 +43,20 @@ def tokens_at(clip: ClipModel, images: Tensor, block: int) -> Tensor:
         block: its number, from 0.
     """
     transformer: Any = clip.visual.transformer
+    reached: list[Tensor] = []
 
     def end(_: nn.Module, given: tuple[Tensor, ...]) -> None:
-        raise Reached(given[0])
+        reached.append(given[0])
+        if not torch.compiler.is_compiling():  # an exporter follows whole passes; it drops what nothing reads
+            raise Reached
 
     handle = transformer.resblocks[block].register_forward_pre_hook(end)
     try:
-        with clip.autocast():
+        with clip.autocast(), suppress(Reached):
             clip.encode_image(images)
-        raise AssertionError("the pass did not reach the cut")
-    except Reached as reached:
-        tokens = reached.tokens
     finally:
         handle.remove()
-    return tokens if getattr(transformer, "batch_first", False) else tokens.transpose(0, 1)
+    return reached[0] if getattr(transformer, "batch_first", False) else reached[0].transpose(0, 1)
 
 
 class TowerTop(nn.Module):

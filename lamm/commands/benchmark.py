@@ -4,11 +4,15 @@
     lamm benchmark --trainers LAMM --classes 10 100 1000 10000 --chunk 256 --plot cost.png
     lamm benchmark --decoding --images data/caltech-101 --limit 100      # without --images: photos by code
     lamm benchmark --loading --images data/digits --size 32 --limit 160
+    lamm benchmark --top --classes 100                                   # TopLAMM's step, with and without the cut
 
 Training step: weights are random, so none are needed. The plain path is the original code's: open_clip's own
 transformer on [N, 77] in fp32, the teacher encoded at each step, with gradient where the original has it. The text side
 of a step is student, teacher, loss and backward, given image features; the step adds the image tower and the optimizer,
 and with --cached ours has no image tower. A third of the class names each has 1, 2 and 3 sub-tokens.
+
+Top: TopLAMM's step from cached tokens at the cut, from images, and through a copy of the whole tower beside the frozen
+one, with the same blocks trained and with all of them; the text side is the same.
 
 Decoding: CPU time of one thread for each way against that of torchvision's transforms on PIL images, how far the pixels
 are from those, in levels of 255, and how alike the embedded model's features are (cosine, at its 32 × 32 pixels).
@@ -32,7 +36,7 @@ from tabulate import tabulate
 from torch import nn
 from torch.optim import Optimizer
 
-from lamm.benchmark.comparison import Row, compare, draw_cost
+from lamm.benchmark.comparison import Row, compare, compare_ways, draw_cost
 from lamm.benchmark.decoding import feature_cosines, image_files, pass_seconds, pipeline, ways, write_photos
 from lamm.benchmark.measure import side_by_side
 from lamm.benchmark.steps import (
@@ -40,6 +44,7 @@ from lamm.benchmark.steps import (
     STAGES,
     OriginalEncoder,
     TrainingStep,
+    WholeTowerStep,
     class_names,
     own_device,
     seconds_with_ranks,
@@ -83,7 +88,7 @@ class RandomSteps:
     def fast(self, precision: str, cached: bool = False) -> TrainingStep:
         """Our path, shared out over the current processes; `cached` has no effect on trainers that prompt the tower."""
         learner, optimizer, batch = self._parts(self._names, "TRAINER.TEXT_CHUNK", self._chunk)
-        ranks, cached = current_ranks(), cached and not learner.changes_images
+        ranks, cached = current_ranks(), cached and (not learner.changes_images or hasattr(learner, "top"))
         if ranks.many:
             learner.encode_with(SharedOutTextEncoder(learner.text_encoder, ranks))
         return TrainingStep(learner, optimizer, batch, precision, cached=cached, ranks=ranks)
@@ -93,6 +98,19 @@ class RandomSteps:
         learner, optimizer, batch = self._parts(self._names[:classes], "TRAINER.LAMM.TEACHER", "prompt")
         learner.encode_with(OriginalEncoder(self._model))
         return TrainingStep(learner, optimizer, batch, "fp32", teacher_each_step=True)
+
+    def ways_to_tune(self, precision: str) -> dict[str, TrainingStep]:
+        """Steps of a learner with a tuned top that learn the same blocks in several ways, and one that learns all."""
+        learner, _, batch = self._parts(self._names, "TRAINER.TEXT_CHUNK", self._chunk)
+        layers, trained = learner.clip.vision_sizes.layers, learner.clip.vision_sizes.layers - learner.top.first
+        rate = 1e-4
+        optimizer = torch.optim.SGD(learner.parameters(), lr=rate, momentum=0.9)
+        return {
+            f"last {trained} blocks, tokens cached": TrainingStep(learner, optimizer, batch, precision, cached=True),
+            f"last {trained} blocks, from images": TrainingStep(learner, optimizer, batch, precision),
+            f"whole tower, last {trained} trained": WholeTowerStep(learner, trained, rate, batch, precision),
+            f"whole tower, all {layers} trained": WholeTowerStep(learner, layers, rate, batch, precision),
+        }
 
     def _parts(self, names: Sequence[str], *override: Any) -> tuple[Any, Optimizer, int]:
         """A learner a few steps from its start, the same at every call; its optimizer; the size of a batch.
@@ -135,7 +153,8 @@ def main(arguments: argparse.Namespace) -> None:
     level = logger.level
     logger.setLevel("WARNING")  # each learner would say which encoder it has
     try:
-        (decoding if arguments.decoding else loading if arguments.loading else training_step)(arguments)
+        modes = {"decoding": decoding, "loading": loading, "top": top}
+        next((call for name, call in modes.items() if getattr(arguments, name)), training_step)(arguments)
     finally:
         logger.setLevel(level)
 
@@ -174,6 +193,18 @@ def training_step(arguments: argparse.Namespace) -> None:
     if arguments.plot is not None:
         draw_cost(rows, arguments.plot)
         print(f"wrote {arguments.plot}")
+
+
+def top(arguments: argparse.Namespace) -> None:
+    """TopLAMM's step in several ways, for each precision and number of classes."""
+    device = own_device(0)
+    model = untrained_clip(arguments.backbone).to(device)
+    for precision, classes in itertools.product(arguments.precision, arguments.classes):
+        steps = RandomSteps(TRAINERS["TopLAMM"], model, arguments.backbone, classes, arguments.chunk)
+        rows = compare_ways(steps.ways_to_tune(precision), device, arguments.rounds or 3)
+        cells = [[row["way"], f"{row['step_s']:.3f}", f"{row['ratio']:.2f}", f"{row['peak_mb']:.0f}"] for row in rows]
+        print(f"\n{arguments.backbone}, {classes} classes, {precision}, {torch.get_num_threads()} threads\n")
+        print(tabulate(cells, headers=["way", "s per step", "ratio", "peak MiB"], disable_numparse=True), flush=True)
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -308,9 +339,10 @@ def parser() -> Parser:
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--decoding", action="store_true", help="compare ways of decoding and transforming photos")
     mode.add_argument("--loading", action="store_true", help="time an epoch's images for several numbers of workers")
+    mode.add_argument("--top", action="store_true", help="compare ways of tuning the image tower's last blocks")
     rounds = (
-        "runs of the original path, of which the median counts (default: 1); with --decoding (5) or --loading (3): "
-        "measurements of each way, of which the best counts"
+        "runs of the original path, or with --top of each way, of which the median counts (default: 1, 3); with "
+        "--decoding (5) or --loading (3): measurements of each way, of which the best counts"
     )
     add("--rounds", type=count, metavar="N", help=rounds)
     add("--trainers", nargs="+", default=list(TRAINERS), metavar="TRAINER", help="default: all that learn")

@@ -175,19 +175,20 @@ def export(classifier: Classifier, run: RunFolder, folder: Path, onnx: bool = Tr
         The files written, and notes for the user, one line each.
 
     Raises:
-        ExportError: prompts that depend on the image and no ONNX file, or a graph that can't be made.
+        ExportError: a classifier that only an ONNX file can hold, and none is wanted, or it can't be made.
         ConfigError: `folder` is a file, or the run's preprocessing can't be described.
     """
     lacking = missing_for_onnx() if onnx else None
-    if classifier.learner.per_image and (lacking or not onnx):
+    reason = why_only_a_graph(classifier.learner)
+    if reason and (lacking or not onnx):
         raise ExportError(
-            f"{run.cfg.TRAINER.NAME} makes its prompts for each image, so that it has no class features to write: only "
-            f"an ONNX file can hold it, {f'which needs {lacking}' if lacking else 'so leave --no-onnx out'}"
+            f"{run.cfg.TRAINER.NAME} {reason}: only an ONNX file can hold it, "
+            f"{f'which needs {lacking}' if lacking else 'so leave --no-onnx out'}"
         )
     notes = [f"no {GRAPH}, which needs {lacking}"] if lacking else []
     description = _description(classifier, run)
     with files_written_together(folder, NAMES) as work:
-        if not classifier.learner.per_image:
+        if not reason:
             (work / TENSORS).write_bytes(save(_tensors(classifier), {"format": FORMAT}))
         if onnx and not lacking:
             description["onnx"] = {"file": GRAPH, "inputs": [INPUT], "outputs": list(OUTPUTS)}
@@ -202,6 +203,15 @@ def export(classifier: Classifier, run: RunFolder, folder: Path, onnx: bool = Tr
         write_json(work / DESCRIPTION, description)
         files = [folder / name for name in NAMES if (work / name).exists()]
     return files, notes
+
+
+def why_only_a_graph(learner: Any) -> str:
+    """Why class features beside CLIP's image tower do not make a learner's scores; empty: they do."""
+    if learner.per_image:
+        return "makes its prompts for each image, so that it has no class features to write"
+    if learner.changes_images and learner.vision_prompts() is None:
+        return "has weights of its own in the image tower"
+    return ""
 
 
 @torch.no_grad()
@@ -230,6 +240,8 @@ def _description(classifier: Classifier, run: RunFolder) -> dict[str, Any]:
     }
     if learner.per_image:
         described["scores"] = "the class features depend on the image: they are made in the ONNX graph"
+    elif why_only_a_graph(learner):
+        described["scores"] = "the image tower has weights of its own: scores are made in the ONNX graph"
     else:
         described["tensors"] = {
             "file": TENSORS,

@@ -131,6 +131,13 @@ def _unread_here(cfg: CfgNode, trainer_class: Any) -> Iterator[tuple[str, str]]:
         yield "DATASET.TEMPLATE", f"{trainer_class.__name__} has no template"
     if cfg.DATASET.NUM_SHOTS < 1:
         yield "DATASET.ORIGINAL_PICKS", "all images are taken, no shots are picked"
+    if "TOPLAMM" in trainer_class.config_nodes:
+        node = cfg.TRAINER.TOPLAMM
+        if not node.BLOCKS:
+            yield from ((f"TRAINER.TOPLAMM.{name}", "TRAINER.TOPLAMM.BLOCKS is 0") for name in node if name != "BLOCKS")
+        elif node.TUNE != "lora":
+            reason = f"TRAINER.TOPLAMM.TUNE is {node.TUNE}"
+            yield from ((f"TRAINER.TOPLAMM.{name}", reason) for name in ("RANK", "DROPOUT"))
     if "LAMM" in trainer_class.config_nodes:
         base = trainer_class.config_node
         if base != "LAMM":

@@ -10,7 +10,7 @@ import torch
 from lamm_trainers.maple import MaPLeLearner
 from PIL import Image
 
-from lamm.benchmark.comparison import Row, draw_cost, needed_products
+from lamm.benchmark.comparison import Row, compare_ways, draw_cost, needed_products
 from lamm.benchmark.decoding import REFERENCE, ways, write_photos
 from lamm.benchmark.measure import (
     MatrixProducts,
@@ -23,12 +23,12 @@ from lamm.benchmark.measure import (
     seconds_by_themselves,
     side_by_side,
 )
-from lamm.benchmark.steps import OriginalEncoder, TrainingStep, class_names
+from lamm.benchmark.steps import OriginalEncoder, TrainingStep, WholeTowerStep, class_names
 from lamm.clip.model import ClipModel
 from lamm.engine import get_cfg_default
 from lamm.errors import ResultsError
 from tests.reference import whole_prompt as reference
-from tests.trainers.learner_cases import coop, lamm, maple
+from tests.trainers.learner_cases import coop, lamm, maple, top_lamm
 
 
 def test_operations_are_those_of_the_matrix_products() -> None:
@@ -271,3 +271,22 @@ def test_every_way_gives_about_the_image_of_the_reference(tmp_path, is_train):
     assert rows.equal["exact"]
     assert len(rows) == 8
     assert (rows.mean_difference < 3).all()
+
+
+def test_the_ways_to_tune_a_top_have_one_loss_and_are_compared_with_the_first(small_clip: ClipModel) -> None:
+    learner = top_lamm(small_clip)
+    with torch.no_grad():
+        learner.label_embeddings.add_(0.1)
+    optimizer = torch.optim.SGD(learner.parameters(), lr=0.0)
+    ways = {
+        "cached": TrainingStep(learner, optimizer, 4, "fp32", cached=True),
+        "images": TrainingStep(learner, optimizer, 4, "fp32"),
+        "whole": WholeTowerStep(learner, 1, 0.0, 4, "fp32"),
+    }
+    losses = [way.forward(way.image_features()).item() for way in ways.values()]
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-3)  # cached tokens are fp16
+    rows = compare_ways(ways, torch.device("cpu"), rounds=1)
+    assert [row["way"] for row in rows] == list(ways)
+    assert rows[0]["ratio"] == 1
+    assert all(row["ratio"] == pytest.approx(row["step_s"] / rows[0]["step_s"]) for row in rows)
+    assert all(row["peak_mb"] > 0 for row in rows)

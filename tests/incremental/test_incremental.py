@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from lamm_trainers.top_lamm import TopLAMMLearner
 
 from lamm.checkpoints.by_class_name import EXTRA
 from lamm.checkpoints.label_bank import LabelBank
@@ -16,7 +17,7 @@ from lamm.incremental.step import freeze_labels
 from tests.incremental.incremental_runs import NAMES, TRAINERS, built, checkpoint_of, planned, trained, values_of
 
 ALIGNED = [name for name in TRAINERS if "LAMM" in name]
-NOTHING_SHARED = ["ZeroshotCLIP", "LAMM"]
+NOTHING_SHARED = ["ZeroshotCLIP", "LAMM", "TopLAMM"]  # or nothing that later sets change
 LEARNS_CONTEXT = [name for name in TRAINERS if name not in NOTHING_SHARED]
 
 
@@ -78,8 +79,8 @@ def test_the_numbers_are_those_of_one_learner_over_all_classes(name: str, two_st
         for item in items:
             image = second.test_loader.dataset.transform(read_image(item.impath))[None]
             with torch.no_grad():
-                feature = second.clip.image_features(image, learner.vision_prompts())
-                cosines = (feature @ learner.text_features(feature)[0].T)[0]
+                feature = learner.image_features(image)
+                cosines = learner.scores(feature, learner.text_features(feature))[0]
             own += int(cosines[start : start + 5].argmax()) == item.label
             seen += int(cosines.argmax()) == item.label + start
         expected |= {
@@ -131,7 +132,7 @@ def test_earlier_sets_are_scored_with_the_context_as_it_is_now(name: str, two_st
     assert all(parameter is current[key] for key, parameter in shared.items())
 
 
-@pytest.mark.parametrize("name", ["LAMM", "CoOp_LAMM", "MaPLe_LAMM"])
+@pytest.mark.parametrize("name", ["LAMM", "CoOp_LAMM", "MaPLe_LAMM", "TopLAMM"])
 def test_weight_decay_and_negatives_move_no_earlier_label(name: str, two_steps: Any, root: Path) -> None:
     first = two_steps(name).first
     folder = Path(first.cfg.OUTPUT_DIR).parent
@@ -172,6 +173,17 @@ def test_a_step_resumed_in_the_middle_is_the_uninterrupted_one(
     one, other = values_of(whole.learner), values_of(resumed.learner)
     assert all(torch.equal(one[key], other[key]) for key in one)
     assert resumed.further_metrics == whole.further_metrics
+
+
+def test_only_the_first_set_tunes_the_image_tower(two_steps: Any) -> None:
+    first, _, _, second = two_steps("TopLAMM")
+    (earlier,) = second.incremental.earlier
+    fresh = TopLAMMLearner.from_config(second.cfg, second.clip, NAMES)
+    for name, value in first.learner.top.named_parameters():
+        assert not torch.equal(value, fresh.top.get_parameter(name))
+        for learner in (second.learner, earlier):
+            assert torch.equal(learner.top.get_parameter(name), value)
+            assert not learner.top.get_parameter(name).requires_grad
 
 
 @pytest.mark.parametrize("name", ["LAMM", "CoOp", "MaPLe_LAMM", "CoCoOp_LAMM"])

@@ -25,7 +25,7 @@ from lamm.inference.classifier import Classifier, RunFolder
 from lamm.inference.export import export, exportable, files_written_together
 from lamm.inference.onnx_file import ExportError, largest_difference, missing_for_onnx, write_onnx
 from tests.clip import small_clip_models as small
-from tests.trainers.learner_cases import cocoop_lamm, coop, disturb, lamm, maple_lamm
+from tests.trainers.learner_cases import clip_lora, cocoop_lamm, coop, disturb, lamm, maple_lamm, top_lamm
 
 NAMES = ["crane", "german_shepherd", "C++", "große Null"]
 TRAINERS = {trainer.__name__: trainer for trainer in ALL}
@@ -38,6 +38,7 @@ KINDS = dict.fromkeys(HEADS) | {
     "CoCoOp_LAMM": cocoop_lamm,
     "ZeroshotCLIP": None,
 }
+KINDS |= {"TopLAMM": top_lamm, "CLIPLoRA": clip_lora}  # their image towers have weights of their own
 SIDE = 32
 
 

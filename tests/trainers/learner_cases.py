@@ -7,11 +7,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from lamm_trainers.base import PromptTrainer
+from lamm_trainers.clip_lora import CLIPLoRALearner
 from lamm_trainers.cocoop import CoCoOpLAMMLearner, CoCoOpLearner
 from lamm_trainers.coop import CoOpLAMMLearner, CoOpLearner
 from lamm_trainers.lamm import AlignmentSettings, LabelAlignmentMixin, LAMMLearner
 from lamm_trainers.maple import MaPLeLAMMLearner, MaPLeLearner
 from lamm_trainers.prompt_learner import PromptLearner
+from lamm_trainers.top_lamm import TopLAMMLearner, TopLearner
 from torch import Tensor
 
 from lamm.clip.model import ClipModel
@@ -76,6 +78,9 @@ fixed = maker(PromptLearner, {"words": {}})
 lamm = maker(LAMMLearner, {"words": {}})
 coop, coop_lamm = maker(CoOpLearner, CONTEXTS), maker(CoOpLAMMLearner, CONTEXTS)
 cocoop, cocoop_lamm = maker(CoCoOpLearner, IMAGE_CONTEXTS), maker(CoCoOpLAMMLearner, IMAGE_CONTEXTS)
+TUNED: Variants = {tune: {"tune": tune} for tune in ("blocks", "lora", "layernorm")}
+top_lamm, top_alone = (maker(kind, {"words": {}, **TUNED}) for kind in (TopLAMMLearner, TopLearner))
+clip_lora = maker(CLIPLoRALearner, {"words": {"dropout": 0.0}})  # with it no two steps are alike
 maple, maple_lamm = maker(MaPLeLearner, DEEP_CONTEXTS), maker(MaPLeLAMMLearner, DEEP_CONTEXTS)
 
 
@@ -88,7 +93,9 @@ BASES: dict[str, Build] = {
     for name, method in METHODS.items()
     for variant in method.variants
 }
+BASES["CLIPLoRA-words"] = clip_lora
 ALIGNED: dict[str, Build] = {
+    **{f"TopLAMM-{tune}": _bind(top_lamm, variant=tune) for tune in TUNED},
     **{f"LAMM-{tokens}": _bind(lamm, label_tokens=tokens) for tokens in LABELS},
     **{
         f"{name}_LAMM-{variant}-{tokens}": _bind(
@@ -104,6 +111,7 @@ LEARNERS = {**BASES, **ALIGNED}
 # Aligned learners whose labels start as the class names, each with its base learner.
 FRESH: dict[str, tuple[Build, Build]] = {
     "LAMM-name": (lamm, fixed),
+    **{f"TopLAMM-{tune}": (ALIGNED[f"TopLAMM-{tune}"], _bind(top_alone, variant=tune)) for tune in TUNED},
     **{
         f"{name}_LAMM-{variant}-name": (ALIGNED[f"{name}_LAMM-{variant}-name"], BASES[f"{name}-{variant}"])
         for name, method in METHODS.items()
@@ -111,14 +119,20 @@ FRESH: dict[str, tuple[Build, Build]] = {
     },
 }
 # One learner of each method: these go through every image tower and precision.
-FIRST = ["LAMM-name", *(f"{name}-words" for name in METHODS), *(f"{name}_LAMM-words-name" for name in METHODS)]
+FIRST = [
+    *("LAMM-name", "TopLAMM-blocks", "CLIPLoRA-words"),
+    *(f"{name}-words" for name in METHODS),
+    *(f"{name}_LAMM-words-name" for name in METHODS),
+]
+# Their image side is a vision transformer's: of others it is refused.
+OF_TRANSFORMERS = ("MaPLe", "TopLAMM", "CLIPLoRA")
 # (learner, image tower, precision): every learner on the first place, one of each method on the others.
 PLACES = [("vit", "fp32"), ("vit", "bf16"), ("resnet", "fp32"), ("resnet", "bf16")]
 MATRIX = [
     (name, *place)
     for place in PLACES
     for name in (LEARNERS if place == PLACES[0] else FIRST)
-    if not (name.startswith("MaPLe") and place[0] == "resnet")  # refused; see test_maple.py
+    if not (name.startswith(OF_TRANSFORMERS) and place[0] == "resnet")
 ]
 
 
@@ -144,6 +158,14 @@ def declared(name: str) -> set[str]:
     names = {"label_embeddings"} if "LAMM" in method else set()
     if method == "LAMM":
         return names
+    if method == "CLIPLoRA":  # 4 blocks of the image tower, 3 of the text tower
+        towers = {"image_tower.low_rank": 4, "text_low_rank": 3}
+        return {
+            f"{tower}.{block}.{part}" for tower in towers for block in range(towers[tower]) for part in ("down", "up")
+        }
+    if method == "TopLAMM":  # a third of 4 blocks is 1
+        parts = {"blocks": BLOCK, "lora": ("low_rank.0.down", "low_rank.0.up"), "layernorm": NORMS}
+        return names | {f"top.{part}" for part in parts[name.split("-")[1]]}
     names.add("ctx")
     if method.startswith("CoCoOp"):
         names |= {f"meta_net.linear{number}.{part}" for number in (1, 2) for part in ("weight", "bias")}
@@ -153,6 +175,18 @@ def declared(name: str) -> set[str]:
             names |= {f"compound_prompt_projections.0.{part}" for part in ("weight", "bias")}
             names |= {"compound_prompts_text.0"}
     return names
+
+
+PAIR = ("weight", "bias")
+BLOCK = (
+    *(
+        f"blocks.0.{layer}.{part}"
+        for layer in ("ln_1", "ln_2", "mlp.c_fc", "mlp.c_proj", "attn.out_proj")
+        for part in PAIR
+    ),
+    *("blocks.0.attn.in_proj_weight", "blocks.0.attn.in_proj_bias", "ln_post.weight", "ln_post.bias", "projection"),
+)
+NORMS = tuple(f"{layer}.{part}" for layer in ("norms.0.ln_1", "norms.0.ln_2", "ln_post") for part in PAIR)
 
 
 class Case(NamedTuple):
@@ -212,7 +246,8 @@ def features(learner: Any, images: Tensor | None = None) -> Tensor:
     if images is None:
         return learner.text_features()
     image = Step(learner).image_features(images)
-    return torch.cat([image, learner.text_features(image).flatten(0, 1)])
+    text = learner.text_features(image).flatten(0, 1)
+    return torch.cat([image.reshape(-1, text.shape[1]), text])  # a tuned tower has two features per image
 
 
 def gradients(learner: Any, images: Tensor, labels: Tensor) -> Tensor:
