@@ -36,7 +36,7 @@ AS_RELEASED = {
     "TRAINER.LAMM.COS_OVER": "batch",
 }
 ENSEMBLES = {"ZeroshotCLIP/tiny_ensemble": "ZeroshotCLIP/tiny", "ZeroshotCLIP/vit_b16_ensemble": "ZeroshotCLIP/vit_b16"}
-COMBINATIONS = {"CoOp_LAMM": "CoOp", "CoCoOp_LAMM": "CoCoOp", "MaPLe_LAMM": "MaPLe"}
+COMBINATIONS = {trainer: trainer.removesuffix("_LAMM") for trainer in CLASSES if trainer.endswith("_LAMM")}
 
 # The papers' settings of each method: rate, epochs, batch, and what its own node holds.
 LAMM_NODE = {"LAMM.CTX_INIT": "a photo of a"}
@@ -47,6 +47,7 @@ COOP_NODE = {
     "COOP.CLASS_TOKEN_POSITION": "end",
 }
 COCOOP_NODE = {"COCOOP.N_CTX": 4, "COCOOP.CTX_INIT": "a photo of a"}
+KGCOOP_NODE = {"KGCOOP.N_CTX": 4, "KGCOOP.CTX_INIT": "a photo of a", "KGCOOP.LAMBDA_KG": 8.0}
 MAPLE_NODE = {"MAPLE.N_CTX": 2, "MAPLE.CTX_INIT": "a photo of a", "MAPLE.PROMPT_DEPTH": 9}
 PAPERS = {
     "LAMM": (0.002, 50, 32, LAMM_NODE),
@@ -56,6 +57,8 @@ PAPERS = {
     "CoCoOp_LAMM": (0.002, 10, 1, COCOOP_NODE),
     "MaPLe": (0.0035, 5, 4, MAPLE_NODE),
     "MaPLe_LAMM": (0.0035, 5, 4, MAPLE_NODE),
+    "KgCoOp": (0.002, 100, 128, KGCOOP_NODE),
+    "KgCoOp_LAMM": (0.002, 100, 128, KGCOOP_NODE),
 }
 SCHEDULE = {
     "NAME": "sgd",

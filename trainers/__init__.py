@@ -19,11 +19,15 @@ from lamm.engine import TRAINER_REGISTRY
 from .cocoop import CoCoOp, CoCoOp_LAMM
 from .config import extend_cfg
 from .coop import CoOp, CoOp_LAMM
+from .kgcoop import KgCoOp, KgCoOp_LAMM
 from .lamm import LAMM
 from .maple import MaPLe, MaPLe_LAMM
 from .zero_shot import ZeroshotCLIP
 
-TRAINERS = (ZeroshotCLIP, CoOp, CoCoOp, MaPLe, LAMM, CoOp_LAMM, CoCoOp_LAMM, MaPLe_LAMM)
+TRAINERS = (
+    *(ZeroshotCLIP, CoOp, CoCoOp, MaPLe, KgCoOp),
+    *(LAMM, CoOp_LAMM, CoCoOp_LAMM, MaPLe_LAMM, KgCoOp_LAMM),
+)
 
 
 for trainer in TRAINERS:
@@ -36,6 +40,8 @@ __all__ = [
     "CoCoOp_LAMM",
     "CoOp",
     "CoOp_LAMM",
+    "KgCoOp",
+    "KgCoOp_LAMM",
     "MaPLe",
     "MaPLe_LAMM",
     "ZeroshotCLIP",

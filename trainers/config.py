@@ -12,7 +12,7 @@ KEYS: dict[str, Any] = {
     "DATASET.SUBSAMPLE_CLASSES": "all",  # all | base (first half of the classes) | new (second half)
     "DATASET.CSV": "",  # file of data set csv, a CSV or JSONL of path,label[,split]
     "DATASET.ORIGINAL_PICKS": False,  # few-shot picks that the original code left beside the data, not ours
-    "DATASET.TEMPLATE": "",  # ZeroshotCLIP's template, with {} for the class name; empty: the data set's own
+    "DATASET.TEMPLATE": "",  # of ZeroshotCLIP and KgCoOp, with {} for the class name; empty: the data set's own
     "INCREMENTAL.STEPS": 0,  # sets that the classes are cut into and learned one after the other; 0: all at once
     "INCREMENTAL.STEP": 0,  # which set this run learns, from 1; it starts from the step before, a folder beside its own
     "INCREMENTAL.SEEN_AS_NEGATIVES": False,  # earlier classes, frozen, are in the softmax too when new ones are learned
@@ -37,6 +37,10 @@ KEYS: dict[str, Any] = {
     "TRAINER.MAPLE.CTX_INIT": "a photo of a",  # words before the class name; empty: random vectors alone
     "TRAINER.MAPLE.PREC": "auto",
     "TRAINER.MAPLE.PROMPT_DEPTH": 9,  # layers of both towers that get prompts, the input being the first
+    "TRAINER.KGCOOP.N_CTX": 4,  # as COOP's
+    "TRAINER.KGCOOP.CTX_INIT": "a photo of a",
+    "TRAINER.KGCOOP.PREC": "auto",
+    "TRAINER.KGCOOP.LAMBDA_KG": 8.0,  # λ, weight of the distance to the hand-written prompts' features
     "TRAINER.LAMM.ENABLED": True,  # False: the base learner
     "TRAINER.LAMM.LABEL_TOKENS": "name",  # name (a vector a sub-token) | single (one a class) | released
     "TRAINER.LAMM.LABEL_INIT": "words",  # words | random (normal, std 0.02)

@@ -44,10 +44,12 @@ METHODS = {
     "coop": "CoOp",
     "cocoop": "CoCoOp",
     "maple": "MaPLe",
+    "kgcoop": "KgCoOp",
     "lamm": "LAMM",
     "coop_lamm": "CoOp_LAMM",
     "cocoop_lamm": "CoCoOp_LAMM",
     "maple_lamm": "MaPLe_LAMM",
+    "kgcoop_lamm": "KgCoOp_LAMM",
 }
 """Folder in scripts/ → trainer."""
 

@@ -27,8 +27,10 @@ CONFIGS = {
     "MaPLe": "vit_b16_c2_ep5_batch4_2ctx",
     "LAMM": "vit_b16_ep50_ctxv1",
     "CoOp_LAMM": "vit_b16_ep50_ctxv1",
+    "KgCoOp": "vit_b16_ep100_ctxv1",
     "CoCoOp_LAMM": "vit_b16_c4_ep10_batch1_ctxv1",
     "MaPLe_LAMM": "vit_b16_c2_ep5_batch4_2ctx",
+    "KgCoOp_LAMM": "vit_b16_ep100_ctxv1",
 }
 """By trainer, the config file with the settings of the papers."""
 

@@ -57,6 +57,8 @@ OF_CHOICE: dict[str, tuple[str, tuple[Any, ...]]] = {
 }
 ESSENTIAL = ("INPUT.PIXEL_MEAN", "INPUT.PIXEL_STD")
 """CLIP sees other images without them."""
+WITH_TEMPLATE = {"ZEROSHOTCLIP", "KGCOOP"}
+"""Nodes of the trainers that have a hand-written template."""
 HIERARCHICAL = ("LAMBDA_WC", "LAMBDA_COS", "LAMBDA_KD", "KD_TEMPERATURE", "KD_DIRECTION", "COS_OVER", "TEACHER")
 
 
@@ -77,7 +79,7 @@ def told_without_effect(
     if "config_nodes" not in vars(trainer_class) or not _is_our_dataset(cfg.DATASET.NAME):
         return ""
     reasons = {**UNREAD, **dict(_unread_here(cfg, trainer_class))}
-    for node in ("COOP", "COCOOP"):
+    for node in ("COOP", "COCOOP", "KGCOOP"):
         # Not in a config file, where those of the papers have both, in accord.
         if f"TRAINER.{node}.N_CTX" in on_command_line and node in cfg.TRAINER and cfg.TRAINER[node].CTX_INIT:
             reasons[f"TRAINER.{node}.N_CTX"] = f"the words of TRAINER.{node}.CTX_INIT count"
@@ -127,8 +129,8 @@ def _unread_here(cfg: CfgNode, trainer_class: Any) -> Iterator[tuple[str, str]]:
     for name, kind in (("N_DOMAIN", "Domain"), ("N_INS", "Class")):
         if kind not in sampler:
             yield f"DATALOADER.TRAIN_X.{name}", f"DATALOADER.TRAIN_X.SAMPLER is {sampler}"
-    if "ZEROSHOTCLIP" not in trainer_class.config_nodes:
-        yield "DATASET.TEMPLATE", "only ZeroshotCLIP has a template"
+    if WITH_TEMPLATE.isdisjoint(trainer_class.config_nodes):
+        yield "DATASET.TEMPLATE", f"{trainer_class.__name__} has no template"
     if cfg.DATASET.NUM_SHOTS < 1:
         yield "DATASET.ORIGINAL_PICKS", "all images are taken, no shots are picked"
     if "LAMM" in trainer_class.config_nodes:

@@ -1,6 +1,7 @@
 """A setting without effect is told, or refused where nothing ever reads it; none of the papers' configs has one."""
 
 import pytest
+from lamm_trainers import TRAINERS
 
 from lamm.datasets import register_datasets
 from lamm.errors import ConfigError
@@ -57,7 +58,7 @@ def test_a_key_that_nothing_reads_is_refused_on_the_command_line_and_told_of_a_f
     assert "MODEL.INIT_WEIGHTS (" in plan(f"{DIGITS} --trainer LAMM --config-file own.yaml").note
 
 
-@pytest.mark.parametrize("trainer", ["ZeroshotCLIP", "CoOp", "CoCoOp", "MaPLe", "LAMM", "CoOp_LAMM", "MaPLe_LAMM"])
+@pytest.mark.parametrize("trainer", [trainer.__name__ for trainer in TRAINERS])
 def test_no_config_of_the_papers_sets_a_key_without_effect(trainer):
     for name in trainer_configs(trainer):
         assert plan(f"{DIGITS} --trainer {trainer} --config-file {trainer_config(trainer, name)}").note == ""
@@ -68,6 +69,7 @@ def test_no_config_of_the_papers_sets_a_key_without_effect(trainer):
     [
         "DATALOADER.RETURN_IMG0 False",
         "OPTIM.MOMENTUM 0.5",
+        "--trainer KgCoOp --template 'a {}'",
         "OPTIM.NAME adam OPTIM.ADAM_BETA1 0.5",
         "OPTIM.WARMUP_EPOCH 0",
     ],

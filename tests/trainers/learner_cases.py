@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from lamm_trainers.base import PromptTrainer
 from lamm_trainers.cocoop import CoCoOpLAMMLearner, CoCoOpLearner
 from lamm_trainers.coop import CoOpLAMMLearner, CoOpLearner
+from lamm_trainers.kgcoop import KgCoOpLAMMLearner, KgCoOpLearner
 from lamm_trainers.lamm import AlignmentSettings, LabelAlignmentMixin, LAMMLearner
 from lamm_trainers.maple import MaPLeLAMMLearner, MaPLeLearner
 from lamm_trainers.prompt_learner import PromptLearner
@@ -42,6 +43,8 @@ DEEP_CONTEXTS: Variants = {
     "random_input": {"n_ctx": 3, "context_init": "", "prompt_depth": 1},
 }
 
+HELD_CONTEXTS: Variants = {"words": {"context_init": WORDS, "template": "a {} in a video game."}}
+
 
 class Method(NamedTuple):
     """A base learner, the same with label alignment, and the base's variants."""
@@ -55,6 +58,7 @@ METHODS = {
     "CoOp": Method(CoOpLearner, CoOpLAMMLearner, CONTEXTS),
     "CoCoOp": Method(CoCoOpLearner, CoCoOpLAMMLearner, IMAGE_CONTEXTS),
     "MaPLe": Method(MaPLeLearner, MaPLeLAMMLearner, DEEP_CONTEXTS),
+    "KgCoOp": Method(KgCoOpLearner, KgCoOpLAMMLearner, HELD_CONTEXTS),
 }
 Build = Callable[..., Any]
 
@@ -77,6 +81,7 @@ lamm = maker(LAMMLearner, {"words": {}})
 coop, coop_lamm = maker(CoOpLearner, CONTEXTS), maker(CoOpLAMMLearner, CONTEXTS)
 cocoop, cocoop_lamm = maker(CoCoOpLearner, IMAGE_CONTEXTS), maker(CoCoOpLAMMLearner, IMAGE_CONTEXTS)
 maple, maple_lamm = maker(MaPLeLearner, DEEP_CONTEXTS), maker(MaPLeLAMMLearner, DEEP_CONTEXTS)
+kgcoop, kgcoop_lamm = maker(KgCoOpLearner, HELD_CONTEXTS), maker(KgCoOpLAMMLearner, HELD_CONTEXTS)
 
 
 def _bind(build: Build, **options: Any) -> Build:

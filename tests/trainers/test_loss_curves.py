@@ -8,11 +8,13 @@ from torch import Tensor
 
 from lamm.clip.model import ClipModel
 from tests.reference.slow_cocoop import SlowCoCoOp
+from tests.reference.slow_kgcoop import SlowKgCoOp
 from tests.reference.slow_maple import SlowMaPLe
 from tests.reference.slow_training import SlowTraining
 from tests.trainers.learner_cases import (
     CONTEXTS,
     DEEP_CONTEXTS,
+    HELD_CONTEXTS,
     IMAGE_CONTEXTS,
     INVERSE_TEMPERATURE,
     NAMES,
@@ -25,6 +27,8 @@ from tests.trainers.learner_cases import (
     coop,
     coop_lamm,
     disturb,
+    kgcoop,
+    kgcoop_lamm,
     lamm,
     maple,
     maple_lamm,
@@ -240,3 +244,14 @@ def test_maple_follows_the_slow_run(
     images, labels = pictures(clip, 4), torch.tensor([0, 1, 2, 3])
     got = train(learner, images, labels, steps=3, rate=0.01)
     assert_same_curve(got, slow.train(images, labels.tolist(), steps=3, rate=0.01))
+
+
+@pytest.mark.parametrize("build", [kgcoop, kgcoop_lamm], ids=["KgCoOp", "KgCoOp_LAMM"])
+def test_kgcoop_follows_the_slow_run(build: Any, small_model: Any, small_clip: ClipModel) -> None:
+    learner = build(small_clip)
+    options = {"template": HELD_CONTEXTS["words"]["template"], "aligned": build is kgcoop_lamm}
+    slow = SlowKgCoOp(small_model, NAMES, INVERSE_TEMPERATURE, SHOTS, context=learner.ctx, **options)
+    images, labels = batch(small_clip)
+    expected = slow.train(images, labels.tolist(), steps=3, rate=0.05)
+    assert expected[0]["loss_kg"] > 0.1
+    assert_same_curve(train(learner, images, labels, steps=3, rate=0.05), expected)
