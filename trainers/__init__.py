@@ -22,11 +22,12 @@ from .coop import CoOp, CoOp_LAMM
 from .kgcoop import KgCoOp, KgCoOp_LAMM
 from .lamm import LAMM
 from .maple import MaPLe, MaPLe_LAMM
+from .promptsrc import PromptSRC, PromptSRC_LAMM
 from .zero_shot import ZeroshotCLIP
 
 TRAINERS = (
-    *(ZeroshotCLIP, CoOp, CoCoOp, MaPLe, KgCoOp),
-    *(LAMM, CoOp_LAMM, CoCoOp_LAMM, MaPLe_LAMM, KgCoOp_LAMM),
+    *(ZeroshotCLIP, CoOp, CoCoOp, MaPLe, KgCoOp, PromptSRC),
+    *(LAMM, CoOp_LAMM, CoCoOp_LAMM, MaPLe_LAMM, KgCoOp_LAMM, PromptSRC_LAMM),
 )
 
 
@@ -44,6 +45,8 @@ __all__ = [
     "KgCoOp_LAMM",
     "MaPLe",
     "MaPLe_LAMM",
+    "PromptSRC",
+    "PromptSRC_LAMM",
     "ZeroshotCLIP",
     "extend_cfg",
 ]

@@ -41,6 +41,14 @@ KEYS: dict[str, Any] = {
     "TRAINER.KGCOOP.CTX_INIT": "a photo of a",
     "TRAINER.KGCOOP.PREC": "auto",
     "TRAINER.KGCOOP.LAMBDA_KG": 8.0,  # λ, weight of the distance to the hand-written prompts' features
+    "TRAINER.PROMPTSRC.N_CTX": 4,  # as MAPLE's
+    "TRAINER.PROMPTSRC.CTX_INIT": "a photo of a",
+    "TRAINER.PROMPTSRC.PREC": "auto",
+    "TRAINER.PROMPTSRC.PROMPT_DEPTH": 9,
+    "TRAINER.PROMPTSRC.LAMBDA_TEXT": 25.0,  # λ_t, weight of the distance of text features to the templates'
+    "TRAINER.PROMPTSRC.LAMBDA_IMAGE": 10.0,  # λ_i, of that of image features to frozen CLIP's
+    "TRAINER.PROMPTSRC.GPA_MEAN": 30.0,  # m, the epoch that counts most in the mean that is tested
+    "TRAINER.PROMPTSRC.GPA_STD": 30.0,  # σ, in epochs
     "TRAINER.LAMM.ENABLED": True,  # False: the base learner
     "TRAINER.LAMM.LABEL_TOKENS": "name",  # name (a vector a sub-token) | single (one a class) | released
     "TRAINER.LAMM.LABEL_INIT": "words",  # words | random (normal, std 0.02)

@@ -45,11 +45,13 @@ METHODS = {
     "cocoop": "CoCoOp",
     "maple": "MaPLe",
     "kgcoop": "KgCoOp",
+    "promptsrc": "PromptSRC",
     "lamm": "LAMM",
     "coop_lamm": "CoOp_LAMM",
     "cocoop_lamm": "CoCoOp_LAMM",
     "maple_lamm": "MaPLe_LAMM",
     "kgcoop_lamm": "KgCoOp_LAMM",
+    "promptsrc_lamm": "PromptSRC_LAMM",
 }
 """Folder in scripts/ → trainer."""
 

@@ -24,6 +24,7 @@ from tests.trainers.learner_cases import (
     LEARNERS,
     METHODS,
     NAMES,
+    PROMPTS_IMAGES,
     WORDS,
     Case,
     declared,
@@ -40,8 +41,8 @@ from tests.trainers.learner_cases import (
     train,
 )
 
-# MaPLe moves both towers: at the others' rate its loss jumps up and down on the way.
-RATES = {"MaPLe": 0.0025, "MaPLe_LAMM": 0.0025}
+# Those that move both towers: at the others' rate their loss jumps up and down on the way.
+RATES = {f"{name}{more}": 0.0025 for name in PROMPTS_IMAGES for more in ("", "_LAMM")}
 TEXTS = [f"{WORDS} {name.replace('_', ' ')}." for name in NAMES]
 
 
@@ -49,7 +50,7 @@ def test_every_method_is_in_the_matrix() -> None:
     expected = {"LAMM", *METHODS, *(f"{name}_LAMM" for name in METHODS)}
     assert {method_of(name) for name in FIRST} == expected
     places = {(method_of(name), tower, precision) for name, tower, precision in (p.values[0] for p in matrix_of(FIRST))}
-    assert len(places) == 2 * (len(expected) + len([name for name in expected if not name.startswith("MaPLe")]))
+    assert len(places) == 2 * (len(expected) + len([name for name in expected if not name.startswith(PROMPTS_IMAGES)]))
 
 
 # No-op at the start.
@@ -90,7 +91,7 @@ def test_switched_off_the_mixin_is_not_there(name: str, small_clip: ClipModel) -
     cfg = get_cfg_default()
     extend_cfg(cfg)
     cfg.TRAINER.LAMM.ENABLED = False
-    cfg.TRAINER.MAPLE.PROMPT_DEPTH = 2
+    cfg.TRAINER.MAPLE.PROMPT_DEPTH = cfg.TRAINER.PROMPTSRC.PROMPT_DEPTH = 2
     disabled = aligned_class.from_config(cfg, small_clip, NAMES)
     assert type(disabled) is aligned_class.__mro__[2]
     assert not isinstance(disabled, LabelAlignmentMixin)
