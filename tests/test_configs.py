@@ -19,9 +19,9 @@ FILES = {f"{file.parent.name}/{file.stem}": file for file in sorted(FOLDER.glob(
 CLASSES = {trainer.__name__: trainer for trainer in TRAINERS}
 HEADS = {trainer.__name__: trainer.config_node for trainer in HEAD_TRAINERS}
 LEARNING = [name for name, trainer in CLASSES.items() if trainer.learner_class is not None and name not in HEADS]
-COMMAND = re.compile(r"^#   bash scripts/(\S+)/main\.sh (\S+) (\d+)(?: (\S+))?$", re.MULTILINE)
+COMMAND = re.compile(r"^#   bash scripts/(\S+)/\w+\.sh (\S+) (\d+)(?: (\S+))?$", re.MULTILINE)
 
-# The three presets that repeat the authors' published code.
+# The presets that repeat the LAMM authors' published code.
 RELEASED = {
     f"{trainer}/{name}_released": f"{trainer}/{name}"
     for trainer, real in {
@@ -37,8 +37,13 @@ AS_RELEASED = {
     "TRAINER.LAMM.TEACHER": "prompt",
     "TRAINER.LAMM.COS_OVER": "batch",
 }
+PROMPTSRC = {
+    "vit_b16_c4_ep50_batch4_released": {"GPA_MEAN": 45.0, "GPA_STD": 5.0},
+    "vit_b16_c4_ep20_batch4": {"GPA_MEAN": 15.0, "GPA_STD": 1.0},
+    "vit_b16_c4_ep20_batch4_depth3": {"GPA_MEAN": 6.0, "GPA_STD": 10.0, "PROMPT_DEPTH": 3},
+}
 ENSEMBLES = {"ZeroshotCLIP/tiny_ensemble": "ZeroshotCLIP/tiny", "ZeroshotCLIP/vit_b16_ensemble": "ZeroshotCLIP/vit_b16"}
-COMBINATIONS = {"CoOp_LAMM": "CoOp", "CoCoOp_LAMM": "CoCoOp", "MaPLe_LAMM": "MaPLe"}
+COMBINATIONS = {trainer: trainer.removesuffix("_LAMM") for trainer in CLASSES if trainer.endswith("_LAMM")}
 
 # The papers' settings of each method: rate, epochs, batch, and what its own node holds.
 LAMM_NODE = {"LAMM.CTX_INIT": "a photo of a"}
@@ -49,7 +54,13 @@ COOP_NODE = {
     "COOP.CLASS_TOKEN_POSITION": "end",
 }
 COCOOP_NODE = {"COCOOP.N_CTX": 4, "COCOOP.CTX_INIT": "a photo of a"}
+KGCOOP_NODE = {"KGCOOP.N_CTX": 4, "KGCOOP.CTX_INIT": "a photo of a", "KGCOOP.LAMBDA_KG": 8.0}
 MAPLE_NODE = {"MAPLE.N_CTX": 2, "MAPLE.CTX_INIT": "a photo of a", "MAPLE.PROMPT_DEPTH": 9}
+PROMPTSRC_NODE = {
+    **{f"PROMPTSRC.{key}": value for key, value in {"N_CTX": 4, "CTX_INIT": "a photo of a", "PROMPT_DEPTH": 9}.items()},
+    **{"PROMPTSRC.LAMBDA_TEXT": 25.0, "PROMPTSRC.LAMBDA_IMAGE": 10.0},
+    **{"PROMPTSRC.GPA_MEAN": 30.0, "PROMPTSRC.GPA_STD": 30.0},
+}
 PAPERS = {
     "LAMM": (0.002, 50, 32, LAMM_NODE),
     "CoOp": (0.002, 50, 32, COOP_NODE),
@@ -60,6 +71,10 @@ PAPERS = {
     "MaPLe_LAMM": (0.0035, 5, 4, MAPLE_NODE),
     "TopLAMM": (0.002, 50, 32, {**LAMM_NODE, "TOPLAMM.LR": 0.002}),
     "CLIPLoRA": (2e-4, 160, 32, {"CLIPLORA.RANK": 2, "CLIPLORA.DROPOUT": 0.25}),
+    "KgCoOp": (0.002, 100, 128, KGCOOP_NODE),
+    "KgCoOp_LAMM": (0.002, 100, 128, KGCOOP_NODE),
+    "PromptSRC": (0.0025, 50, 4, PROMPTSRC_NODE),
+    "PromptSRC_LAMM": (0.0025, 50, 4, PROMPTSRC_NODE),
 }
 SCHEDULE = {
     "NAME": "sgd",
@@ -172,12 +187,20 @@ def test_the_released_presets_differ_from_their_plain_configs_as_the_authors_cod
     heads = {
         name: name.removesuffix("_released") for name in FILES if name.split("/")[0] in HEADS and "released" in name
     }
-    assert {name for name in FILES if "released" in name} == {*RELEASED, *heads}
+    assert {name for name in FILES if "released" in name and "PromptSRC" not in name} == {*RELEASED, *heads}
     assert len(heads) == 2 * len(HEADS)
     for name, plain in heads.items():
         assert difference(name, plain) == {f"TRAINER.{HEADS[name.split('/')[0]]}.CHOICE": "val"}, name
     for name, plain in RELEASED.items():
         assert difference(name, plain) == AS_RELEASED, name
+
+
+def test_promptsrc_has_a_config_for_each_schedule_of_its_authors():
+    default = f"PromptSRC/{CLASSES['PromptSRC'].default_config}"
+    for name, node in PROMPTSRC.items():
+        epochs = {"OPTIM.MAX_EPOCH": 20} if "ep20" in name else {}
+        expected = {**epochs, **{f"TRAINER.PROMPTSRC.{key}": value for key, value in node.items()}}
+        assert difference(f"PromptSRC/{name}", default) == expected, name
 
 
 def test_an_ensemble_differs_from_its_plain_config_in_that_alone():

@@ -21,18 +21,20 @@ from .cocoop import CoCoOp, CoCoOp_LAMM
 from .config import extend_cfg
 from .coop import CoOp, CoOp_LAMM
 from .gda import GDA
+from .kgcoop import KgCoOp, KgCoOp_LAMM
 from .lamm import LAMM
 from .lamm_gda import LAMM_GDA, TopLAMM_GDA
 from .linear_probe import LinearProbe
 from .maple import MaPLe, MaPLe_LAMM
+from .promptsrc import PromptSRC, PromptSRC_LAMM
 from .tip_adapter import TipAdapter, TipAdapterF
 from .top_lamm import TopLAMM
 from .zero_shot import ZeroshotCLIP
 
 TRAINERS = (
     ZeroshotCLIP,
-    *(CoOp, CoCoOp, MaPLe),
-    *(LAMM, CoOp_LAMM, CoCoOp_LAMM, MaPLe_LAMM),
+    *(CoOp, CoCoOp, MaPLe, KgCoOp, PromptSRC),
+    *(LAMM, CoOp_LAMM, CoCoOp_LAMM, MaPLe_LAMM, KgCoOp_LAMM, PromptSRC_LAMM),
     *(LinearProbe, TipAdapter, TipAdapterF, GDA),
     *(CLIPLoRA, TopLAMM),
     *(LAMM_GDA, TopLAMM_GDA),
@@ -42,18 +44,22 @@ for trainer in TRAINERS:
     TRAINER_REGISTRY.offer(trainer)
 
 __all__ = [
+    "GDA",
+    "LAMM",
+    "LAMM_GDA",
+    "TRAINERS",
     "CLIPLoRA",
     "CoCoOp",
     "CoCoOp_LAMM",
     "CoOp",
     "CoOp_LAMM",
-    "GDA",
-    "LAMM",
-    "LAMM_GDA",
+    "KgCoOp",
+    "KgCoOp_LAMM",
     "LinearProbe",
     "MaPLe",
     "MaPLe_LAMM",
-    "TRAINERS",
+    "PromptSRC",
+    "PromptSRC_LAMM",
     "TipAdapter",
     "TipAdapterF",
     "TopLAMM",

@@ -13,6 +13,7 @@ KEYS: dict[str, Any] = {
     "DATASET.CSV": "",  # file of data set csv, a CSV or JSONL of path,label[,split]
     "DATASET.ORIGINAL_PICKS": False,  # few-shot picks that the original code left beside the data, not ours
     "DATASET.TEMPLATE": "",  # of ZeroshotCLIP and heads, with {} for the class name; empty: the data set's own
+    "DATASET.TEMPLATE": "",  # of ZeroshotCLIP and KgCoOp, with {} for the class name; empty: the data set's own
     "INCREMENTAL.STEPS": 0,  # sets that the classes are cut into and learned one after the other; 0: all at once
     "INCREMENTAL.STEP": 0,  # which set this run learns, from 1; it starts from the step before, a folder beside its own
     "INCREMENTAL.SEEN_AS_NEGATIVES": False,  # earlier classes, frozen, are in the softmax too when new ones are learned
@@ -43,6 +44,18 @@ KEYS: dict[str, Any] = {
     "TRAINER.MAPLE.CTX_INIT": "a photo of a",  # words before the class name; empty: random vectors alone
     "TRAINER.MAPLE.PREC": "auto",
     "TRAINER.MAPLE.PROMPT_DEPTH": 9,  # layers of both towers that get prompts, the input being the first
+    "TRAINER.KGCOOP.N_CTX": 4,  # as COOP's
+    "TRAINER.KGCOOP.CTX_INIT": "a photo of a",
+    "TRAINER.KGCOOP.PREC": "auto",
+    "TRAINER.KGCOOP.LAMBDA_KG": 8.0,  # λ, weight of the distance to the hand-written prompts' features
+    "TRAINER.PROMPTSRC.N_CTX": 4,  # as MAPLE's
+    "TRAINER.PROMPTSRC.CTX_INIT": "a photo of a",
+    "TRAINER.PROMPTSRC.PREC": "auto",
+    "TRAINER.PROMPTSRC.PROMPT_DEPTH": 9,
+    "TRAINER.PROMPTSRC.LAMBDA_TEXT": 25.0,  # λ_t, weight of the distance of text features to the templates'
+    "TRAINER.PROMPTSRC.LAMBDA_IMAGE": 10.0,  # λ_i, of that of image features to frozen CLIP's
+    "TRAINER.PROMPTSRC.GPA_MEAN": 30.0,  # m, the epoch that counts most in the mean that is tested
+    "TRAINER.PROMPTSRC.GPA_STD": 30.0,  # σ, in epochs
     "TRAINER.LAMM.ENABLED": True,  # False: the base learner
     "TRAINER.LAMM.LABEL_TOKENS": "name",  # name (a vector a sub-token) | single (one a class) | released
     "TRAINER.LAMM.LABEL_INIT": "words",  # words | random (normal, std 0.02)

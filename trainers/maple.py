@@ -52,17 +52,7 @@ class MaPLeLearner(PromptLearner):
         prompt_depth: int = 9,
     ) -> None:
         words, vision = spoken_words(context_init), clip.vision_sizes
-        layers = min(len(clip.text.blocks), vision.layers)
-        if not 1 <= prompt_depth <= layers:
-            raise ConfigError(
-                f"PROMPT_DEPTH is {prompt_depth}: {clip.name} has {len(clip.text.blocks)} text layers and "
-                f"{vision.layers} image layers, so it must be from 1 to {layers}"
-            )
-        count = len(clip.tokenizer.encode(words))
-        if words and not 1 <= n_ctx <= count:
-            raise ConfigError(f'N_CTX is {n_ctx}: it must be from 1 to {count}, the sub-tokens of CTX_INIT "{words}"')
-        if n_ctx < 1:
-            raise ConfigError(f"N_CTX is {n_ctx}: at least one context vector is needed")
+        check_prompts(clip, n_ctx, words, prompt_depth)
         super().__init__(clip, class_names, words, n_ctx)
         width = clip.text.width
         self.ctx = nn.Parameter(self.words[:n_ctx].clone() if words else torch.randn(n_ctx, width) * CONTEXT_STD)
@@ -90,6 +80,26 @@ class MaPLeLearner(PromptLearner):
         """Every layer's vectors through their couplings, (C, W) each."""
         pairs = zip(self.compound_prompt_projections, self.compound_prompts_text, strict=True)
         return VisionPrompts(self.proj(self.ctx), [coupling(prompt) for coupling, prompt in pairs])
+
+
+def check_prompts(clip: ClipModel, n_ctx: int, words: str, prompt_depth: int) -> None:
+    """Refuse more context vectors than words, none at all, or a depth that a tower does not have.
+
+    Raises:
+        BackboneError: the image tower is not a vision transformer.
+        ConfigError: names the key.
+    """
+    text, image = len(clip.text.blocks), clip.vision_sizes.layers
+    if not 1 <= prompt_depth <= min(text, image):
+        raise ConfigError(
+            f"PROMPT_DEPTH is {prompt_depth}: {clip.name} has {text} text layers and {image} image layers, so it must "
+            f"be from 1 to {min(text, image)}"
+        )
+    count = len(clip.tokenizer.encode(words))
+    if words and not 1 <= n_ctx <= count:
+        raise ConfigError(f'N_CTX is {n_ctx}: it must be from 1 to {count}, the sub-tokens of CTX_INIT "{words}"')
+    if n_ctx < 1:
+        raise ConfigError(f"N_CTX is {n_ctx}: at least one context vector is needed")
 
 
 class MaPLe(PromptTrainer):

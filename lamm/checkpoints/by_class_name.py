@@ -27,7 +27,11 @@ from lamm.errors import CheckpointError
 from lamm.log import logger
 
 EXTRA = "_extra_state"
-DEEP = ("compound_prompts_text.", "compound_prompt_projections.")
+DEEP = {
+    "proj.weight": ("MAPLE", ("compound_prompts_text.", "compound_prompt_projections.")),
+    "image_prompts.0": ("PROMPTSRC", ("text_prompts.", "image_prompts.")),
+}
+"""A tensor that tells a method → its config node, and how the names of tensors begin of which each layer has one."""
 BEST_MODEL = "model-best.pth.tar"
 POINTER = "checkpoint"
 
@@ -177,9 +181,11 @@ def _require_plausible(state: dict[str, Any], extra: Any, path: str) -> None:
 
 
 def _require_same_method(state: dict[str, Any], own: dict[str, Tensor], path: str) -> None:
-    """The same names, whatever the depth of MaPLe's prompts."""
-    counted = DEEP if "proj.weight" in own else ()
-    saved, expected = ({name for name in names if not name.startswith(counted)} for names in (state, own))
+    """The same names, whatever the depth of the prompts."""
+    counted = tuple(start for key, (_, starts) in DEEP.items() if key in own for start in starts)
+    saved, expected = (
+        {name for name in names if name in DEEP or not name.startswith(counted)} for names in (state, own)
+    )
     if saved != expected:
         trainer = trainer_of(state)
         advice = f"; use --trainer {trainer}" if trainer and trainer != trainer_of(own) else ""
@@ -205,14 +211,15 @@ def _product(sizes: tuple[int, ...]) -> str:
 
 
 def _require_same_depth(state: dict[str, Any], own: dict[str, Tensor], path: str) -> None:
-    saved, expected = (1 + sum(name.startswith(DEEP[0]) for name in names) for names in (state, own))
-    if saved != expected:
-        raise CheckpointError(
-            f"{path} was trained with PROMPT_DEPTH {saved}, this run has PROMPT_DEPTH {expected}: "
-            f"set TRAINER.MAPLE.PROMPT_DEPTH to {saved}"
-        )
+    for node, (of_text, _) in (DEEP[key] for key in DEEP.keys() & own.keys()):
+        saved, expected = (1 + sum(name.startswith(of_text) for name in names) for names in (state, own))
+        if saved != expected:
+            raise CheckpointError(
+                f"{path} was trained with PROMPT_DEPTH {saved}, this run has PROMPT_DEPTH {expected}: "
+                f"set TRAINER.{node}.PROMPT_DEPTH to {saved}"
+            )
     if unpaired := set(own) ^ set(state):
-        raise CheckpointError(f"{path} is damaged: its prompts and their couplings don't pair up ({listed(unpaired)})")
+        raise CheckpointError(f"{path} is damaged: the prompts of its layers don't pair up ({listed(unpaired)})")
 
 
 def _what_sets_the_shape(name: str, value: Tensor, own: Tensor) -> str:

@@ -82,7 +82,7 @@ class OriginalState:
 def trainer_of(names: Iterable[str]) -> str | None:
     """The trainer of ours that learns tensors of these names; None: there is none."""
     names = set(names)
-    kinds = {"MaPLe": "proj.weight", "CoCoOp": "meta_net.linear1.weight", "CoOp": "ctx"}
+    kinds = {"MaPLe": "proj.weight", "PromptSRC": "image_prompts.0", "CoCoOp": "meta_net.linear1.weight", "CoOp": "ctx"}
     base = next((trainer for trainer, name in kinds.items() if name in names), None)
     if LABELS not in names:
         return base

@@ -70,6 +70,13 @@ def split_name(name: str) -> tuple[str, str]:
     return architecture, tag
 
 
+def imagenet_templates() -> tuple[str, ...]:
+    """CLIP's 80 templates for ImageNet in their order, each with `{}` for the class name."""
+    import open_clip
+
+    return tuple(template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES)
+
+
 def check_quick_gelu(architecture: str, tag: str, of_model: bool, of_weights: bool) -> None:
     """Raises BackboneError when the weights of `tag` were trained with another activation than the model has."""
     import open_clip

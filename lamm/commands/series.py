@@ -48,6 +48,8 @@ METHODS = {
     "coop": "CoOp",
     "cocoop": "CoCoOp",
     "maple": "MaPLe",
+    "kgcoop": "KgCoOp",
+    "promptsrc": "PromptSRC",
     "lamm": "LAMM",
     "coop_lamm": "CoOp_LAMM",
     "cocoop_lamm": "CoCoOp_LAMM",
@@ -56,6 +58,8 @@ METHODS = {
     "top_lamm": "TopLAMM",
     "top_lamm_gda": "TopLAMM_GDA",
     "clip_lora": "CLIPLoRA",
+    "kgcoop_lamm": "KgCoOp_LAMM",
+    "promptsrc_lamm": "PromptSRC_LAMM",
 }
 """Folder in scripts/ → trainer."""
 

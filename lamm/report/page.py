@@ -78,7 +78,7 @@ def _content(material: Material, page: Path, title: str) -> dict[str, Any]:
     from lamm.report.paper_protocols import incremental_paper_table, transfer_paper_table
 
     averages = means(material)
-    few_shot = [few_shot_paper_table(material, name) for name in ("few_shot", "loss_parts", "label_init")]
+    few_shot = [few_shot_paper_table(material, name) for name in ("few_shot", "loss_parts", "label_init", "field")]
     paper = [transfer_paper_table(material), incremental_paper_table(material), *few_shot]
     own_photos = is_on_own_photos(material)
     lines = [material.shown(line) for line in problems(material.runs)]

@@ -17,8 +17,13 @@ COMMANDS = {
     "few_shot": "lamm sweep paper{}\nlamm sweep paper_hierarchical_loss{}",
     "loss_parts": "lamm sweep paper_loss_parts{}",
     "label_init": "lamm sweep paper_label_init{}",
+    "field": "lamm sweep paper --trainers LAMM CoOp_LAMM CoOp MaPLe KgCoOp PromptSRC{}",
 }
 """By table, what fills it; in the place of {} stand the data sets, where the paper's are not there."""
+
+
+ORIGIN = {"whose number": "whose", "uses": "uses", "source": "source"}
+"""Heading → attribute of a row, of a table that is gathered from several papers."""
 
 
 @dataclass
@@ -56,7 +61,7 @@ def few_shot_paper_table(material: Material, name: str) -> PaperTable:
 
     Args:
         material: The runs.
-        name: `few_shot`, `loss_parts` or `label_init`.
+        name: `few_shot`, `loss_parts`, `label_init` or `field`.
     """
     theirs = published(name)
     columns = [int(column) for column in theirs.columns]
@@ -91,7 +96,11 @@ def few_shot_paper_table(material: Material, name: str) -> PaperTable:
     rows, reasons = rows_beside(theirs, ours)
     caption = f"{theirs.title.split(',')[0]}: accuracy in percent, {over(datasets)}"
     headings = ["", "", *(f"{column} shot{'' if column == '1' else 's'}" for column in theirs.columns)]
-    paper = f"Paper: {theirs.source}, {theirs.table}; {theirs.backbone}, {theirs.seeds} seeds."
+    if not theirs.table:
+        headings += [*ORIGIN]
+        rows = with_origin(theirs, rows)
+    where = f"Paper: {theirs.source}, {theirs.table}" if theirs.table else f"Reported: {theirs.source}"
+    paper = f"{where}; {theirs.backbone}, {theirs.seeds} seeds."
     configs = "; ".join(f"{label}: {line.cfg.iloc[0]}" for label, line in lines.items())
     incomplete = incomplete_note(rows)
     notes = [paper, *theirs.notes, f"Our configs: {configs}.", *incomplete]
@@ -217,6 +226,15 @@ def rows_beside(
         if any(cell.value is not None for cell in differences):
             rows.append([name_cell(""), name_cell("difference"), *differences])
     return rows, joined(missing)
+
+
+def with_origin(theirs: PublishedTable, rows: Sequence[Sequence[Cell]]) -> list[list[Cell]]:
+    """The lines of `rows_beside` with whose the numbers are and what the method uses, where a method's lines begin."""
+    of_label = {row.label: row for row in theirs.rows}
+    return [
+        [*line, *(name_cell(getattr(of_label.get(line[0].text), attribute, "")) for attribute in ORIGIN.values())]
+        for line in rows
+    ]
 
 
 def _difference(ours: Cell, theirs: float | None, reason: str) -> Cell:

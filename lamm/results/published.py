@@ -27,8 +27,12 @@ CONFIGS = {
     "MaPLe": "vit_b16_c2_ep5_batch4_2ctx",
     "LAMM": "vit_b16_ep50_ctxv1",
     "CoOp_LAMM": "vit_b16_ep50_ctxv1",
+    "KgCoOp": "vit_b16_ep100_ctxv1",
+    "PromptSRC": "vit_b16_c4_ep50_batch4",
     "CoCoOp_LAMM": "vit_b16_c4_ep10_batch1_ctxv1",
     "MaPLe_LAMM": "vit_b16_c2_ep5_batch4_2ctx",
+    "KgCoOp_LAMM": "vit_b16_ep100_ctxv1",
+    "PromptSRC_LAMM": "vit_b16_c4_ep50_batch4",
 }
 """By trainer, the config file with the settings of the papers."""
 
@@ -43,6 +47,9 @@ class PublishedRow:
         trainer: Registered name; empty for a method that is not ours.
         part: What sets the row apart from the trainer's other rows, such as `set1` or the name of a variant.
         overrides: Config overrides (KEY → VALUE as on a command line) that make the variant.
+        source: The method's paper and repository, where the table is gathered from several.
+        whose: Who reports the numbers; empty where there are none.
+        uses: What the method has beyond labelled images and class names, and what it tunes of CLIP.
     """
 
     label: str
@@ -50,6 +57,9 @@ class PublishedRow:
     trainer: str = ""
     part: str = ""
     overrides: dict[str, str] = field(default_factory=dict)
+    source: str = ""
+    whose: str = ""
+    uses: str = ""
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def told_without_effect(
     if "config_nodes" not in vars(trainer_class) or not _is_our_dataset(cfg.DATASET.NAME):
         return ""
     reasons = {**UNREAD, **dict(_unread_here(cfg, trainer_class))}
-    for node in ("COOP", "COCOOP"):
+    for node in ("COOP", "COCOOP", "KGCOOP"):
         # Not in a config file, where those of the papers have both, in accord.
         if f"TRAINER.{node}.N_CTX" in on_command_line and node in cfg.TRAINER and cfg.TRAINER[node].CTX_INIT:
             reasons[f"TRAINER.{node}.N_CTX"] = f"the words of TRAINER.{node}.CTX_INIT count"

@@ -103,6 +103,11 @@ _TABLE: dict[str, dict[str, Allowed]] = {
     "TRAINER.COOP.": {**_CONTEXT, "CSC": bool, "CLASS_TOKEN_POSITION": str},
     "TRAINER.COCOOP.": _CONTEXT,
     "TRAINER.MAPLE.": {**_CONTEXT, "PROMPT_DEPTH": Range(0, 1000)},
+    "TRAINER.KGCOOP.": {**_CONTEXT, "LAMBDA_KG": FACTOR},
+    "TRAINER.PROMPTSRC.": {
+        **{**_CONTEXT, "PROMPT_DEPTH": Range(0, 1000), "LAMBDA_TEXT": FACTOR, "LAMBDA_IMAGE": FACTOR},
+        **{"GPA_MEAN": Range(0, 10_000, whole=False), "GPA_STD": Range(0.001, 10_000, whole=False)},
+    },
     "TRAINER.LAMM.": {
         **dict.fromkeys(("LABEL_TOKENS", "LABEL_INIT", "KD_DIRECTION", "COS_OVER", "TEACHER", "CTX_INIT", "PREC"), str),
         **{"ENABLED": bool, "HIERARCHICAL_LOSS": bool, "LAMBDA_WC": Range(-1, 1000, whole=False)},

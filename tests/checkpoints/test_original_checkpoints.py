@@ -286,7 +286,7 @@ def test_another_depth_or_number_of_context_vectors_of_maple_is_named(small_clip
 def test_couplings_without_prompts_are_a_damaged_file(small_clip: ClipModel) -> None:
     file = maple_file(small_clip)
     del file["prompt_learner.compound_prompt_projections.0.bias"]
-    refused(maple(small_clip), file, "damaged: its prompts and their couplings don't pair up")
+    refused(maple(small_clip), file, "damaged: the prompts of its layers don't pair up")
 
 
 def test_another_kind_of_context_of_coop_is_named(small_clip: ClipModel) -> None:

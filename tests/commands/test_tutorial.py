@@ -20,7 +20,10 @@ from tests.reference.whole_prompt import encode_texts
 from tests.train_command import ROOT, train
 
 TUTORIAL = (ROOT / "docs" / "adding_a_prompt_learner.md").read_text(encoding="utf-8")
-PARTS = {"KgCoOp": ["loss_ce", "loss_kg"], "KgCoOp_LAMM": ["loss_ce", "loss_kg", "loss_wc", "loss_cos", "loss_kd"]}
+PARTS = {
+    "NearCoOp": ["loss_ce", "loss_near"],
+    "NearCoOp_LAMM": ["loss_ce", "loss_near", "loss_wc", "loss_cos", "loss_kd"],
+}
 NAMES = ["crane", "german_shepherd", "C++"]
 WORDS = "a photo of a"
 
@@ -35,14 +38,14 @@ def commands():
 
 
 @pytest.fixture(scope="module")
-def kgcoop(tmp_path_factory):
+def nearcoop(tmp_path_factory):
     """The tutorial's file, imported as `--import` does; its trainers are unregistered in the end."""
-    file = tmp_path_factory.mktemp("tutorial") / "kgcoop.py"
+    file = tmp_path_factory.mktemp("tutorial") / "nearcoop.py"
     file.write_text(blocks("python")[0], encoding="utf-8")
     before = {name: list(getattr(sys, name)) for name in ("path", "meta_path", "modules")}
     yield import_file_or_module(str(file))
     sys.path[:], sys.meta_path[:] = before["path"], before["meta_path"]
-    for name in [name for name in sys.modules if name.split(".")[0] in ("dassl", "kgcoop")]:
+    for name in [name for name in sys.modules if name.split(".")[0] in ("dassl", "nearcoop")]:
         if name not in before["modules"]:
             del sys.modules[name]
     for table in vars(TRAINER_REGISTRY).values():
@@ -51,9 +54,9 @@ def kgcoop(tmp_path_factory):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch, kgcoop):
+def folder(tmp_path, monkeypatch, nearcoop):
     """A working directory with the tutorial's file and `configs/`; no system report."""
-    (tmp_path / "kgcoop.py").symlink_to(kgcoop.__file__)
+    (tmp_path / "nearcoop.py").symlink_to(nearcoop.__file__)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdout", sys.stdout)
@@ -66,27 +69,27 @@ def data_root(tmp_path_factory):
     return tmp_path_factory.mktemp("tutorial_data")
 
 
-def both(kgcoop, clip, **settings):
-    """KgCoOp's learner, and the one with LAMM."""
+def both(nearcoop, clip, **settings):
+    """NearCoOp's learner, and the one with LAMM."""
     alignment = AlignmentSettings(**settings)
     return (
-        kgcoop.KgCoOpLearner(clip, NAMES, context_init=WORDS),
-        kgcoop.KgCoOpLAMMLearner(clip, NAMES, context_init=WORDS, alignment=alignment),
+        nearcoop.NearCoOpLearner(clip, NAMES, context_init=WORDS),
+        nearcoop.NearCoOpLAMMLearner(clip, NAMES, context_init=WORDS, alignment=alignment),
     )
 
 
 def test_the_file_is_complete_in_under_forty_lines():
     file, _ = blocks("python")
     assert len(file.splitlines()) < 40
-    assert {"KgCoOpLearner", "KgCoOpLAMMLearner", "KgCoOp", "KgCoOp_LAMM"} == set(
+    assert {"NearCoOpLearner", "NearCoOpLAMMLearner", "NearCoOp", "NearCoOp_LAMM"} == set(
         re.findall(r"^class (\w+)", file, re.M)
     )
 
 
 @pytest.mark.parametrize("trainer", PARTS)
 def test_the_file_runs_from_the_command_line_with_its_penalty_in_the_log(trainer, folder, data_root):
-    config = f"configs/trainers/{trainer.replace('KgCoOp', 'CoOp')}/tiny_ep50.yaml"
-    line = f"--import kgcoop.py --trainer {trainer} --dataset digits --shots 1 --seed 1 --root {data_root}"
+    config = f"configs/trainers/{trainer.replace('NearCoOp', 'CoOp')}/tiny_ep50.yaml"
+    line = f"--import nearcoop.py --trainer {trainer} --dataset digits --shots 1 --seed 1 --root {data_root}"
     # The first step is the warm-up's, at a rate near 0; a third one follows a step that moved the context.
     done = train(f"{line} --config-file {config} --output-dir o TEST.SPLIT val OPTIM.MAX_EPOCH 3")
     assert (done.code, done.err) == (0, "")
@@ -95,18 +98,18 @@ def test_the_file_runs_from_the_command_line_with_its_penalty_in_the_log(trainer
     steps = [line for line in Path("o/log.txt").read_text().splitlines() if line.startswith("epoch [")]
     parts = [{name: float(value) for name, value in re.findall(r"\b(loss\w*) (\S+) \(", step)} for step in steps]
     assert [list(step) for step in parts] == [["loss", *PARTS[trainer]]] * 3
-    assert parts[-1]["loss_kg"] > 0
+    assert parts[-1]["loss_near"] > 0
     for step in parts:
         assert step["loss"] == pytest.approx(sum(step[name] for name in PARTS[trainer]), abs=5e-4)  # four decimals
 
 
-def test_the_check_at_the_end_of_the_tutorial_holds(kgcoop):
+def test_the_check_at_the_end_of_the_tutorial_holds(nearcoop):
     exec(compile(blocks("python")[1], "tutorial", "exec"), {})
 
 
-def test_every_command_of_the_tutorial_is_one_that_can_be_given(folder, kgcoop):
+def test_every_command_of_the_tutorial_is_one_that_can_be_given(folder, nearcoop):
     def keys(cfg):
-        kgcoop.extend_cfg(cfg)
+        nearcoop.extend_cfg(cfg)
         extend_cfg(cfg)
 
     planned = {}
@@ -121,7 +124,7 @@ def test_every_command_of_the_tutorial_is_one_that_can_be_given(folder, kgcoop):
             continue
         assert words[0] == "train.py"
         arguments = train_parser().parse_args(words[1:])
-        assert arguments.imports == ["kgcoop.py"]
+        assert arguments.imports == ["nearcoop.py"]
         assert Path(arguments.config_file).is_file()
         if arguments.eval_only:
             # The folder that it reads is the one that a command above it writes.
@@ -130,7 +133,8 @@ def test_every_command_of_the_tutorial_is_one_that_can_be_given(folder, kgcoop):
         plan = plan_run(arguments, keys)
         planned[str(plan.output_dir)] = (plan.trainer, arguments.config_file)
     trained = [path.removeprefix("output/digits/shots_4/") for path in planned if "/evaluation/" not in path]
-    assert trained == ["KgCoOp/tiny_ep50/seed1", "KgCoOp_LAMM/tiny_ep50/seed1", f"KgCoOp_LAMM/{named_folder()}/seed1"]
+    aligned = [f"NearCoOp_LAMM/{config}/seed1" for config in ("tiny_ep50", named_folder())]
+    assert trained == ["NearCoOp/tiny_ep50/seed1", *aligned]
     assert len(planned) == 4
 
 
@@ -140,21 +144,21 @@ def named_folder():
     return name
 
 
-def test_files_and_methods_that_the_text_names_exist(kgcoop):
+def test_files_and_methods_that_the_text_names_exist(nearcoop):
     for path in re.findall(r"`((?:tests|trainers|configs|tools)/[\w./]*)`", TUTORIAL):
         assert (ROOT / path).exists(), path
     for method in re.findall(r"^\| `(\w+)\(", TUTORIAL, re.MULTILINE):
-        assert callable(getattr(kgcoop.KgCoOpLearner, method)), method
+        assert callable(getattr(nearcoop.NearCoOpLearner, method)), method
 
 
-def test_a_fresh_kgcoop_with_lamm_equals_kgcoop(kgcoop, small_clip):
-    base, aligned = both(kgcoop, small_clip)
+def test_a_fresh_nearcoop_with_lamm_equals_nearcoop(nearcoop, small_clip):
+    base, aligned = both(nearcoop, small_clip)
     torch.testing.assert_close(aligned.text_features(), base.text_features(), atol=1e-6, rtol=1e-6)
 
 
-def test_the_hand_written_prompts_are_clips_own_and_in_no_checkpoint(kgcoop, small_model, small_clip):
+def test_the_hand_written_prompts_are_clips_own_and_in_no_checkpoint(nearcoop, small_model, small_clip):
     expected = encode_texts(small_model, [f"{WORDS} {name.replace('_', ' ')}." for name in NAMES])
-    for learner, learned in zip(both(kgcoop, small_clip), ({"ctx"}, {"ctx", "label_embeddings"}), strict=True):
+    for learner, learned in zip(both(nearcoop, small_clip), ({"ctx"}, {"ctx", "label_embeddings"}), strict=True):
         torch.testing.assert_close(learner.hand_written[0], expected, atol=1e-6, rtol=1e-6)
         assert set(learner.state_dict()) - {"_extra_state"} == learned
         assert {name for name, _ in learner.named_parameters()} == learned
@@ -168,8 +172,8 @@ def parts_of(learner, weight):
     return learner.loss_parts(text, image, 20 * image @ text[0].T, torch.tensor([0, 2]), 4.0)
 
 
-def test_the_penalty_is_the_mean_squared_distance_and_twice_lamms_feature_loss(kgcoop, small_clip):
-    base, aligned = both(kgcoop, small_clip)
+def test_the_penalty_is_the_mean_squared_distance_and_twice_lamms_feature_loss(nearcoop, small_clip):
+    base, aligned = both(nearcoop, small_clip)
     with torch.no_grad():
         for learner in (base, aligned):
             learner.ctx += 0.1 * torch.randn(learner.ctx.shape, generator=torch.Generator().manual_seed(1))
@@ -178,7 +182,7 @@ def test_the_penalty_is_the_mean_squared_distance_and_twice_lamms_feature_loss(k
         pairs = zip(learner.text_features()[0], learner.hand_written[0], strict=True)
         distances = [sum((a - b) ** 2 for a, b in zip(*pair, strict=True)) for pair in pairs]
         expected = 3.0 * (sum(distances) / len(NAMES)).item()
-        assert parts_of(learner, 3.0)["loss_kg"].item() == pytest.approx(expected, rel=1e-4)
+        assert parts_of(learner, 3.0)["loss_near"].item() == pytest.approx(expected, rel=1e-4)
     parts = parts_of(aligned, 1.0)
     assert parts["loss_cos"].item() > 0.01
-    assert parts["loss_kg"].item() == pytest.approx(2 * parts["loss_cos"].item(), rel=1e-4)
+    assert parts["loss_near"].item() == pytest.approx(2 * parts["loss_cos"].item(), rel=1e-4)

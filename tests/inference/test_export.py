@@ -25,7 +25,7 @@ from lamm.inference.classifier import Classifier, RunFolder
 from lamm.inference.export import export, exportable, files_written_together
 from lamm.inference.onnx_file import ExportError, largest_difference, missing_for_onnx, write_onnx
 from tests.clip import small_clip_models as small
-from tests.trainers.learner_cases import clip_lora, cocoop_lamm, coop, disturb, lamm, maple_lamm, top_lamm
+from tests.trainers.learner_cases import clip_lora, cocoop_lamm, coop, disturb, lamm, maple_lamm, promptsrc, top_lamm
 
 NAMES = ["crane", "german_shepherd", "C++", "große Null"]
 TRAINERS = {trainer.__name__: trainer for trainer in ALL}
@@ -39,6 +39,7 @@ KINDS = dict.fromkeys(HEADS) | {
     "ZeroshotCLIP": None,
 }
 KINDS |= {"TopLAMM": top_lamm, "CLIPLoRA": clip_lora}  # their image towers have weights of their own
+PROMPTS_IMAGES = {"MaPLe_LAMM": maple_lamm, "PromptSRC": promptsrc}
 SIDE = 32
 
 
@@ -57,7 +58,7 @@ def tiny() -> ClipModel:
 
 def classifier_of(clip: ClipModel, name: str) -> Classifier:
     """A trainer's classifier on a CLIP; what it learns is moved from where it starts."""
-    build = KINDS[name]
+    build = {**KINDS, **PROMPTS_IMAGES}[name]
     if build is None:
         learner = TRAINERS[name].make_learner(None, clip, NAMES, ["a photo of a {}.", "art of the {}."])
         if name in HEADS:
@@ -138,7 +139,7 @@ def prompted_features(visual: Any, images: Tensor, prompts: list[Tensor]) -> Ten
     return visual.ln_post(x)[:, 0] @ visual.proj
 
 
-@pytest.mark.parametrize("name", ["LAMM", "CoOp", "MaPLe_LAMM", "ZeroshotCLIP", *HEADS])
+@pytest.mark.parametrize("name", ["LAMM", "CoOp", *PROMPTS_IMAGES, "ZeroshotCLIP", *HEADS])
 def test_the_pair_alone_gives_our_predictions(name: str, tiny: ClipModel, tmp_path: Path) -> None:
     from lamm.clip.tiny import load_weights
 
@@ -161,7 +162,7 @@ def test_the_pair_alone_gives_our_predictions(name: str, tiny: ClipModel, tmp_pa
     assert tensors.keys() <= {*described["tensors"], *(key for key in tensors if key.startswith("vision_prompts."))}
     torch.testing.assert_close(logits, classifier.logits(images), atol=1e-4, rtol=0)
     assert described["class_names"] == NAMES
-    assert ("vision_prompts" in described) == bool(prompts) == (name == "MaPLe_LAMM")
+    assert ("vision_prompts" in described) == bool(prompts) == (name in PROMPTS_IMAGES)
     assert all(value.dtype == torch.float32 for value in tensors.values())
     torch.testing.assert_close(tensors["class_features"].norm(dim=-1), torch.ones(len(NAMES)))
 

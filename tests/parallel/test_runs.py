@@ -20,8 +20,9 @@ CASES = {
     "LAMM": "",
     # Batches smaller than the number of processes, teacher and loss that depend on batch and context.
     "CoOp_LAMM": "DATALOADER.TRAIN_X.BATCH_SIZE 5 TRAINER.LAMM.TEACHER prompt TRAINER.LAMM.COS_OVER batch",
-    "MaPLe_LAMM": "DATALOADER.TRAIN_X.BATCH_SIZE 7 DATALOADER.NUM_WORKERS 1 TRAINER.LAMM.TEACHER prompt",
     "TopLAMM": "INPUT.CACHE_VIEWS 2 DATALOADER.TRAIN_X.BATCH_SIZE 7",
+    # Prompts in the image tower, frozen features of the same images, a mean over epochs.
+    "PromptSRC_LAMM": "DATALOADER.TRAIN_X.BATCH_SIZE 7 DATALOADER.NUM_WORKERS 1 TRAINER.LAMM.TEACHER prompt",
     "CoCoOp_LAMM": "DATALOADER.TRAIN_X.BATCH_SIZE 3 TEST.SPLIT val",
 }
 

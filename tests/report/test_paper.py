@@ -138,6 +138,20 @@ def test_label_initialisation_has_its_rows(tree: RunTree) -> None:
     assert (lines["words", "ours"][0], lines["random", "ours"][0]) == ("61.00", "52.00")
 
 
+def test_what_others_report_says_whose_number_it_is_and_what_a_method_uses(tree: RunTree) -> None:
+    write_eleven(tree, 80.5)
+    paper = few_shot_paper_table(tree.material(), "field")
+    lines = lines_of(paper)
+    assert lines["LAMM", "ours"][4] == "80.50 ± 0.00"
+    assert lines["LAMM", "difference"][4] == "−0.63"
+    assert lines["GDA", "paper"][4:6] == ["81.85", "own logs (logs/architecture.log)"]
+    assert lines["GDA, run by others", "paper"][4:6] == ["81.70", "CLIP-SVD"]
+    assert lines["AWT", "paper"][6].startswith("class descriptions of a language model")
+    assert lines["MPS-Tuning", "paper"][:6] == [*["–"] * 5, ""]
+    assert {len(row) for row in paper.table.rows} == {len(paper.table.headings)}
+    assert paper.table.notes[0] == "Reported: each row names its own; ViT-B/16, 3 seeds."
+
+
 def test_without_runs_there_is_the_command_alone(tree: RunTree) -> None:
     tree.run(trainer="MyMethod")
     paper = few_shot_paper_table(tree.material(), "loss_parts")

@@ -8,6 +8,7 @@ from lamm_trainers import TRAINERS
 from lamm.datasets import DEMO as DEMO_DATASETS
 from lamm.errors import ResultsError
 from lamm.results.published import CONFIGS, DEMO, DEMO_DATA, comparable, published, table_names
+from tests.train_command import ROOT
 
 ELEVEN = published("few_shot").trained_on
 VIT = "ViT-B/16"
@@ -25,7 +26,10 @@ CELLS = {
     ("loss_parts", "without COS", "16"): 80.86,
     ("loss_parts", "CE + WC", "16"): 80.63,
     ("label_init", "random", "2"): 62.71,
-    ("field", "MaPLe (re-run)", "16"): 81.79,
+    ("field", "MaPLe", "16"): 81.79,
+    ("field", "GDA", "16"): 81.85,
+    ("field", "KgCoOp", "16"): 77.26,
+    ("field_rn50", "Tip-Adapter-F", "16"): 75.83,
 }
 
 
@@ -71,8 +75,26 @@ def test_table_2_has_the_change_after_minus_before_and_says_so() -> None:
 
 def test_tables_that_repeat_a_row_agree() -> None:
     assert values("label_init", "words") == values("few_shot", "LAMM")
+    assert values("field", "LAMM") == values("few_shot", "LAMM")
+    assert values("field", "CoOp+LAMM") == values("few_shot", "CoOp+LAMM")
     assert values("loss_parts", "all") == values("few_shot", "LAMM")[-1:]
     assert values("loss_parts", "CE only") == values("few_shot", "LAMM without HL")[-1:]
+
+
+@pytest.mark.parametrize("name", ["field", "field_rn50"])
+def test_a_row_of_the_field_names_its_source_and_who_reports_its_numbers(name: str) -> None:
+    for row in published(name).rows:
+        assert row.source, row.label
+        assert row.uses, row.label
+        assert bool(row.whose) == any(value is not None for value in row.values), row.label
+
+
+@pytest.mark.parametrize("name", ["field", "field_rn50"])
+def test_the_docs_print_the_table_of_the_field(name: str) -> None:
+    text = (ROOT / "docs" / "reproducing_the_paper.md").read_text(encoding="utf-8")
+    for row in published(name).rows:
+        numbers = ["—" if value is None else f"{value:.2f}" for value in row.values]
+        assert f"| {' | '.join([row.label, *numbers, row.whose or '—', row.uses, row.source])} |\n" in text
 
 
 def test_a_row_is_found_by_trainer_and_settings() -> None:

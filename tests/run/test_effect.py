@@ -75,6 +75,7 @@ def test_no_config_of_the_papers_sets_a_key_without_effect(trainer):
     [
         "DATALOADER.RETURN_IMG0 False",
         "OPTIM.MOMENTUM 0.5",
+        "--trainer KgCoOp --template 'a {}'",
         "OPTIM.NAME adam OPTIM.ADAM_BETA1 0.5",
         "OPTIM.WARMUP_EPOCH 0",
     ],

@@ -10,9 +10,11 @@ from lamm_trainers.base import PromptTrainer
 from lamm_trainers.clip_lora import CLIPLoRALearner
 from lamm_trainers.cocoop import CoCoOpLAMMLearner, CoCoOpLearner
 from lamm_trainers.coop import CoOpLAMMLearner, CoOpLearner
+from lamm_trainers.kgcoop import KgCoOpLAMMLearner, KgCoOpLearner
 from lamm_trainers.lamm import AlignmentSettings, LabelAlignmentMixin, LAMMLearner
 from lamm_trainers.maple import MaPLeLAMMLearner, MaPLeLearner
 from lamm_trainers.prompt_learner import PromptLearner
+from lamm_trainers.promptsrc import PromptSRC, PromptSRCLAMMLearner, PromptSRCLearner
 from lamm_trainers.top_lamm import TopLAMMLearner, TopLearner
 from torch import Tensor
 
@@ -44,6 +46,11 @@ DEEP_CONTEXTS: Variants = {
     "random_input": {"n_ctx": 3, "context_init": "", "prompt_depth": 1},
 }
 
+HELD_CONTEXTS: Variants = {"words": {"context_init": WORDS, "template": "a {} in a video game."}}
+
+TEACHER_TEMPLATES = ["a photo of a {}.", "a {} in a video game."]
+BOTH_CONTEXTS: Variants = {"words": {"n_ctx": 2, "prompt_depth": 2, "templates": TEACHER_TEMPLATES}}
+
 
 class Method(NamedTuple):
     """A base learner, the same with label alignment, and the base's variants."""
@@ -57,6 +64,8 @@ METHODS = {
     "CoOp": Method(CoOpLearner, CoOpLAMMLearner, CONTEXTS),
     "CoCoOp": Method(CoCoOpLearner, CoCoOpLAMMLearner, IMAGE_CONTEXTS),
     "MaPLe": Method(MaPLeLearner, MaPLeLAMMLearner, DEEP_CONTEXTS),
+    "KgCoOp": Method(KgCoOpLearner, KgCoOpLAMMLearner, HELD_CONTEXTS),
+    "PromptSRC": Method(PromptSRCLearner, PromptSRCLAMMLearner, BOTH_CONTEXTS),
 }
 Build = Callable[..., Any]
 
@@ -82,6 +91,8 @@ TUNED: Variants = {tune: {"tune": tune} for tune in ("blocks", "lora", "layernor
 top_lamm, top_alone = (maker(kind, {"words": {}, **TUNED}) for kind in (TopLAMMLearner, TopLearner))
 clip_lora = maker(CLIPLoRALearner, {"words": {"dropout": 0.0}})  # with it no two steps are alike
 maple, maple_lamm = maker(MaPLeLearner, DEEP_CONTEXTS), maker(MaPLeLAMMLearner, DEEP_CONTEXTS)
+kgcoop, kgcoop_lamm = maker(KgCoOpLearner, HELD_CONTEXTS), maker(KgCoOpLAMMLearner, HELD_CONTEXTS)
+promptsrc, promptsrc_lamm = maker(PromptSRCLearner, BOTH_CONTEXTS), maker(PromptSRCLAMMLearner, BOTH_CONTEXTS)
 
 
 def _bind(build: Build, **options: Any) -> Build:
@@ -127,12 +138,14 @@ FIRST = [
 # Their image side is a vision transformer's: of others it is refused.
 OF_TRANSFORMERS = ("MaPLe", "TopLAMM", "CLIPLoRA")
 # (learner, image tower, precision): every learner on the first place, one of each method on the others.
+PROMPTS_IMAGES = ("MaPLe", "PromptSRC")  # refused with a ResNet
 PLACES = [("vit", "fp32"), ("vit", "bf16"), ("resnet", "fp32"), ("resnet", "bf16")]
 MATRIX = [
     (name, *place)
     for place in PLACES
     for name in (LEARNERS if place == PLACES[0] else FIRST)
     if not (name.startswith(OF_TRANSFORMERS) and place[0] == "resnet")
+    if not (name.startswith(PROMPTS_IMAGES) and place[0] == "resnet")
 ]
 
 
@@ -174,6 +187,8 @@ def declared(name: str) -> set[str]:
         if "input" not in name:
             names |= {f"compound_prompt_projections.0.{part}" for part in ("weight", "bias")}
             names |= {"compound_prompts_text.0"}
+    if method.startswith("PromptSRC"):
+        names |= {"text_prompts.0", "image_prompts.0", "image_prompts.1"}
     return names
 
 
@@ -235,9 +250,14 @@ class Step(PromptTrainer):
         return images if images.ndim == 2 else super().image_features(images)
 
 
+class StepOfPromptSRC(Step, PromptSRC):
+    """The same of PromptSRC, whose loss needs the images."""
+
+
 def loss_parts(learner: Any, images: Tensor, labels: Tensor, shots: float = SHOTS) -> dict[str, Tensor]:
     """The parts of the loss as a trainer adds them up."""
-    return Step(learner, shots).loss_parts(images, labels)[0]
+    step = StepOfPromptSRC if isinstance(learner, PromptSRCLearner) else Step
+    return step(learner, shots).loss_parts(images, labels)[0]
 
 
 @torch.no_grad()

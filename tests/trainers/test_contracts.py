@@ -19,11 +19,13 @@ from lamm.clip.text import PlainTextEncoder
 from lamm.engine import get_cfg_default
 from tests.reference import whole_prompt as reference
 from tests.trainers.learner_cases import (
+    BASES,
     FIRST,
     LEARNERS,
     METHODS,
     NAMES,
     OF_TRANSFORMERS,
+    PROMPTS_IMAGES,
     WORDS,
     Case,
     declared,
@@ -40,8 +42,8 @@ from tests.trainers.learner_cases import (
     train,
 )
 
-# MaPLe moves both towers: at the others' rate its loss jumps up and down on the way.
-RATES = {"MaPLe": 0.0025, "MaPLe_LAMM": 0.0025}
+# Those that move both towers: at the others' rate their loss jumps up and down on the way.
+RATES = {f"{name}{more}": 0.0025 for name in PROMPTS_IMAGES for more in ("", "_LAMM")}
 TEXTS = [f"{WORDS} {name.replace('_', ' ')}." for name in NAMES]
 
 
@@ -49,7 +51,8 @@ def test_every_method_is_in_the_matrix() -> None:
     expected = {"LAMM", "TopLAMM", "CLIPLoRA", *METHODS, *(f"{name}_LAMM" for name in METHODS)}
     assert {method_of(name) for name in FIRST} == expected
     places = {(method_of(name), tower, precision) for name, tower, precision in (p.values[0] for p in matrix_of(FIRST))}
-    assert len(places) == 2 * (len(expected) + len([name for name in expected if not name.startswith(OF_TRANSFORMERS)]))
+    of_transformers = (*OF_TRANSFORMERS, *PROMPTS_IMAGES)
+    assert len(places) == 2 * (len(expected) + len([name for name in expected if not name.startswith(of_transformers)]))
 
 
 # No-op at the start.
@@ -90,7 +93,7 @@ def test_switched_off_the_mixin_is_not_there(name: str, small_clip: ClipModel) -
     cfg = get_cfg_default()
     extend_cfg(cfg)
     cfg.TRAINER.LAMM.ENABLED = False
-    cfg.TRAINER.MAPLE.PROMPT_DEPTH = 2
+    cfg.TRAINER.MAPLE.PROMPT_DEPTH = cfg.TRAINER.PROMPTSRC.PROMPT_DEPTH = 2
     disabled = aligned_class.from_config(cfg, small_clip, NAMES)
     assert type(disabled) is aligned_class.__mro__[2]
     assert not isinstance(disabled, LabelAlignmentMixin)
@@ -99,9 +102,11 @@ def test_switched_off_the_mixin_is_not_there(name: str, small_clip: ClipModel) -
 
 
 @pytest.mark.parametrize("aligned_case", on_first_place([name for name in FIRST if "LAMM" in name]), indirect=True)
-def test_without_the_hierarchical_loss_the_cross_entropy_is_left(aligned_case: Case) -> None:
+def test_without_the_hierarchical_loss_that_of_the_base_is_left(aligned_case: Case) -> None:
     learner = aligned_case.build(hierarchical_loss=False)
-    assert set(loss_parts(learner, *aligned_case.batch())) - {"loss_gram"} == {"loss_ce"}  # of a tuned tower
+    base = BASES.get(aligned_case.name.replace("_LAMM", "").removesuffix("-name"), fixed)(aligned_case.clip)
+    own = set(loss_parts(learner, *aligned_case.batch())) - {"loss_gram"}  # of a tuned tower
+    assert own == set(loss_parts(base, *aligned_case.batch()))
 
 
 # What is trained.

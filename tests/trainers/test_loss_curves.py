@@ -8,15 +8,19 @@ from torch import Tensor
 
 from lamm.clip.model import ClipModel
 from tests.reference.slow_cocoop import SlowCoCoOp
+from tests.reference.slow_kgcoop import SlowKgCoOp
 from tests.reference.slow_maple import SlowMaPLe
+from tests.reference.slow_promptsrc import SlowPromptSRC
 from tests.reference.slow_training import SlowTraining
 from tests.trainers.learner_cases import (
     CONTEXTS,
     DEEP_CONTEXTS,
+    HELD_CONTEXTS,
     IMAGE_CONTEXTS,
     INVERSE_TEMPERATURE,
     NAMES,
     SHOTS,
+    TEACHER_TEMPLATES,
     WORDS,
     assert_same_curve,
     batch,
@@ -25,10 +29,14 @@ from tests.trainers.learner_cases import (
     coop,
     coop_lamm,
     disturb,
+    kgcoop,
+    kgcoop_lamm,
     lamm,
     maple,
     maple_lamm,
     pictures,
+    promptsrc,
+    promptsrc_lamm,
     train,
 )
 
@@ -238,5 +246,39 @@ def test_maple_follows_the_slow_run(
     learner = disturb(maple(clip, NAMES, variant))
     slow = slow_maple(models["vit"], learner, variant, aligned=False)
     images, labels = pictures(clip, 4), torch.tensor([0, 1, 2, 3])
+    got = train(learner, images, labels, steps=3, rate=0.01)
+    assert_same_curve(got, slow.train(images, labels.tolist(), steps=3, rate=0.01))
+
+
+@pytest.mark.parametrize("build", [kgcoop, kgcoop_lamm], ids=["KgCoOp", "KgCoOp_LAMM"])
+def test_kgcoop_follows_the_slow_run(build: Any, small_model: Any, small_clip: ClipModel) -> None:
+    learner = build(small_clip)
+    options = {"template": HELD_CONTEXTS["words"]["template"], "aligned": build is kgcoop_lamm}
+    slow = SlowKgCoOp(small_model, NAMES, INVERSE_TEMPERATURE, SHOTS, context=learner.ctx, **options)
+    images, labels = batch(small_clip)
+    expected = slow.train(images, labels.tolist(), steps=3, rate=0.05)
+    assert expected[0]["loss_kg"] > 0.1
+    assert_same_curve(train(learner, images, labels, steps=3, rate=0.05), expected)
+
+
+@pytest.mark.parametrize("build", [promptsrc, promptsrc_lamm], ids=["PromptSRC", "PromptSRC_LAMM"])
+def test_promptsrc_follows_the_slow_run(
+    build: Any, models: dict[str, Any], clips: dict[tuple[str, str], ClipModel]
+) -> None:
+    clip = clips["vit", "fp32"]
+    learner = disturb(build(clip, LONG_NAMES))
+    slow = SlowPromptSRC(
+        models["vit"],
+        LONG_NAMES,
+        INVERSE_TEMPERATURE,
+        SHOTS,
+        context=learner.ctx,
+        aligned=build is promptsrc_lamm,
+        label_start=labels_of(learner),
+        text_prompts=list(learner.text_prompts),
+        image_prompts=list(learner.image_prompts),
+        templates=TEACHER_TEMPLATES,
+    )
+    images, labels = pictures(clip, 4), torch.tensor([0, 1, 2, 1])
     got = train(learner, images, labels, steps=3, rate=0.01)
     assert_same_curve(got, slow.train(images, labels.tolist(), steps=3, rate=0.01))
