@@ -15,6 +15,8 @@ KEYS: dict[str, Any] = {
     "DATASET.TEMPLATE": "",  # ZeroshotCLIP's template, with {} for the class name; empty: the data set's own
     "INCREMENTAL.STEPS": 0,  # sets that the classes are cut into and learned one after the other; 0: all at once
     "INCREMENTAL.STEP": 0,  # which set this run learns, from 1; it starts from the step before, a folder beside its own
+    "INCREMENTAL.ORDER_SEED": -1,  # of the order of the classes before the cut (the field's: 1993); -1: the data set's
+    "INCREMENTAL.FIRST": 0,  # classes in the first set, the others share the rest; 0: all sets are equal
     "INCREMENTAL.SEEN_AS_NEGATIVES": False,  # earlier classes, frozen, are in the softmax too when new ones are learned
     "INPUT.EXIF": "auto",  # orientation in EXIF: auto (applied to a user's own images) | apply | ignore
     "INPUT.DECODING": "exact",  # exact (Pillow's and torchvision's pixels, to the bit) | fast (docs/decoding.md)

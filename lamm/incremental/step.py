@@ -15,7 +15,7 @@ from lamm.engine import build_data_loader
 from lamm.errors import CheckpointError, ConfigError
 from lamm.incremental.plan import earlier_steps, step_of
 from lamm.log import logger
-from lamm.results.schema import own_metric, seen_metric
+from lamm.results.schema import STAGE, own_metric, seen_metric
 from lamm.scoring import scaled_scores
 
 
@@ -89,7 +89,9 @@ def freeze_labels(learner: Any, bank: LabelBank) -> None:
 
 @torch.no_grad()
 def incremental_metrics(trainer: Any, sets: Sequence[SeenSet], learners: Sequence[Any]) -> dict[str, float]:
-    """For every set its accuracy (a) among its own classes and (b) among all classes seen, in percent.
+    """For every set its accuracy (a) among its own classes and (b) among all classes seen; (b) over all images.
+
+    In percent.
 
     Args:
         trainer: a `PromptTrainer`.
@@ -98,6 +100,7 @@ def incremental_metrics(trainer: Any, sets: Sequence[SeenSet], learners: Sequenc
     """
     texts = [None if learner.per_image else learner.text_features() for learner in learners]
     found: dict[str, float] = {}
+    images_so_far, right_so_far = 0, 0
     for place, seen in enumerate(sets):
         before = sum(len(one.class_names) for one in sets[:place])
         total, own, among_all = 0, 0, 0
@@ -111,13 +114,14 @@ def incremental_metrics(trainer: Any, sets: Sequence[SeenSet], learners: Sequenc
             total += len(labels)
             own += int((blocks[place].argmax(dim=1) == labels).sum())
             among_all += int((torch.cat(blocks, dim=1).argmax(dim=1) == labels + before).sum())
+        images_so_far, right_so_far = images_so_far + total, right_so_far + among_all
         shares = 100.0 * own / total, 100.0 * among_all / total
         found |= {own_metric(place + 1): shares[0], seen_metric(place + 1): shares[1]}
         logger.info(
             "Set %d: %.1f%% among its own %d classes, %.1f%% among all %d seen so far",
             *(place + 1, shares[0], len(seen.class_names), shares[1], sum(len(one.class_names) for one in sets)),
         )
-    return found
+    return {**found, STAGE: 100.0 * right_so_far / images_so_far}
 
 
 def _images(trainer: Any, seen: SeenSet) -> Any:
@@ -186,7 +190,7 @@ class IncrementalStep:
         return [scaled_scores(image, self._text(place, image), scale) for place in range(len(self.negatives))]
 
     def metrics(self) -> dict[str, float]:
-        """For every set so far its accuracy (a) among its own classes and (b) among all classes seen, in percent."""
+        """The numbers of this step, see `incremental_metrics`."""
         return incremental_metrics(self._trainer, self.sets, [*self.earlier, self._trainer.learner])
 
     @torch.no_grad()

@@ -73,7 +73,10 @@ _TABLE: dict[str, dict[str, Allowed]] = {
         **{"NUM_LABELED": SOME, "NUM_SHOTS": SOME, "VAL_PERCENT": SHARE},
         **{"STL10_FOLD": Range(-1, 9), "CIFAR_C_LEVEL": Range(1, 5)},
     },
-    "INCREMENTAL.": {"STEPS": COUNT, "STEP": COUNT, "SEEN_AS_NEGATIVES": bool},
+    "INCREMENTAL.": {
+        **dict.fromkeys(("STEPS", "STEP", "FIRST"), COUNT),
+        **{"ORDER_SEED": Range(-1, SEEDS.high), "SEEN_AS_NEGATIVES": bool},
+    },
     "EVALUATION.": {"MODEL_DIR": str, "LOAD_EPOCH": SOME},
     "DATALOADER.": {"NUM_WORKERS": Range(-1, PROCESSES.high), "K_TRANSFORMS": Range(1, 1000), "RETURN_IMG0": bool},
     "DATALOADER.TRAIN_X.": _SAMPLING,

@@ -1,5 +1,6 @@
 """Steps of class-incremental runs: planned, trained, or only written as files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from lamm_trainers import TRAINERS as ALL
 
 from lamm.datasets import register_datasets
 from lamm.engine import load_checkpoint, set_random_seed
+from lamm.results.run_files import Prediction, write_predictions
 from lamm.results.schema import RunResults
 from tests.train_command import plan
 
@@ -22,11 +24,13 @@ def write_steps(
     trainer: str = "LAMM",
     negatives: bool = False,
     finished: int | None = None,
+    images: Sequence[int] = (),
 ) -> Path:
     """Write the steps of one seed, `own[t - 1][s - 1]` being set s after step t; the folder above the seeds.
 
     Args:
         finished: how many steps came to their end; None: all.
+        images: how many each set is tested on, one line of `predictions.csv` each; empty: there is no such file.
     """
     cfg = f"tiny_ep50+STEPS={len(own)}" + "+SEEN_AS_NEGATIVES=True" * negatives
     above = root / "output" / "incremental" / "digits" / "shots_16" / trainer / cfg
@@ -43,6 +47,8 @@ def write_steps(
         ).write(folder / "results.json")
         settings = f"INCREMENTAL: {{STEPS: {len(own)}, STEP: {step}, SEEN_AS_NEGATIVES: {negatives}}}\n"
         (folder / "config.yaml").write_text(settings)
+        if images:
+            write_predictions(folder, [Prediction("0.png", 0, 0, 1.0)] * images[step - 1])
     return above
 
 
