@@ -10,8 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lamm.checkpoints.label_bank import LabelBank
 from lamm.clip.model import ClipModel
 from lamm.clip.text import encode_texts
+from lamm.clip.vision import VisionPrompts
+from lamm.errors import CheckpointError
 from lamm.prompts import fill_template, tokenize
 
 
@@ -31,6 +34,91 @@ def scaled_scores(image: Tensor, text: Tensor, logit_scale: Tensor) -> Tensor:
     return logit_scale.float().exp() * cosines
 
 
+class Prompts(nn.Module):
+    """What images are scored against: prompts, what they change of the image tower, and how a score is made.
+
+    A method that scores otherwise than CLIP overrides `scores`; one that changes the image tower `image_features`.
+
+    Args:
+        clip: the frozen CLIP model. It is used, but is not part of this module: its weights are in no checkpoint.
+        class_names: one per class, in label order.
+
+    Attributes:
+        per_image: whether the prompts depend on the image.
+    """
+
+    clip: ClipModel
+    per_image = False
+
+    def __init__(self, clip: ClipModel, class_names: Sequence[str]) -> None:
+        super().__init__()
+        # Put into __dict__, past nn.Module, which would make CLIP's weights part of this module's state.
+        self.__dict__["clip"] = clip
+        self.class_names = list(class_names)
+
+    def text_features(self, image: Tensor | None = None) -> Tensor:
+        """Unit text features of the prompts, fp32. Shape: (G, N, E)
+
+        Args:
+            image: unit image features (B, E); used where the prompts are `per_image`.
+        """
+        raise NotImplementedError
+
+    def vision_prompts(self) -> VisionPrompts | None:
+        """Prompts of the image tower. None: it has none."""
+        return None
+
+    @property
+    def changes_images(self) -> bool:
+        """Whether image features are others than CLIP's own, so that those can't stand in for them."""
+        return self.vision_prompts() is not None
+
+    def image_features(self, images: Tensor) -> Tensor:
+        """Image features, fp32, of images (B, 3, H, W): of the frozen tower under the vision prompts. Shape: (B, E)"""
+        return self.clip.image_features(images, self.vision_prompts())
+
+    def scores(self, image: Tensor, text: Tensor) -> Tensor:
+        """Logits, here cos(I, ψ) / τ. Shape: (B, N)
+
+        Args:
+            image: of `image_features`, (B, E).
+            text: of `text_features`, (G, N, E).
+        """
+        return scaled_scores(image, text, self.clip.logit_scale)
+
+    def label_bank(self) -> LabelBank | None:
+        """The learned labels, for a file of their own. None: there are none."""
+        return None
+
+    # Checkpoints.
+
+    def per_class_tensors(self) -> tuple[str, ...]:
+        """Names of the learned tensors, other than labels, that have a row for each class."""
+        return ()
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """What a checkpoint says beside the learned tensors."""
+        return {"class_names": self.class_names, "backbone": self.clip.name}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Check that the tensors belong to this backbone and class list.
+
+        `lamm.checkpoints.by_class_name.load_learned` is the way onto another class list: it goes by class name.
+
+        Raises:
+            CheckpointError: they do not.
+        """
+        if state["class_names"] != self.class_names:
+            raise CheckpointError(
+                "the checkpoint to resume from was trained on another class list: "
+                "resume on its own, or test it on this one with --eval-only --model-dir"
+            )
+        if state["backbone"] != self.clip.name:
+            raise CheckpointError(
+                f"the checkpoint was trained with backbone {state['backbone']}, this run uses {self.clip.name}"
+            )
+
+
 class Scoring:
     """What has a CLIP and prompts, and so can score images.
 
@@ -42,18 +130,14 @@ class Scoring:
     clip: ClipModel
     learner: Any
 
-    @property
-    def prompts_vision(self) -> bool:
-        """Whether the prompts change what the image tower computes."""
-        return self.learner.vision_prompts() is not None
-
     def image_features(self, images: Tensor) -> Tensor:
-        """Unit image features, fp32, of the frozen tower under the vision prompts, if any. Shape: (B, E)
+        """Image features of the learner, fp32; see `Prompts.image_features`. Shape: (B, E)
 
         Args:
-            images: (B, 3, H, W); or (B, E), cached features, which are returned as they are.
+            images: what the learner takes; or (B, E), cached features, which are returned as they are.
         """
-        return images if images.ndim == 2 else self.clip.image_features(images, self.learner.vision_prompts())
+        features: Tensor = images if images.ndim == 2 else self.learner.image_features(images)
+        return features
 
     def text_features(self, image: Tensor | None = None) -> Tensor:
         """Unit text features of the current prompts, fp32; for `image` see `PromptLearner`. Shape: (G, N, E)"""
@@ -61,18 +145,19 @@ class Scoring:
 
     @torch.no_grad()
     def scores(self, images: Tensor, text: Tensor | None = None) -> Tensor:
-        """Logits cos(I, ψ) / τ. Shape: (B, N)
+        """Logits. Shape: (B, N)
 
         Args:
             images: of `image_features`.
             text: unit text features that were encoded before, (G, N, E); None encodes them for these images.
         """
         image = self.image_features(images)
-        return scaled_scores(image, self.text_features(image) if text is None else text, self.clip.logit_scale)
+        logits: Tensor = self.learner.scores(image, self.text_features(image) if text is None else text)
+        return logits
 
 
-class TemplatePrompts(nn.Module):
-    """Answers as a `PromptLearner` does where images are scored; a class's feature is the mean over the templates.
+class TemplatePrompts(Prompts):
+    """Hand-written prompts; a class's feature is the mean over the templates.
 
     Args:
         clip: the frozen CLIP model.
@@ -87,10 +172,9 @@ class TemplatePrompts(nn.Module):
     """
 
     features: Tensor
-    per_image = False
 
     def __init__(self, clip: ClipModel, class_names: Sequence[str], templates: Sequence[str]) -> None:
-        super().__init__()
+        super().__init__(clip, class_names)
         of_templates = []
         with torch.no_grad(), clip.autocast():
             for template in templates:
@@ -103,11 +187,3 @@ class TemplatePrompts(nn.Module):
     def text_features(self, image: Tensor | None = None) -> Tensor:
         """Unit text features of the prompts. Shape: (1, N, E)"""
         return self.features
-
-    def vision_prompts(self) -> None:
-        """None: the image tower runs as it is."""
-        return
-
-    def label_bank(self) -> None:
-        """None: no labels are learned."""
-        return

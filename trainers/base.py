@@ -5,7 +5,7 @@ Letters: B images, G prefixes (1, or one per image), N classes, E embedding size
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -31,7 +31,7 @@ from lamm.parallel.sharing import ImageShare, SharedOutTextEncoder, ShareLoader,
 from lamm.prompts import DEFAULT_CONTEXT
 from lamm.results.run_files import ClassFeatures
 from lamm.run.values import check_values
-from lamm.scoring import Scoring, TemplatePrompts, scaled_scores
+from lamm.scoring import Scoring, TemplatePrompts
 
 from .config import completed
 from .prompt_learner import PromptLearner
@@ -115,9 +115,12 @@ class PromptTrainer(Scoring, TrainerX):
 
     def loss_parts(self, images: Tensor | ImageShare, labels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """The parts whose sum is the loss, by the name they are printed under, and the logits (B, N)."""
-        image = self.image_features(images)  # (B, E)
+        return self.parts_of(self.image_features(images), labels)
+
+    def parts_of(self, image: Tensor, labels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """The same, given image features (B, E)."""
         text = self.text_features(image)  # (G, N, E)
-        logits = scaled_scores(image, text, self.clip.logit_scale)  # (B, N)
+        logits = self.learner.scores(image, text)  # (B, N)
         if self.incremental is None or not self.incremental.negatives:
             return self.learner.loss_parts(text, image, logits, labels, self.shots), logits
         # The classes of the steps before are in the softmax too: (B, N, and theirs).
@@ -129,14 +132,18 @@ class PromptTrainer(Scoring, TrainerX):
         return batch["img"].to(self.device, non_blocking=True), batch["label"].to(self.device, non_blocking=True)
 
     def image_features(self, images: Tensor | ImageShare) -> Tensor:
-        """Unit image features, fp32, of the frozen tower under the learner's vision prompts, if any. Shape: (B, E)
+        """Image features of the learner, fp32; see `Prompts.image_features`. Shape: (B, E)
 
         Args:
             images: (B, 3, H, W), or a process's share of them. Cached features, (B, E), are returned as they are.
         """
+        return self.encoded(images, super().image_features)
+
+    def encoded(self, images: Tensor | ImageShare, encode: Callable[[Tensor], Tensor]) -> Tensor:
+        """What `encode` makes of a batch, (B, …); of a process's share of it, what all processes make together."""
         if isinstance(images, ImageShare):
-            return gather_shares(self.image_features(images.images), images.whole, self.ranks)
-        return super().image_features(images)
+            return gather_shares(encode(images.images), images.whole, self.ranks)
+        return encode(images)
 
     def _check_loss(self, loss: Tensor) -> None:
         """Refuse a loss that is not a number.
@@ -174,9 +181,9 @@ class PromptTrainer(Scoring, TrainerX):
         self.learner = self.build_learner(self.clip, self.dm.dataset.classnames)
         self.model = self.learner
         self.incremental = IncrementalStep(self) if step_of(cfg) else None
-        if cfg.INPUT.CACHE_VIEWS > 0 and self.prompts_vision:
+        if cfg.INPUT.CACHE_VIEWS > 0 and self.learner.changes_images:
             raise ConfigError(
-                f"INPUT.CACHE_VIEWS is {cfg.INPUT.CACHE_VIEWS}, but {type(self).__name__} prompts the image tower: "
+                f"INPUT.CACHE_VIEWS is {cfg.INPUT.CACHE_VIEWS}, but {type(self).__name__} changes the image tower: "
                 "its features change with every step, set it to 0"
             )
         check_cache(cfg.INPUT, len(self.dm.dataset.train_x), self.clip.embed_dim)
@@ -241,12 +248,16 @@ class PromptTrainer(Scoring, TrainerX):
             self.ranks.require_same(
                 "what they start from", [self.start_epoch, *sums], "the output folder must be on a disk that all share"
             )
-        if self.cfg.INPUT.CACHE_VIEWS > 0:
-            self.train_loader_x = self._feature_cache.training_loader(self.train_loader_x)
-        self.train_loader_x = self.share_of_batches(self.train_loader_x)
+        self.train_loader_x = self.training_loader(self.train_loader_x)
         steps = len(self.train_loader_x)
         done, total = self.start_epoch * steps, self.max_epoch * steps
         self._bar = tqdm(desc="training", unit="step", initial=done, total=total, leave=False, disable=None)
+
+    def training_loader(self, loader: Any) -> Any:
+        """A loader of training images as this process trains on them: of features, with `INPUT.CACHE_VIEWS`."""
+        return (
+            self.feature_cache.training_loader(loader) if self.cfg.INPUT.CACHE_VIEWS else self.share_of_batches(loader)
+        )
 
     def after_epoch(self) -> None:
         """Check that the processes have stayed together, then what the engine does."""
@@ -261,7 +272,7 @@ class PromptTrainer(Scoring, TrainerX):
         super().after_train()
         names = list(self.dm.dataset.classnames)
         original = TemplatePrompts(self.clip, names, [f"{DEFAULT_CONTEXT} {{}}."]).text_features()  # (1, N, E)
-        if self.get_model_names() and not (self.prompts_vision or self.cfg.TEST.NO_TEST):
+        if self.get_model_names() and not (self.learner.changes_images or self.cfg.TEST.NO_TEST):
             self.zero_shot_accuracy = self._accuracy(original)
         features, bank = ClassFeatures(names, self.text_features()[0], original[0]), self.learner.label_bank()
         if self.ranks.first:
@@ -288,7 +299,7 @@ class PromptTrainer(Scoring, TrainerX):
 
     def prepared_for_test(self, loader: Any) -> Any:
         """A loader of test images as this process tests them: of features, where the tower runs as it is."""
-        return self.share_of_batches(loader) if self.prompts_vision else self._feature_cache.test_loader(loader)
+        return self.share_of_batches(loader) if self.learner.changes_images else self.feature_cache.test_loader(loader)
 
     def model_inference(self, input: Tensor) -> Tensor:
         """Logits of images. Shape: (B, N)"""
@@ -302,7 +313,8 @@ class PromptTrainer(Scoring, TrainerX):
         return 100.0 * correct / sum(len(labels) for _, labels in batches)
 
     @cached_property
-    def _feature_cache(self) -> FeatureCache:
+    def feature_cache(self) -> FeatureCache:
+        """Image features of the frozen tower, encoded once."""
         return FeatureCache(self.cfg, self.clip)
 
     def load_model(self, directory: str, epoch: int | None = None) -> None:
@@ -359,3 +371,27 @@ class PromptTrainer(Scoring, TrainerX):
             drifted = (away > DRIFT * own.abs().max()).float()
         if self.ranks.sum(drifted).item() > 0:
             raise LammError(f"the processes' learned tensors have drifted apart: {advice}")
+
+
+class ClosedFormTrainer(PromptTrainer):
+    """A trainer whose learner is computed from all training features at once: one "epoch", without steps.
+
+    Its learner has `fit(features (n, k, E), labels (n,))`, and buffers for what that computes.
+    """
+
+    def build_model(self) -> None:
+        """Load CLIP and build the learner, which is saved and loaded as others are."""
+        super().build_model()
+        self.max_epoch = 1
+        self.register_model(self.registered_name, self.learner)
+
+    def training_loader(self, loader: Any) -> Any:
+        """Cached views of the training images; without `INPUT.CACHE_VIEWS` each as the test transform gives it."""
+        if self.cfg.INPUT.CACHE_VIEWS > 0:
+            return self.feature_cache.training_loader(loader)
+        return self.feature_cache.training_images(loader, self.test_loader.dataset.transform)
+
+    @torch.no_grad()
+    def run_epoch(self) -> None:
+        """Fit the learner."""
+        self.learner.fit(self.train_loader_x.features, self.train_loader_x.labels)

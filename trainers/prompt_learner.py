@@ -12,22 +12,21 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from yacs.config import CfgNode
 
-from lamm.checkpoints.label_bank import LabelBank
 from lamm.clip.model import ClipModel
 from lamm.clip.shared_prefix import TextEncoder, text_encoder_of
-from lamm.clip.vision import VisionPrompts
-from lamm.errors import CheckpointError, ConfigError
+from lamm.errors import ConfigError
 from lamm.prompt_layout import LabelSide, PromptLayout, plan_prompts
 from lamm.prompts import DEFAULT_CONTEXT, PromptTokens, split_prompt, spoken_words
+from lamm.scoring import Prompts
 
 CONTEXT_STD = 0.02
 """Standard deviation of context vectors that do not start from words."""
 
 
-class PromptLearner(nn.Module):
+class PromptLearner(Prompts):
     """Prompts with fixed context words and the class names as labels; the base class of every learner.
 
     It learns nothing itself: its text features are those of hand-written prompts. A subclass overrides `context()`,
@@ -42,11 +41,9 @@ class PromptLearner(nn.Module):
         **layout: further arguments of `plan_prompts` that say where things stand (`position`, `class_specific`).
 
     Attributes:
-        clip: the frozen CLIP model. It is used, but is not part of this module: its weights are in no checkpoint.
         text_encoder: encodes the prompts; `encode_with` replaces it.
         words: embeddings of the context words, (number of their sub-tokens, D).
         layout: where context and label stand in each class's prompt.
-        per_image: whether the prompts depend on the image.
 
     Raises:
         ConfigError: more context vectors than the text tower has room for.
@@ -59,10 +56,8 @@ class PromptLearner(nn.Module):
         torch.Size([1, 2, 256])
     """
 
-    clip: ClipModel
     text_encoder: TextEncoder
     words: Tensor
-    per_image = False
 
     def __init__(
         self,
@@ -72,11 +67,8 @@ class PromptLearner(nn.Module):
         n_ctx: int | None = None,
         **layout: Any,
     ) -> None:
-        super().__init__()
-        # Put into __dict__, past nn.Module, which would make CLIP's weights part of this module's state.
-        self.__dict__["clip"] = clip
+        super().__init__(clip, class_names)
         self.text_encoder = text_encoder_of(clip.text)
-        self.class_names = list(class_names)
         self.context_words = spoken_words(context_init)
         self._learns_context = n_ctx is not None
         # Vectors that stand for no words need positions of their own.
@@ -136,10 +128,6 @@ class PromptLearner(nn.Module):
     def deep_prompts(self) -> Sequence[Tensor]:
         """Context of the text tower's blocks after the first, (C, D) each; see `TextTower.transform`."""
         return ()
-
-    def vision_prompts(self) -> VisionPrompts | None:
-        """Prompts of the image tower. None: it runs as it is, and no gradient goes through it."""
-        return None
 
     # Encoding.
 
@@ -202,40 +190,10 @@ class PromptLearner(nn.Module):
 
     # Checkpoints.
 
-    def per_class_tensors(self) -> tuple[str, ...]:
-        """Names of the learned tensors, other than labels, that have a row for each class."""
-        return ()
-
-    def label_bank(self) -> LabelBank | None:
-        """The learned labels, for a file of their own. None: there are none."""
-        return None
-
     def get_extra_state(self) -> dict[str, Any]:
         """What a checkpoint says beside the learned tensors."""
-        return {
-            "class_names": self.class_names,
-            "backbone": self.clip.name,
-            "width": self.clip.text.width,
-            "prompt": {"words": self.context_words, **self.layout_options},
-        }
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Check that the tensors belong to this backbone and class list.
-
-        `lamm.checkpoints.by_class_name.load_learned` is the way onto another class list: it goes by class name.
-
-        Raises:
-            CheckpointError: they do not.
-        """
-        if state["class_names"] != self.class_names:
-            raise CheckpointError(
-                "the checkpoint to resume from was trained on another class list: "
-                "resume on its own, or test it on this one with --eval-only --model-dir"
-            )
-        if state["backbone"] != self.clip.name:
-            raise CheckpointError(
-                f"the checkpoint was trained with backbone {state['backbone']}, this run uses {self.clip.name}"
-            )
+        prompt = {"words": self.context_words, **self.layout_options}
+        return {**super().get_extra_state(), "width": self.clip.text.width, "prompt": prompt}
 
 
 def lay_out(

@@ -21,7 +21,6 @@ from lamm.clip.tokenizer import Tokenizer
 from lamm.errors import LammError
 from lamm.parallel.ranks import Ranks
 from lamm.parallel.sharing import average_gradients, encoded_share, gather_shares
-from lamm.scoring import scaled_scores
 
 SHOTS = 16.0
 FIRST_WORD = 1000  # smaller token ids are single characters and pieces of words
@@ -94,7 +93,7 @@ class TrainingStep:
             return self.image
         share = encoded_share(self.ranks, len(self.images))
         images = self.images[share.start : share.stop]
-        own = self.learner.clip.image_features(images, self.learner.vision_prompts())
+        own = self.learner.image_features(images)
         return gather_shares(own, len(self.images), self.ranks)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -104,7 +103,7 @@ class TrainingStep:
             self._forget_teacher()
         self.optimizer.zero_grad()
         text = self.learner.text_features(image)
-        logits = scaled_scores(image, text, self.learner.clip.logit_scale)
+        logits = self.learner.scores(image, text)
         parts = self.learner.loss_parts(text, image, logits, self.labels, SHOTS)
         return torch.stack(list(parts.values())).sum()
 

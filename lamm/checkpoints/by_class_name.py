@@ -125,7 +125,7 @@ def load_learned(learner: Learner, state: dict[str, Any], path: str) -> int | No
     names = extra.get("class_names", learner.class_names)
     if names != learner.class_names and learner.per_class_tensors():
         raise CheckpointError(
-            f"{path} holds class-specific context ({', '.join(learner.per_class_tensors())}) of another class list: "
+            f"{path} holds a part for each class ({', '.join(learner.per_class_tensors())}) of another class list: "
             "test it on the classes that it was trained on"
         )
     known = len(learner.class_names) if LABELS in own else None
@@ -139,8 +139,8 @@ def load_learned(learner: Learner, state: dict[str, Any], path: str) -> int | No
             )
     _require_same_prompt(learner, extra, path)
     with torch.no_grad():
-        for name, parameter in learner.named_parameters():
-            parameter.copy_(state[name])
+        for name, value in own.items():  # the very tensors of the learner, buffers too
+            value.copy_(state[name])
     if original is not None:
         log_taken(original, learner, path)
     return known

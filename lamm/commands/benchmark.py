@@ -83,7 +83,7 @@ class RandomSteps:
     def fast(self, precision: str, cached: bool = False) -> TrainingStep:
         """Our path, shared out over the current processes; `cached` has no effect on trainers that prompt the tower."""
         learner, optimizer, batch = self._parts(self._names, "TRAINER.TEXT_CHUNK", self._chunk)
-        ranks, cached = current_ranks(), cached and learner.vision_prompts() is None
+        ranks, cached = current_ranks(), cached and not learner.changes_images
         if ranks.many:
             learner.encode_with(SharedOutTextEncoder(learner.text_encoder, ranks))
         return TrainingStep(learner, optimizer, batch, precision, cached=cached, ranks=ranks)

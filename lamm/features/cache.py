@@ -42,6 +42,8 @@ class FeatureLoader:
     Attributes:
         dataset: of `loader`.
         batch_size: of `loader`.
+        features: (n, k, E), on the device.
+        labels: (n,), on the device.
     """
 
     def __init__(self, loader: DataLoader[Any], features: Tensor, device: torch.device) -> None:
@@ -53,9 +55,9 @@ class FeatureLoader:
             batch_sampler=loader.batch_sampler,
             collate_fn=torch.tensor,
         )
-        self._features = features.to(device)
+        self.features = features.to(device)
         data: Any = self.dataset.data_source  # type: ignore[attr-defined]
-        self._labels = torch.tensor([item.label for item in data], device=device)
+        self.labels = torch.tensor([item.label for item in data], device=device)
         self._domains = torch.tensor([item.domain for item in data])
         self._paths = [item.impath for item in data]
 
@@ -65,11 +67,11 @@ class FeatureLoader:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for index in self._batches:
             there = self._there(index)
-            views = self._features.shape[1]
+            views = self.features.shape[1]
             view = torch.randint(views, (len(index),)) if views > 1 else torch.zeros_like(index)
             yield {
-                "img": self._features[there, self._there(view)],
-                "label": self._labels[there],
+                "img": self.features[there, self._there(view)],
+                "label": self.labels[there],
                 "domain": self._domains[index],
                 "index": index,
                 "impath": [self._paths[place] for place in index.tolist()],
@@ -77,9 +79,9 @@ class FeatureLoader:
 
     def _there(self, places: Tensor) -> Tensor:
         """Places where the features are; a GPU gets them without the program waiting for it."""
-        if self._features.device.type != "cuda":
+        if self.features.device.type != "cuda":
             return places
-        return places.pin_memory().to(self._features.device, non_blocking=True)
+        return places.pin_memory().to(self.features.device, non_blocking=True)
 
 
 class View(NamedTuple):
@@ -237,22 +239,28 @@ class FeatureCache:
         """`INPUT.CACHE_VIEWS` views of each image of a training loader; a batch takes one of them at random."""
         return self._loader(loader, is_train=True, views=self._cfg.INPUT.CACHE_VIEWS)
 
+    def training_images(self, loader: DataLoader[Any], transform: Callable[[Any], Tensor]) -> FeatureLoader:
+        """The images of a training loader as `transform`, that of test images, gives them."""
+        return self._loader(loader, is_train=False, views=1, transform=transform)
+
     def test_loader(self, loader: Any) -> Any:
         """The images of a test loader; a loader of features, or of unknown images, is returned unchanged."""
         known = isinstance(loader, DataLoader) and hasattr(loader.dataset, "data_source")
         return self._loader(loader, is_train=False, views=1) if known else loader
 
-    def _loader(self, loader: DataLoader[Any], is_train: bool, views: int) -> FeatureLoader:
+    def _loader(
+        self, loader: DataLoader[Any], is_train: bool, views: int, transform: Callable[[Any], Tensor] | None = None
+    ) -> FeatureLoader:
         cfg, dataset = self._cfg, loader.dataset
-        upright = upright_of(cfg)
-        transform = transform_identity(cfg.INPUT, is_train, upright)
-        space = space_identity(self._tower, self._clip.precision, self._device.type, transform)
+        upright, transform = upright_of(cfg), transform or dataset.transform  # type: ignore[attr-defined]
+        pixels = transform_identity(cfg.INPUT, is_train, upright)
+        space = space_identity(self._tower, self._clip.precision, self._device.type, pixels)
         store = FeatureStore(cache_folder(cfg), space, int(cfg.INPUT.CACHE_GB * 1e9))
         paths = [item.impath for item in dataset.data_source]  # type: ignore[attr-defined]
         features = features_of(
             [View(path, view, image_identity(path, view)) for path in paths for view in range(views)],
             store,
-            lambda some: ViewDataset(some, dataset.transform, upright),  # type: ignore[attr-defined]
+            lambda some: ViewDataset(some, transform, upright),
             lambda images: self._clip.image_features(images.to(self._device)),
             cfg.DATALOADER.TEST.BATCH_SIZE,
             loader.num_workers,

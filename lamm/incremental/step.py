@@ -16,7 +16,6 @@ from lamm.errors import CheckpointError, ConfigError
 from lamm.incremental.plan import earlier_steps, step_of
 from lamm.log import logger
 from lamm.results.schema import STAGE, own_metric, seen_metric
-from lamm.scoring import scaled_scores
 
 
 def continue_from(folder: Path, learner: Any, final_model: str) -> None:
@@ -108,7 +107,7 @@ def incremental_metrics(trainer: Any, sets: Sequence[SeenSet], learners: Sequenc
             images, labels = trainer.parse_batch_test(batch)
             image = trainer.image_features(images)
             blocks = [
-                scaled_scores(image, learner.text_features(image) if text is None else text, trainer.clip.logit_scale)
+                learner.scores(image, learner.text_features(image) if text is None else text)
                 for learner, text in zip(learners, texts, strict=True)
             ]
             total += len(labels)
@@ -186,8 +185,7 @@ class IncrementalStep:
         Returns:
             (B, classes of the set), for each set in `negatives`.
         """
-        scale = self._trainer.clip.logit_scale
-        return [scaled_scores(image, self._text(place, image), scale) for place in range(len(self.negatives))]
+        return [learner.scores(image, self._text(place, image)) for place, learner in enumerate(self.negatives)]
 
     def metrics(self) -> dict[str, float]:
         """The numbers of this step, see `incremental_metrics`."""

@@ -240,7 +240,7 @@ def _description(classifier: Classifier, run: RunFolder) -> dict[str, Any]:
             "logits": "exp(logit_scale) * image_features @ class_features.T",
             "probabilities": "softmax(logits)",
         }
-    if classifier.prompts_vision and not learner.per_image:
+    if learner.vision_prompts() is not None and not learner.per_image:
         described["vision_prompts"] = VISION_PROMPTS
     described["run"] = {
         "trainer": run.cfg.TRAINER.NAME,

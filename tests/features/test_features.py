@@ -234,7 +234,7 @@ def test_training_on_cached_views_never_runs_the_tower(
 def test_a_batch_of_features_has_the_images_that_the_loader_would_have_given(squares_config: Config) -> None:
     trainer = start(squares_config("LAMM", "run", "INPUT.CACHE_VIEWS", 1, "INPUT.TRANSFORMS", ("normalize",)))
     images = trainer.train_loader_x
-    features = trainer._feature_cache.training_loader(images)
+    features = trainer.feature_cache.training_loader(images)
     set_random_seed(5)
     of_images = [(trainer.image_features(batch["img"]), batch) for batch in images]
     set_random_seed(5)
@@ -249,7 +249,7 @@ def test_a_batch_of_features_has_the_images_that_the_loader_would_have_given(squ
 
 def test_views_differ_and_all_are_trained_on(squares_config: Config) -> None:
     trainer = start(squares_config("LAMM", "run", "INPUT.CACHE_VIEWS", 4))
-    loader = trainer._feature_cache.training_loader(trainer.train_loader_x)
+    loader = trainer.feature_cache.training_loader(trainer.train_loader_x)
     seen = {tuple(row.tolist()) for _ in range(40) for batch in loader for row in batch["img"]}
     assert len(seen) == 4 * len(loader.dataset)
 
@@ -287,7 +287,7 @@ def test_training_on_cached_views_does_not_depend_on_when_files_were_written(
 
 
 def test_trainers_that_prompt_the_tower_refuse_cached_views(squares_config: Config) -> None:
-    with pytest.raises(ConfigError, match="MaPLe_LAMM prompts the image tower"):
+    with pytest.raises(ConfigError, match="MaPLe_LAMM changes the image tower"):
         start(squares_config("MaPLe_LAMM", "run", "INPUT.CACHE_VIEWS", 2))
 
 
