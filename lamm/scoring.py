@@ -86,6 +86,12 @@ class Prompts(nn.Module):
         """
         return scaled_scores(image, text, self.clip.logit_scale)
 
+    def join(self, earlier: Sequence[Any]) -> None:
+        """Compute a head over the classes of this learner and of `earlier` ones, from the statistics of all.
+
+        Each learner gets the part of its own classes; its statistics stay as they are. Without a head, nothing.
+        """
+
     def label_bank(self) -> LabelBank | None:
         """The learned labels, for a file of their own. None: there are none."""
         return None
