@@ -45,10 +45,12 @@ class Prompts(nn.Module):
 
     Attributes:
         per_image: whether the prompts depend on the image.
+        earlier: in class-incremental learning, the learners of the sets of classes before this one.
     """
 
     clip: ClipModel
     per_image = False
+    earlier: Sequence[Any] = ()
 
     def __init__(self, clip: ClipModel, class_names: Sequence[str]) -> None:
         super().__init__()
@@ -86,8 +88,8 @@ class Prompts(nn.Module):
         """
         return scaled_scores(image, text, self.clip.logit_scale)
 
-    def join(self, earlier: Sequence[Any]) -> None:
-        """Compute a head over the classes of this learner and of `earlier` ones, from the statistics of all.
+    def join(self) -> None:
+        """Compute the head over the classes of `earlier` learners and of this one, from the statistics of all.
 
         Each learner gets the part of its own classes; its statistics stay as they are. Without a head, nothing.
         """

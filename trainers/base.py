@@ -391,12 +391,6 @@ class ClosedFormTrainer(PromptTrainer):
             return self.feature_cache.training_loader(loader)
         return self.feature_cache.training_images(loader, self.test_loader.dataset.transform)
 
-    def after_epoch(self) -> None:
-        """In class-incremental learning, take the classes of earlier steps into the head; then as others."""
-        if self.incremental is not None:
-            self.incremental.join()
-        super().after_epoch()
-
     @torch.no_grad()
     def run_epoch(self) -> None:
         """Fit the learner."""

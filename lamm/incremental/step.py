@@ -1,7 +1,7 @@
 """What a step of class-incremental learning takes from those before it: labels, bit for bit, context, and statistics.
 
 A learner's persistent buffers are what is computed from images in closed form. They stay those of a step's own images;
-the heads of all sets are computed from all of them (`Prompts.join`).
+the head over all sets is computed from all of them (`Prompts.join`).
 """
 
 from collections.abc import Sequence
@@ -195,6 +195,7 @@ class IncrementalStep:
         self.earlier = [
             earlier_learner(trainer, seen.class_names, folder) for seen, folder in zip(self.sets, folders, strict=False)
         ]
+        learner.earlier = self.earlier
         self.negatives = self.earlier if cfg.INCREMENTAL.SEEN_AS_NEGATIVES else []
         self._frozen_text: dict[int, Tensor] = {}
 
@@ -211,13 +212,9 @@ class IncrementalStep:
         """
         return [learner.scores(image, self._text(place, image)) for place, learner in enumerate(self.negatives)]
 
-    def join(self) -> None:
-        """Have heads that are computed from images over all classes seen so far."""
-        self._trainer.learner.join(self.earlier)
-
     def metrics(self) -> dict[str, float]:
         """The numbers of this step, see `incremental_metrics`."""
-        self.join()
+        self._trainer.learner.join()  # heads of earlier sets are in no checkpoint, from which this run may be resumed
         return incremental_metrics(self._trainer, self.sets, [*self.earlier, self._trainer.learner])
 
     @torch.no_grad()
