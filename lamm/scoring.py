@@ -98,7 +98,14 @@ class Prompts(nn.Module):
         """The learned labels, for a file of their own. None: there are none."""
         return None
 
+    def exported(self) -> tuple[dict[str, Tensor], str]:
+        """What another program needs beside class features and logit scale: tensors, and the logits as a formula."""
+        return {}, "exp(logit_scale) * image_features @ class_features.T"
+
     # Checkpoints.
+
+    def make_room_for(self, state: dict[str, Any]) -> None:
+        """Give what has a row per training image as many rows as it has in a checkpoint; here there is nothing such."""
 
     def per_class_tensors(self) -> tuple[str, ...]:
         """Names of the learned tensors, other than labels, that have a row for each class."""

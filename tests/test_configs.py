@@ -4,6 +4,7 @@ import re
 
 import pytest
 import yaml
+from lamm_trainers import HEADS as HEAD_TRAINERS
 from lamm_trainers import TRAINERS, extend_cfg
 from yacs.config import CfgNode
 
@@ -16,7 +17,8 @@ from tests.train_command import ROOT
 FOLDER = ROOT / "configs" / "trainers"
 FILES = {f"{file.parent.name}/{file.stem}": file for file in sorted(FOLDER.glob("*/*.yaml"))}
 CLASSES = {trainer.__name__: trainer for trainer in TRAINERS}
-LEARNING = [name for name, trainer in CLASSES.items() if trainer.learner_class is not None]
+HEADS = {trainer.__name__: trainer.config_node for trainer in HEAD_TRAINERS}
+LEARNING = [name for name, trainer in CLASSES.items() if trainer.learner_class is not None and name not in HEADS]
 COMMAND = re.compile(r"^#   bash scripts/(\S+)/main\.sh (\S+) (\d+)(?: (\S+))?$", re.MULTILINE)
 
 # The three presets that repeat the authors' published code.
@@ -140,12 +142,28 @@ def test_a_trainers_defaults_are_the_embedded_model_and_real_clip_with_images_as
     assert merged(f"{trainer}/{CLASSES[trainer].tiny_config}").MODEL.BACKBONE.NAME == "tiny"
     cfg = merged(f"{trainer}/{CLASSES[trainer].default_config}")
     assert cfg.MODEL.BACKBONE.NAME == "ViT-B/16"
-    assert {key: cfg.INPUT[key] for key in CLIP_INPUT} == CLIP_INPUT
+    scale = {"RRCROP_SCALE": (0.5, 1.0)} if trainer in ("GDA", "TipAdapter", "TipAdapterF") else {}
+    assert {key: cfg.INPUT[key] for key in CLIP_INPUT} == CLIP_INPUT | scale
     assert cfg.DATALOADER.TEST.BATCH_SIZE == 100
 
 
+@pytest.mark.parametrize("name", ["tiny_ep20", "vit_b16_ep20"])
+def test_tip_adapter_f_trains_as_published(name):
+    cfg = merged(f"TipAdapterF/{name}")
+    got = {key: cfg.OPTIM[key] for key in ("NAME", "LR", "WEIGHT_DECAY", "MAX_EPOCH", "LR_SCHEDULER", "WARMUP_EPOCH")}
+    adamw = {"NAME": "adamw", "LR": 1e-3, "WEIGHT_DECAY": 0.01}
+    assert got == {**adamw, "MAX_EPOCH": 20, "LR_SCHEDULER": "cosine", "WARMUP_EPOCH": -1}
+    assert cfg.DATALOADER.TRAIN_X.BATCH_SIZE == 256
+
+
 def test_the_released_presets_differ_from_their_plain_configs_as_the_authors_code_from_the_paper():
-    assert {name for name in FILES if "released" in name} == set(RELEASED)
+    heads = {
+        name: name.removesuffix("_released") for name in FILES if name.split("/")[0] in HEADS and "released" in name
+    }
+    assert {name for name in FILES if "released" in name} == {*RELEASED, *heads}
+    assert len(heads) == 2 * len(HEADS)
+    for name, plain in heads.items():
+        assert difference(name, plain) == {f"TRAINER.{HEADS[name.split('/')[0]]}.CHOICE": "val"}, name
     for name, plain in RELEASED.items():
         assert difference(name, plain) == AS_RELEASED, name
 
@@ -168,6 +186,9 @@ def test_all_methods_share_data_and_rate_with_the_embedded_model(name):
     other = {key: value for key, value in difference(name, "LAMM/tiny_ep50").items() if key.startswith(sections)}
     # A prompt set for each image: few epochs of small batches, at the same rate.
     own = {"DATALOADER.TRAIN_X.BATCH_SIZE": 4, "OPTIM.MAX_EPOCH": 10} if "CoCoOp" in trainer else {}
+    if trainer in HEADS:  # all images at once, of several views
+        own = {"DATALOADER.TRAIN_X.BATCH_SIZE": 256 if trainer == "TipAdapterF" else 1}
+        own |= {} if trainer == "LinearProbe" else {"INPUT.CACHE_VIEWS": 8}
     assert other == own
     # The same precision on every machine, in the node that the trainer reads.
     assert merged(name).TRAINER[CLASSES[trainer].config_node].PREC == "fp32"

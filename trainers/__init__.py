@@ -19,25 +19,33 @@ from lamm.engine import TRAINER_REGISTRY
 from .cocoop import CoCoOp, CoCoOp_LAMM
 from .config import extend_cfg
 from .coop import CoOp, CoOp_LAMM
+from .gda import GDA
 from .lamm import LAMM
+from .linear_probe import LinearProbe
 from .maple import MaPLe, MaPLe_LAMM
+from .tip_adapter import TipAdapter, TipAdapterF
 from .zero_shot import ZeroshotCLIP
 
-TRAINERS = (ZeroshotCLIP, CoOp, CoCoOp, MaPLe, LAMM, CoOp_LAMM, CoCoOp_LAMM, MaPLe_LAMM)
+HEADS = (LinearProbe, TipAdapter, TipAdapterF, GDA)
+TRAINERS = (ZeroshotCLIP, *HEADS, CoOp, CoCoOp, MaPLe, LAMM, CoOp_LAMM, CoCoOp_LAMM, MaPLe_LAMM)
 
 
 for trainer in TRAINERS:
     TRAINER_REGISTRY.offer(trainer)
 
 __all__ = [
+    "GDA",
     "LAMM",
     "TRAINERS",
     "CoCoOp",
     "CoCoOp_LAMM",
     "CoOp",
     "CoOp_LAMM",
+    "LinearProbe",
     "MaPLe",
     "MaPLe_LAMM",
+    "TipAdapter",
+    "TipAdapterF",
     "ZeroshotCLIP",
     "extend_cfg",
 ]

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 from yacs.config import CfgNode
 
@@ -31,7 +31,7 @@ from lamm.parallel.sharing import ImageShare, SharedOutTextEncoder, ShareLoader,
 from lamm.prompts import DEFAULT_CONTEXT
 from lamm.results.run_files import ClassFeatures
 from lamm.run.values import check_values
-from lamm.scoring import Scoring, TemplatePrompts
+from lamm.scoring import Scoring, TemplatePrompts, scaled_scores
 
 from .config import completed
 from .prompt_learner import PromptLearner
@@ -54,6 +54,8 @@ class PromptTrainer(Scoring, TrainerX):
         tiny_config: the same for the demo data sets, with the embedded model.
         registered_name: folder of its checkpoints.
         templates: of a trainer whose prompts are hand-written, one or more with `{}` for the class name.
+        has_templates: it reads `DATASET.TEMPLATE`.
+        closed_form: it takes no gradient steps.
         learns_in_steps: such a trainer can learn a data set's classes set by set (`IncrementalStep`).
         several_processes: such a trainer can share its work out over processes.
         further_metrics: what a run records beside its evaluator's metrics, by name.
@@ -69,6 +71,8 @@ class PromptTrainer(Scoring, TrainerX):
     registered_name = "prompt_learner"
     templates: Sequence[str] = ()
 
+    has_templates = False
+    closed_form = False
     learns_in_steps = True
     several_processes = True
     incremental: IncrementalStep | None = None
@@ -208,7 +212,7 @@ class PromptTrainer(Scoring, TrainerX):
     def build_learner(self, clip: ClipModel, class_names: Sequence[str]) -> Any:
         """The prompts, on the device."""
         learner = self.make_learner(self.cfg, clip, class_names, self.templates).to(self.device)
-        if self.with_others and self.learner_class is not None:
+        if self.with_others and isinstance(learner, PromptLearner):
             learner.encode_with(SharedOutTextEncoder(learner.text_encoder, self.ranks))
         return learner
 
@@ -306,10 +310,12 @@ class PromptTrainer(Scoring, TrainerX):
         return self.scores(input, self._evaluated_text)
 
     def _accuracy(self, text: Tensor) -> float:
-        """Accuracy in percent of other text features, (1, N, E), on the images that were tested."""
+        """Accuracy in percent of cosines with text features, (1, N, E), on the images that were tested."""
         on_val = self.cfg.TEST.SPLIT == "val" and self.val_loader is not None
         batches = [self.parse_batch_test(batch) for batch in (self.val_loader if on_val else self.test_loader)]
-        correct = sum(int((self.scores(images, text).argmax(dim=1) == labels).sum()) for images, labels in batches)
+        scale = self.clip.logit_scale
+        logits = [scaled_scores(self.image_features(images), text, scale) for images, _ in batches]
+        correct = sum(int((own.argmax(1) == labels).sum()) for own, (_, labels) in zip(logits, batches, strict=True))
         return 100.0 * correct / sum(len(labels) for _, labels in batches)
 
     @cached_property
@@ -357,7 +363,7 @@ class PromptTrainer(Scoring, TrainerX):
         shared_out = not isinstance(loader, EpochLoader) or isinstance(loader, ShareLoader)
         return loader if shared_out or not self.with_others else ShareLoader(loader, self.ranks)
 
-    def _learned(self) -> list[nn.Parameter]:
+    def _learned(self) -> Sequence[Tensor]:
         modules = [self._models[name] for name in self.get_model_names()]
         return [value for module in modules for value in module.parameters() if value.requires_grad]
 
@@ -379,6 +385,8 @@ class ClosedFormTrainer(PromptTrainer):
     Its learner has `fit(features (n, k, E), labels (n,))`, and buffers for what that computes.
     """
 
+    closed_form = True
+
     def build_model(self) -> None:
         """Load CLIP and build the learner, which is saved and loaded as others are."""
         super().build_model()
@@ -395,3 +403,6 @@ class ClosedFormTrainer(PromptTrainer):
     def run_epoch(self) -> None:
         """Fit the learner."""
         self.learner.fit(self.train_loader_x.features, self.train_loader_x.labels)
+
+    def _learned(self) -> list[Tensor]:
+        return list(self.learner.buffers())

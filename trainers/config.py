@@ -12,7 +12,7 @@ KEYS: dict[str, Any] = {
     "DATASET.SUBSAMPLE_CLASSES": "all",  # all | base (first half of the classes) | new (second half)
     "DATASET.CSV": "",  # file of data set csv, a CSV or JSONL of path,label[,split]
     "DATASET.ORIGINAL_PICKS": False,  # few-shot picks that the original code left beside the data, not ours
-    "DATASET.TEMPLATE": "",  # ZeroshotCLIP's template, with {} for the class name; empty: the data set's own
+    "DATASET.TEMPLATE": "",  # of ZeroshotCLIP and heads, with {} for the class name; empty: the data set's own
     "INCREMENTAL.STEPS": 0,  # sets that the classes are cut into and learned one after the other; 0: all at once
     "INCREMENTAL.STEP": 0,  # which set this run learns, from 1; it starts from the step before, a folder beside its own
     "INCREMENTAL.ORDER_SEED": -1,  # of the order of the classes before the cut (the field's: 1993); -1: the data set's
@@ -27,6 +27,12 @@ KEYS: dict[str, Any] = {
     "TRAINER.TEXT_CHUNK": 0,  # prompts that training encodes at a time, to bound its memory; 0: all
     "TRAINER.ZEROSHOTCLIP.ENSEMBLE": False,  # mean over the data set's template and seven of ImageNet's
     "TRAINER.ZEROSHOTCLIP.PREC": "auto",  # auto | fp32 | fp16 | amp | bf16, here and below
+    "TRAINER.GDA.CHOICE": "train",  # of α and shrinkage: train (leave-one-out) | val (α alone, as published)
+    "TRAINER.GDA.PREC": "auto",
+    "TRAINER.LINEARPROBE.CHOICE": "train",  # of C: train (cross-validation) | val (as published)
+    "TRAINER.LINEARPROBE.PREC": "auto",
+    "TRAINER.TIPADAPTER.CHOICE": "train",  # of α and β: train (leave-one-out) | val (as published)
+    "TRAINER.TIPADAPTER.PREC": "auto",
     "TRAINER.COOP.N_CTX": 16,  # context vectors; CTX_INIT's sub-tokens count where it is given
     "TRAINER.COOP.CSC": False,  # context vectors for every class of its own
     "TRAINER.COOP.CTX_INIT": "",  # words that the context starts from; empty: random

@@ -111,6 +111,7 @@ def load_learned(learner: Learner, state: dict[str, Any], path: str) -> int | No
     backbone = extra.get("backbone", learner.clip.name)
     if backbone != learner.clip.name:
         raise CheckpointError(f"{path} was trained with backbone {backbone}, this run uses {learner.clip.name}")
+    learner.make_room_for(state)
     own = {name: value for name, value in learner.state_dict().items() if name != EXTRA}
     _require_same_method(state, own, path)
     _require_same_widths(state, own, learner.clip.name, path)
@@ -222,7 +223,7 @@ def _what_sets_the_shape(name: str, value: Tensor, own: Tensor) -> str:
 
 def _require_same_prompt(learner: Learner, extra: dict[str, Any], path: str) -> None:
     """The same words, number of vectors and class position; files that don't say theirs are taken."""
-    own = learner.get_extra_state()["prompt"]
+    own = learner.get_extra_state().get("prompt", {})
     saved = extra.get("prompt", own)
     if saved != own:
         differing = [

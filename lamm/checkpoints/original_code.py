@@ -49,6 +49,9 @@ class Learner(Protocol):
     def get_extra_state(self) -> dict[str, Any]:
         """What a checkpoint says beside the learned tensors."""
 
+    def make_room_for(self, state: dict[str, Any]) -> None:
+        """Give what has a row per training image as many rows as it has in a state."""
+
     def state_dict(self) -> dict[str, Any]:
         """The learned tensors, by name."""
 

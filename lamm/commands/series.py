@@ -41,6 +41,10 @@ from lamm.transfer.runs import BASE_TO_NEW, PROTOCOLS
 
 METHODS = {
     "zeroshot": "ZeroshotCLIP",
+    "linear_probe": "LinearProbe",
+    "tip_adapter": "TipAdapter",
+    "tip_adapter_f": "TipAdapterF",
+    "gda": "GDA",
     "coop": "CoOp",
     "cocoop": "CoCoOp",
     "maple": "MaPLe",

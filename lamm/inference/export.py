@@ -206,10 +206,11 @@ def export(classifier: Classifier, run: RunFolder, folder: Path, onnx: bool = Tr
 
 @torch.no_grad()
 def _tensors(classifier: Classifier) -> dict[str, Tensor]:
-    """The class features, the logit scale, and the prompts of the image tower, if any."""
+    """The class features, the logit scale, and what a head or the prompts of the image tower add, if any."""
     tensors = {
         "class_features": classifier.text_features()[0],
         "logit_scale": classifier.clip.logit_scale.reshape(()),
+        **classifier.learner.exported()[0],
     }
     prompts = classifier.learner.vision_prompts()
     if prompts is not None:
@@ -235,9 +236,11 @@ def _description(classifier: Classifier, run: RunFolder) -> dict[str, Any]:
             "class_features": f"{(len(classifier.class_names), clip.embed_dim)}, unit length, one row per class name",
             "logit_scale": "natural logarithm of the inverse temperature",
         }
+        further, formula = learner.exported()
+        described["tensors"] |= {name: str(tuple(value.shape)) for name, value in further.items()}
         described["scores"] = {
             "image_features": "output of the backbone's image tower, divided by its Euclidean length",
-            "logits": "exp(logit_scale) * image_features @ class_features.T",
+            "logits": formula,
             "probabilities": "softmax(logits)",
         }
     if learner.vision_prompts() is not None and not learner.per_image:

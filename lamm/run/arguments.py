@@ -38,7 +38,7 @@ def train_parser() -> Parser:
     root = "folder that holds the data sets (default: data); with --dataset folder, the folder of its classes"
     add("--root", default="", metavar="DIR", help=root)
     add("--csv", default="", metavar="FILE", help="CSV or JSON of path,label[,split], for --dataset csv")
-    add("--template", default="", help="template of ZeroshotCLIP, with {} for the class name")
+    add("--template", default="", help="template of ZeroshotCLIP and of heads, with {} for the class name")
 
     files = parser.add_argument_group("files")
     add = files.add_argument

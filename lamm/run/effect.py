@@ -114,11 +114,11 @@ def _unread_here(cfg: CfgNode, trainer_class: Any) -> Iterator[tuple[str, str]]:
             yield from ((f"INPUT.{name}", f"INPUT.TRANSFORMS has no {transform}") for name in names)
     if not any(name.startswith("randaugment") for name in cfg.INPUT.TRANSFORMS):
         yield "INPUT.RANDAUGMENT_N", "INPUT.TRANSFORMS has no randaugment"
-    learns = trainer_class.learner_class is not None
+    learns = trainer_class.learner_class is not None and not trainer_class.closed_form
     for name in cfg.OPTIM:
         choice, values = OF_CHOICE.get(name, ("NAME", (cfg.OPTIM.NAME,)))
         if not learns:
-            yield f"OPTIM.{name}", f"{trainer_class.__name__} learns nothing"
+            yield f"OPTIM.{name}", f"{trainer_class.__name__} takes no gradient steps"
         elif name.startswith("WARMUP") and name != "WARMUP_EPOCH" and cfg.OPTIM.WARMUP_EPOCH <= 0:
             yield f"OPTIM.{name}", f"OPTIM.WARMUP_EPOCH is {cfg.OPTIM.WARMUP_EPOCH}"
         elif cfg.OPTIM[choice] not in values:
@@ -127,8 +127,8 @@ def _unread_here(cfg: CfgNode, trainer_class: Any) -> Iterator[tuple[str, str]]:
     for name, kind in (("N_DOMAIN", "Domain"), ("N_INS", "Class")):
         if kind not in sampler:
             yield f"DATALOADER.TRAIN_X.{name}", f"DATALOADER.TRAIN_X.SAMPLER is {sampler}"
-    if "ZEROSHOTCLIP" not in trainer_class.config_nodes:
-        yield "DATASET.TEMPLATE", "only ZeroshotCLIP has a template"
+    if not trainer_class.has_templates:
+        yield "DATASET.TEMPLATE", f"{trainer_class.__name__} has no template"
     if cfg.DATASET.NUM_SHOTS < 1:
         yield "DATASET.ORIGINAL_PICKS", "all images are taken, no shots are picked"
     if "LAMM" in trainer_class.config_nodes:

@@ -182,7 +182,7 @@ def test_precision_and_device_have_spaces_of_their_own() -> None:
 
 
 TRAINERS = {trainer.__name__: trainer for trainer in ALL}
-LEAVES_THE_TOWER = ("ZeroshotCLIP", "CoOp", "CoCoOp", "LAMM", "CoOp_LAMM", "CoCoOp_LAMM")
+LEAVES_THE_TOWER = ("ZeroshotCLIP", "CoOp", "CoCoOp", "LAMM", "CoOp_LAMM", "CoCoOp_LAMM", "GDA", "TipAdapterF")
 Config = Callable[..., Any]
 
 

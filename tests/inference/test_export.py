@@ -30,7 +30,14 @@ from tests.trainers.learner_cases import cocoop_lamm, coop, disturb, lamm, maple
 NAMES = ["crane", "german_shepherd", "C++", "große Null"]
 TRAINERS = {trainer.__name__: trainer for trainer in ALL}
 # One way of making text features, and one of prompting images, each.
-KINDS = {"LAMM": lamm, "CoOp": coop, "MaPLe_LAMM": maple_lamm, "CoCoOp_LAMM": cocoop_lamm, "ZeroshotCLIP": None}
+HEADS = ("GDA", "LinearProbe", "TipAdapter")
+KINDS = dict.fromkeys(HEADS) | {
+    "LAMM": lamm,
+    "CoOp": coop,
+    "MaPLe_LAMM": maple_lamm,
+    "CoCoOp_LAMM": cocoop_lamm,
+    "ZeroshotCLIP": None,
+}
 SIDE = 32
 
 
@@ -52,9 +59,19 @@ def classifier_of(clip: ClipModel, name: str) -> Classifier:
     build = KINDS[name]
     if build is None:
         learner = TRAINERS[name].make_learner(None, clip, NAMES, ["a photo of a {}.", "art of the {}."])
+        if name in HEADS:
+            fit_on_noise(learner)
     else:
         learner = disturb(build(clip, NAMES))
     return Classifier(clip, learner, NAMES)
+
+
+@torch.no_grad()
+def fit_on_noise(head: Any) -> None:
+    """Two images of three views for each class."""
+    features = torch.randn(2 * len(NAMES), 3, head.clip.embed_dim, generator=torch.Generator().manual_seed(4))
+    head.make_room_for({"keys": torch.zeros(len(features), 1)})
+    head.fit(F.normalize(features, dim=-1), torch.arange(len(NAMES)).repeat(2))
 
 
 def run_of(name: str, folder: Path, *overrides: Any) -> RunFolder:
@@ -120,7 +137,7 @@ def prompted_features(visual: Any, images: Tensor, prompts: list[Tensor]) -> Ten
     return visual.ln_post(x)[:, 0] @ visual.proj
 
 
-@pytest.mark.parametrize("name", ["LAMM", "CoOp", "MaPLe_LAMM", "ZeroshotCLIP"])
+@pytest.mark.parametrize("name", ["LAMM", "CoOp", "MaPLe_LAMM", "ZeroshotCLIP", *HEADS])
 def test_the_pair_alone_gives_our_predictions(name: str, tiny: ClipModel, tmp_path: Path) -> None:
     from lamm.clip.tiny import load_weights
 
@@ -136,8 +153,11 @@ def test_the_pair_alone_gives_our_predictions(name: str, tiny: ClipModel, tmp_pa
     prompts = [tensors[key] for key in sorted(tensors) if key.startswith("vision_prompts.")]
     with torch.no_grad():
         features = prompted_features(visual, images, prompts) if prompts else visual(images)
-    assert described["scores"]["logits"] == "exp(logit_scale) * image_features @ class_features.T"
-    logits = tensors["logit_scale"].exp() * F.normalize(features, dim=-1) @ tensors["class_features"].T
+    plain = "exp(logit_scale) * image_features @ class_features.T"
+    assert (described["scores"]["logits"] == plain) == (name not in HEADS)
+    known = {**tensors, "exp": torch.exp, "image_features": F.normalize(features, dim=-1)}
+    logits = eval(described["scores"]["logits"], known)  # as the file says it
+    assert tensors.keys() <= {*described["tensors"], *(key for key in tensors if key.startswith("vision_prompts."))}
     torch.testing.assert_close(logits, classifier.logits(images), atol=1e-4, rtol=0)
     assert described["class_names"] == NAMES
     assert ("vision_prompts" in described) == bool(prompts) == (name == "MaPLe_LAMM")

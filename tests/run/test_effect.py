@@ -1,6 +1,7 @@
 """A setting without effect is told, or refused where nothing ever reads it; none of the papers' configs has one."""
 
 import pytest
+from lamm_trainers import TRAINERS
 
 from lamm.datasets import register_datasets
 from lamm.errors import ConfigError
@@ -29,6 +30,8 @@ def our_data_in_an_empty_working_directory(tmp_path, monkeypatch):
         ("--trainer LAMM OPTIM.GAMMA 0.5", "OPTIM.GAMMA"),
         ("--trainer LAMM OPTIM.WARMUP_EPOCH 0 OPTIM.WARMUP_CONS_LR 1e-3", "OPTIM.WARMUP_CONS_LR"),
         ("--trainer ZeroshotCLIP OPTIM.LR 0.5", "OPTIM.LR"),
+        ("--trainer GDA OPTIM.LR 0.5", "OPTIM.LR"),
+        ("--trainer TipAdapterF TRAINER.GDA.CHOICE val", "TRAINER.GDA.CHOICE"),
         ("--trainer LAMM INPUT.GB_P 0.1", "INPUT.GB_P"),
         ("--trainer LAMM --transforms random_flip", "INPUT.PIXEL_MEAN"),
     ],
@@ -57,7 +60,11 @@ def test_a_key_that_nothing_reads_is_refused_on_the_command_line_and_told_of_a_f
     assert "MODEL.INIT_WEIGHTS (" in plan(f"{DIGITS} --trainer LAMM --config-file own.yaml").note
 
 
-@pytest.mark.parametrize("trainer", ["ZeroshotCLIP", "CoOp", "CoCoOp", "MaPLe", "LAMM", "CoOp_LAMM", "MaPLe_LAMM"])
+def test_heads_read_the_template():
+    assert plan(f"{DIGITS} --trainer GDA --template 'a {{}}.'").note == ""
+
+
+@pytest.mark.parametrize("trainer", [one.__name__ for one in TRAINERS])
 def test_no_config_of_the_papers_sets_a_key_without_effect(trainer):
     for name in trainer_configs(trainer):
         assert plan(f"{DIGITS} --trainer {trainer} --config-file {trainer_config(trainer, name)}").note == ""

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from lamm_trainers import HEADS, ZeroshotCLIP
 from lamm_trainers import TRAINERS as ALL
-from lamm_trainers import ZeroshotCLIP
 from lamm_trainers.coop import CoOpLearner
 from lamm_trainers.lamm import AlignmentSettings, LAMMLearner
 from yacs.config import CfgNode
@@ -17,7 +17,8 @@ from lamm.engine import ENGINE, build_trainer, load_checkpoint, set_random_seed
 from lamm.errors import CheckpointError, ConfigError, LammError
 from lamm.run.record import build_recorded
 
-TRAINERS = {trainer.__name__: trainer for trainer in ALL if trainer.learner_class is not None}
+LEARN_PROMPTS = [trainer for trainer in ALL if trainer.learner_class is not None and trainer not in HEADS]
+TRAINERS = {trainer.__name__: trainer for trainer in LEARN_PROMPTS}
 # Folder of a method's checkpoints, where it is not `prompt_learner`.
 FOLDERS = {"MaPLe": "MultiModalPromptLearner", "MaPLe_LAMM": "MultiModalPromptLearner"}
 Config = Callable[..., Any]
