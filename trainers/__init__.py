@@ -23,10 +23,12 @@ from .gda import GDA
 from .lamm import LAMM
 from .linear_probe import LinearProbe
 from .maple import MaPLe, MaPLe_LAMM
+from .nearest_mean import NearestMean
+from .ranpac import RanPAC
 from .tip_adapter import TipAdapter, TipAdapterF
 from .zero_shot import ZeroshotCLIP
 
-HEADS = (LinearProbe, TipAdapter, TipAdapterF, GDA)
+HEADS = (LinearProbe, TipAdapter, TipAdapterF, GDA, NearestMean, RanPAC)
 TRAINERS = (ZeroshotCLIP, *HEADS, CoOp, CoCoOp, MaPLe, LAMM, CoOp_LAMM, CoCoOp_LAMM, MaPLe_LAMM)
 
 
@@ -44,6 +46,8 @@ __all__ = [
     "LinearProbe",
     "MaPLe",
     "MaPLe_LAMM",
+    "NearestMean",
+    "RanPAC",
     "TipAdapter",
     "TipAdapterF",
     "ZeroshotCLIP",

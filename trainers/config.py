@@ -33,6 +33,9 @@ KEYS: dict[str, Any] = {
     "TRAINER.LINEARPROBE.PREC": "auto",
     "TRAINER.TIPADAPTER.CHOICE": "train",  # of α and β: train (leave-one-out) | val (as published)
     "TRAINER.TIPADAPTER.PREC": "auto",
+    "TRAINER.NEARESTMEAN.PREC": "auto",
+    "TRAINER.RANPAC.PREC": "auto",
+    "TRAINER.RANPAC.PROJECTION": 10_000,  # M, projected features; a checkpoint holds M² numbers
     "TRAINER.COOP.N_CTX": 16,  # context vectors; CTX_INIT's sub-tokens count where it is given
     "TRAINER.COOP.CSC": False,  # context vectors for every class of its own
     "TRAINER.COOP.CTX_INIT": "",  # words that the context starts from; empty: random

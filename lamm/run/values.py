@@ -103,6 +103,8 @@ _TABLE: dict[str, dict[str, Allowed]] = {
     "TRAINER.": {"NAME": str, "TEXT_CHUNK": COUNT},
     "TRAINER.ZEROSHOTCLIP.": {"ENSEMBLE": bool, "PREC": str},
     **{f"TRAINER.{name}.": {"CHOICE": ("train", "val"), "PREC": str} for name in ("GDA", "LINEARPROBE", "TIPADAPTER")},
+    "TRAINER.NEARESTMEAN.": {"PREC": str},
+    "TRAINER.RANPAC.": {"PREC": str, "PROJECTION": Range(1, 50_000)},
     "TRAINER.COOP.": {**_CONTEXT, "CSC": bool, "CLASS_TOKEN_POSITION": str},
     "TRAINER.COCOOP.": _CONTEXT,
     "TRAINER.MAPLE.": {**_CONTEXT, "PROMPT_DEPTH": Range(0, 1000)},

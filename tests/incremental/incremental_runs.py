@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from lamm_trainers import TRAINERS as ALL
+from lamm_trainers.base import ClosedFormTrainer
 
 from lamm.datasets import register_datasets
 from lamm.engine import load_checkpoint, set_random_seed
@@ -55,7 +56,9 @@ def write_steps(
 register_datasets()
 
 
-TRAINERS = {trainer.__name__: trainer for trainer in ALL}
+STEPWISE = {trainer.__name__: trainer for trainer in ALL if trainer.learns_in_steps}
+CLOSED_FORMS = [name for name, trainer in STEPWISE.items() if issubclass(trainer, ClosedFormTrainer)]
+TRAINERS = {name: trainer for name, trainer in STEPWISE.items() if name not in CLOSED_FORMS}
 FOLDERS = {"MaPLe": "MultiModalPromptLearner", "MaPLe_LAMM": "MultiModalPromptLearner"}
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
@@ -71,7 +74,7 @@ def planned(name: str, root: Path, folder: Path, step: int, options: str = "") -
 def built(cfg: Any, trainer_class: Any = None) -> Any:
     """A seeded trainer."""
     set_random_seed(cfg.SEED)
-    return (trainer_class or TRAINERS[cfg.TRAINER.NAME])(cfg)
+    return (trainer_class or STEPWISE[cfg.TRAINER.NAME])(cfg)
 
 
 def trained(*of_plan: Any) -> Any:
