@@ -45,10 +45,12 @@ class Prompts(nn.Module):
 
     Attributes:
         per_image: whether the prompts depend on the image.
+        earlier: in class-incremental learning, the learners of the sets of classes before this one.
     """
 
     clip: ClipModel
     per_image = False
+    earlier: Sequence[Any] = ()
 
     def __init__(self, clip: ClipModel, class_names: Sequence[str]) -> None:
         super().__init__()
@@ -93,6 +95,12 @@ class Prompts(nn.Module):
             text: of `text_features`, (G, N, E).
         """
         return scaled_scores(image, text, self.clip.logit_scale)
+
+    def join(self) -> None:
+        """Compute the head over the classes of `earlier` learners and of this one, from the statistics of all.
+
+        Each learner gets the part of its own classes; its statistics stay as they are. Without a head, nothing.
+        """
 
     def label_bank(self) -> LabelBank | None:
         """The learned labels, for a file of their own. None: there are none."""

@@ -26,19 +26,19 @@ from .lamm import LAMM
 from .lamm_gda import LAMM_GDA, TopLAMM_GDA
 from .linear_probe import LinearProbe
 from .maple import MaPLe, MaPLe_LAMM
+from .nearest_mean import NearestMean
 from .promptsrc import PromptSRC, PromptSRC_LAMM
+from .ranpac import RanPAC
 from .tip_adapter import TipAdapter, TipAdapterF
 from .top_lamm import TopLAMM
 from .zero_shot import ZeroshotCLIP
 
-TRAINERS = (
-    ZeroshotCLIP,
-    *(CoOp, CoCoOp, MaPLe, KgCoOp, PromptSRC),
-    *(LAMM, CoOp_LAMM, CoCoOp_LAMM, MaPLe_LAMM, KgCoOp_LAMM, PromptSRC_LAMM),
-    *(LinearProbe, TipAdapter, TipAdapterF, GDA),
-    *(CLIPLoRA, TopLAMM),
-    *(LAMM_GDA, TopLAMM_GDA),
-)
+PROMPTS = (CoOp, CoCoOp, MaPLe, KgCoOp, PromptSRC)
+ALIGNED = (LAMM, CoOp_LAMM, CoCoOp_LAMM, MaPLe_LAMM, KgCoOp_LAMM, PromptSRC_LAMM)
+HEADS = (LinearProbe, TipAdapter, TipAdapterF, GDA, NearestMean, RanPAC)
+TUNED = (CLIPLoRA, TopLAMM)
+BOTH = (LAMM_GDA, TopLAMM_GDA)
+TRAINERS = (ZeroshotCLIP, *PROMPTS, *ALIGNED, *HEADS, *TUNED, *BOTH)
 
 for trainer in TRAINERS:
     TRAINER_REGISTRY.offer(trainer)
@@ -58,8 +58,10 @@ __all__ = [
     "LinearProbe",
     "MaPLe",
     "MaPLe_LAMM",
+    "NearestMean",
     "PromptSRC",
     "PromptSRC_LAMM",
+    "RanPAC",
     "TipAdapter",
     "TipAdapterF",
     "TopLAMM",

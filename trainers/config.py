@@ -12,10 +12,11 @@ KEYS: dict[str, Any] = {
     "DATASET.SUBSAMPLE_CLASSES": "all",  # all | base (first half of the classes) | new (second half)
     "DATASET.CSV": "",  # file of data set csv, a CSV or JSONL of path,label[,split]
     "DATASET.ORIGINAL_PICKS": False,  # few-shot picks that the original code left beside the data, not ours
-    "DATASET.TEMPLATE": "",  # of ZeroshotCLIP and heads, with {} for the class name; empty: the data set's own
-    "DATASET.TEMPLATE": "",  # of ZeroshotCLIP and KgCoOp, with {} for the class name; empty: the data set's own
+    "DATASET.TEMPLATE": "",  # of ZeroshotCLIP, KgCoOp and heads, with {} for the class name; empty: the data set's own
     "INCREMENTAL.STEPS": 0,  # sets that the classes are cut into and learned one after the other; 0: all at once
     "INCREMENTAL.STEP": 0,  # which set this run learns, from 1; it starts from the step before, a folder beside its own
+    "INCREMENTAL.ORDER_SEED": -1,  # of the order of the classes before the cut (the field's: 1993); -1: the data set's
+    "INCREMENTAL.FIRST": 0,  # classes in the first set, the others share the rest; 0: all sets are equal
     "INCREMENTAL.SEEN_AS_NEGATIVES": False,  # earlier classes, frozen, are in the softmax too when new ones are learned
     "INPUT.EXIF": "auto",  # orientation in EXIF: auto (applied to a user's own images) | apply | ignore
     "INPUT.DECODING": "exact",  # exact (Pillow's and torchvision's pixels, to the bit) | fast (docs/decoding.md)
@@ -32,6 +33,9 @@ KEYS: dict[str, Any] = {
     "TRAINER.LINEARPROBE.PREC": "auto",
     "TRAINER.TIPADAPTER.CHOICE": "train",  # of α and β: train (leave-one-out) | val (as published)
     "TRAINER.TIPADAPTER.PREC": "auto",
+    "TRAINER.NEARESTMEAN.PREC": "auto",
+    "TRAINER.RANPAC.PREC": "auto",
+    "TRAINER.RANPAC.PROJECTION": 10_000,  # M, projected features; a checkpoint holds M² numbers
     "TRAINER.COOP.N_CTX": 16,  # context vectors; CTX_INIT's sub-tokens count where it is given
     "TRAINER.COOP.CSC": False,  # context vectors for every class of its own
     "TRAINER.COOP.CTX_INIT": "",  # words that the context starts from; empty: random

@@ -36,10 +36,9 @@ class GDALearner(Head):
     Attributes:
         weight: α W, (N, E).
         bias: α b, (N, 1).
-        count, sum, outer: of `statistics`, in float64.
-        shrinkage: ρ, (1,); 0: that of the published precision.
-        alpha: α, (1,).
-        earlier: statistics of images that `fit` is to add, of the same classes: what was learned before. None: of none.
+        count, sum, outer: of the images that `fit` was given, see `ClassStatistics`, in float64.
+        shrinkage: ρ, (1,), float64; 0: that of the published precision.
+        alpha: α, (1,), float64.
     """
 
     weight: Tensor
@@ -49,42 +48,45 @@ class GDALearner(Head):
     outer: Tensor
     shrinkage: Tensor
     alpha: Tensor
-    earlier: ClassStatistics | None = None
 
     def __init__(self, clip: ClipModel, class_names: Sequence[str], templates: Sequence[str]) -> None:
         super().__init__(clip, class_names, templates)
         classes, size = len(class_names), clip.embed_dim
-        for name, shape in {"weight": (classes, size), "bias": (classes, 1), "shrinkage": (1,), "alpha": (1,)}.items():
+        for name, shape in {"weight": (classes, size), "bias": (classes, 1)}.items():
             self.register_buffer(name, torch.zeros(shape))
-        for name, shape in {"count": (classes, 1), "sum": (classes, size), "outer": (size, size)}.items():
+        sums = {"count": (classes, 1), "sum": (classes, size), "outer": (size, size)}
+        for name, shape in {**sums, "shrinkage": (1,), "alpha": (1,)}.items():
             self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
 
     @property
     def statistics(self) -> ClassStatistics:
-        """Of all images that the head was computed from."""
-        return ClassStatistics(self.count[:, 0], self.sum, self.outer)
+        """Of all images that the head is computed from, those of earlier sets of classes first."""
+        count, total = (torch.cat([getattr(one, name) for one in self.learners]) for name in ("count", "sum"))
+        return ClassStatistics(count[:, 0], total, torch.stack([one.outer for one in self.learners]).sum(dim=0))
 
     def fit(self, features: Tensor, labels: Tensor, val: Images | None = None) -> None:
         """See `Head.fit`."""
-        statistics = ClassStatistics.of(features, labels, len(self.class_names))
-        if self.earlier is not None:
-            statistics = statistics + self.earlier
+        own = ClassStatistics.of(features, labels, len(self.class_names))
+        self.count.copy_(own.count[:, None])
+        self.sum.copy_(own.sum)
+        self.outer.copy_(own.outer)
+        first = sum(len(one.class_names) for one in self.earlier)  # labels go on from those of earlier sets
         if val is None:
-            shrinkage, alpha = self.of_least_loss(statistics, features, labels)
+            shrinkage, alpha = self.of_least_loss(self.statistics, features, labels + first)
         else:
-            shrinkage, alpha = 0.0, self.of_highest_accuracy(statistics, val)
-        self.compute(statistics, shrinkage, alpha)
-
-    def compute(self, statistics: ClassStatistics, shrinkage: float, alpha: float) -> None:
-        """The head of these statistics."""
-        weight, bias = head(statistics, shrinkage or None)
-        self.weight.copy_(alpha * weight)
-        self.bias.copy_((alpha * bias[:, None]).clamp(min=NEVER))
-        self.count.copy_(statistics.count[:, None])
-        self.sum.copy_(statistics.sum)
-        self.outer.copy_(statistics.outer)
+            alpha = self.of_highest_accuracy(self.statistics, Images(val.features, val.labels + first))
+            shrinkage = 0.0
         self.shrinkage.fill_(shrinkage)
         self.alpha.fill_(alpha)
+        self.join()
+
+    def join(self) -> None:
+        """The head of all statistics, by ρ and α of this set; see `Prompts.join`."""
+        weight, bias = head(self.statistics, self.shrinkage.item() or None)
+        sizes = [len(one.class_names) for one in self.learners]
+        for one, own_weight, own_bias in zip(self.learners, weight.split(sizes), bias.split(sizes), strict=True):
+            one.weight.copy_(self.alpha * own_weight)
+            one.bias.copy_((self.alpha * own_bias[:, None]).clamp(min=NEVER))
 
     def scores(self, image: Tensor, text: Tensor) -> Tensor:
         """Logits. Shape: (B, N)"""
@@ -134,3 +136,4 @@ class GDA(HeadTrainer):
     config_nodes = ("GDA",)
     default_config = "vit_b16"
     tiny_config = "tiny"
+    learns_in_steps = True

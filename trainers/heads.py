@@ -106,9 +106,15 @@ class Head(TemplatePrompts):
         """What `fit` has chosen, by name, for the run's record."""
         return {}
 
+    @property
+    def learners(self) -> list[Any]:
+        """Those of earlier sets of classes, and this one."""
+        return [*self.earlier, self]
+
     def zero_shot(self, image: Tensor) -> Tensor:
-        """cos(I, ψ) / τ of unit features (…, E). Shape: (…, N)"""
-        return scaled_scores(image.flatten(0, -2), self.features, self.clip.logit_scale).view(*image.shape[:-1], -1)
+        """cos(I, ψ) / τ of unit features (…, E), over the classes of all `learners`. Shape: (…, N)"""
+        text = torch.cat([learner.features for learner in self.learners], dim=1)  # (1, N, E)
+        return scaled_scores(image.flatten(0, -2), text, self.clip.logit_scale).view(*image.shape[:-1], -1)
 
     def get_extra_state(self) -> dict[str, Any]:
         """What a checkpoint says beside the head: its classes, backbone and templates."""

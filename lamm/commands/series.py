@@ -45,6 +45,8 @@ METHODS = {
     "tip_adapter": "TipAdapter",
     "tip_adapter_f": "TipAdapterF",
     "gda": "GDA",
+    "nearest_mean": "NearestMean",
+    "ranpac": "RanPAC",
     "coop": "CoOp",
     "cocoop": "CoCoOp",
     "maple": "MaPLe",

@@ -80,13 +80,15 @@ class BenchmarkDataset(DatasetBase):
         original_picks: bool = False,
         steps: int = 0,
         step: int = 0,
+        order_seed: int = -1,
+        first: int = 0,
     ) -> None:
         """Read the split, check it and its images, draw the shots, keep the class subset.
 
         Args:
             cfg: the engine's config; DATASET.ROOT, DATASET.NUM_SHOTS, DATASET.SUBSAMPLE_CLASSES,
-                DATASET.ORIGINAL_PICKS, INCREMENTAL.STEPS, INCREMENTAL.STEP (their defaults below where a key is
-                absent) and SEED replace the arguments.
+                DATASET.ORIGINAL_PICKS, INCREMENTAL.STEPS, STEP, ORDER_SEED and FIRST (their defaults below where a key
+                is absent) and SEED replace the arguments.
             root: data root; `~` is expanded.
             num_shots: training images per class; below 1 all of them.
             seed: of the few-shot draw; -1 is unseeded.
@@ -94,6 +96,8 @@ class BenchmarkDataset(DatasetBase):
             original_picks: take the few-shot picks that the original code left beside the data.
             steps: number of sets that class-incremental learning cuts the classes into; 0: none.
             step: which of them, from 1, this is.
+            order_seed: of the order of the classes before they are cut; -1: ascending labels.
+            first: classes in the first set; 0: as in the others.
 
         Raises:
             ConfigError: a seed, class subset or step that does not exist.
@@ -104,7 +108,9 @@ class BenchmarkDataset(DatasetBase):
             subsample_classes = getattr(cfg.DATASET, "SUBSAMPLE_CLASSES", subsample_classes)
             original_picks = getattr(cfg.DATASET, "ORIGINAL_PICKS", original_picks)
             incremental = getattr(cfg, "INCREMENTAL", None)
-            steps, step = (incremental.STEPS, incremental.STEP) if incremental is not None else (steps, step)
+            if incremental is not None:
+                steps, step = incremental.STEPS, incremental.STEP
+                order_seed, first = getattr(incremental, "ORDER_SEED", -1), getattr(incremental, "FIRST", 0)
         self.seen_sets = []
         check_subset(subsample_classes)
         if steps and self.test_only:
@@ -131,7 +137,7 @@ class BenchmarkDataset(DatasetBase):
             if subsample_classes != "all":
                 logger.info(f"SUBSAMPLE {subsample_classes.upper()} CLASSES!")
             split = select_classes(split, subsample_classes)
-            split = self._set_of_step(split, steps, step) if steps else split
+            split = self._set_of_step(class_sets(split, steps, order_seed, first), step) if steps else split
         train_x, val, test = map(self._as_data, (split.train, split.val, split.test))
         super().__init__(train_x=train_x, val=test if self.val_is_test else val or None, test=test)
         self.check_photos()
@@ -260,12 +266,11 @@ class BenchmarkDataset(DatasetBase):
         picks, self._store_picks = cached_few_shot_split(self.folder, split, num_shots, seed)
         return picks
 
-    def _set_of_step(self, split: Split, steps: int, step: int) -> Split:
+    def _set_of_step(self, sets: Sequence[Split], step: int) -> Split:
         """The classes of one step; sets `seen_sets`."""
-        if not 1 <= step <= steps:
-            raise ConfigError(f"INCREMENTAL.STEP is {step}: it must be from 1 to INCREMENTAL.STEPS, {steps}")
-        sets = class_sets(split, steps)
-        logger.info(f"Step {step} of {steps}: {len(class_names(sets[step - 1]))} classes")
+        if not 1 <= step <= len(sets):
+            raise ConfigError(f"INCREMENTAL.STEP is {step}: it must be from 1 to INCREMENTAL.STEPS, {len(sets)}")
+        logger.info(f"Step {step} of {len(sets)}: {len(class_names(sets[step - 1]))} classes")
         for seen in sets[:step]:
             test = self._as_data(seen.test)
             val = test if self.val_is_test else self._as_data(seen.val)

@@ -20,6 +20,8 @@ from os import PathLike
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from lamm.errors import ConfigError, DataError, unknown_name
 from lamm.files import write_text
 from lamm.reading import json_object, read_bytes
@@ -194,29 +196,56 @@ def select_classes(split: Split, subset: str) -> Split:
     check_subset(subset)
     if subset == "all":
         return split
-    base, new = _consecutive_parts(split, 2)
+    base, new = _consecutive_parts(_labels(split), 2)
     if subset == "new" and not new:
         raise DataError(f'{len(base)} class in all: the subset "new" has none; use DATASET.SUBSAMPLE_CLASSES all')
     return _with_classes(split, base if subset == "base" else new)
 
 
-def class_sets(split: Split, sets: int) -> list[Split]:
+def class_sets(split: Split, sets: int, order_seed: int = -1, first: int = 0) -> list[Split]:
     """Cut a split into sets of classes, each with labels from 0.
 
-    The labels in `train`, in ascending order, are cut into consecutive parts whose sizes differ by one at most, the
-    larger ones first. Two sets are `base` and `new` of `select_classes`.
+    The labels in `train` are put in an order, and cut into consecutive parts whose sizes differ by one at most, the
+    larger ones first. Two sets in ascending order are `base` and `new` of `select_classes`.
 
     Args:
         split: the split, after few-shot sampling.
         sets: how many.
+        order_seed: of the order, see `class_order`.
+        first: classes in the first set, where that has a size of its own; 0: as the others.
 
     Raises:
         ConfigError: more sets than classes.
     """
-    classes = len(class_names(split))
-    if sets > classes:
-        raise ConfigError(f"INCREMENTAL.STEPS is {sets}, but there are {classes} classes: at most one step for each")
-    return [_with_classes(split, labels) for labels in _consecutive_parts(split, sets)]
+    labels = _labels(split)
+    if sets > len(labels):
+        raise ConfigError(
+            f"INCREMENTAL.STEPS is {sets}, but there are {len(labels)} classes: at most one step for each"
+        )
+    if first and not (sets > 1 and first + sets - 1 <= len(labels)):
+        raise ConfigError(
+            f"INCREMENTAL.FIRST is {first} of {len(labels)} classes: INCREMENTAL.STEPS must be 2 or more, and each "
+            f"later step needs a class (INCREMENTAL.STEPS is {sets})"
+        )
+    labels = [labels[place] for place in class_order(len(labels), order_seed)]
+    parts = (
+        [labels[:first], *_consecutive_parts(labels[first:], sets - 1)] if first else _consecutive_parts(labels, sets)
+    )
+    return [_with_classes(split, part) for part in parts]
+
+
+def class_order(classes: int, seed: int) -> list[int]:
+    """The order in which classes are learned; a class's new label is its position in it.
+
+    Args:
+        classes: their number K.
+        seed: the order is `numpy.random.RandomState(seed).permutation(K)`, in the field mostly of seed 1993; -1: the
+            data set's own.
+
+    >>> class_order(100, 1993)[:10]
+    [68, 56, 78, 8, 23, 84, 90, 65, 74, 76]
+    """
+    return list(range(classes)) if seed < 0 else np.random.RandomState(seed).permutation(classes).tolist()
 
 
 def class_names(split: Split) -> list[str]:
@@ -225,9 +254,13 @@ def class_names(split: Split) -> list[str]:
     return [name_of[label] for label in sorted(name_of)]
 
 
-def _consecutive_parts(split: Split, parts: int) -> list[list[int]]:
-    """The labels in `train`, ascending, in parts whose sizes differ by one at most, the larger ones first."""
-    labels = sorted({item.label for item in split.train})
+def _labels(split: Split) -> list[int]:
+    """The labels in `train`, ascending."""
+    return sorted({item.label for item in split.train})
+
+
+def _consecutive_parts(labels: Sequence[int], parts: int) -> list[Sequence[int]]:
+    """Labels in parts whose sizes differ by one at most, the larger ones first."""
     size, larger = divmod(len(labels), parts)
     ends = [size * number + min(number, larger) for number in range(parts + 1)]
     return [labels[start:end] for start, end in pairwise(ends)]

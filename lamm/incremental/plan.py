@@ -10,6 +10,9 @@ from lamm.log import logger
 from lamm.results.schema import RESULTS_FILE, RunResults
 from lamm.run.fingerprint import differing_keys, is_hash_of, step_folder
 
+WITHOUT_STEPS = {"STEP": 0, "ORDER_SEED": -1, "FIRST": 0, "SEEN_AS_NEGATIVES": False}
+"""Keys that only steps read, with their defaults."""
+
 
 def step_of(cfg: CfgNode) -> int:
     """The step that a run is, from 1; 0: it is none."""
@@ -38,9 +41,9 @@ def check_incremental(cfg: CfgNode, trainer: str, trainer_class: Any, eval_only:
     if node is None:
         return
     if not node.STEPS:
-        if node.STEP or node.SEEN_AS_NEGATIVES:
-            key = "STEP" if node.STEP else "SEEN_AS_NEGATIVES"
-            raise ConfigError(f"INCREMENTAL.{key} has no effect without INCREMENTAL.STEPS: set that too")
+        for key, default in WITHOUT_STEPS.items():
+            if node.get(key, default) != default:
+                raise ConfigError(f"INCREMENTAL.{key} has no effect without INCREMENTAL.STEPS: set that too")
         return
     if not 1 <= node.STEP <= node.STEPS:
         raise ConfigError(f"INCREMENTAL.STEP is {node.STEP}: it must be from 1 to INCREMENTAL.STEPS, {node.STEPS}")

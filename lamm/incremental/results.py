@@ -1,5 +1,6 @@
 """Class-incremental results: accuracy on every set of classes after every step, by method, over seeds."""
 
+import itertools
 import re
 import statistics
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ import pandas as pd
 
 from lamm.errors import ResultsError
 from lamm.results.frame import CONFIG_FILE, GROUP, describe, natural, shots_in_words
-from lamm.results.schema import INCREMENTAL, RESULTS_FILE, own_metric, seen_metric
+from lamm.results.schema import INCREMENTAL, RESULTS_FILE, STAGE, own_metric, seen_metric
 from lamm.results.table import Statistic
 
 Matrix = list[list[Statistic]]
@@ -33,6 +34,8 @@ class IncrementalResult:
         seeds: Those whose steps are all finished; every statistic has a value for each, in this order.
         own: (a) `own[t-1][s-1]`: accuracy on set s after step t among the classes of set s.
         seen: (b) The same among the classes of sets 1 to t.
+        stage: After each step the accuracy (b) over the images of all its sets together. Empty: unknown, since an
+            earlier version wrote the runs, and a file that tells the number of images is missing.
         fall: For each set `own[s-1][s-1]` − `own[T-1][s-1]`; that of the last set is 0.
         files: The `results.json` that the numbers come from.
         unfinished: Seeds that are left out, since a step is missing or unfinished.
@@ -47,6 +50,7 @@ class IncrementalResult:
     seeds: list[int]
     own: Matrix
     seen: Matrix
+    stage: list[Statistic]
     fall: list[Statistic]
     files: list[Path]
     unfinished: list[int]
@@ -60,6 +64,16 @@ class IncrementalResult:
     def seen_average(self) -> list[Statistic]:
         """After each step the mean over its sets, (b)."""
         return [mean_over(row) for row in self.seen]
+
+    @property
+    def average_accuracy(self) -> Statistic | None:
+        """The mean of `stage` over all steps, the field's "average accuracy"; None: unknown."""
+        return mean_over(self.stage) if self.stage else None
+
+    @property
+    def last_accuracy(self) -> Statistic | None:
+        """`stage` after the last step, the field's "last accuracy"; None: unknown."""
+        return self.stage[-1] if self.stage else None
 
     @property
     def average_fall(self) -> Statistic:
@@ -209,6 +223,7 @@ def _result(seeds: pd.DataFrame, steps: pd.DataFrame) -> IncrementalResult:
         [[accuracy(step, name(number)) for number in range(1, step + 1)] for step in numbers]
         for name in (own_metric, seen_metric)
     )
+    stages = [_stages(runs) for _, runs in steps.groupby("seed", sort=False)]
     falls = [zip(own[place][place].values, last.values, strict=True) for place, last in enumerate(own[-1])]
     return IncrementalResult(
         dataset=one.dataset,
@@ -220,7 +235,28 @@ def _result(seeds: pd.DataFrame, steps: pd.DataFrame) -> IncrementalResult:
         seeds=seeds.seed[seeds.complete].tolist(),
         own=own,
         seen=seen,
+        stage=[] if None in stages else [Statistic(values) for values in zip(*stages, strict=True)],
         fall=[Statistic(tuple(first - last for first, last in fall)) for fall in falls],
         files=[folder / RESULTS_FILE for folder in steps.folder],
         unfinished=seeds.seed[~seeds.complete].tolist(),
     )
+
+
+def _stages(runs: pd.DataFrame) -> list[float] | None:
+    """The accuracy of one seed after each step over the images of all sets so far; None: unknown.
+
+    Steps of earlier versions did not record it: there each set counts as often as its own step has predictions.
+    """
+    recorded = [metrics.get(STAGE) for metrics in runs.metrics]
+    if None not in recorded:
+        return recorded
+    from lamm.results.run_files import read_predictions  # here, since it imports torch
+
+    images = [len(read_predictions(folder) or ()) for folder in runs.folder]
+    if 0 in images:
+        return None
+    rights = [
+        sum(count * metrics[seen_metric(number)] for number, count in enumerate(images[:step], start=1))
+        for step, metrics in enumerate(runs.metrics, start=1)
+    ]
+    return [right / total for right, total in zip(rights, itertools.accumulate(images), strict=True)]

@@ -1,4 +1,8 @@
-"""What a step of class-incremental learning takes from those before it: their labels, bit for bit, and context."""
+"""What a step of class-incremental learning takes from those before it: labels, bit for bit, context, and statistics.
+
+A learner's persistent buffers are what is computed from images in closed form. They stay those of a step's own images;
+the head over all sets is computed from all of them (`Prompts.join`).
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +19,11 @@ from lamm.engine import build_data_loader
 from lamm.errors import CheckpointError, ConfigError
 from lamm.incremental.plan import earlier_steps, step_of
 from lamm.log import logger
-from lamm.results.schema import own_metric, seen_metric
+from lamm.results.schema import STAGE, own_metric, seen_metric
 
 
 def continue_from(folder: Path, learner: Any, final_model: str) -> None:
-    """Load what a step has learned beside its labels; those of this step's classes keep the values they start from.
+    """Load what a step has learned beside its labels and statistics, which stay those of this step's classes.
 
     Args:
         folder: of the step's checkpoints.
@@ -29,15 +33,32 @@ def continue_from(folder: Path, learner: Any, final_model: str) -> None:
     Raises:
         CheckpointError: the step has left none.
     """
-    path = final_checkpoint(str(folder), final_model)
-    if path is None:
-        raise CheckpointError(f"{folder} has no checkpoint to continue from: run that step first")
+    path = last_checkpoint(folder, final_model)
     state = dict(read_checkpoint(path)["state_dict"])
     if LABELS in state and hasattr(learner, LABELS):
         state[LABELS] = learner.label_embeddings.detach().clone()
+    state |= statistics_of(learner)
     own = {key: value for key, value in learner.get_extra_state().items() if key in ("class_names", "label_counts")}
     load_learned(learner, {**state, EXTRA: {**state.get(EXTRA, {}), **own}}, path)
     logger.info('Continuing from "%s" with %d new classes', path, len(learner.class_names))
+
+
+def last_checkpoint(folder: Path, final_model: str) -> str:
+    """The checkpoint that a step has left; see `final_checkpoint`.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    path = final_checkpoint(str(folder), final_model)
+    if path is None:
+        raise CheckpointError(f"{folder} has no checkpoint to continue from: run that step first")
+    return path
+
+
+def statistics_of(learner: Any) -> dict[str, Tensor]:
+    """The persistent buffers of a learner."""
+    parameters = dict(learner.named_parameters())
+    return {name: value for name, value in learner.state_dict().items() if name not in (*parameters, EXTRA)}
 
 
 def earlier_learner(trainer: Any, class_names: Sequence[str], folder: Path) -> Any:
@@ -46,13 +67,16 @@ def earlier_learner(trainer: Any, class_names: Sequence[str], folder: Path) -> A
     Args:
         trainer: a `PromptTrainer`, whose learner's context they share.
         class_names: of that step.
-        folder: of that step, where its labels are.
+        folder: of that step, where its labels and statistics are.
 
     Raises:
-        CheckpointError: its labels are missing, or don't fit.
+        CheckpointError: they are missing, or don't fit.
     """
     with torch.random.fork_rng(devices=[]):
         learner = trainer.build_learner(trainer.clip, class_names).eval()
+    if statistics_of(learner):
+        path = last_checkpoint(folder / trainer.registered_name, trainer.cfg.TEST.FINAL_MODEL)
+        load_learned(learner, read_checkpoint(path)["state_dict"], path)
     share_context(learner, trainer.learner)
     if hasattr(learner, LABELS):
         freeze_labels(learner, LabelBank.load(folder / LABEL_FILE))
@@ -88,7 +112,9 @@ def freeze_labels(learner: Any, bank: LabelBank) -> None:
 
 @torch.no_grad()
 def incremental_metrics(trainer: Any, sets: Sequence[SeenSet], learners: Sequence[Any]) -> dict[str, float]:
-    """For every set its accuracy (a) among its own classes and (b) among all classes seen, in percent.
+    """For every set its accuracy (a) among its own classes and (b) among all classes seen; (b) over all images.
+
+    In percent.
 
     Args:
         trainer: a `PromptTrainer`.
@@ -97,6 +123,7 @@ def incremental_metrics(trainer: Any, sets: Sequence[SeenSet], learners: Sequenc
     """
     texts = [None if learner.per_image else learner.text_features() for learner in learners]
     found: dict[str, float] = {}
+    images_so_far, right_so_far = 0, 0
     for place, seen in enumerate(sets):
         before = sum(len(one.class_names) for one in sets[:place])
         total, own, among_all = 0, 0, 0
@@ -110,13 +137,14 @@ def incremental_metrics(trainer: Any, sets: Sequence[SeenSet], learners: Sequenc
             total += len(labels)
             own += int((blocks[place].argmax(dim=1) == labels).sum())
             among_all += int((torch.cat(blocks, dim=1).argmax(dim=1) == labels + before).sum())
+        images_so_far, right_so_far = images_so_far + total, right_so_far + among_all
         shares = 100.0 * own / total, 100.0 * among_all / total
         found |= {own_metric(place + 1): shares[0], seen_metric(place + 1): shares[1]}
         logger.info(
             "Set %d: %.1f%% among its own %d classes, %.1f%% among all %d seen so far",
             *(place + 1, shares[0], len(seen.class_names), shares[1], sum(len(one.class_names) for one in sets)),
         )
-    return found
+    return {**found, STAGE: 100.0 * right_so_far / images_so_far}
 
 
 def _images(trainer: Any, seen: SeenSet) -> Any:
@@ -156,7 +184,7 @@ class IncrementalStep:
         self.sets: list[SeenSet] = list(getattr(trainer.dm.dataset, "seen_sets", ()))
         if not self.sets:
             raise ConfigError(f"data set {cfg.DATASET.NAME} can't be learned step by step: leave INCREMENTAL.STEPS out")
-        if trainer.learner_class is not None and learner.per_class_tensors():
+        if {*learner.per_class_tensors()}.intersection(dict(learner.named_parameters())):
             raise ConfigError(
                 f"{cfg.TRAINER.NAME} has class-specific context (CSC), which no later step can take over: "
                 "INCREMENTAL.STEPS needs TRAINER.COOP.CSC False"
@@ -167,6 +195,7 @@ class IncrementalStep:
         self.earlier = [
             earlier_learner(trainer, seen.class_names, folder) for seen, folder in zip(self.sets, folders, strict=False)
         ]
+        learner.earlier = self.earlier
         self.negatives = self.earlier if cfg.INCREMENTAL.SEEN_AS_NEGATIVES else []
         self._frozen_text: dict[int, Tensor] = {}
 
@@ -184,7 +213,8 @@ class IncrementalStep:
         return [learner.scores(image, self._text(place, image)) for place, learner in enumerate(self.negatives)]
 
     def metrics(self) -> dict[str, float]:
-        """For every set so far its accuracy (a) among its own classes and (b) among all classes seen, in percent."""
+        """The numbers of this step, see `incremental_metrics`."""
+        self._trainer.learner.join()  # heads of earlier sets are in no checkpoint, from which this run may be resumed
         return incremental_metrics(self._trainer, self.sets, [*self.earlier, self._trainer.learner])
 
     @torch.no_grad()

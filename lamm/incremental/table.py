@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lamm.incremental.results import IncrementalResult, Matrix
@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 MOST_NUMBERS = 12
 """Steps up to which each field of the picture has its number written in it."""
 
+AVERAGE, ALL_IMAGES = "average", "all images"
+
 
 def render_matrices(results: Sequence[IncrementalResult], layout: str = "plain", ci95: bool = False) -> str:
     """The accuracy matrix of each result, without a line break at the end.
 
     Lines `own` are (a), a set's accuracy among its own classes, and how far it falls up to the last step; lines
     `all seen` are (b), its accuracy among all classes seen so far. The average is over the sets of the line; that of
-    the fall leaves the last set out, after which nothing is learned.
+    the fall leaves the last set out, after which nothing is learned. `all images` is (b) over the images of all sets:
+    its mean over the steps and its last number are the field's average and last accuracy.
 
     Args:
         results: At least one.
@@ -35,17 +38,21 @@ def render_matrices(results: Sequence[IncrementalResult], layout: str = "plain",
         return _csv(results, spread)
     texts = []
     for result in results:
-        lines = []
-        for classes, after, sets, average in _lines(result):
-            cells = [*(value.text(spread) for value in sets), *[""] * (result.steps - len(sets))]
-            named = {f"set {number}": cell for number, cell in enumerate(cells, start=1)}
-            lines.append({"classes": classes, "after": after, **named, "average": average.text(spread)})
+        columns = [*range(1, result.steps + 1), AVERAGE, *[ALL_IMAGES] * bool(result.stage)]
+        lines = [
+            {"classes": classes, "after": after}
+            | {f"set {name}" if isinstance(name, int) else name: _cell(numbers.get(name), spread) for name in columns}
+            for classes, after, numbers in _lines(result)
+        ]
         texts.append(f"{escaped(result.title, layout)}\n\n{tabulated(lines, layout, left=('classes', 'after'))}")
     return "\n\n".join(texts)
 
 
 def render_overview(results: Sequence[IncrementalResult], layout: str = "plain", ci95: bool = False) -> str:
-    """A line per method: its averages over all sets after the last step, and its average fall.
+    """A line per method: its averages over all sets after the last step, its average fall, and what the field reports.
+
+    `average accuracy` is the mean over the steps of the accuracy over all images among all classes seen so far;
+    `last accuracy` is that after the last step. A `-` stands for runs that don't tell the number of images.
 
     Args:
         results: At least one.
@@ -59,6 +66,8 @@ def render_overview(results: Sequence[IncrementalResult], layout: str = "plain",
             "own classes": result.own_average[-1].text(spread),
             "fall": result.average_fall.text(spread),
             "all seen classes": result.seen_average[-1].text(spread),
+            "average accuracy": _cell(result.average_accuracy, spread) or "-",
+            "last accuracy": _cell(result.last_accuracy, spread) or "-",
         }
         for result in results
     ]
@@ -69,10 +78,11 @@ def as_json(result: IncrementalResult, spread: str = "std") -> dict[str, Any]:
     """A result as plain objects: each number with mean, spread and the values of the seeds."""
     names = ("dataset", "shots", "trainer", "cfg", "seen_as_negatives", "steps", "seeds", "unfinished")
 
-    def plain(value: Statistic | list[Any]) -> Any:
-        return [plain(one) for one in value] if isinstance(value, list) else value.as_json(spread)
+    def plain(value: Statistic | list[Any] | None) -> Any:
+        return [plain(one) for one in value] if isinstance(value, list) else value and value.as_json(spread)
 
     numbers = ("own", "own_average", "seen", "seen_average", "fall", "average_fall")
+    numbers += ("stage", "average_accuracy", "last_accuracy")
     return {
         **{name: getattr(result, name) for name in names},
         **{name: plain(getattr(result, name)) for name in numbers},
@@ -85,13 +95,21 @@ def _about(result: IncrementalResult) -> dict[str, Any]:
     return {**names, "seeds": " ".join(map(str, result.seeds))}
 
 
-def _lines(result: IncrementalResult) -> Iterator[tuple[str, str, list[Statistic], Statistic]]:
-    """The lines of a matrix: which classes, after which step, the sets that are there by then, and their average."""
+def _cell(value: Statistic | None, spread: str) -> str:
+    return value.text(spread) if value is not None else ""
+
+
+def _lines(result: IncrementalResult) -> Iterator[tuple[str, str, Mapping[int | str, Statistic]]]:
+    """The lines of a matrix: which classes, after which step, and the number of each set and of sets together."""
     for step, row in enumerate(result.own):
-        yield "own", f"step {step + 1}", row, result.own_average[step]
-    yield "own", "fall", result.fall, result.average_fall
+        yield "own", f"step {step + 1}", {**dict(enumerate(row, start=1)), AVERAGE: result.own_average[step]}
+    yield "own", "fall", {**dict(enumerate(result.fall, start=1)), AVERAGE: result.average_fall}
     for step, row in enumerate(result.seen):
-        yield "all seen", f"step {step + 1}", row, result.seen_average[step]
+        together = {AVERAGE: result.seen_average[step]}
+        together |= {ALL_IMAGES: result.stage[step]} if result.stage else {}
+        yield "all seen", f"step {step + 1}", {**dict(enumerate(row, start=1)), **together}
+    if result.average_accuracy is not None:
+        yield "all seen", "mean over steps", {ALL_IMAGES: result.average_accuracy}
 
 
 def _csv(results: Sequence[IncrementalResult], spread: str) -> str:
@@ -102,8 +120,8 @@ def _csv(results: Sequence[IncrementalResult], spread: str) -> str:
             **{"classes": classes, "after": after, "set": name, "mean": value.mean, spread: getattr(value, spread)},
         }
         for result in results
-        for classes, after, sets, average in _lines(result)
-        for name, value in (*enumerate(sets, start=1), ("average", average))
+        for classes, after, numbers in _lines(result)
+        for name, value in numbers.items()
     )
 
 

@@ -39,6 +39,7 @@ INCREMENTAL_COMMAND = "lamm run lamm incremental digits 16      # each of the 11
 CHANGE = "change of Set 1"
 HEADINGS = {"set1_before": "Set 1 before Set 2", "set1": "Set 1 after Set 2", "set2": "Set 2", "change": CHANGE}
 OWN_CLASSES = "Each set is scored among its own classes only."
+UNCOUNTED = "its runs don't tell the number of test images"
 MEANING = "Change of Set 1: its accuracy after learning the other sets minus that before; below 0: forgotten."
 
 Counterparts = Mapping[str, Mapping[str, IncrementalResult]]
@@ -291,14 +292,16 @@ def _each_data_set(material: Material, results: Sequence[IncrementalResult]) -> 
 def _all_incremental(material: Material, results: Sequence[IncrementalResult]) -> Table:
     """A row per result."""
     headings = ["method", "data set", "shots", "steps", "Set 1 at first", "Set 1 at the end", CHANGE, "last set"]
-    headings += ["mean at the end", "mean among all classes", "config"]
+    headings += ["mean at the end", "mean among all classes", "average accuracy", "last accuracy", "config"]
     rows = []
     for result in results:
         names = [name_cell(text) for text in (result.trainer, result.dataset)]
         counts = [Cell(shots_text(result.shots), result.shots), Cell(str(result.steps), result.steps)]
         numbers = [result.own[0][0], result.own[-1][0], _change(result), result.own[-1][-1]]
-        numbers += [result.own_average[-1], result.seen_average[-1]]
-        cells = [statistic_cell(number, _sources_of(material, [result])) for number in numbers]
+        numbers += [result.own_average[-1], result.seen_average[-1], result.average_accuracy, result.last_accuracy]
+        sources = _sources_of(material, [result])
+        cells = [nothing_cell(UNCOUNTED) if number is None else statistic_cell(number, sources) for number in numbers]
         rows.append([*names, *counts, *cells, name_cell(result.cfg)])
     notes = ["Each set is scored among its own classes; under “among all classes”, among all classes seen so far."]
+    notes += ["Average and last accuracy: over all images of all classes seen so far, among these classes."]
     return Table("All class-incremental results, accuracy in percent", headings, rows, [*notes, MEANING])

@@ -24,6 +24,8 @@ EVALUATION = "evaluation"
 """A test of a model that is there."""
 INCREMENTAL = "incremental"
 """One step of class-incremental learning."""
+STAGE = "stage_accuracy"
+"""An incremental step's metric over the images of all sets so far, among all classes seen so far."""
 
 
 @dataclass(frozen=True, kw_only=True)

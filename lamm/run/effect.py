@@ -129,6 +129,8 @@ def _unread_here(cfg: CfgNode, trainer_class: Any) -> Iterator[tuple[str, str]]:
             yield f"DATALOADER.TRAIN_X.{name}", f"DATALOADER.TRAIN_X.SAMPLER is {sampler}"
     if not trainer_class.has_templates:
         yield "DATASET.TEMPLATE", f"{trainer_class.__name__} has no template"
+    if trainer_class.closed_form:
+        yield "INCREMENTAL.SEEN_AS_NEGATIVES", f"{trainer_class.__name__} takes no gradient steps"
     if cfg.DATASET.NUM_SHOTS < 1:
         yield "DATASET.ORIGINAL_PICKS", "all images are taken, no shots are picked"
     if "TOPLAMM" in trainer_class.config_nodes:

@@ -36,6 +36,8 @@ ADDED = {
     "INCREMENTAL.STEPS": 0,
     "INCREMENTAL.STEP": 0,
     "INCREMENTAL.SEEN_AS_NEGATIVES": False,
+    "INCREMENTAL.ORDER_SEED": -1,
+    "INCREMENTAL.FIRST": 0,
 }
 # Nodes below TRAINER that Dassl's own trainers have.
 DASSL_NODES = (

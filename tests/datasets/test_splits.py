@@ -16,6 +16,7 @@ from lamm.datasets.splits import (
     SplitItem,
     check_labels,
     class_names,
+    class_order,
     class_sets,
     hash_of_split,
     read_split,
@@ -249,6 +250,35 @@ def test_two_sets_are_the_base_and_the_new_classes() -> None:
     assert class_sets(split, 2) == [select_classes(split, "base"), select_classes(split, "new")]
 
 
+@pytest.mark.parametrize("sets", range(2, 12))
+def test_any_number_of_sets_up_to_the_classes_has_every_class_once(sets: int) -> None:
+    made = class_sets(split_with_labels(list(range(11))), sets, order_seed=5)
+    sizes = [len(class_names(part)) for part in made]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] - sizes[-1] <= 1
+    assert sorted(name for part in made for name in class_names(part)) == sorted(f"name {i}" for i in range(11))
+
+
+def test_the_order_of_seed_1993_is_the_fields() -> None:
+    order = class_order(100, 1993)
+    assert order[:10] == [68, 56, 78, 8, 23, 84, 90, 65, 74, 76]
+    assert sorted(order) == list(range(100)) == class_order(100, -1)
+    made = class_sets(split_with_labels(list(range(100))), 10, order_seed=1993)
+    assert [name for part in made for name in class_names(part)] == [f"name {label}" for label in order]
+    for part, start in zip(made, range(0, 100, 10), strict=True):
+        for items in (part.train, part.test):
+            assert all(item.classname == f"name {order[start + item.label]}" for item in items)
+
+
+def test_a_first_set_of_another_size_leaves_the_rest_to_equal_sets() -> None:
+    split = split_with_labels(list(range(11)))
+    assert [len(class_names(part)) for part in class_sets(split, 6, first=6)] == [6, 1, 1, 1, 1, 1]
+    assert [len(class_names(part)) for part in class_sets(split, 3, first=2)] == [2, 5, 4]
+    for sets, first in ((1, 3), (4, 9)):
+        with pytest.raises(ConfigError, match=rf"INCREMENTAL\.FIRST is {first} of 11 classes"):
+            class_sets(split, sets, first=first)
+
+
 def test_one_set_is_the_split() -> None:
     split = split_with_labels([2, 0, 1])
     assert class_sets(split, 1) == [split]
@@ -284,6 +314,9 @@ def test_a_step_knows_the_classes_and_test_images_of_the_steps_before(root: Path
 def test_the_config_says_the_step(root: Path) -> None:
     content = {"DATASET": {"ROOT": str(root), "NUM_SHOTS": 1}, "SEED": 1, "INCREMENTAL": {"STEPS": 2, "STEP": 2}}
     assert list(Digits(CfgNode(content)).classnames) == list(CLASS_NAMES[5:])
+    content["INCREMENTAL"] |= {"ORDER_SEED": 1993, "FIRST": 3}
+    expected = [CLASS_NAMES[label] for label in class_order(10, 1993)[3:]]
+    assert list(Digits(CfgNode(content)).classnames) == expected
 
 
 def test_without_steps_there_are_no_sets(root: Path) -> None:

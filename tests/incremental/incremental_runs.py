@@ -1,13 +1,16 @@
 """Steps of class-incremental runs: planned, trained, or only written as files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from lamm_trainers import TRAINERS as ALL
+from lamm_trainers.base import ClosedFormTrainer
 
 from lamm.datasets import register_datasets
 from lamm.engine import load_checkpoint, set_random_seed
+from lamm.results.run_files import Prediction, write_predictions
 from lamm.results.schema import RunResults
 from tests.train_command import plan
 
@@ -22,11 +25,13 @@ def write_steps(
     trainer: str = "LAMM",
     negatives: bool = False,
     finished: int | None = None,
+    images: Sequence[int] = (),
 ) -> Path:
     """Write the steps of one seed, `own[t - 1][s - 1]` being set s after step t; the folder above the seeds.
 
     Args:
         finished: how many steps came to their end; None: all.
+        images: how many each set is tested on, one line of `predictions.csv` each; empty: there is no such file.
     """
     cfg = f"tiny_ep50+STEPS={len(own)}" + "+SEEN_AS_NEGATIVES=True" * negatives
     above = root / "output" / "incremental" / "digits" / "shots_16" / trainer / cfg
@@ -43,13 +48,17 @@ def write_steps(
         ).write(folder / "results.json")
         settings = f"INCREMENTAL: {{STEPS: {len(own)}, STEP: {step}, SEEN_AS_NEGATIVES: {negatives}}}\n"
         (folder / "config.yaml").write_text(settings)
+        if images:
+            write_predictions(folder, [Prediction("0.png", 0, 0, 1.0)] * images[step - 1])
     return above
 
 
 register_datasets()
 
 
-TRAINERS = {trainer.__name__: trainer for trainer in ALL}
+STEPWISE = {trainer.__name__: trainer for trainer in ALL if trainer.learns_in_steps}
+CLOSED_FORMS = [name for name, trainer in STEPWISE.items() if issubclass(trainer, ClosedFormTrainer)]
+TRAINERS = {name: trainer for name, trainer in STEPWISE.items() if name not in CLOSED_FORMS}
 FOLDERS = {"MaPLe": "MultiModalPromptLearner", "MaPLe_LAMM": "MultiModalPromptLearner"}
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
@@ -65,7 +74,7 @@ def planned(name: str, root: Path, folder: Path, step: int, options: str = "") -
 def built(cfg: Any, trainer_class: Any = None) -> Any:
     """A seeded trainer."""
     set_random_seed(cfg.SEED)
-    return (trainer_class or TRAINERS[cfg.TRAINER.NAME])(cfg)
+    return (trainer_class or STEPWISE[cfg.TRAINER.NAME])(cfg)
 
 
 def trained(*of_plan: Any) -> Any:

@@ -14,6 +14,7 @@ from lamm.checkpoints.original_code import LABELS
 from lamm.engine.embedded.decoding import read_image
 from lamm.errors import CheckpointError, ConfigError
 from lamm.incremental.step import freeze_labels
+from lamm.results.schema import STAGE
 from tests.incremental.incremental_runs import NAMES, TRAINERS, built, checkpoint_of, planned, trained, values_of
 
 ALIGNED = [name for name in TRAINERS if "LAMM" in name]
@@ -56,8 +57,8 @@ def two_steps(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
 def test_each_step_has_its_half_of_the_classes_and_tests_every_set(name: str, two_steps: Any) -> None:
     first, _, _, second = two_steps(name)
     assert [list(trainer.dm.dataset.classnames) for trainer in (first, second)] == [NAMES[:5], NAMES[5:]]
-    assert list(first.further_metrics) == ["set1_accuracy", "set1_accuracy_seen"]
-    assert list(second.further_metrics) == [f"set{s}_accuracy{b}" for s in (1, 2) for b in ("", "_seen")]
+    assert list(first.further_metrics) == ["set1_accuracy", "set1_accuracy_seen", "stage_accuracy"]
+    assert list(second.further_metrics) == [*(f"set{s}_accuracy{b}" for s in (1, 2) for b in ("", "_seen")), STAGE]
     assert first.further_metrics["set1_accuracy"] == first.further_metrics["set1_accuracy_seen"] == first.test()
     assert second.further_metrics["set2_accuracy"] == second.test()
 
@@ -72,7 +73,7 @@ def test_the_numbers_are_those_of_one_learner_over_all_classes(name: str, two_st
             for key, parameter in learner.named_parameters():
                 value = torch.cat([state[LABELS] for state in states]) if key == LABELS else states[1][key]
                 parameter.copy_(value)
-    expected = {}
+    expected, images, right = {}, 0, 0
     for number, start in ((1, 0), (2, 5)):
         own = seen = 0
         items = (first if number == 1 else second).dm.dataset.val
@@ -87,6 +88,8 @@ def test_the_numbers_are_those_of_one_learner_over_all_classes(name: str, two_st
             f"set{number}_accuracy": own / len(items) * 100,
             f"set{number}_accuracy_seen": seen / len(items) * 100,
         }
+        images, right = images + len(items), right + seen
+    expected[STAGE] = right / images * 100
     assert second.further_metrics == pytest.approx(expected)
 
 

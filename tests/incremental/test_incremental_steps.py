@@ -55,6 +55,8 @@ def test_the_steps_before_lie_beside_it() -> None:
         (f"{LAMM} INCREMENTAL.STEPS -1", "STEPS must be a whole number from 0 up, got -1"),
         (f"{LAMM} INCREMENTAL.STEP 1", "STEP has no effect without INCREMENTAL.STEPS"),
         (f"{LAMM} INCREMENTAL.SEEN_AS_NEGATIVES True", "SEEN_AS_NEGATIVES has no effect without INCREMENTAL.STEPS"),
+        (f"{LAMM} INCREMENTAL.ORDER_SEED 1993", "ORDER_SEED has no effect without INCREMENTAL.STEPS"),
+        (f"{LAMM} INCREMENTAL.FIRST 5", "FIRST has no effect without INCREMENTAL.STEPS"),
         (step(1, "DATASET.SUBSAMPLE_CLASSES base"), "leave DATASET.SUBSAMPLE_CLASSES base out"),
         (f"--eval-only {step(1)}", "--eval-only does not go with INCREMENTAL.STEPS"),
     ],

@@ -60,6 +60,42 @@ def test_averages_are_over_the_sets_of_a_step_seed_by_seed(result: IncrementalRe
             assert average.values == pytest.approx([np.mean(written[seed][step]) for seed in (1, 2)])
 
 
+def test_average_and_last_accuracy_are_over_the_images_of_all_seen_classes(tmp_path: Path) -> None:
+    write_steps(tmp_path, OWN[1], SEEN[1], images=[30, 20, 10])
+    (result,) = results_in(tmp_path)
+    stages = [90.0, (60 * 30 + 50 * 20) / 50, (40 * 30 + 45 * 20 + 35 * 10) / 60]
+    assert [value.mean for value in result.stage] == pytest.approx(stages)
+    average, last = result.average_accuracy, result.last_accuracy
+    assert average is not None
+    assert last is not None
+    assert (average.mean, last.mean) == pytest.approx((sum(stages) / 3, stages[-1]))
+
+
+def test_a_recorded_accuracy_over_all_images_needs_no_predictions(tmp_path: Path) -> None:
+    above = write_steps(tmp_path, TWO_STEPS, LOWER)
+    for step, value in ((1, 50.0), (2, 38.0)):
+        file = above / f"seed1/step{step}/results.json"
+        content = json.loads(file.read_text())
+        content["metrics"]["stage_accuracy"] = value
+        file.write_text(json.dumps(content))
+    (result,) = results_in(tmp_path)
+    assert [value.values for value in result.stage] == [(50.0,), (38.0,)]
+    text = render_matrices([result])
+    assert [line.split()[-1] for line in text.splitlines() if "all seen" in line] == ["50.00", "38.00", "44.00"]
+    assert render_overview([result]).split()[-2:] == ["44.00", "38.00"]
+    numbers = [(x["after"], float(x["mean"])) for x in csv.DictReader(io.StringIO(render_matrices([result], "csv")))
+               if x["set"] == "all images"]  # fmt: skip
+    assert numbers == [("step 1", 50.0), ("step 2", 38.0), ("mean over steps", 44.0)]
+    assert as_json(result)["average_accuracy"]["values"] == [44.0]
+
+
+def test_runs_that_do_not_tell_the_number_of_images_have_neither(result: IncrementalResult) -> None:
+    assert (result.stage, result.average_accuracy, result.last_accuracy) == ([], None, None)
+    assert "all images" not in render_matrices([result])
+    assert render_overview([result]).split()[-2:] == ["-", "-"]
+    assert as_json(result)["last_accuracy"] is None
+
+
 def test_one_step_has_nothing_to_fall_from(tmp_path: Path) -> None:
     write_steps(tmp_path, [[50.0]], [[50.0]])
     (result,) = results_in(tmp_path)

@@ -1,0 +1,149 @@
+"""RanPAC: random projections and pre-trained models for continual learning (arXiv:2307.02251), without its first phase.
+
+A ridge regression from projected image features to one-hot labels, whose sums over images are added up set by set:
+
+    h = ReLU(I R)          R ∈ ℝ^{E×M}: standard normal, drawn once, the same in every step        projection
+    G = Σ h hᵀ             Q = Σ h yᵀ                                                               sums over images
+    W = (G + λ 1)⁻¹ Q                                                                               ridge regression
+    logits = h W
+
+λ ∈ {10⁻⁸ … 10⁸} is chosen in each step by its own images: fitted to 80 %, it has the least squared error on the others.
+I are CLIP's unit image features; the published code takes them before they are normalised. The text side is not used.
+Equations and λ are as published; its first phase, which tunes the tower on the first set, is left out.
+
+Letters: B images, n training images, k views of each, N classes, E embedding size, M projected size.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from yacs.config import CfgNode
+
+from lamm.clip.model import ClipModel
+
+from .base import ClosedFormTrainer
+from .heads import Head, Images, OnTemplates
+
+SEED = 1993
+"""Of R and of the images that λ is chosen by: the same in every run."""
+RIDGES = tuple(10.0**exponent for exponent in range(-8, 9))
+
+
+class RanPACLearner(Head):
+    """The regression; its state has the sums over this step's images, and the weights over all classes seen so far.
+
+    Args:
+        clip: the frozen CLIP model.
+        class_names: one per class.
+        templates: of the prompts, which have no part in the scores.
+        size: M.
+
+    Attributes:
+        projection: R, (E, M).
+        gram: G of the images that `fit` was given, (M, M), float64.
+        products: Qᵀ of the same, (N, M), float64.
+        ridge: λ, (1,), float64.
+        weight: Wᵀ, (N, M), float64.
+    """
+
+    projection: Tensor
+    gram: Tensor
+    products: Tensor
+    ridge: Tensor
+    weight: Tensor
+
+    def __init__(
+        self, clip: ClipModel, class_names: Sequence[str], templates: Sequence[str], size: int = 10_000
+    ) -> None:
+        super().__init__(clip, class_names, templates)
+        projection = torch.randn(clip.embed_dim, size, generator=torch.Generator().manual_seed(SEED))
+        self.register_buffer("projection", projection, persistent=False)
+        shapes = {"gram": (size, size), "products": (len(class_names), size), "weight": (len(class_names), size)}
+        for name, shape in {**shapes, "ridge": (1,)}.items():
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
+
+    def projected(self, image: Tensor) -> Tensor:
+        """h of unit image features (…, E), in float64. Shape: (…, M)"""
+        return F.relu(image.float() @ self.projection).double()
+
+    def fit(self, features: Tensor, labels: Tensor, val: Images | None = None) -> None:
+        """See `Head.fit`; λ is always chosen by training images."""
+        h = self.projected(features)  # (n, k, M)
+        y = F.one_hot(labels, len(self.class_names)).double()  # (n, N)
+        order = torch.randperm(len(h), generator=torch.Generator().manual_seed(SEED)).to(h.device)
+        fitted, held_out = order[: len(h) * 4 // 5], order[len(h) * 4 // 5 :]
+        self.ridge.fill_(best_ridge(*rows(h[fitted], y[fitted]), *rows(h[held_out], y[held_out])))
+
+        h, y = rows(h, y)
+        self.gram.copy_(h.T @ h)
+        self.products.copy_(y.T @ h)
+        self.join()
+
+    def join(self) -> None:
+        """W over all classes, from the sums of all steps and λ of this one; see `Prompts.join`."""
+        learners = [*self.earlier, self]
+        total = torch.zeros_like(self.gram)
+        for learner in learners:
+            total += learner.gram
+        total.diagonal().add_(self.ridge)
+        products = torch.cat([learner.products for learner in learners])  # (all classes, M)
+        weights = torch.linalg.solve(total, products.T).T.split([len(learner.class_names) for learner in learners])
+        for learner, weight in zip(learners, weights, strict=True):
+            learner.weight.copy_(weight)
+
+    def scores(self, image: Tensor, text: Tensor) -> Tensor:
+        """Logits: estimates of the one-hot label. Shape: (B, N)"""
+        return (self.projected(image) @ self.weight.T).float()
+
+    def chosen(self) -> dict[str, float]:
+        """λ."""
+        return {"ridge": self.ridge.item()}
+
+    def per_class_tensors(self) -> tuple[str, ...]:
+        """See `Prompts.per_class_tensors`."""
+        return ("products", "weight")
+
+    def exported(self) -> tuple[dict[str, Tensor], str]:
+        """See `Prompts.exported`."""
+        tensors = {"projection": self.projection, "head_weight": self.weight.float()}
+        return tensors, "relu(image_features @ projection) @ head_weight.T"
+
+
+def rows(h: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Views as rows: (n, k, M) and (n, N) → (n·k, M) and (n·k, N)."""
+    return h.flatten(0, 1), y.repeat_interleave(h.shape[1], dim=0)
+
+
+def best_ridge(h: Tensor, y: Tensor, held_out: Tensor, expected: Tensor) -> float:
+    """λ whose regression on h (n, M) → y (n, N) has the least squared error on held-out images; the first of equals.
+
+    With h = U S Vᵀ its weights are V S (S² + λ)⁻¹ Uᵀ y, so that one decomposition serves all λ.
+    """
+    u, s, vt = torch.linalg.svd(h, full_matrices=False)
+    projected, targets = held_out @ vt.T, u.T @ y  # (held out, r), (r, N)
+
+    def error(ridge: float) -> float:
+        return (projected @ ((s / (s.square() + ridge))[:, None] * targets) - expected).square().sum().item()
+
+    return min(RIDGES, key=error)
+
+
+class RanPAC(OnTemplates, ClosedFormTrainer):
+    """Trains a `RanPACLearner`; config node `TRAINER.RANPAC`."""
+
+    learner_class = RanPACLearner  # type: ignore[assignment]
+    config_node = "RANPAC"
+    config_nodes = ("RANPAC",)
+    default_config = "vit_b16"
+    tiny_config = "tiny"
+    learns_in_steps = True
+
+    @classmethod
+    def make_learner(
+        cls, cfg: CfgNode, clip: ClipModel, class_names: Sequence[str], templates: Sequence[str] = ()
+    ) -> Any:
+        """The regression with `TRAINER.RANPAC.PROJECTION` projected features."""
+        return RanPACLearner(clip, class_names, templates, cfg.TRAINER.RANPAC.PROJECTION)
