@@ -17,7 +17,7 @@ Letters: n training images, k views of each, N classes, E embedding size.
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lamm.clip.model import ClipModel
 from lamm.gda import ClassStatistics, LeaveOneOut, head
@@ -30,82 +30,118 @@ PUBLISHED_ALPHAS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2)
 NEVER = -1e9  # bias of a class without images; a checkpoint holds no infinities
 
 
-class GDALearner(Head):
-    """The head; its state has the sums that classes can be added to.
+class GaussianHead(nn.Module):
+    """The part α W x + α b of a score, with the sums over images that it follows from.
+
+    Args:
+        classes: N.
+        size: E.
 
     Attributes:
-        weight: α W, (N, E).
-        bias: α b, (N, 1).
-        count, sum, outer: of the images that `fit` was given, see `ClassStatistics`, in float64.
+        rows: α W, (N, E).
+        offsets: α b, (N, 1).
+        count, sum, outer: of `statistics`, in float64.
         shrinkage: ρ, (1,), float64; 0: that of the published precision.
         alpha: α, (1,), float64.
     """
 
-    weight: Tensor
-    bias: Tensor
+    rows: Tensor
+    offsets: Tensor
     count: Tensor
     sum: Tensor
     outer: Tensor
     shrinkage: Tensor
     alpha: Tensor
+    PER_CLASS = ("rows", "offsets", "count", "sum")
 
-    def __init__(self, clip: ClipModel, class_names: Sequence[str], templates: Sequence[str]) -> None:
-        super().__init__(clip, class_names, templates)
-        classes, size = len(class_names), clip.embed_dim
-        for name, shape in {"weight": (classes, size), "bias": (classes, 1)}.items():
+    def __init__(self, classes: int, size: int) -> None:
+        super().__init__()
+        for name, shape in {"rows": (classes, size), "offsets": (classes, 1)}.items():
             self.register_buffer(name, torch.zeros(shape))
         sums = {"count": (classes, 1), "sum": (classes, size), "outer": (size, size)}
         for name, shape in {**sums, "shrinkage": (1,), "alpha": (1,)}.items():
             self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
 
+    def forward(self, image: Tensor) -> Tensor:
+        """Scores of unit features (B, E). Shape: (B, N)"""
+        return image.float() @ self.rows.T + self.offsets[:, 0]
+
     @property
     def statistics(self) -> ClassStatistics:
-        """Of all images that the head is computed from, those of earlier sets of classes first."""
-        count, total = (torch.cat([getattr(one, name) for one in self.learners]) for name in ("count", "sum"))
-        return ClassStatistics(count[:, 0], total, torch.stack([one.outer for one in self.learners]).sum(dim=0))
+        """Of the images of these classes."""
+        return ClassStatistics(self.count[:, 0], self.sum, self.outer)
+
+    def keep(self, statistics: ClassStatistics, shrinkage: float, alpha: float) -> None:
+        """Keep what the head follows from; `compute_heads` computes it."""
+        self.count.copy_(statistics.count[:, None])
+        self.sum.copy_(statistics.sum)
+        self.outer.copy_(statistics.outer)
+        self.shrinkage.fill_(shrinkage)
+        self.alpha.fill_(alpha)
+
+
+def statistics_of(heads: Sequence[GaussianHead]) -> ClassStatistics:
+    """The statistics of the classes of several heads, one head's after the other's."""
+    parts = [one.statistics for one in heads]
+    count, total = torch.cat([one.count for one in parts]), torch.cat([one.sum for one in parts])
+    return ClassStatistics(count, total, torch.stack([one.outer for one in parts]).sum(dim=0))
+
+
+def compute_heads(heads: Sequence[GaussianHead]) -> None:
+    """The head of the images of all, by ρ and α of the last; each gets the part of its own classes."""
+    weight, bias = head(statistics_of(heads), heads[-1].shrinkage.item() or None)
+    sizes = [len(one.rows) for one in heads]
+    for one, own_weight, own_bias in zip(heads, weight.split(sizes), bias.split(sizes), strict=True):
+        one.rows.copy_(heads[-1].alpha * own_weight)
+        one.offsets.copy_((heads[-1].alpha * own_bias[:, None]).clamp(min=NEVER))
+
+
+class GDALearner(Head):
+    """Hand-written prompts and the head.
+
+    Attributes:
+        head: of the images that `fit` was given.
+    """
+
+    def __init__(self, clip: ClipModel, class_names: Sequence[str], templates: Sequence[str]) -> None:
+        super().__init__(clip, class_names, templates)
+        self.head = GaussianHead(len(class_names), clip.embed_dim)
 
     def fit(self, features: Tensor, labels: Tensor, val: Images | None = None) -> None:
         """See `Head.fit`."""
         own = ClassStatistics.of(features, labels, len(self.class_names))
-        self.count.copy_(own.count[:, None])
-        self.sum.copy_(own.sum)
-        self.outer.copy_(own.outer)
-        first = sum(len(one.class_names) for one in self.earlier)  # labels go on from those of earlier sets
+        self.head.keep(own, 0.0, 0.0)
+        statistics = statistics_of([one.head for one in self.learners])
+        first = len(statistics.count) - len(self.class_names)  # labels go on from those of earlier sets
         if val is None:
-            shrinkage, alpha = self.of_least_loss(self.statistics, features, labels + first)
+            shrinkage, alpha = self.of_least_loss(statistics, features, labels + first)
         else:
-            alpha = self.of_highest_accuracy(self.statistics, Images(val.features, val.labels + first))
-            shrinkage = 0.0
-        self.shrinkage.fill_(shrinkage)
-        self.alpha.fill_(alpha)
+            shrinkage, alpha = 0.0, self.of_highest_accuracy(statistics, Images(val.features, val.labels + first))
+        self.head.keep(own, shrinkage, alpha)
         self.join()
 
     def join(self) -> None:
-        """The head of all statistics, by ρ and α of this set; see `Prompts.join`."""
-        weight, bias = head(self.statistics, self.shrinkage.item() or None)
-        sizes = [len(one.class_names) for one in self.learners]
-        for one, own_weight, own_bias in zip(self.learners, weight.split(sizes), bias.split(sizes), strict=True):
-            one.weight.copy_(self.alpha * own_weight)
-            one.bias.copy_((self.alpha * own_bias[:, None]).clamp(min=NEVER))
+        """See `Prompts.join`."""
+        compute_heads([one.head for one in self.learners])
 
     def scores(self, image: Tensor, text: Tensor) -> Tensor:
         """Logits. Shape: (B, N)"""
-        return scaled_scores(image, text, self.clip.logit_scale) + image.float() @ self.weight.T + self.bias[:, 0]
+        return scaled_scores(image, text, self.clip.logit_scale) + self.head(image)
 
     def exported(self) -> tuple[dict[str, Tensor], str]:
         """See `Prompts.exported`."""
         tensors, formula = super().exported()
-        tensors |= {"head_weight": self.weight, "head_bias": self.bias[:, 0]}
+        tensors |= {"head_weight": self.head.rows, "head_bias": self.head.offsets[:, 0]}
         return tensors, f"{formula} + image_features @ head_weight.T + head_bias"
 
     def chosen(self) -> dict[str, float]:
         """α, and ρ unless it is the published one."""
-        shrinkage = self.shrinkage.item()
-        return {"alpha": self.alpha.item(), **({"shrinkage": shrinkage} if shrinkage else {})}
+        shrinkage = self.head.shrinkage.item()
+        return {"alpha": self.head.alpha.item(), **({"shrinkage": shrinkage} if shrinkage else {})}
 
     def per_class_tensors(self) -> tuple[str, ...]:
         """See `Prompts.per_class_tensors`."""
-        return ("weight", "bias", "count", "sum")
+        return tuple(f"head.{name}" for name in GaussianHead.PER_CLASS)
 
     # The two ways of choosing.
 

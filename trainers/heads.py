@@ -180,8 +180,8 @@ class HeadTrainer(OnTemplates, ClosedFormTrainer):
 
     @property
     def fitted_parameters(self) -> int:
-        rows = [value for name, value in self.learner.named_buffers() if name in ("weight", "bias")]
-        return sum(value.numel() for value in rows)
+        parts = ("weight", "bias", "head.rows", "head.offsets")
+        return sum(value.numel() for name, value in self.learner.named_buffers() if name in parts)
 
     @torch.no_grad()
     def run_epoch(self) -> None:

@@ -24,97 +24,27 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+from yacs.config import CfgNode
 
-from lamm.gda import ClassStatistics, LeaveOneOut, head
+from lamm.errors import ConfigError
+from lamm.gda import ClassStatistics, LeaveOneOut
 from lamm.log import logger
 from lamm.scoring import scaled_scores
 
 from .base import PromptTrainer
+from .gda import GaussianHead, compute_heads, statistics_of
 from .lamm import LAMM, LAMMLearner
 from .prompt_learner import PromptLearner
 from .top_lamm import TopLAMM, TopLAMMLearner
 
 SHRINKAGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-SCALES = tuple(10.0 ** (step / 8) for step in range(-24, 9))  # 1e-3 … 10
+SCALES = tuple(10.0 ** (step / 8) for step in range(-24, 9))  # β: 1e-3 … 10
 SHRINKAGE_OF_ONE = 10.0
 SPREAD_OF_ONE = 0.3
-NEVER = -1e9  # the score of a class that the head has no image of; a checkpoint holds no infinities
 
 
-class GaussianHead(nn.Module):
-    """The head β (W x + b), with the sums that it follows from.
-
-    Args:
-        classes: N.
-        size: E.
-
-    Attributes:
-        rows: β W, (N, E).
-        offsets: β b, (N, 1).
-        count, sum, outer: of `statistics`, float64.
-        shrinkage: ρ, (1,).
-        scale: β, (1,); 0: there is no head, or none that fits the classes.
-    """
-
-    rows: Tensor
-    offsets: Tensor
-    count: Tensor
-    sum: Tensor
-    outer: Tensor
-    shrinkage: Tensor
-    scale: Tensor
-    PER_CLASS = ("rows", "offsets", "count", "sum")
-
-    def __init__(self, classes: int, size: int) -> None:
-        super().__init__()
-        for name, shape in {"rows": (classes, size), "offsets": (classes, 1), "shrinkage": (1,), "scale": (1,)}.items():
-            self.register_buffer(name, torch.zeros(shape))
-        for name, shape in {"count": (classes, 1), "sum": (classes, size), "outer": (size, size)}.items():
-            self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
-
-    @property
-    def statistics(self) -> ClassStatistics:
-        """Of the images that the head was computed from."""
-        return ClassStatistics(self.count[:, 0], self.sum, self.outer)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Scores of unit features (B, E). Shape: (B, N)"""
-        return image.float() @ self.rows.T + self.offsets[:, 0]
-
-    def fit(self, features: Tensor, labels: Tensor, others: Tensor) -> None:
-        """The head of training images.
-
-        Args:
-            features: unit features, (n, k, E).
-            labels: (n,).
-            others: zero-shot scores of the same views, for the case of one image per class, (n, k, N).
-        """
-        statistics = ClassStatistics.of(features, labels, len(self.rows))
-        leave_one_out = LeaveOneOut(statistics, features, labels)
-        paired = statistics.count[labels] > features.shape[1]  # images whose class has another one
-        if paired.any():
-            shrinkage, scale = _of_least_loss(leave_one_out, paired, labels)
-        else:
-            shrinkage = SHRINKAGE_OF_ONE
-            scores = leave_one_out.scores(shrinkage)
-            wrong = scores.isfinite()  # (n, k, N)
-            scale = SPREAD_OF_ONE * _spread(others, wrong) / max(_spread(scores, wrong), 1e-9)
-        self.compute(statistics, shrinkage, scale)
-
-    def compute(self, statistics: ClassStatistics, shrinkage: float, scale: float) -> None:
-        """The head of these statistics, which it keeps."""
-        weight, bias = head(statistics, shrinkage)
-        self.rows.copy_(scale * weight)
-        self.offsets.copy_((scale * bias).clamp(min=NEVER)[:, None])
-        self.count.copy_(statistics.count[:, None])
-        self.sum.copy_(statistics.sum)
-        self.outer.copy_(statistics.outer)
-        self.shrinkage.fill_(shrinkage)
-        self.scale.fill_(scale)
-
-
-def _of_least_loss(leave_one_out: LeaveOneOut, paired: Tensor, labels: Tensor) -> tuple[float, float]:
+def of_least_loss(leave_one_out: LeaveOneOut, paired: Tensor, labels: Tensor) -> tuple[float, float]:
     """ρ and β of the least log-loss of left-out images.
 
     Args:
@@ -131,14 +61,14 @@ def _of_least_loss(leave_one_out: LeaveOneOut, paired: Tensor, labels: Tensor) -
     return min(losses, key=losses.__getitem__)
 
 
-def _spread(scores: Tensor, wrong: Tensor) -> float:
-    """Standard deviation over an image's wrong classes, the root mean square over images; scores are (n, k, N)."""
-    count = wrong.sum(dim=-1, keepdim=True).clamp(min=1)
-    away = scores - scores.where(wrong, 0.0).sum(dim=-1, keepdim=True) / count
-    return float((away.where(wrong, 0.0).square().sum(dim=-1) / count[..., 0]).mean().sqrt())
+def spread(scores: Tensor, classes: Tensor) -> float:
+    """Standard deviation of an image's scores over those of `classes`, root mean square over images; (n, k, N) both."""
+    count = classes.sum(dim=-1, keepdim=True).clamp(min=1)
+    away = scores - scores.where(classes, 0.0).sum(dim=-1, keepdim=True) / count
+    return float((away.where(classes, 0.0).square().sum(dim=-1) / count[..., 0]).mean().sqrt())
 
 
-class HeadMixin(PromptLearner):
+class GaussianHeadMixin(PromptLearner):
     """Goes in front of a prompt learner: a Gaussian head on CLIP's own image features is added to its scores.
 
     In training the scores are the learner's alone.
@@ -167,8 +97,37 @@ class HeadMixin(PromptLearner):
             features: CLIP's own unit features of the training images' views, (n, k, E).
             labels: (n,).
         """
-        zero_shot = scaled_scores(features.flatten(0, 1), self.hand_written_features(), self.clip.logit_scale)
-        self.head.fit(features, labels, zero_shot.view(*features.shape[:2], -1))
+        own = ClassStatistics.of(features, labels, len(self.class_names))
+        self.head.keep(own, 0.0, 0.0)
+        statistics = statistics_of([one.head for one in self.learners])
+        labels = labels + len(statistics.count) - len(self.class_names)  # they go on from those of earlier sets
+        others = LeaveOneOut(statistics, features, labels)
+        paired = statistics.count[labels] > features.shape[1]
+        if paired.any():
+            self.head.keep(own, *of_least_loss(others, paired, labels))
+        else:
+            scores = others.scores(SHRINKAGE_OF_ONE)
+            text = torch.cat([one.hand_written_features() for one in self.learners], dim=1)  # (1, N, E)
+            zero_shot = scaled_scores(features.flatten(0, 1), text, self.clip.logit_scale).view_as(scores)
+            wrong = scores.isfinite()
+            ratio = spread(zero_shot, wrong) / max(spread(scores, wrong), 1e-9)
+            self.head.keep(own, SHRINKAGE_OF_ONE, SPREAD_OF_ONE * ratio)
+        self.join()
+
+    @property
+    def learners(self) -> list[Any]:
+        """Those of earlier sets of classes, and this one."""
+        return [*self.earlier, self]
+
+    def join(self) -> None:
+        """See `Prompts.join`."""
+        compute_heads([one.head for one in self.learners])
+
+    def exported(self) -> tuple[dict[str, Tensor], str]:
+        """See `Prompts.exported`."""
+        tensors, formula = super().exported()
+        tensors |= {"head_weight": self.head.rows, "head_bias": self.head.offsets[:, 0]}
+        return tensors, f"{formula} + image_features @ head_weight.T + head_bias"
 
     def per_class_tensors(self) -> tuple[str, ...]:
         """The base learner's, and the head's."""
@@ -187,19 +146,36 @@ class HeadMixin(PromptLearner):
         return {**state, **{name: state[name][rows] for name in self.per_class_tensors()}}
 
 
-class HeadTrainer(PromptTrainer):
-    """Goes in front of a trainer whose learner has a head: fits it when the labels are trained, and tests both."""
+class WithGaussianHead(PromptTrainer):
+    """Goes in front of a trainer whose learner has a head: fits it when the labels are trained, and tests both.
+
+    Attributes:
+        fitted_parameters: numbers that are computed from the images.
+    """
+
+    @property
+    def fitted_parameters(self) -> int:
+        head = self.learner.head
+        return int(head.rows.numel() + head.offsets.numel())
+
+    def check_cfg(self, cfg: CfgNode) -> None:
+        """What the trainer refuses, and labels that are not learned.
+
+        Raises:
+            ConfigError: `TRAINER.LAMM.ENABLED` is False.
+        """
+        super().check_cfg(cfg)
+        if not cfg.TRAINER.LAMM.ENABLED:
+            raise ConfigError("TRAINER.LAMM.ENABLED False leaves the head alone: use trainer GDA")
 
     def before_train(self) -> None:
-        """What the trainer does, and the features that the head is fitted to."""
+        """What the trainer does, and the features that the head is fitted to: cached views, or the plain images."""
         loader, cached = self.train_loader_x, self.cfg.INPUT.CACHE_VIEWS > 0
         super().before_train()
-        cache = self.feature_cache
-        self.of_head = (
-            cache.training_loader(loader)
-            if cached
-            else cache.training_images(loader, self.test_loader.dataset.transform)
-        )
+        if cached:
+            self.of_head = self.feature_cache.training_loader(loader)
+        else:
+            self.of_head = self.feature_cache.training_images(loader, self.test_loader.dataset.transform)
 
     def after_epoch(self) -> None:
         """Fit the head where the model is tested or is complete, then what the trainer does."""
@@ -214,27 +190,27 @@ class HeadTrainer(PromptTrainer):
         if split is None:
             head = self.learner.head
             alone = self.accuracy_of(self.text_features(), self.learner.scores_without_head)
-            chosen = {"head_scale": head.scale.item(), "head_shrinkage": head.shrinkage.item()}
+            chosen = {"head_scale": head.alpha.item(), "head_shrinkage": head.shrinkage.item()}
             self.further_metrics = {**self.further_metrics, "accuracy_without_head": alone, **chosen}
             logger.info("Without the head: %.1f%%", alone)
         return result
 
 
-class LAMMGDALearner(HeadMixin, LAMMLearner):
+class LAMMGDALearner(GaussianHeadMixin, LAMMLearner):
     """Fixed context words, aligned labels, a head."""
 
 
-class LAMM_GDA(HeadTrainer, LAMM):
+class LAMM_GDA(WithGaussianHead, LAMM):
     """Trains a `LAMMGDALearner`; config node `TRAINER.LAMM`."""
 
     learner_class = LAMMGDALearner
 
 
-class TopLAMMGDALearner(HeadMixin, TopLAMMLearner):
+class TopLAMMGDALearner(GaussianHeadMixin, TopLAMMLearner):
     """Tuned blocks, aligned labels, a head on the frozen features."""
 
 
-class TopLAMM_GDA(HeadTrainer, TopLAMM):
+class TopLAMM_GDA(WithGaussianHead, TopLAMM):
     """Trains a `TopLAMMGDALearner`; config nodes `TRAINER.LAMM` and `TRAINER.TOPLAMM`."""
 
     learner_class = TopLAMMGDALearner

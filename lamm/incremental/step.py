@@ -210,10 +210,13 @@ class IncrementalStep:
         Returns:
             (B, classes of the set), for each set in `negatives`.
         """
-        return [learner.scores(image, self._text(place, image)) for place, learner in enumerate(self.negatives)]
+        # As the current learner scores in training: without a head.
+        return [learner.train().scores(image, self._text(place, image)) for place, learner in enumerate(self.negatives)]
 
     def metrics(self) -> dict[str, float]:
         """The numbers of this step, see `incremental_metrics`."""
+        for learner in self.earlier:
+            learner.eval()
         self._trainer.learner.join()  # heads of earlier sets are in no checkpoint, from which this run may be resumed
         return incremental_metrics(self._trainer, self.sets, [*self.earlier, self._trainer.learner])
 

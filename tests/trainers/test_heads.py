@@ -116,8 +116,8 @@ def test_gda_takes_the_shrinkage_and_weight_of_least_loss(small_clip: ClipModel)
     assert chosen["alpha"] == pytest.approx(alpha, rel=1e-3)
     assert all(loss <= weight_of_least_loss(z, others.scores(rho), labels)[1] + 1e-4 for rho in (30, 1.0, 0.1, 0.01))
     weight, bias = head(statistics, chosen["shrinkage"])
-    torch.testing.assert_close(learner.weight, (alpha * weight).float(), rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(learner.bias[:, 0], (alpha * bias).float(), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(learner.head.rows, (alpha * weight).float(), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(learner.head.offsets[:, 0], (alpha * bias).float(), rtol=1e-3, atol=1e-4)
 
 
 @torch.no_grad()
