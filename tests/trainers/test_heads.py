@@ -121,17 +121,6 @@ def test_gda_takes_the_shrinkage_and_weight_of_least_loss(small_clip: ClipModel)
 
 
 @torch.no_grad()
-def test_gda_adds_what_was_learned_before(small_clip: ClipModel) -> None:
-    features, labels = near_centres(small_clip, 4, views=2)
-    whole, parts = built(GDALearner, small_clip, 0), built(GDALearner, small_clip, 0)
-    whole.fit(features, labels)
-    parts.earlier = ClassStatistics.of(features[:5], labels[:5], 3)
-    parts.fit(features[5:], labels[5:])
-    for name in ("count", "sum", "outer"):
-        torch.testing.assert_close(getattr(parts, name), getattr(whole, name))
-
-
-@torch.no_grad()
 def test_tip_adapters_scores_are_those_of_the_equations(small_clip: ClipModel) -> None:
     features, labels = near_centres(small_clip, 3, views=2)
     learner = built(TipAdapterLearner, small_clip, len(labels))
