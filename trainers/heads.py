@@ -172,7 +172,16 @@ class OnTemplates(PromptTrainer):
 
 
 class HeadTrainer(OnTemplates, ClosedFormTrainer):
-    """A trainer of a head that is computed at once."""
+    """A trainer of a head that is computed at once.
+
+    Attributes:
+        fitted_parameters: numbers that are computed from the images; those that are images, as keys are, don't count.
+    """
+
+    @property
+    def fitted_parameters(self) -> int:
+        rows = [value for name, value in self.learner.named_buffers() if name in ("weight", "bias")]
+        return sum(value.numel() for value in rows)
 
     @torch.no_grad()
     def run_epoch(self) -> None:

@@ -214,8 +214,8 @@ class RunRecord:
 
     Args:
         plan: the run.
-        trainer: a `Recorded` one; its optimizers are counted. `further_metrics`, if it has them, are recorded beside
-            the evaluator's.
+        trainer: a `Recorded` one. Counted is what its optimizers train, and `fitted_parameters`, if it has them;
+            `further_metrics`, if it has them, are recorded beside the evaluator's.
         config_hash: the run's fingerprint.
         earlier: the record of the part that ran before, when resuming.
     """
@@ -269,7 +269,7 @@ class RunRecord:
             protocol=plan.protocol,
             split=cfg.TEST.SPLIT,
             metrics=metrics,
-            trainable_parameters=sum(p.numel() for p in trained.values()),
+            trainable_parameters=sum(p.numel() for p in trained.values()) + getattr(trainer, "fitted_parameters", 0),
             seconds_train=round(seconds, 3),
             peak_memory_mb=round(peak_bytes / 2**20, 1),
             precision=getattr(trainer, "precision", "unknown"),
