@@ -84,18 +84,24 @@ class LinearProbeLearner(Head):
         return ("weight", "bias")
 
 
-def regression(images: np.ndarray, labels: np.ndarray, strength: float) -> LogisticRegression:
+def regression(
+    images: np.ndarray, labels: np.ndarray, strength: float, fitted: LogisticRegression | None = None
+) -> LogisticRegression:
     """The classifier of all views.
 
     Args:
         images: (n, k, E).
         labels: (n,).
         strength: C.
+        fitted: with another C to the same images: it is fitted again, from where it stands.
     """
     _, views, size = images.shape
+    fitted = fitted or LogisticRegression(max_iter=ITERATIONS, warm_start=True)
+    fitted.set_params(C=strength)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last of the iterations counts, as in the papers
-        return LogisticRegression(C=strength, max_iter=ITERATIONS).fit(images.reshape(-1, size), labels.repeat(views))
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # with an image per class
+        return fitted.fit(images.reshape(-1, size), labels.repeat(views))
 
 
 def by_folds(images: np.ndarray, labels: np.ndarray) -> float:
@@ -103,18 +109,15 @@ def by_folds(images: np.ndarray, labels: np.ndarray) -> float:
     folds = min(FOLDS, int(np.unique(labels, return_counts=True)[1].min()))
     if folds < 2:
         return ONE_IMAGE_C
-    splits = list(StratifiedKFold(folds, shuffle=True, random_state=0).split(labels, labels))
-
-    def loss(strength: float) -> float:
-        total = 0.0
-        for train, rest in splits:
-            fitted = regression(images[train], labels[train], strength)
+    losses = dict.fromkeys(STRENGTHS, 0.0)
+    for train, rest in StratifiedKFold(folds, shuffle=True, random_state=0).split(labels, labels):
+        fitted = None
+        for strength in STRENGTHS:
+            fitted = regression(images[train], labels[train], strength, fitted)
             logs = fitted.predict_log_proba(images[rest].reshape(-1, images.shape[2]))  # (rest · k, N)
             places = np.searchsorted(fitted.classes_, labels[rest].repeat(images.shape[1]))
-            total -= logs[np.arange(len(logs)), places].sum()
-        return total
-
-    return min(STRENGTHS, key=loss)
+            losses[strength] -= float(logs[np.arange(len(logs)), places].sum())
+    return min(losses, key=losses.__getitem__)
 
 
 def by_images(images: np.ndarray, labels: np.ndarray, val: Images) -> float:

@@ -131,7 +131,8 @@ class RandomSteps:
         return learner, build_optimizer(learner, cfg.OPTIM), batch
 
 
-TRAINERS = {trainer.__name__: trainer for trainer in lamm_trainers.TRAINERS if trainer.learner_class is not None}
+LEARNING = [one for one in lamm_trainers.TRAINERS if one.learner_class is not None and one not in lamm_trainers.HEADS]
+TRAINERS = {trainer.__name__: trainer for trainer in LEARNING}
 # Name in a row → title in the tables of both paths, and of our step alone.
 MEASUREMENT = {"trainer": "trainer", "classes": "classes", "precision": "precision"}
 SIDES = {

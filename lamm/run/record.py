@@ -214,7 +214,7 @@ class RunRecord:
 
     Args:
         plan: the run.
-        trainer: a `Recorded` one; what its optimizers train is counted, and `fitted_parameters`, if any.
+        trainer: a `Recorded` one. Counted is what its optimizers train, and `fitted_parameters`, if it has them;
             `further_metrics`, if it has them, are recorded beside the evaluator's.
         config_hash: the run's fingerprint.
         earlier: the record of the part that ran before, when resuming.

@@ -26,7 +26,8 @@ from tests.reference import slow_heads
 
 NAMES = ["crane", "german_shepherd", "C++"]
 TEMPLATES = ["a photo of a {}."]
-TRAINERS = {trainer.__name__: trainer for trainer in HEADS}
+TRAINERS = {trainer.__name__: trainer for trainer in HEADS if trainer.__name__ not in ("NearestMean", "RanPAC")}
+"""Those that can choose by validation images."""
 Config = Callable[..., Any]
 
 
@@ -118,17 +119,6 @@ def test_gda_takes_the_shrinkage_and_weight_of_least_loss(small_clip: ClipModel)
     weight, bias = head(statistics, chosen["shrinkage"])
     torch.testing.assert_close(learner.head.rows, (alpha * weight).float(), rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(learner.head.offsets[:, 0], (alpha * bias).float(), rtol=1e-3, atol=1e-4)
-
-
-@torch.no_grad()
-def test_gda_adds_what_was_learned_before(small_clip: ClipModel) -> None:
-    features, labels = near_centres(small_clip, 4, views=2)
-    whole, parts = built(GDALearner, small_clip, 0), built(GDALearner, small_clip, 0)
-    whole.fit(features, labels)
-    parts.earlier = ClassStatistics.of(features[:5], labels[:5], 3)
-    parts.fit(features[5:], labels[5:])
-    for name in ("count", "sum", "outer"):
-        torch.testing.assert_close(getattr(parts, name), getattr(whole, name))
 
 
 @torch.no_grad()
