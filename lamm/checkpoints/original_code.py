@@ -76,6 +76,12 @@ class OriginalState:
 def trainer_of(names: Iterable[str]) -> str | None:
     """The trainer of ours that learns tensors of these names; None: there is none."""
     names = set(names)
+    towers = {"top.": "TopLAMM", "image_tower.": "CLIPLoRA"}
+    of_tower = next(
+        (trainer for start, trainer in towers.items() if any(name.startswith(start) for name in names)), None
+    )
+    if of_tower:
+        return of_tower
     kinds = {"MaPLe": "proj.weight", "CoCoOp": "meta_net.linear1.weight", "CoOp": "ctx"}
     base = next((trainer for trainer, name in kinds.items() if name in names), None)
     if LABELS not in names:
