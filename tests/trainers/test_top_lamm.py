@@ -31,6 +31,7 @@ from tests.trainers.learner_cases import (
     top_lamm,
     train,
 )
+from tests.trainers.test_base import interrupted_after_one_epoch
 
 Config = Callable[..., Any]
 LABELS = [0, 1, 2, 3, 1, 2]
@@ -199,3 +200,15 @@ def test_a_checkpoint_of_other_settings_says_which(learner: Any, message: str, s
     state = top_lamm(small_clip, variant="lora").state_dict()
     with pytest.raises(CheckpointError, match=message):
         load_learned(learner(small_clip), state, "file")
+
+
+def test_a_run_on_cached_tokens_with_dropout_resumes_as_if_uninterrupted(squares_config: Config) -> None:
+    options = ("INPUT.CACHE_VIEWS", 2, "TRAINER.TOPLAMM.TUNE", "lora", "TRAINER.TOPLAMM.DROPOUT", 0.5)
+    whole = start(squares_config("TopLAMM", "whole", *options))
+    whole.train()
+    interrupted_after_one_epoch(squares_config("TopLAMM", "parts", *options))
+    resumed = TopLAMM(squares_config("TopLAMM", "parts", *options))
+    resumed.train()
+    assert resumed.start_epoch == 1
+    for one, other in zip(whole.learner.parameters(), resumed.learner.parameters(), strict=True):
+        assert torch.equal(one, other)
