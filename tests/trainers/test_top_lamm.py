@@ -172,7 +172,7 @@ TOWERS = {
 def test_a_tower_with_other_parts_is_refused_in_one_line(kind: str) -> None:
     clip = wrap_clip(open_clip_model(vision=TOWERS[kind], width=32, heads=2, layers=2), "odd")
     with pytest.raises(BackboneError, match="odd: its image tower .* can't be tuned") as error:
-        TowerTop(clip, 1)
+        TowerTop(clip, None, "lora")
     assert "\n" not in str(error.value)
 
 
