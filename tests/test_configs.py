@@ -56,7 +56,7 @@ PAPERS = {
     "CoCoOp_LAMM": (0.002, 10, 1, COCOOP_NODE),
     "MaPLe": (0.0035, 5, 4, MAPLE_NODE),
     "MaPLe_LAMM": (0.0035, 5, 4, MAPLE_NODE),
-    "TopLAMM": (0.002, 50, 32, {**LAMM_NODE, "TOPLAMM.LR": 0.002}),
+    "TopLAMM": (0.002, 50, 32, {**LAMM_NODE, "TOPLAMM.BLOCKS_LR": 0.002}),
     "CLIPLoRA": (2e-4, 160, 32, {"CLIPLORA.RANK": 2, "CLIPLORA.DROPOUT": 0.25}),
 }
 SCHEDULE = {

@@ -151,12 +151,12 @@ class TopLAMM(PromptTrainer):
         return learner
 
     def parameter_groups(self) -> list[dict[str, Any]] | None:
-        """Labels at `OPTIM.LR`, blocks at `TRAINER.TOPLAMM.LR`; both follow the schedule."""
+        """Labels at `OPTIM.LR`, blocks at `TRAINER.TOPLAMM.BLOCKS_LR`; both follow the schedule."""
         top = self.learner.top
         if top is None:
             return None
         labels = [value for name, value in self.learner.named_parameters() if not name.startswith("top.")]
-        return [{"params": labels}, {"params": list(top.parameters()), "lr": self.cfg.TRAINER.TOPLAMM.LR}]
+        return [{"params": labels}, {"params": list(top.parameters()), "lr": self.cfg.TRAINER.TOPLAMM.BLOCKS_LR}]
 
     def check_cache(self) -> None:
         """Refuse more cached views than there is room for; tokens at the cut are stored with them."""
