@@ -44,7 +44,7 @@ class CLIPLoRALearner(PromptLearner):
 
     def __init__(self, clip: ClipModel, class_names: Sequence[str], rank: int = 2, dropout: float = 0.25) -> None:
         super().__init__(clip, class_names)
-        self.image_tower = TowerTop(clip, clip.vision_sizes.layers, "lora", rank, dropout)
+        self.image_tower = TowerTop(clip, None, "lora", rank, dropout)
         self.text_low_rank = nn.ModuleList(LowRank(clip.text.width, rank, dropout) for _ in clip.text.blocks)
         self.text_encoder = LowRankTextEncoder(clip.text, lambda: self.text_low_rank, clip.name)
 

@@ -5,9 +5,9 @@
     L  = LAMM's loss with these scores, its teacher seeing f0, + GRAM · mean_ij |cos(f_i, f_j) − cos(f0_i, f0_j)|
 
 The frozen feature stays in the score at a fixed weight, and the Gram matrix of a batch stays near the frozen one; both
-are from MPS-Tuning (w = 0.3, GRAM = 0.5; `lamm/results/published.yaml` has its source). Departures from it: LAMM's
-labels are learned with the blocks, frozen features are scored against the learned labels too, one view per step, the
-Gram matrix of class tokens alone, no supervised contrast.
+are from MPS-Tuning (kaderxon/MPS-Tuning; w = 0.3, GRAM = 0.5). Departures from it: LAMM's labels are learned with the
+blocks, frozen features are scored against the learned labels too, one view per step, the Gram matrix of class tokens
+alone, no supervised contrast.
 
 `INPUT.CACHE_VIEWS k` stores what the frozen part of the tower hands to block L − K for k views of each image, and f0:
 a step then runs K blocks. K = 0 is LAMM.
@@ -154,12 +154,12 @@ class TopLAMM(PromptTrainer):
         return learner
 
     def parameter_groups(self) -> list[dict[str, Any]] | None:
-        """Labels at `OPTIM.LR`, blocks at `TRAINER.TOPLAMM.LR`; both follow the schedule."""
+        """Labels at `OPTIM.LR`, blocks at `TRAINER.TOPLAMM.BLOCKS_LR`; both follow the schedule."""
         top = self.learner.top
         if top is None:
             return None
         labels = [value for name, value in self.learner.named_parameters() if not name.startswith("top.")]
-        return [{"params": labels}, {"params": list(top.parameters()), "lr": self.cfg.TRAINER.TOPLAMM.LR}]
+        return [{"params": labels}, {"params": list(top.parameters()), "lr": self.cfg.TRAINER.TOPLAMM.BLOCKS_LR}]
 
     def check_cache(self) -> None:
         """Refuse more cached views than there is room for; tokens at the cut are stored with them."""

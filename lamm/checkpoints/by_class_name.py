@@ -189,6 +189,8 @@ def _require_same_method(state: dict[str, Any], own: dict[str, Tensor], path: st
     if saved != expected:
         trainer = trainer_of(state)
         advice = f"; use --trainer {trainer}" if trainer and trainer != trainer_of(own) else ""
+        if trainer == trainer_of(own) == "TopLAMM":
+            advice = "; use TRAINER.TOPLAMM.TUNE and TRAINER.TOPLAMM.BLOCKS of the training run"
         raise CheckpointError(
             f"{path} holds {listed(state)}, but this learner has {listed(own)}: it was made by another method{advice}"
         )
@@ -198,6 +200,8 @@ def _require_same_widths(state: dict[str, Any], own: dict[str, Tensor], backbone
     """The sizes that the backbone alone sets: all of a linear layer's, the last one of vectors."""
     for name in sorted(state.keys() & own.keys()):
         sizes = slice(None) if name.endswith((".weight", ".bias")) else slice(-1, None)
+        if name.endswith(".up"):
+            sizes = slice(-2, -1)  # the last size is the rank
         saved, expected = tuple(state[name].shape[sizes]), tuple(own[name].shape[sizes])
         if saved != expected:
             raise CheckpointError(
@@ -226,6 +230,8 @@ def _what_sets_the_shape(name: str, value: Tensor, own: Tensor) -> str:
     """The setting that made a tensor another size."""
     if name == LABELS:
         return "the settings and class list"
+    if name.endswith((".down", ".up")):
+        return "the RANK"
     if value.ndim != own.ndim:
         return "the CSC setting"
     return "the N_CTX and CTX_INIT" if value.shape[:-2] == own.shape[:-2] else "the class list"

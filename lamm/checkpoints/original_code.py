@@ -82,6 +82,14 @@ class OriginalState:
 def trainer_of(names: Iterable[str]) -> str | None:
     """The trainer of ours that learns tensors of these names; None: there is none."""
     names = set(names)
+    parts = {name.partition(".")[0] for name in names}
+    head = "_GDA" if "head" in parts else ""
+    if "image_tower" in parts:
+        return "CLIPLoRA"
+    if "top" in parts:
+        return f"TopLAMM{head}"
+    if head:
+        return f"LAMM{head}" if LABELS in names else "GDA"
     kinds = {"MaPLe": "proj.weight", "PromptSRC": "image_prompts.0", "CoCoOp": "meta_net.linear1.weight", "CoOp": "ctx"}
     base = next((trainer for trainer, name in kinds.items() if name in names), None)
     if LABELS not in names:

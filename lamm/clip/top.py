@@ -64,7 +64,7 @@ class TowerTop(nn.Module):
 
     Args:
         clip: the frozen CLIP model.
-        blocks: K; -1: a third of the tower.
+        blocks: K; -1: a third of the tower; None: all of it.
         tune: what is trained: `blocks` (all of it, as fp32 copies), `lora` (additions to queries, keys and values of
             the blocks), `layernorm` (norms alone, as fp32 copies), or, if empty, nothing.
         rank: r of `lora`.
@@ -79,7 +79,9 @@ class TowerTop(nn.Module):
         ConfigError: more blocks than there are, or an unknown `tune`.
     """
 
-    def __init__(self, clip: ClipModel, blocks: int = -1, tune: str = "", rank: int = 2, dropout: float = 0.0) -> None:
+    def __init__(
+        self, clip: ClipModel, blocks: int | None = -1, tune: str = "", rank: int = 2, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         visual: Any = clip.visual
         tower = getattr(getattr(visual, "transformer", None), "resblocks", None)
@@ -88,6 +90,7 @@ class TowerTop(nn.Module):
         if reason:
             raise BackboneError(_refusal(clip, reason))
         layers = len(tower)
+        blocks = layers if blocks is None else blocks
         if not -1 <= blocks <= layers or blocks == 0:
             raise ConfigError(f"BLOCKS is {blocks}, but the image tower of {clip.name} has {layers} blocks")
         count = max(1, round(layers / 3)) if blocks < 0 else blocks

@@ -88,7 +88,9 @@ lamm = maker(LAMMLearner, {"words": {}})
 coop, coop_lamm = maker(CoOpLearner, CONTEXTS), maker(CoOpLAMMLearner, CONTEXTS)
 cocoop, cocoop_lamm = maker(CoCoOpLearner, IMAGE_CONTEXTS), maker(CoCoOpLAMMLearner, IMAGE_CONTEXTS)
 TUNED: Variants = {tune: {"tune": tune} for tune in ("blocks", "lora", "layernorm")}
-top_lamm, top_alone = (maker(kind, {"words": {}, **TUNED}) for kind in (TopLAMMLearner, TopLearner))
+top_lamm, top_alone = (
+    maker(kind, {"words": {}, "rank 3": {"tune": "lora", "rank": 3}, **TUNED}) for kind in (TopLAMMLearner, TopLearner)
+)
 clip_lora = maker(CLIPLoRALearner, {"words": {"dropout": 0.0}})  # with it no two steps are alike
 maple, maple_lamm = maker(MaPLeLearner, DEEP_CONTEXTS), maker(MaPLeLAMMLearner, DEEP_CONTEXTS)
 kgcoop, kgcoop_lamm = maker(KgCoOpLearner, HELD_CONTEXTS), maker(KgCoOpLAMMLearner, HELD_CONTEXTS)

@@ -11,11 +11,12 @@ from lamm_trainers.clip_lora import CLIPLoRALearner
 from lamm_trainers.lamm import AlignmentSettings
 from lamm_trainers.top_lamm import TopLAMMLearner
 
+from lamm.checkpoints.by_class_name import load_learned
 from lamm.clip.loading import wrap_clip
 from lamm.clip.model import ClipModel
 from lamm.clip.top import TowerTop
 from lamm.engine import set_random_seed
-from lamm.errors import BackboneError, ConfigError
+from lamm.errors import BackboneError, CheckpointError, ConfigError
 from tests.clip.small_clip_models import VIT, clip_package_model, open_clip_model
 from tests.reference.slow_top import SlowTopLAMM, low_rank_logits
 from tests.reference.whole_prompt import assemble, embed, read_prompt
@@ -25,10 +26,12 @@ from tests.trainers.learner_cases import (
     SHOTS,
     assert_same_curve,
     clip_lora,
+    lamm,
     pictures,
     top_lamm,
     train,
 )
+from tests.trainers.test_base import interrupted_after_one_epoch
 
 Config = Callable[..., Any]
 LABELS = [0, 1, 2, 3, 1, 2]
@@ -169,7 +172,7 @@ TOWERS = {
 def test_a_tower_with_other_parts_is_refused_in_one_line(kind: str) -> None:
     clip = wrap_clip(open_clip_model(vision=TOWERS[kind], width=32, heads=2, layers=2), "odd")
     with pytest.raises(BackboneError, match="odd: its image tower .* can't be tuned") as error:
-        TowerTop(clip, 1)
+        TowerTop(clip, None, "lora")
     assert "\n" not in str(error.value)
 
 
@@ -182,3 +185,30 @@ def test_a_tower_of_the_clip_package_is_cut_as_well() -> None:
 def test_settings_that_mean_nothing_are_refused(option: dict[str, Any], key: str, small_clip: ClipModel) -> None:
     with pytest.raises(ConfigError, match=key):
         TopLAMMLearner(small_clip, NAMES, alignment=AlignmentSettings(), **option)
+
+
+@pytest.mark.parametrize(
+    ("learner", "message"),
+    [
+        (lambda clip: lamm(clip), "use --trainer TopLAMM$"),
+        (lambda clip: clip_lora(clip), "use --trainer TopLAMM$"),
+        (lambda clip: top_lamm(clip, variant="blocks"), r"use TRAINER\.TOPLAMM\.TUNE and TRAINER\.TOPLAMM\.BLOCKS"),
+        (lambda clip: top_lamm(clip, variant="rank 3"), "use the RANK of the training run"),
+    ],
+)
+def test_a_checkpoint_of_other_settings_says_which(learner: Any, message: str, small_clip: ClipModel) -> None:
+    state = top_lamm(small_clip, variant="lora").state_dict()
+    with pytest.raises(CheckpointError, match=message):
+        load_learned(learner(small_clip), state, "file")
+
+
+def test_a_run_on_cached_tokens_with_dropout_resumes_as_if_uninterrupted(squares_config: Config) -> None:
+    options = ("INPUT.CACHE_VIEWS", 2, "TRAINER.TOPLAMM.TUNE", "lora", "TRAINER.TOPLAMM.DROPOUT", 0.5)
+    whole = start(squares_config("TopLAMM", "whole", *options))
+    whole.train()
+    interrupted_after_one_epoch(squares_config("TopLAMM", "parts", *options))
+    resumed = TopLAMM(squares_config("TopLAMM", "parts", *options))
+    resumed.train()
+    assert resumed.start_epoch == 1
+    for one, other in zip(whole.learner.parameters(), resumed.learner.parameters(), strict=True):
+        assert torch.equal(one, other)
