@@ -54,6 +54,7 @@ class PromptTrainer(Scoring, TrainerX):
         tiny_config: the same for the demo data sets, with the embedded model.
         registered_name: folder of its checkpoints.
         templates: of a trainer whose prompts are hand-written, one or more with `{}` for the class name.
+        has_templates: it reads `DATASET.TEMPLATE`.
         learns_in_steps: such a trainer can learn a data set's classes set by set (`IncrementalStep`).
         several_processes: such a trainer can share its work out over processes.
         further_metrics: what a run records beside its evaluator's metrics, by name.
@@ -69,6 +70,7 @@ class PromptTrainer(Scoring, TrainerX):
     registered_name = "prompt_learner"
     templates: Sequence[str] = ()
 
+    has_templates = False
     learns_in_steps = True
     several_processes = True
     incremental: IncrementalStep | None = None

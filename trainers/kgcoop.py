@@ -86,6 +86,7 @@ class KgCoOp(PromptTrainer):
     config_nodes: tuple[str, ...] = ("KGCOOP",)
     default_config = "vit_b16_ep100_ctxv1"
     tiny_config = "tiny_ep50"
+    has_templates = True
 
 
 class KgCoOpLAMMLearner(LabelAlignmentMixin, KgCoOpLearner):

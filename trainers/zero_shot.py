@@ -23,6 +23,7 @@ class ZeroshotCLIP(PromptTrainer):
     config_nodes = ("ZEROSHOTCLIP",)
     default_config = "vit_b16"
     tiny_config = "tiny"
+    has_templates = True
 
     def build_model(self) -> None:
         """Choose the templates, load CLIP and encode the class names."""

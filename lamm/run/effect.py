@@ -57,8 +57,6 @@ OF_CHOICE: dict[str, tuple[str, tuple[Any, ...]]] = {
 }
 ESSENTIAL = ("INPUT.PIXEL_MEAN", "INPUT.PIXEL_STD")
 """CLIP sees other images without them."""
-WITH_TEMPLATE = {"ZEROSHOTCLIP", "KGCOOP"}
-"""Nodes of the trainers that have a hand-written template."""
 HIERARCHICAL = ("LAMBDA_WC", "LAMBDA_COS", "LAMBDA_KD", "KD_TEMPERATURE", "KD_DIRECTION", "COS_OVER", "TEACHER")
 
 
@@ -129,7 +127,7 @@ def _unread_here(cfg: CfgNode, trainer_class: Any) -> Iterator[tuple[str, str]]:
     for name, kind in (("N_DOMAIN", "Domain"), ("N_INS", "Class")):
         if kind not in sampler:
             yield f"DATALOADER.TRAIN_X.{name}", f"DATALOADER.TRAIN_X.SAMPLER is {sampler}"
-    if WITH_TEMPLATE.isdisjoint(trainer_class.config_nodes):
+    if not trainer_class.has_templates:
         yield "DATASET.TEMPLATE", f"{trainer_class.__name__} has no template"
     if cfg.DATASET.NUM_SHOTS < 1:
         yield "DATASET.ORIGINAL_PICKS", "all images are taken, no shots are picked"

@@ -58,7 +58,7 @@ def test_a_key_that_nothing_reads_is_refused_on_the_command_line_and_told_of_a_f
     assert "MODEL.INIT_WEIGHTS (" in plan(f"{DIGITS} --trainer LAMM --config-file own.yaml").note
 
 
-@pytest.mark.parametrize("trainer", [trainer.__name__ for trainer in TRAINERS])
+@pytest.mark.parametrize("trainer", [one.__name__ for one in TRAINERS])
 def test_no_config_of_the_papers_sets_a_key_without_effect(trainer):
     for name in trainer_configs(trainer):
         assert plan(f"{DIGITS} --trainer {trainer} --config-file {trainer_config(trainer, name)}").note == ""
