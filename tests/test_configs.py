@@ -33,6 +33,7 @@ AS_RELEASED = {
     "TRAINER.LAMM.LABEL_TOKENS": "released",
     "TRAINER.LAMM.LAMBDA_WC": 1.0,
     "TRAINER.LAMM.TEACHER": "prompt",
+    "TRAINER.LAMM.UNSEEN_LABELS": "clip",
     "TRAINER.LAMM.COS_OVER": "batch",
 }
 ENSEMBLES = {"ZeroshotCLIP/tiny_ensemble": "ZeroshotCLIP/tiny", "ZeroshotCLIP/vit_b16_ensemble": "ZeroshotCLIP/vit_b16"}

@@ -48,6 +48,7 @@ KEYS: dict[str, Any] = {
     "TRAINER.LAMM.KD_DIRECTION": "paper",  # paper | standard
     "TRAINER.LAMM.COS_OVER": "classes",  # classes | batch
     "TRAINER.LAMM.TEACHER": "clip",  # clip (frozen, original template) | prompt (current context, original names)
+    "TRAINER.LAMM.UNSEEN_LABELS": "shared",  # shared (with what learned labels share) | clip (CLIP's own)
     "TRAINER.LAMM.CTX_INIT": "a photo of a",  # LAMM's frozen words before the class name
     "TRAINER.LAMM.PREC": "auto",
 }
