@@ -37,6 +37,7 @@ AS_RELEASED = {
     "TRAINER.LAMM.LABEL_TOKENS": "released",
     "TRAINER.LAMM.LAMBDA_WC": 1.0,
     "TRAINER.LAMM.TEACHER": "prompt",
+    "TRAINER.LAMM.UNSEEN_LABELS": "clip",
     "TRAINER.LAMM.COS_OVER": "batch",
 }
 PROMPTSRC = {

@@ -71,6 +71,7 @@ KEYS: dict[str, Any] = {
     "TRAINER.LAMM.KD_DIRECTION": "paper",  # paper | standard
     "TRAINER.LAMM.COS_OVER": "classes",  # classes | batch
     "TRAINER.LAMM.TEACHER": "clip",  # clip (frozen, original template) | prompt (current context, original names)
+    "TRAINER.LAMM.UNSEEN_LABELS": "shared",  # shared (with what learned labels share) | clip (CLIP's own)
     "TRAINER.LAMM.CTX_INIT": "a photo of a",  # LAMM's frozen words before the class name
     "TRAINER.LAMM.PREC": "auto",
     "TRAINER.TOPLAMM.BLOCKS": -1,  # K, last blocks of the image tower that are tuned; -1: a third of them; 0: none

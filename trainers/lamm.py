@@ -31,10 +31,13 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from lamm.checkpoints.label_bank import LabelBank
+from lamm.checkpoints.unseen_labels import shared_shifts
 from lamm.clip.model import ClipModel
 from lamm.errors import CheckpointError, ConfigError, unknown_name
+from lamm.log import logger
 from lamm.losses import COS_OVER, KD_DIRECTIONS, feature_loss, logits_loss, parameter_loss
 from lamm.prompt_layout import LABEL_TOKENS, LabelSide, initial_label_vectors
+from lamm.prompts import split_prompt
 from lamm.scoring import scaled_scores
 
 from .base import PromptTrainer
@@ -47,6 +50,7 @@ CHOICES = {
     "kd_direction": KD_DIRECTIONS,
     "cos_over": COS_OVER,
     "teacher": ("clip", "prompt"),
+    "unseen_labels": ("shared", "clip"),
 }
 
 
@@ -66,6 +70,8 @@ class AlignmentSettings:
         kd_direction: `paper` or `standard`; see `logits_loss`.
         cos_over: L_COS over all `classes`, or over the labels of the `batch`.
         teacher: whose ψ(y): `clip` (frozen, with the initial words), or `prompt` (the current context).
+        unseen_labels: what a class that was not trained on gets: `shared` (what the learned labels of the same words
+            have in common, `lamm/checkpoints/unseen_labels.py`), or `clip` (CLIP's own label).
 
     Raises:
         ConfigError: a value that is not among its choices, or a temperature that is not positive.
@@ -81,6 +87,7 @@ class AlignmentSettings:
     kd_direction: str = "paper"
     cos_over: str = "classes"
     teacher: str = "clip"
+    unseen_labels: str = "shared"
 
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():
@@ -161,8 +168,12 @@ class LabelAlignmentMixin(PromptLearner):
         super().__init__(*positional, **arguments)
         self.alignment = alignment
         # The base's layout with label vectors in the place of the names; the base's own stays for ψ(y).
-        options = {"label_tokens": alignment.label_tokens, "released_length": self.released_length}
-        self.aligned_layout = lay_out(self.clip, self.prompts, self.fixed_context(), **self.layout_options, **options)
+        self.aligned_options = {
+            **self.layout_options,
+            "label_tokens": alignment.label_tokens,
+            "released_length": self.released_length,
+        }
+        self.aligned_layout = lay_out(self.clip, self.prompts, self.fixed_context(), **self.aligned_options)
         plan = self.aligned_layout.plan
         self.label_counts = [len(vectors) for vectors in plan.label_vectors]
         initial = initial_label_vectors(plan, self.clip.text.token_embedding)  # (V, D)
@@ -248,6 +259,31 @@ class LabelAlignmentMixin(PromptLearner):
         self._teacher = None
 
     # Checkpoints.
+
+    def shifts_of_unseen(self, bank: LabelBank) -> Tensor:
+        """What is added to `initial_embeddings` where the bank does not know a class. Shape: (V, D)
+
+        Raises:
+            CheckpointError: the bank's labels are not as long as their names.
+        """
+        if self.alignment.unseen_labels == "clip":
+            return torch.zeros_like(self.initial_embeddings)
+        prompts = [split_prompt(self.clip.tokenizer, self.context_words, name) for name in bank.class_names]
+        trained = lay_out(self.clip, prompts, **self.aligned_options).plan
+        if [len(vectors) for vectors in trained.label_vectors] != bank.counts:
+            raise CheckpointError("the checkpoint's labels do not have as many vectors as their names take")
+        moved = bank.embeddings.to(self.words.device) - initial_label_vectors(trained, self.clip.text.token_embedding)
+        tokens, new = (
+            [tuple(vector) for vectors in plan.label_vectors for vector in vectors]
+            for plan in (trained, self.aligned_layout.plan)
+        )
+        shared = shared_shifts(moved, tokens, bank.counts, new)
+        logger.info(
+            "Unknown classes take over what learned labels of the same words share (%d of their %d vectors); with a "
+            "class left out, its squared error is %.0f%% of that of CLIP's own",
+            *(int(shared.shifts.any(dim=1).sum()), len(new), 100 * shared.error),
+        )
+        return shared.shifts
 
     def label_bank(self) -> LabelBank:
         """The learned labels, for a file of their own."""

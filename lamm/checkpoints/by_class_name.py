@@ -95,7 +95,7 @@ def load_learned(learner: Learner, state: dict[str, Any], path: str) -> int | No
     """Load a `state_dict` that a learner of the same method saved, ours or that of the original code.
 
     Where the class list is another one, labels go by class name: a known class gets its learned vectors, an unknown
-    one keeps CLIP's own, and the log says how many of each.
+    one CLIP's own plus what the learned ones have in common (`UNSEEN_LABELS`), and the log says how many of each.
 
     Args:
         learner: what is loaded into.
@@ -263,7 +263,10 @@ def _labels_by_name(
         )
     bank = LabelBank(names, counts, vectors, learner.clip.name)
     matched = match_by_name(bank, learner.class_names, learner.label_counts)
-    places = list(learner.initial_embeddings.detach().clone().split(learner.label_counts))
+    vectors = learner.initial_embeddings.detach().clone()
+    if len(matched) < len(learner.class_names):
+        vectors += learner.shifts_of_unseen(bank)
+    places = list(vectors.split(learner.label_counts))
     for place, label in matched.items():
         places[place] = label.to(places[place])
     logger.info(

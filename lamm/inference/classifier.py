@@ -87,6 +87,8 @@ class RunFolder:
         for extend in extensions:
             extend(cfg)
         cfg.EVALUATION = CfgNode({"MODEL_DIR": "", "LOAD_EPOCH": -1})
+        if "UNSEEN_LABELS" in cfg.TRAINER.get("LAMM", ()):
+            cfg.TRAINER.LAMM.UNSEEN_LABELS = "clip"  # what it was before runs had the key
         merge_config(cfg, [path / CONFIG_FILE], [])
         results = None
         with suppress(ResultsError):

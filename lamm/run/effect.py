@@ -147,5 +147,5 @@ def _unread_here(cfg: CfgNode, trainer_class: Any) -> Iterator[tuple[str, str]]:
         if not cfg.TRAINER.LAMM.HIERARCHICAL_LOSS:
             yield from ((f"TRAINER.LAMM.{name}", "TRAINER.LAMM.HIERARCHICAL_LOSS is False") for name in HIERARCHICAL)
         if not cfg.TRAINER.LAMM.ENABLED:
-            names = ("LABEL_TOKENS", "LABEL_INIT", "HIERARCHICAL_LOSS", *HIERARCHICAL)
+            names = ("LABEL_TOKENS", "LABEL_INIT", "UNSEEN_LABELS", "HIERARCHICAL_LOSS", *HIERARCHICAL)
             yield from ((f"TRAINER.LAMM.{name}", "TRAINER.LAMM.ENABLED is False") for name in names)

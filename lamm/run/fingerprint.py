@@ -16,7 +16,7 @@ from lamm.reading import read_yaml
 from lamm.run.arguments import FLAGS
 
 CONFIG_FILE = "config.yaml"
-# Where a run lies, and what it prints, don't change what it computes.
+# Where a run lies, what it prints, and what its labels do for classes that it has not, don't change what it computes.
 IGNORED = (
     "OUTPUT_DIR",
     "VERBOSE",
@@ -25,6 +25,7 @@ IGNORED = (
     "TRAIN.CHECKPOINT_FREQ",
     "INPUT.CACHE_DIR",
     "INPUT.CACHE_GB",
+    "TRAINER.LAMM.UNSEEN_LABELS",
 )
 # Keys that stored runs may lack, since they were added later → the value that means the same as their absence.
 ADDED = {

@@ -115,6 +115,7 @@ _TABLE: dict[str, dict[str, Allowed]] = {
     },
     "TRAINER.LAMM.": {
         **dict.fromkeys(("LABEL_TOKENS", "LABEL_INIT", "KD_DIRECTION", "COS_OVER", "TEACHER", "CTX_INIT", "PREC"), str),
+        "UNSEEN_LABELS": ("shared", "clip"),
         **{"ENABLED": bool, "HIERARCHICAL_LOSS": bool, "LAMBDA_WC": Range(-1, 1000, whole=False)},
         **{"LAMBDA_COS": FACTOR, "LAMBDA_KD": FACTOR, "KD_TEMPERATURE": Range(0.001, 1000, whole=False)},
     },
