@@ -12,6 +12,7 @@ from lamm_trainers.cocoop import CoCoOpLAMMLearner, CoCoOpLearner
 from lamm_trainers.coop import CoOpLAMMLearner, CoOpLearner
 from lamm_trainers.kgcoop import KgCoOpLAMMLearner, KgCoOpLearner
 from lamm_trainers.lamm import AlignmentSettings, LabelAlignmentMixin, LAMMLearner
+from lamm_trainers.lamm_gda import LAMMGDALearner, TopLAMMGDALearner
 from lamm_trainers.maple import MaPLeLAMMLearner, MaPLeLearner
 from lamm_trainers.prompt_learner import PromptLearner
 from lamm_trainers.promptsrc import PromptSRC, PromptSRCLAMMLearner, PromptSRCLearner
@@ -84,13 +85,14 @@ def maker(learner_class: type[Any], variants: Variants, **fixed: Any) -> Build:
 
 
 fixed = maker(PromptLearner, {"words": {}})
-lamm = maker(LAMMLearner, {"words": {}})
+lamm, lamm_gda = (maker(kind, {"words": {}}) for kind in (LAMMLearner, LAMMGDALearner))
 coop, coop_lamm = maker(CoOpLearner, CONTEXTS), maker(CoOpLAMMLearner, CONTEXTS)
 cocoop, cocoop_lamm = maker(CoCoOpLearner, IMAGE_CONTEXTS), maker(CoCoOpLAMMLearner, IMAGE_CONTEXTS)
 TUNED: Variants = {tune: {"tune": tune} for tune in ("blocks", "lora", "layernorm")}
 top_lamm, top_alone = (
     maker(kind, {"words": {}, "rank 3": {"tune": "lora", "rank": 3}, **TUNED}) for kind in (TopLAMMLearner, TopLearner)
 )
+top_lamm_gda = maker(TopLAMMGDALearner, {"words": {}})
 clip_lora = maker(CLIPLoRALearner, {"words": {"dropout": 0.0}})  # with it no two steps are alike
 maple, maple_lamm = maker(MaPLeLearner, DEEP_CONTEXTS), maker(MaPLeLAMMLearner, DEEP_CONTEXTS)
 kgcoop, kgcoop_lamm = maker(KgCoOpLearner, HELD_CONTEXTS), maker(KgCoOpLAMMLearner, HELD_CONTEXTS)
@@ -109,6 +111,7 @@ BASES: dict[str, Build] = {
 BASES["CLIPLoRA-words"] = clip_lora
 ALIGNED: dict[str, Build] = {
     **{f"TopLAMM-{tune}": _bind(top_lamm, variant=tune) for tune in TUNED},
+    **{"LAMM_GDA-name": lamm_gda, "TopLAMM_GDA-blocks": top_lamm_gda},  # as fresh, their heads are silent
     **{f"LAMM-{tokens}": _bind(lamm, label_tokens=tokens) for tokens in LABELS},
     **{
         f"{name}_LAMM-{variant}-{tokens}": _bind(
@@ -124,6 +127,8 @@ LEARNERS = {**BASES, **ALIGNED}
 # Aligned learners whose labels start as the class names, each with its base learner.
 FRESH: dict[str, tuple[Build, Build]] = {
     "LAMM-name": (lamm, fixed),
+    "LAMM_GDA-name": (lamm_gda, fixed),
+    "TopLAMM_GDA-blocks": (top_lamm_gda, top_alone),
     **{f"TopLAMM-{tune}": (ALIGNED[f"TopLAMM-{tune}"], _bind(top_alone, variant=tune)) for tune in TUNED},
     **{
         f"{name}_LAMM-{variant}-name": (ALIGNED[f"{name}_LAMM-{variant}-name"], BASES[f"{name}-{variant}"])
@@ -133,7 +138,7 @@ FRESH: dict[str, tuple[Build, Build]] = {
 }
 # One learner of each method: these go through every image tower and precision.
 FIRST = [
-    *("LAMM-name", "TopLAMM-blocks", "CLIPLoRA-words"),
+    *("LAMM-name", "LAMM_GDA-name", "TopLAMM-blocks", "TopLAMM_GDA-blocks", "CLIPLoRA-words"),
     *(f"{name}-words" for name in METHODS),
     *(f"{name}_LAMM-words-name" for name in METHODS),
 ]
@@ -171,14 +176,14 @@ def declared(name: str) -> set[str]:
     """Names of the parameters that a learner of `LEARNERS` trains."""
     method = method_of(name)
     names = {"label_embeddings"} if "LAMM" in method else set()
-    if method == "LAMM":
+    if method in ("LAMM", "LAMM_GDA"):
         return names
     if method == "CLIPLoRA":  # 4 blocks of the image tower, 3 of the text tower
         towers = {"image_tower.low_rank": 4, "text_low_rank": 3}
         return {
             f"{tower}.{block}.{part}" for tower in towers for block in range(towers[tower]) for part in ("down", "up")
         }
-    if method == "TopLAMM":  # a third of 4 blocks is 1
+    if method in ("TopLAMM", "TopLAMM_GDA"):  # a third of 4 blocks is 1
         parts = {"blocks": BLOCK, "lora": ("low_rank.0.down", "low_rank.0.up"), "layernorm": NORMS}
         return names | {f"top.{part}" for part in parts[name.split("-")[1]]}
     names.add("ctx")

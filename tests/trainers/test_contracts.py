@@ -48,7 +48,15 @@ TEXTS = [f"{WORDS} {name.replace('_', ' ')}." for name in NAMES]
 
 
 def test_every_method_is_in_the_matrix() -> None:
-    expected = {"LAMM", "TopLAMM", "CLIPLoRA", *METHODS, *(f"{name}_LAMM" for name in METHODS)}
+    expected = {
+        "LAMM",
+        "LAMM_GDA",
+        "TopLAMM",
+        "TopLAMM_GDA",
+        "CLIPLoRA",
+        *METHODS,
+        *(f"{name}_LAMM" for name in METHODS),
+    }
     assert {method_of(name) for name in FIRST} == expected
     places = {(method_of(name), tower, precision) for name, tower, precision in (p.values[0] for p in matrix_of(FIRST))}
     of_transformers = (*OF_TRANSFORMERS, *PROMPTS_IMAGES)
