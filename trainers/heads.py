@@ -155,7 +155,7 @@ class OnTemplates(PromptTrainer):
             ConfigError: there are none.
         """
         key = f"TRAINER.{self.config_node}.CHOICE"
-        if self.cfg.TRAINER[self.config_node].CHOICE != "val":
+        if self.cfg.TRAINER[self.config_node].get("CHOICE", "train") != "val":
             return None
         if self.val_loader is None:
             raise ConfigError(f"{key} val needs validation images, and {self.cfg.DATASET.NAME} has none: set train")
@@ -180,7 +180,7 @@ class HeadTrainer(OnTemplates, ClosedFormTrainer):
 
     @property
     def fitted_parameters(self) -> int:
-        rows = [value for name, value in self.learner.named_buffers() if name in ("weight", "bias")]
+        rows = [value for name, value in self.learner.named_buffers() if name in ("weight", "bias", "means")]
         return sum(value.numel() for value in rows)
 
     @torch.no_grad()
