@@ -99,6 +99,7 @@ def squares_config(tmp_path: Path, small_model: Any, monkeypatch: pytest.MonkeyP
             *("OPTIM.NAME", "sgd", "OPTIM.LR", 0.05, "OPTIM.MAX_EPOCH", 2, "OPTIM.LR_SCHEDULER", "cosine"),
             *("TRAIN.CHECKPOINT_FREQ", 1, "TRAINER.NAME", trainer, "OUTPUT_DIR", str(tmp_path / folder)),
             *("TRAINER.MAPLE.PROMPT_DEPTH", 2),  # the small towers have two layers
+            *("TRAINER.RANPAC.PROJECTION", 50),
         ]
         cfg.merge_from_list([*settings, *overrides])
         cfg.freeze()
