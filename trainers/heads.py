@@ -155,7 +155,7 @@ class OnTemplates(PromptTrainer):
             ConfigError: there are none.
         """
         key = f"TRAINER.{self.config_node}.CHOICE"
-        if self.cfg.TRAINER[self.config_node].CHOICE != "val":
+        if self.cfg.TRAINER[self.config_node].get("CHOICE", "train") != "val":
             return None
         if self.val_loader is None:
             raise ConfigError(f"{key} val needs validation images, and {self.cfg.DATASET.NAME} has none: set train")
@@ -180,8 +180,13 @@ class HeadTrainer(OnTemplates, ClosedFormTrainer):
 
     @property
     def fitted_parameters(self) -> int:
+<<<<<<< HEAD
         parts = ("weight", "bias", "head.rows", "head.offsets")
         return sum(value.numel() for name, value in self.learner.named_buffers() if name in parts)
+=======
+        rows = [value for name, value in self.learner.named_buffers() if name in ("weight", "bias", "means")]
+        return sum(value.numel() for value in rows)
+>>>>>>> cil
 
     @torch.no_grad()
     def run_epoch(self) -> None:

@@ -17,8 +17,7 @@ from torch import Tensor
 from lamm.clip.model import ClipModel
 from lamm.scoring import scaled_scores
 
-from .base import ClosedFormTrainer
-from .heads import Head, Images, OnTemplates
+from .heads import Head, HeadTrainer, Images
 
 
 class NearestMeanLearner(Head):
@@ -52,7 +51,7 @@ class NearestMeanLearner(Head):
         return {"class_means": F.normalize(self.means, dim=-1)}, "exp(logit_scale) * image_features @ class_means.T"
 
 
-class NearestMean(OnTemplates, ClosedFormTrainer):
+class NearestMean(HeadTrainer):
     """Trains a `NearestMeanLearner`; config node `TRAINER.NEARESTMEAN`."""
 
     learner_class = NearestMeanLearner  # type: ignore[assignment]

@@ -24,8 +24,7 @@ from yacs.config import CfgNode
 
 from lamm.clip.model import ClipModel
 
-from .base import ClosedFormTrainer
-from .heads import Head, Images, OnTemplates
+from .heads import Head, HeadTrainer, Images
 
 SEED = 1993
 """Of R and of the images that λ is chosen by: the same in every run."""
@@ -131,7 +130,7 @@ def best_ridge(h: Tensor, y: Tensor, held_out: Tensor, expected: Tensor) -> floa
     return min(RIDGES, key=error)
 
 
-class RanPAC(OnTemplates, ClosedFormTrainer):
+class RanPAC(HeadTrainer):
     """Trains a `RanPACLearner`; config node `TRAINER.RANPAC`."""
 
     learner_class = RanPACLearner  # type: ignore[assignment]

@@ -31,6 +31,7 @@ NAMES = ["crane", "german_shepherd", "C++", "große Null"]
 TRAINERS = {trainer.__name__: trainer for trainer in ALL}
 # One way of making text features, and one of prompting images, each.
 HEADS = ("GDA", "LinearProbe", "TipAdapter")
+STEPWISE = ("NearestMean", "RanPAC")
 KINDS = dict.fromkeys(HEADS) | {
     "LAMM": lamm,
     "CoOp": coop,
@@ -58,10 +59,16 @@ def tiny() -> ClipModel:
 
 def classifier_of(clip: ClipModel, name: str) -> Classifier:
     """A trainer's classifier on a CLIP; what it learns is moved from where it starts."""
+<<<<<<< HEAD
     build = {**KINDS, **PROMPTS_IMAGES}[name]
+=======
+    build = KINDS.get(name)
+>>>>>>> cil
     if build is None:
-        learner = TRAINERS[name].make_learner(None, clip, NAMES, ["a photo of a {}.", "art of the {}."])
-        if name in HEADS:
+        cfg = extended_cfg()
+        cfg.TRAINER.RANPAC.PROJECTION = 50
+        learner = TRAINERS[name].make_learner(cfg, clip, NAMES, ["a photo of a {}.", "art of the {}."])
+        if name in (*HEADS, *STEPWISE):
             fit_on_noise(learner)
     else:
         learner = disturb(build(clip, NAMES))
@@ -76,10 +83,16 @@ def fit_on_noise(head: Any) -> None:
     head.fit(F.normalize(features, dim=-1), torch.arange(len(NAMES)).repeat(2))
 
 
-def run_of(name: str, folder: Path, *overrides: Any) -> RunFolder:
-    """A run of a trainer on 32 x 32 images."""
+def extended_cfg() -> Any:
+    """The default config with our keys."""
     cfg = get_cfg_default()
     extend_cfg(cfg)
+    return cfg
+
+
+def run_of(name: str, folder: Path, *overrides: Any) -> RunFolder:
+    """A run of a trainer on 32 x 32 images."""
+    cfg = extended_cfg()
     cfg.merge_from_list(["TRAINER.NAME", name, "INPUT.SIZE", (SIDE, SIDE), "INPUT.TRANSFORMS", ("normalize",)])
     cfg.merge_from_list(["INPUT.INTERPOLATION", "bicubic", *overrides])
     return RunFolder(folder, cfg, TRAINERS[name], False, None, None)
@@ -139,7 +152,11 @@ def prompted_features(visual: Any, images: Tensor, prompts: list[Tensor]) -> Ten
     return visual.ln_post(x)[:, 0] @ visual.proj
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize("name", ["LAMM", "CoOp", *PROMPTS_IMAGES, "ZeroshotCLIP", *HEADS])
+=======
+@pytest.mark.parametrize("name", ["LAMM", "CoOp", "MaPLe_LAMM", "ZeroshotCLIP", *HEADS, *STEPWISE])
+>>>>>>> cil
 def test_the_pair_alone_gives_our_predictions(name: str, tiny: ClipModel, tmp_path: Path) -> None:
     from lamm.clip.tiny import load_weights
 
@@ -156,8 +173,8 @@ def test_the_pair_alone_gives_our_predictions(name: str, tiny: ClipModel, tmp_pa
     with torch.no_grad():
         features = prompted_features(visual, images, prompts) if prompts else visual(images)
     plain = "exp(logit_scale) * image_features @ class_features.T"
-    assert (described["scores"]["logits"] == plain) == (name not in HEADS)
-    known = {**tensors, "exp": torch.exp, "image_features": F.normalize(features, dim=-1)}
+    assert (described["scores"]["logits"] == plain) == (name not in (*HEADS, *STEPWISE))
+    known = {**tensors, "exp": torch.exp, "relu": torch.relu, "image_features": F.normalize(features, dim=-1)}
     logits = eval(described["scores"]["logits"], known)  # as the file says it
     assert tensors.keys() <= {*described["tensors"], *(key for key in tensors if key.startswith("vision_prompts."))}
     torch.testing.assert_close(logits, classifier.logits(images), atol=1e-4, rtol=0)
