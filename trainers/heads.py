@@ -180,13 +180,8 @@ class HeadTrainer(OnTemplates, ClosedFormTrainer):
 
     @property
     def fitted_parameters(self) -> int:
-<<<<<<< HEAD
-        parts = ("weight", "bias", "head.rows", "head.offsets")
+        parts = ("weight", "bias", "means", "head.rows", "head.offsets")
         return sum(value.numel() for name, value in self.learner.named_buffers() if name in parts)
-=======
-        rows = [value for name, value in self.learner.named_buffers() if name in ("weight", "bias", "means")]
-        return sum(value.numel() for value in rows)
->>>>>>> cil
 
     @torch.no_grad()
     def run_epoch(self) -> None:

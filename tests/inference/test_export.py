@@ -59,11 +59,7 @@ def tiny() -> ClipModel:
 
 def classifier_of(clip: ClipModel, name: str) -> Classifier:
     """A trainer's classifier on a CLIP; what it learns is moved from where it starts."""
-<<<<<<< HEAD
-    build = {**KINDS, **PROMPTS_IMAGES}[name]
-=======
-    build = KINDS.get(name)
->>>>>>> cil
+    build = {**KINDS, **PROMPTS_IMAGES}.get(name)
     if build is None:
         cfg = extended_cfg()
         cfg.TRAINER.RANPAC.PROJECTION = 50
@@ -152,11 +148,7 @@ def prompted_features(visual: Any, images: Tensor, prompts: list[Tensor]) -> Ten
     return visual.ln_post(x)[:, 0] @ visual.proj
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("name", ["LAMM", "CoOp", *PROMPTS_IMAGES, "ZeroshotCLIP", *HEADS])
-=======
-@pytest.mark.parametrize("name", ["LAMM", "CoOp", "MaPLe_LAMM", "ZeroshotCLIP", *HEADS, *STEPWISE])
->>>>>>> cil
+@pytest.mark.parametrize("name", ["LAMM", "CoOp", *PROMPTS_IMAGES, "ZeroshotCLIP", *HEADS, *STEPWISE])
 def test_the_pair_alone_gives_our_predictions(name: str, tiny: ClipModel, tmp_path: Path) -> None:
     from lamm.clip.tiny import load_weights
 

@@ -98,12 +98,8 @@ def squares_config(tmp_path: Path, small_model: Any, monkeypatch: pytest.MonkeyP
             *("MODEL.BACKBONE.NAME", "small", f"TRAINER.{CONFIG_NODES[trainer]}.PREC", "fp32", "USE_CUDA", False),
             *("OPTIM.NAME", "sgd", "OPTIM.LR", 0.05, "OPTIM.MAX_EPOCH", 2, "OPTIM.LR_SCHEDULER", "cosine"),
             *("TRAIN.CHECKPOINT_FREQ", 1, "TRAINER.NAME", trainer, "OUTPUT_DIR", str(tmp_path / folder)),
-<<<<<<< HEAD
             *("TRAINER.MAPLE.PROMPT_DEPTH", 2, "TRAINER.PROMPTSRC.PROMPT_DEPTH", 2),  # the small towers have two layers
-=======
-            *("TRAINER.MAPLE.PROMPT_DEPTH", 2),  # the small towers have two layers
             *("TRAINER.RANPAC.PROJECTION", 50),
->>>>>>> cil
         ]
         cfg.merge_from_list([*settings, *overrides])
         cfg.freeze()
