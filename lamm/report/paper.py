@@ -17,7 +17,10 @@ COMMANDS = {
     "few_shot": "lamm sweep paper{}\nlamm sweep paper_hierarchical_loss{}",
     "loss_parts": "lamm sweep paper_loss_parts{}",
     "label_init": "lamm sweep paper_label_init{}",
-    "field": "lamm sweep paper --trainers LAMM CoOp_LAMM CoOp MaPLe KgCoOp PromptSRC{}",
+    "field": (
+        "lamm sweep paper --trainers LAMM CoOp_LAMM CoOp MaPLe KgCoOp PromptSRC CLIPLoRA "
+        "LinearProbe TipAdapter TipAdapterF GDA{}"
+    ),
 }
 """By table, what fills it; in the place of {} stand the data sets, where the paper's are not there."""
 

@@ -129,7 +129,7 @@ def test_the_papers_config_is_comparable_whatever_stands_behind_its_name(cfg: st
 
 
 def test_the_papers_configs_are_the_trainers_defaults() -> None:
-    assert {trainer.__name__: trainer.default_config for trainer in TRAINERS} == CONFIGS
+    assert {trainer.__name__: trainer.default_config for trainer in TRAINERS if trainer.__name__ in CONFIGS} == CONFIGS
     rows = [row.trainer for name in table_names() for row in published(name).rows if row.trainer]
     assert {*rows} <= {*CONFIGS}
 
