@@ -46,6 +46,7 @@ PROMPTSRC = {
     "vit_b16_c4_ep20_batch4_depth3": {"GPA_MEAN": 6.0, "GPA_STD": 10.0, "PROMPT_DEPTH": 3},
 }
 ENSEMBLES = {"ZeroshotCLIP/tiny_ensemble": "ZeroshotCLIP/tiny", "ZeroshotCLIP/vit_b16_ensemble": "ZeroshotCLIP/vit_b16"}
+SLOW_LABELS = {"OPTIM.LR": 0.01}  # label vectors on batches of 4
 COMBINATIONS = {trainer: trainer.removesuffix("_LAMM") for trainer in CLASSES if trainer.endswith("_LAMM")}
 
 # The papers' settings of each method: rate, epochs, batch, and what its own node holds.
@@ -214,7 +215,8 @@ def test_an_ensemble_differs_from_its_plain_config_in_that_alone():
 def test_a_combination_runs_in_its_bases_setting():
     for trainer, base in COMBINATIONS.items():
         for config in (CLASSES[base].default_config, CLASSES[base].tiny_config):
-            assert difference(f"{trainer}/{config}", f"{base}/{config}") == {}, trainer
+            own = SLOW_LABELS if (trainer, config[:4]) == ("CoCoOp_LAMM", "tiny") else {}
+            assert difference(f"{trainer}/{config}", f"{base}/{config}") == own, trainer
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if "/tiny" in name])
@@ -230,6 +232,7 @@ def test_all_methods_share_data_and_rate_with_the_embedded_model(name):
     if trainer in SCHEDULES:  # with the published optimizer and rate
         changed = ("NAME", "LR", "WEIGHT_DECAY", "WARMUP_EPOCH", "WARMUP_TYPE")
         own = {f"OPTIM.{key}": value for key, value in merged(name).OPTIM.items() if key in changed}
+    own |= SLOW_LABELS if trainer == "CoCoOp_LAMM" else {}
     assert other == own
     # The same precision on every machine, in the node that the trainer reads.
     assert merged(name).TRAINER[CLASSES[trainer].config_node].PREC == "fp32"

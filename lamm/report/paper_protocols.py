@@ -142,7 +142,7 @@ def _transfers(material: Material, protocol: str, source: str, results: Sequence
     if protocol != BASE_TO_NEW:
         mean, members = "mean", "source and targets" if protocol == DOMAIN_GENERALIZATION else "targets"
         meaning = f"Mean over {members}. "
-        meaning += "Labels from CLIP: classes that the model had not learned, for which it takes CLIP's own."
+        meaning += "Labels from CLIP: classes that the model had not learned, for which it starts from CLIP's own."
     notes = [meaning, *(problem for result in results for problem in result.problems)]
     headings = ["method", "shots", f"on {source}", *targets, mean, "labels from CLIP", "config"]
     return Table(f"{TRANSFERS[protocol]}, trained on {source}: accuracy in percent", headings, rows, notes)

@@ -34,7 +34,7 @@ class TransferResult:
         seeds_of_targets: Of the evaluations, by target: all `seeds`, but for those that are missing.
         source_accuracy: Percent on the source itself.
         targets: Percent by target; `new` is the target of `base_to_new`.
-        labels_from_clip: Of a trainer that learns labels: target → classes whose label is CLIP's own, the most of any
+        labels_from_clip: Of a trainer that learns labels: target → classes without a learned label, the most of any
             seed. A trainer without labels has none here.
         classes: Of the same targets the number of classes.
         harmonic_means: Of `base_to_new`, for each seed.

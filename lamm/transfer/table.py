@@ -23,7 +23,7 @@ MARK = "*"
 def render_transfer(results: Sequence[TransferResult], layout: str = "plain", ci95: bool = False) -> str:
     """The tables as text, without a line break at the end.
 
-    Below each stand the classes that CLIP's own labels were taken for, the targets that lack seeds, and the published
+    Below each stand the classes without a learned label, the targets that lack seeds, and the published
     numbers or why ours can't be compared with them. An accuracy with such classes is marked.
 
     Args:
@@ -117,13 +117,13 @@ def _reported(group: Sequence[TransferResult], targets: Sequence[str]) -> list[d
 
 
 def _remarks(group: Iterable[TransferResult]) -> list[str]:
-    """One line per model with CLIP's own labels on some targets; then one per model that lacks seeds on some."""
+    """One line per model without learned labels on some targets; then one per model that lacks seeds on some."""
     labels, seeds = [], []
     for result in group:
         marked = {name: count for name, count in result.labels_from_clip.items() if count}
         if marked:
             shown = ", ".join(f"{name} {count} of {result.classes[name]}" for name, count in marked.items())
-            labels.append(f"{MARK} {result.trainer}: CLIP's own labels, for classes it never saw: {shown}")
+            labels.append(f"{MARK} {result.trainer}: no learned label, for classes it never saw: {shown}")
         fewer = {name: some for name, some in result.seeds_of_targets.items() if some != result.seeds}
         if fewer:
             shown = ", ".join(f"{name} {_seeds(some)}" for name, some in fewer.items())

@@ -1,14 +1,18 @@
 """What classes get that were not trained on: what the learned labels of like words have in common."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from lamm_trainers import extend_cfg
 from lamm_trainers.lamm import AlignmentSettings, LAMMLearner
 from torch import Tensor
 
 from lamm.checkpoints.by_class_name import load_learned
 from lamm.checkpoints.unseen_labels import NOISES, shared_shifts
 from lamm.clip.model import ClipModel
+from lamm.inference.classifier import RunFolder
 from tests.reference import shared_shifts as reference
 
 TRAINED = ["striped star", "dotted star", "striped ring", "dotted ring"]
@@ -64,3 +68,10 @@ def test_unseen_labels_clip_leaves_new_classes_as_they_are(small_clip: ClipModel
     load_learned(learner, trained_on_words(small_clip).state_dict(), "file")
     first = learner.label_counts[0]
     assert torch.equal(learner.label_embeddings[first:], learner.initial_embeddings[first:])
+
+
+@pytest.mark.parametrize(("stored", "taken"), [("", "clip"), ("\n  LAMM:\n    UNSEEN_LABELS: shared", "shared")])
+def test_an_evaluation_of_before_the_setting_predicts_as_it_did(tmp_path: Path, stored: str, taken: str) -> None:
+    (tmp_path / "config.yaml").write_text(f"TRAINER:\n  NAME: LAMM{stored}\nEVALUATION:\n  MODEL_DIR: elsewhere\n")
+    run = RunFolder.open(tmp_path, [extend_cfg])
+    assert taken == run.cfg.TRAINER.LAMM.UNSEEN_LABELS

@@ -359,4 +359,4 @@ def test_the_transfer_script_trains_evaluates_and_counts_labels(tmp_path: Path, 
     assert "labels_from_clip" not in json.loads(base.read_text())["metrics"]
     metrics = json.loads(new.read_text())["metrics"]
     assert (metrics["labels_learned"], metrics["labels_from_clip"]) == (0, 5)
-    assert "* LAMM: CLIP's own labels, for classes it never saw: new 5 of 5" in done.stdout
+    assert "* LAMM: no learned label, for classes it never saw: new 5 of 5" in done.stdout

@@ -48,7 +48,7 @@ def test_base_to_new_shows_the_harmonic_mean_and_whose_labels_the_new_classes_ha
     text = shown(demo)
     assert text.startswith("Base to new: digits, 16 shots; H: harmonic mean of the two means\n")
     assert row(text, "LAMM") == ["LAMM", "tiny_ep50", "1 2", "70.00 ± 10.00", "50.00 ± 10.00 *", "58.33"]
-    assert "* LAMM: CLIP's own labels, for classes it never saw: new 2 of 2" in text
+    assert "* LAMM: no learned label, for classes it never saw: new 2 of 2" in text
 
 
 def test_demo_data_say_that_they_are_not_comparable(demo: TransferredRuns) -> None:
@@ -151,7 +151,7 @@ def test_latex_is_escaped_and_its_title_a_comment(demo: TransferredRuns) -> None
     text = shown(demo, "latex")
     assert text.startswith("% Base to new")
     assert r"tiny\_ep50" in text
-    assert all(line.startswith("%") for line in text.splitlines() if "CLIP's own" in line)
+    assert all(line.startswith("%") for line in text.splitlines() if "no learned label" in line)
 
 
 def test_github_tables_stand_under_their_titles(demo: TransferredRuns) -> None:
