@@ -36,7 +36,8 @@ def test_after_the_last_step_the_head_is_that_of_all_sets_at_once(steps: Steps) 
     (features, labels), (further, further_labels) = images_of(first), images_of(second)
     whole.fit(torch.cat([features, further]), torch.cat([labels, further_labels + 5]))
     for name in second.learner.chosen():  # by the last step's images
-        getattr(whole, name).copy_(getattr(second.learner, name))
+        of_whole, of_second = (getattr(one, "head", one) for one in (whole, second.learner))
+        getattr(of_whole, name).copy_(getattr(of_second, name))
     whole.join()
     image = second.val_loader.features[:, 0]
     (earlier,) = second.incremental.earlier
@@ -67,3 +68,20 @@ def test_a_step_without_the_checkpoint_of_an_earlier_one_is_named(steps: Steps, 
     name = type(steps.second).__name__
     with pytest.raises(CheckpointError, match="step1/prompt_learner has no checkpoint"):
         built(planned(name, steps.root, tmp_path, 2, SMALL.get(name, "")))
+
+
+def test_labels_and_head_learn_set_by_set_and_the_head_is_that_of_all_sets(tmp_path: Path) -> None:
+    settings = "OPTIM.MAX_EPOCH 1 INPUT.CACHE_VIEWS 2"
+    first, second = (trained("LAMM_GDA", tmp_path / "data", tmp_path / "runs", step, settings) for step in (1, 2))
+    (earlier,) = second.incremental.earlier
+    assert torch.equal(earlier.label_embeddings, first.learner.label_embeddings)
+    whole = second.build_learner(second.clip, NAMES)
+    views = torch.cat([first.of_head.features, second.of_head.features])
+    with torch.no_grad():
+        whole.fit(views, torch.cat([first.of_head.labels, second.of_head.labels + 5]))
+        whole.head.alpha.copy_(second.learner.head.alpha)
+        whole.head.shrinkage.copy_(second.learner.head.shrinkage)
+        whole.join()
+    image = views[:, 0]
+    scores = torch.cat([earlier.head(image), second.learner.head(image)], dim=1)
+    torch.testing.assert_close(scores, whole.head(image), rtol=1e-5, atol=1e-5)
