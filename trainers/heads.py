@@ -43,7 +43,7 @@ def weight_of_least_loss(zero_shot: Tensor, scores: Tensor, labels: Tensor) -> t
         α, and the loss that it comes with.
     """
     scored = scores.isfinite()
-    ratio = _spread(zero_shot, scored) / _spread(scores, scored).clamp(min=1e-12)
+    ratio = spread(zero_shot, scored) / spread(scores, scored).clamp(min=1e-12)
     known = scored[torch.arange(len(labels), device=labels.device), :, labels].all(dim=1)  # (n,)
     views = zero_shot.shape[1]
     z, s = zero_shot[known].flatten(0, 1), ratio * scores[known].flatten(0, 1)  # (known · k, N)
@@ -68,7 +68,7 @@ def weight_of_least_loss(zero_shot: Tensor, scores: Tensor, labels: Tensor) -> t
         return (ratio * (logs[1] - logs[0]).exp()).item(), loss().item()
 
 
-def _spread(scores: Tensor, scored: Tensor) -> Tensor:
+def spread(scores: Tensor, scored: Tensor) -> Tensor:
     """Standard deviation of an image's scores over those classes that are `scored`, root mean square over images."""
     count = scored.sum(dim=-1).clamp(min=1)
     away = (scores - (scores.where(scored, 0.0).sum(dim=-1) / count)[..., None]).where(scored, 0.0)

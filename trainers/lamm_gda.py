@@ -34,6 +34,7 @@ from lamm.scoring import scaled_scores
 
 from .base import PromptTrainer
 from .gda import GaussianHead, compute_heads, statistics_of
+from .heads import spread
 from .lamm import LAMM, LAMMLearner
 from .prompt_learner import PromptLearner
 from .top_lamm import TopLAMM, TopLAMMLearner
@@ -59,13 +60,6 @@ def of_least_loss(leave_one_out: LeaveOneOut, paired: Tensor, labels: Tensor) ->
         for scale in SCALES:
             losses[shrinkage, scale] = F.cross_entropy(scale * scores.flatten(0, 1), targets).item()
     return min(losses, key=losses.__getitem__)
-
-
-def spread(scores: Tensor, classes: Tensor) -> float:
-    """Standard deviation of an image's scores over those of `classes`, root mean square over images; (n, k, N) both."""
-    count = classes.sum(dim=-1, keepdim=True).clamp(min=1)
-    away = scores - scores.where(classes, 0.0).sum(dim=-1, keepdim=True) / count
-    return float((away.where(classes, 0.0).square().sum(dim=-1) / count[..., 0]).mean().sqrt())
 
 
 class GaussianHeadMixin(PromptLearner):
@@ -110,7 +104,7 @@ class GaussianHeadMixin(PromptLearner):
             text = torch.cat([one.hand_written_features() for one in self.learners], dim=1)  # (1, N, E)
             zero_shot = scaled_scores(features.flatten(0, 1), text, self.clip.logit_scale).view_as(scores)
             wrong = scores.isfinite()
-            ratio = spread(zero_shot, wrong) / max(spread(scores, wrong), 1e-9)
+            ratio = float(spread(zero_shot, wrong) / spread(scores, wrong).clamp(min=1e-9))
             self.head.keep(own, SHRINKAGE_OF_ONE, SPREAD_OF_ONE * ratio)
         self.join()
 
