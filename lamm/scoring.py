@@ -14,7 +14,7 @@ from lamm.checkpoints.label_bank import LabelBank
 from lamm.clip.model import ClipModel
 from lamm.clip.text import encode_texts
 from lamm.clip.vision import VisionPrompts
-from lamm.errors import CheckpointError
+from lamm.errors import CheckpointError, PromptError
 from lamm.prompts import fill_template, tokenize
 
 
@@ -203,13 +203,15 @@ class TemplatePrompts(Prompts):
         features: unit features of the classes, fp32, (1, N, E).
 
     Raises:
-        PromptError: a template without exactly one `{}`, or a prompt longer than the text tower takes.
+        PromptError: no template, one without exactly one `{}`, or a prompt longer than the text tower takes.
     """
 
     features: Tensor
 
     def __init__(self, clip: ClipModel, class_names: Sequence[str], templates: Sequence[str]) -> None:
         super().__init__(clip, class_names)
+        if not templates:
+            raise PromptError("no template for the class names is known: the run's classes.json has its templates")
         of_templates = []
         with torch.no_grad(), clip.autocast():
             for template in templates:

@@ -31,7 +31,7 @@ from lamm.parallel.sharing import ImageShare, SharedOutTextEncoder, ShareLoader,
 from lamm.prompts import DEFAULT_CONTEXT
 from lamm.results.run_files import ClassFeatures
 from lamm.run.values import check_values
-from lamm.scoring import Scoring, TemplatePrompts, scaled_scores
+from lamm.scoring import Prompts, Scoring, TemplatePrompts, scaled_scores
 
 from .config import completed
 from .prompt_learner import PromptLearner
@@ -63,7 +63,7 @@ class PromptTrainer(Scoring, TrainerX):
             None: it was not computed, because the prompts change the image tower, or nothing was trained or tested.
     """
 
-    learner_class: type[PromptLearner] | None = None
+    learner_class: type[Prompts] | None = None
     config_node = ""
     config_nodes: tuple[str, ...] = ()
     default_config = ""
@@ -143,7 +143,7 @@ class PromptTrainer(Scoring, TrainerX):
         """
         return self.encoded(images, super().image_features)
 
-    def encoded(self, images: Tensor | ImageShare, encode: Callable[[Tensor], Tensor]) -> Tensor:
+    def encoded(self, images: Any, encode: Callable[[Any], Tensor]) -> Tensor:
         """What `encode` makes of a batch, (B, …); of a process's share of it, what all processes make together."""
         if isinstance(images, ImageShare):
             return gather_shares(encode(images.images), images.whole, self.ranks)
@@ -244,8 +244,10 @@ class PromptTrainer(Scoring, TrainerX):
         cls, cfg: CfgNode, clip: ClipModel, class_names: Sequence[str], templates: Sequence[str] = ()
     ) -> Any:
         """The prompts that a config asks for; what `Scoring` needs."""
-        assert cls.learner_class is not None, f"{cls.__name__} has no learner_class and no make_learner of its own"
-        return cls.learner_class.from_config(completed(cfg), clip, class_names)
+        learner_class = cls.learner_class
+        assert learner_class is not None, f"{cls.__name__} has no learner_class and no make_learner of its own"
+        assert issubclass(learner_class, PromptLearner), f"{cls.__name__} has no make_learner of its own"
+        return learner_class.from_config(completed(cfg), clip, class_names)
 
     # Training and evaluation as a whole.
 

@@ -56,7 +56,8 @@ class GaussianHead(nn.Module):
 
     def __init__(self, classes: int, size: int) -> None:
         super().__init__()
-        for name, shape in {"rows": (classes, size), "offsets": (classes, 1)}.items():
+        parts: dict[str, tuple[int, ...]] = {"rows": (classes, size), "offsets": (classes, 1)}
+        for name, shape in parts.items():
             self.register_buffer(name, torch.zeros(shape))
         sums = {"count": (classes, 1), "sum": (classes, size), "outer": (size, size)}
         for name, shape in {**sums, "shrinkage": (1,), "alpha": (1,)}.items():
@@ -167,7 +168,7 @@ class GDALearner(Head):
 class GDA(HeadTrainer):
     """Trains a `GDALearner`; config node `TRAINER.GDA`."""
 
-    learner_class = GDALearner  # type: ignore[assignment]
+    learner_class = GDALearner
     config_node = "GDA"
     config_nodes = ("GDA",)
     default_config = "vit_b16"

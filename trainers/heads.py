@@ -128,6 +128,7 @@ class OnTemplates(PromptTrainer):
     The template is `DATASET.TEMPLATE`, else the data set's own; for ImageNet seven, whose features are averaged.
     """
 
+    learner_class: type[Head] | None = None
     learns_in_steps = False
     has_templates = True
 
@@ -146,7 +147,8 @@ class OnTemplates(PromptTrainer):
         cls, cfg: CfgNode, clip: ClipModel, class_names: Sequence[str], templates: Sequence[str] = ()
     ) -> Any:
         """The head, not yet computed; a run's folder keeps what its templates were."""
-        return cls.learner_class(clip, class_names, templates)  # type: ignore[misc, call-arg]
+        assert cls.learner_class is not None, f"{cls.__name__} has no learner_class"
+        return cls.learner_class(clip, class_names, templates)
 
     def images_to_choose_by(self) -> Images | None:
         """The validation images, if the config chooses by them.

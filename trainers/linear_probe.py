@@ -139,7 +139,7 @@ def by_images(images: np.ndarray, labels: np.ndarray, val: Images) -> float:
 class LinearProbe(HeadTrainer):
     """Trains a `LinearProbeLearner`; config node `TRAINER.LINEARPROBE`."""
 
-    learner_class = LinearProbeLearner  # type: ignore[assignment]
+    learner_class = LinearProbeLearner
     config_node = "LINEARPROBE"
     config_nodes = ("LINEARPROBE",)
     default_config = "vit_b16"

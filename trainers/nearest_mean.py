@@ -54,7 +54,7 @@ class NearestMeanLearner(Head):
 class NearestMean(HeadTrainer):
     """Trains a `NearestMeanLearner`; config node `TRAINER.NEARESTMEAN`."""
 
-    learner_class = NearestMeanLearner  # type: ignore[assignment]
+    learner_class = NearestMeanLearner
     config_node = "NEARESTMEAN"
     config_nodes = ("NEARESTMEAN",)
     default_config = "vit_b16"

@@ -133,7 +133,7 @@ def best_ridge(h: Tensor, y: Tensor, held_out: Tensor, expected: Tensor) -> floa
 class RanPAC(HeadTrainer):
     """Trains a `RanPACLearner`; config node `TRAINER.RANPAC`."""
 
-    learner_class = RanPACLearner  # type: ignore[assignment]
+    learner_class = RanPACLearner
     config_node = "RANPAC"
     config_nodes = ("RANPAC",)
     default_config = "vit_b16"

@@ -204,7 +204,7 @@ class OnCache(OnTemplates):
 class TipAdapter(OnCache, HeadTrainer):
     """Trains a `TipAdapterLearner`; config node `TRAINER.TIPADAPTER`."""
 
-    learner_class = TipAdapterLearner  # type: ignore[assignment]
+    learner_class = TipAdapterLearner
     config_node = "TIPADAPTER"
     config_nodes = ("TIPADAPTER",)
     default_config = "vit_b16"
@@ -214,7 +214,7 @@ class TipAdapter(OnCache, HeadTrainer):
 class TipAdapterF(OnCache):
     """Trains a `TipAdapterFLearner` by gradient; config node `TRAINER.TIPADAPTER`."""
 
-    learner_class = TipAdapterFLearner  # type: ignore[assignment]
+    learner_class = TipAdapterFLearner
     config_node = "TIPADAPTER"
     config_nodes = ("TIPADAPTER",)
     default_config = "vit_b16_ep20"

@@ -91,6 +91,7 @@ class TopLearner(PromptLearner):
     def image_features(self, images: Tensor | CutViews) -> Tensor:
         """f and f0, side by side, of images (B, 3, H, W) or of their tokens at the cut. Shape: (B, 2 · E)"""
         if self.top is None or self.frozen_top is None:
+            assert isinstance(images, Tensor)  # nothing cuts the tower
             return super().image_features(images)
         if isinstance(images, CutViews):
             tokens, frozen = images
@@ -179,5 +180,6 @@ class TopLAMM(PromptTrainer):
     def image_features(self, images: Tensor | ImageShare | CutViews) -> Tensor:
         """f and f0, side by side, fp32; without tuned blocks as ever. Shape: (B, 2 · E)"""
         if self.learner.top is None:
+            assert not isinstance(images, CutViews)  # nothing cuts the tower
             return super().image_features(images)
         return self.encoded(images, self.learner.image_features)

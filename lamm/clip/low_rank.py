@@ -79,7 +79,7 @@ class LowRankBlock(BlockParts):
         low_rank: the additions.
     """
 
-    def __init__(self, block: nn.Module, dtype: torch.dtype | None, low_rank: LowRank) -> None:
+    def __init__(self, block: nn.Module, dtype: torch.dtype | None, low_rank: nn.Module) -> None:
         super().__init__(block, dtype)
         self._low_rank = low_rank
 

@@ -79,12 +79,17 @@ class TowerTop(nn.Module):
         ConfigError: more blocks than there are, or an unknown `tune`.
     """
 
+    low_rank: nn.ModuleList
+    _clip: ClipModel
+    _own: list[Any]
+    _end: tuple[Any, Tensor | None]
+
     def __init__(
         self, clip: ClipModel, blocks: int | None = -1, tune: str = "", rank: int = 2, dropout: float = 0.0
     ) -> None:
         super().__init__()
         visual: Any = clip.visual
-        tower = getattr(getattr(visual, "transformer", None), "resblocks", None)
+        tower: Any = getattr(getattr(visual, "transformer", None), "resblocks", None)
         reason = "" if tower and hasattr(visual, "ln_post") else "it is not a vision transformer"
         reason = reason or next(filter(None, map(unknown_parts, tower)), "")
         if reason:

@@ -81,8 +81,8 @@ def as_json(result: IncrementalResult, spread: str = "std") -> dict[str, Any]:
     def plain(value: Statistic | list[Any] | None) -> Any:
         return [plain(one) for one in value] if isinstance(value, list) else value and value.as_json(spread)
 
-    numbers = ("own", "own_average", "seen", "seen_average", "fall", "average_fall")
-    numbers += ("stage", "average_accuracy", "last_accuracy")
+    numbers = ["own", "own_average", "seen", "seen_average", "fall", "average_fall"]
+    numbers += ["stage", "average_accuracy", "last_accuracy"]
     return {
         **{name: getattr(result, name) for name in names},
         **{name: plain(getattr(result, name)) for name in numbers},
@@ -105,9 +105,10 @@ def _lines(result: IncrementalResult) -> Iterator[tuple[str, str, Mapping[int | 
         yield "own", f"step {step + 1}", {**dict(enumerate(row, start=1)), AVERAGE: result.own_average[step]}
     yield "own", "fall", {**dict(enumerate(result.fall, start=1)), AVERAGE: result.average_fall}
     for step, row in enumerate(result.seen):
-        together = {AVERAGE: result.seen_average[step]}
-        together |= {ALL_IMAGES: result.stage[step]} if result.stage else {}
-        yield "all seen", f"step {step + 1}", {**dict(enumerate(row, start=1)), **together}
+        numbers: dict[int | str, Statistic] = {**dict(enumerate(row, start=1)), AVERAGE: result.seen_average[step]}
+        if result.stage:
+            numbers[ALL_IMAGES] = result.stage[step]
+        yield "all seen", f"step {step + 1}", numbers
     if result.average_accuracy is not None:
         yield "all seen", "mean over steps", {ALL_IMAGES: result.average_accuracy}
 

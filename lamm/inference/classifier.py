@@ -230,7 +230,7 @@ class Classifier(Scoring):
             run.cfg.MODEL.BACKBONE.PATH = backbone_path
         path, state, notes = _learned(run) if trainer.learner_class is not None else ("", {}, [])
         class_names = _class_names(run, state)
-        templates = run.classes.templates if run.classes else []
+        templates = run.classes.templates if run.classes else _templates(state)
         try:
             clip = trainer.make_clip(run.cfg, torch.device(device))
         except BackboneError as error:
@@ -267,3 +267,11 @@ def _class_names(run: RunFolder, state: dict[str, Any]) -> list[str]:
             "run it again" + (", or give the folder of the training run" if run.only_tests else "")
         )
     return run.classes.class_names
+
+
+def _templates(state: dict[str, Any]) -> list[str]:
+    """What a checkpoint of hand-written prompts says of them; no others say any."""
+    extra = state.get(EXTRA)
+    prompt = extra.get("prompt") if isinstance(extra, dict) else None
+    texts = prompt.items() if isinstance(prompt, dict) else ()
+    return [str(text) for name, text in texts if str(name).startswith("template ")]

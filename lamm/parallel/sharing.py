@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lamm.clip.shared_prefix import TextEncoder
 from lamm.engine.embedded.loader import EpochLoader, SeededIndex, SeededItems
@@ -54,7 +54,7 @@ class _Gather(torch.autograd.Function):
         return summed.narrow(ctx.dim, ctx.share.start, len(ctx.share)), None, None, None
 
 
-def average_gradients(parameters: Iterable[nn.Parameter], ranks: Ranks) -> None:
+def average_gradients(parameters: Iterable[Tensor], ranks: Ranks) -> None:
     """Replace each gradient by its mean over the processes, in one exchange."""
     if not ranks.many:
         return

@@ -297,7 +297,7 @@ def _all_incremental(material: Material, results: Sequence[IncrementalResult]) -
     for result in results:
         names = [name_cell(text) for text in (result.trainer, result.dataset)]
         counts = [Cell(shots_text(result.shots), result.shots), Cell(str(result.steps), result.steps)]
-        numbers = [result.own[0][0], result.own[-1][0], _change(result), result.own[-1][-1]]
+        numbers: list[Statistic | None] = [result.own[0][0], result.own[-1][0], _change(result), result.own[-1][-1]]
         numbers += [result.own_average[-1], result.seen_average[-1], result.average_accuracy, result.last_accuracy]
         sources = _sources_of(material, [result])
         cells = [nothing_cell(UNCOUNTED) if number is None else statistic_cell(number, sources) for number in numbers]

@@ -118,9 +118,11 @@ def test_a_moved_folder_is_as_good(squares_config: Config, run: Path, tmp_path: 
 
 @pytest.mark.parametrize("name", LEARNING)
 def test_an_older_folder_says_its_classes_in_the_checkpoint(name: str, squares_config: Config, run: Path) -> None:
-    run_on(squares_config(name, "run"))
+    trainer = run_on(squares_config(name, "run"))
     (run / "classes.json").unlink()
-    assert Classifier.from_run(run, [extend_cfg]).class_names == CLASSES
+    classifier = Classifier.from_run(run, [extend_cfg])
+    assert classifier.class_names == CLASSES
+    assert torch.equal(classifier.logits(some_images()), trainer.model_inference(some_images()))
 
 
 def test_where_nobody_knows_the_classes_it_is_an_error(squares_config: Config, run: Path) -> None:
