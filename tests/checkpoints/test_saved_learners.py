@@ -9,6 +9,7 @@ import pytest
 import torch
 from lamm_trainers.coop import CoOpLearner
 from lamm_trainers.lamm import LabelAlignmentMixin
+from lamm_trainers.lamm_gda import GaussianHeadMixin
 from torch import Tensor
 
 from lamm.checkpoints.by_class_name import load_learned
@@ -39,12 +40,14 @@ def test_a_checkpoint_holds_learned_tensors_and_the_class_names_alone(case: Case
     learner = case.build()
     state = learner.state_dict()
     extra = state.pop("_extra_state")
-    assert set(state) == {name for name, _ in learner.named_parameters()}
+    head = learner.head.named_buffers("head") if isinstance(learner, GaussianHeadMixin) else ()
+    learned = dict([*learner.named_parameters(), *head])
+    assert set(state) == set(learned)
     assert (extra["class_names"], extra["backbone"]) == (NAMES, "small")
     assert not any(isinstance(value, Tensor) for value in extra.values())
     file = io.BytesIO()
     torch.save(learner.state_dict(), file)
-    numbers = sum(4 * value.numel() for value in learner.parameters())
+    numbers = sum(value.nbytes for value in learned.values())
     container = 3072 + 512 * len(state)  # an archive's table and five names, and what it says about each tensor
     assert file.tell() <= numbers + container
 
