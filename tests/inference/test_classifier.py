@@ -13,7 +13,7 @@ from lamm_trainers import LAMM, extend_cfg
 from lamm_trainers import TRAINERS as ALL
 
 from lamm.engine import TRAINER_REGISTRY, TrainerX, get_cfg_default, load_checkpoint, save_checkpoint, set_random_seed
-from lamm.errors import BackboneError, CheckpointError, ConfigError
+from lamm.errors import BackboneError, CheckpointError, ConfigError, PromptError
 from lamm.inference.classifier import Classifier, RunFolder
 from lamm.inference.photos import PhotoFiles
 from lamm.results.schema import RunResults
@@ -123,6 +123,14 @@ def test_an_older_folder_says_its_classes_in_the_checkpoint(name: str, squares_c
     classifier = Classifier.from_run(run, [extend_cfg])
     assert classifier.class_names == CLASSES
     assert torch.equal(classifier.logits(some_images()), trainer.model_inference(some_images()))
+
+
+def test_a_head_whose_templates_nobody_knows_is_refused(squares_config: Config, run: Path) -> None:
+    run_on(squares_config("NearestMean", "run"))
+    file = run / "classes.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "templates": []}))
+    with pytest.raises(PromptError, match="classes.json"):
+        Classifier.from_run(run, [extend_cfg])
 
 
 def test_where_nobody_knows_the_classes_it_is_an_error(squares_config: Config, run: Path) -> None:
