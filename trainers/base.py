@@ -55,6 +55,7 @@ class PromptTrainer(Scoring, TrainerX):
         registered_name: folder of its checkpoints.
         templates: of a trainer whose prompts are hand-written, one or more with `{}` for the class name.
         has_templates: it reads `DATASET.TEMPLATE`.
+        serves_other_classes: what it has learned can be tested on classes that it has no images of.
         closed_form: it takes no gradient steps.
         learns_in_steps: such a trainer can learn a data set's classes set by set (`IncrementalStep`).
         several_processes: such a trainer can share its work out over processes.
@@ -72,6 +73,7 @@ class PromptTrainer(Scoring, TrainerX):
     templates: Sequence[str] = ()
 
     has_templates = False
+    serves_other_classes = True
     closed_form = False
     learns_in_steps = True
     several_processes = True

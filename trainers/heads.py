@@ -30,6 +30,8 @@ from lamm.scoring import TemplatePrompts, scaled_scores
 
 from .base import ClosedFormTrainer, PromptTrainer
 
+NEVER = -1e9  # in the place of −inf, the score of a class without images: a checkpoint holds no infinities
+
 
 def weight_of_least_loss(zero_shot: Tensor, scores: Tensor, labels: Tensor) -> tuple[float, float]:
     """α as above.
@@ -46,7 +48,8 @@ def weight_of_least_loss(zero_shot: Tensor, scores: Tensor, labels: Tensor) -> t
     ratio = spread(zero_shot, scored) / spread(scores, scored).clamp(min=1e-12)
     known = scored[torch.arange(len(labels), device=labels.device), :, labels].all(dim=1)  # (n,)
     views = zero_shot.shape[1]
-    z, s = zero_shot[known].flatten(0, 1), ratio * scores[known].flatten(0, 1)  # (known · k, N)
+    # A class without images has −inf, whose gradient would not be a number.
+    z, s = zero_shot[known].flatten(0, 1), ratio * scores[known].flatten(0, 1).clamp(min=NEVER)  # (known · k, N)
     targets = labels[known].repeat_interleave(views)
     logs = torch.zeros(2, device=labels.device, requires_grad=True)
 
@@ -131,6 +134,7 @@ class OnTemplates(PromptTrainer):
     learner_class: type[Head] | None = None
     learns_in_steps = False
     has_templates = True
+    serves_other_classes = False
 
     def build_model(self) -> None:
         """Choose the templates, load CLIP and build the head."""

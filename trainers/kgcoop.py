@@ -87,7 +87,6 @@ class KgCoOp(PromptTrainer):
     has_templates = True
     default_config = "vit_b16_ep100_ctxv1"
     tiny_config = "tiny_ep50"
-    has_templates = True
 
 
 class KgCoOpLAMMLearner(LabelAlignmentMixin, KgCoOpLearner):

@@ -141,7 +141,7 @@ class GaussianHeadMixin(PromptLearner):
 
 
 class WithGaussianHead(PromptTrainer):
-    """Goes in front of a trainer whose learner has a head: fits it when the labels are trained, and tests both.
+    """Goes in front of a trainer whose learner has a head: fits it, trains the labels without it, and tests both.
 
     Attributes:
         fitted_parameters: numbers that are computed from the images.
@@ -162,21 +162,16 @@ class WithGaussianHead(PromptTrainer):
         if not cfg.TRAINER.LAMM.ENABLED:
             raise ConfigError("TRAINER.LAMM.ENABLED False leaves the head alone: use trainer GDA")
 
+    @torch.no_grad()
     def before_train(self) -> None:
-        """What the trainer does, and the features that the head is fitted to: cached views, or the plain images."""
+        """What the trainer does, and the head: its images, cached views or plain, don't change with the labels."""
         loader, cached = self.train_loader_x, self.cfg.INPUT.CACHE_VIEWS > 0
         super().before_train()
         if cached:
             self.of_head = self.feature_cache.training_loader(loader)
         else:
             self.of_head = self.feature_cache.training_images(loader, self.test_loader.dataset.transform)
-
-    def after_epoch(self) -> None:
-        """Fit the head where the model is tested or is complete, then what the trainer does."""
-        if self.epoch + 1 == self.max_epoch or self.cfg.TEST.FINAL_MODEL == "best_val":
-            with torch.no_grad():
-                self.learner.fit(self.of_head.features, self.of_head.labels)
-        super().after_epoch()
+        self.learner.fit(self.of_head.features, self.of_head.labels)
 
     def test(self, split: str | None = None) -> float:
         """Test; the record has the labels' accuracy without the head too."""

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from lamm.clip.model import ClipModel
 
-from .heads import Head, HeadTrainer, Images
+from .heads import NEVER, Head, HeadTrainer, Images
 
 FOLDS = 5
 STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1e3, 1e4)
@@ -32,7 +32,6 @@ ONE_IMAGE_C = 100.0
 PUBLISHED_STRENGTHS = (1e6, 1e4, 1e2, 1.0, 1e-2, 1e-4, 1e-6)
 HALVINGS = 8
 ITERATIONS = 1000
-NEVER = -1e9  # bias of a class without images; a checkpoint holds no infinities
 
 
 class LinearProbeLearner(Head):

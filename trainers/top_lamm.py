@@ -123,7 +123,7 @@ class TopLearner(PromptLearner):
         """What a checkpoint says beside the learned tensors."""
         state = super().get_extra_state()
         if self.top is not None:
-            state["prompt"] = {**state["prompt"], "first_tuned_block": self.top.first}
+            state["prompt"] |= {"first_tuned_block": self.top.first, "weight": self.weight}
         return state
 
 

@@ -97,7 +97,9 @@ class TowerTop(nn.Module):
         layers = len(tower)
         blocks = layers if blocks is None else blocks
         if not -1 <= blocks <= layers or blocks == 0:
-            raise ConfigError(f"BLOCKS is {blocks}, but the image tower of {clip.name} has {layers} blocks")
+            raise ConfigError(
+                f"TRAINER.TOPLAMM.BLOCKS is {blocks}, but {clip.name} has {layers} blocks in its image tower"
+            )
         count = max(1, round(layers / 3)) if blocks < 0 else blocks
         self.first = layers - count
         self.positions, self.width = visual.positional_embedding.shape

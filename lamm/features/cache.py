@@ -342,7 +342,7 @@ def check_cache(options: CfgNode, images: int, embed_dim: int, tokens: int = 0) 
     size = images * views * (4 * embed_dim + 2 * tokens) * 1e-9
     if size > room:
         raise ConfigError(
-            f"INPUT.CACHE_VIEWS {views:,}: so many views of {images:,} images take {size:,.0f} GB, more than "
+            f"INPUT.CACHE_VIEWS {views:,}: so many views of {images:,} images take {size:,.3g} GB, more than "
             f"INPUT.CACHE_GB {room:g}; set it lower"
         )
 

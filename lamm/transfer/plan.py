@@ -147,6 +147,11 @@ def plan_transfer(
         raise ConfigError(
             f"TRAINER.{node}.CSC is True: context of each class has nothing for other classes, set it to False"
         )
+    if request.protocol != DOMAIN_GENERALIZATION and not getattr(source.trainer_class, "serves_other_classes", True):
+        raise ConfigError(
+            f"{source.trainer} computes a part for each class from its images and has nothing for other classes: "
+            f"{request.protocol} is not for it"
+        )
     if config is None:  # targets take the source's config, whatever their own default is
         config = default_config(source.trainer, source.trainer_class, request.source)
     learns = getattr(source.trainer_class, "learner_class", source.trainer_class) is not None

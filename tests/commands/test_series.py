@@ -245,6 +245,12 @@ def test_a_mistake_is_one_line_before_anything_runs(children: Children, capsys: 
     assert children.words == []
 
 
+def test_a_head_is_not_trained_for_classes_that_it_can_not_score(children: Children, capsys: Any) -> None:
+    for protocol in ("base_to_new digits 1", "cross_dataset shapes 1 digits"):
+        assert start(protocol, "gda") == 2
+        assert "GDA computes a part for each class" in capsys.readouterr().err
+
+
 def test_class_specific_context_is_refused_for_classes_that_it_was_not_trained_on(
     children: Children, capsys: Any
 ) -> None:

@@ -26,7 +26,7 @@ CELLS = {
     ("loss_parts", "without COS", "16"): 80.86,
     ("loss_parts", "CE + WC", "16"): 80.63,
     ("label_init", "random", "2"): 62.71,
-    ("field", "MaPLe", "16"): 81.79,
+    ("field", "CLIP-LoRA", "16"): 82.89,
     ("field", "GDA", "16"): 81.85,
     ("field", "KgCoOp", "16"): 77.26,
     ("field_rn50", "Tip-Adapter-F", "16"): 75.83,

@@ -67,6 +67,16 @@ def test_the_weight_has_the_least_loss_of_all() -> None:
     assert alpha == pytest.approx(found[min(found)], rel=0.1)
 
 
+def test_a_class_without_images_leaves_the_weight_a_number() -> None:
+    labels = torch.arange(3).repeat(4)
+    z, s = torch.randn(2, 12, 1, 4, generator=torch.Generator().manual_seed(3))
+    s[..., 3] = -torch.inf
+    alpha, loss = weight_of_least_loss(z, s, labels)
+    without = weight_of_least_loss(z[..., :3], s[..., :3], labels)
+    assert math.isfinite(alpha)
+    assert loss >= without[1] - 1e-4  # one more class to lose to
+
+
 def test_with_no_image_left_of_any_class_both_have_the_same_spread() -> None:
     labels = torch.arange(4)
     z, s = torch.randn(2, 4, 1, 4, generator=torch.Generator().manual_seed(2))
