@@ -73,6 +73,8 @@ PAPERS = {
     "CoCoOp_LAMM": (0.002, 10, 1, COCOOP_NODE),
     "MaPLe": (0.0035, 5, 4, MAPLE_NODE),
     "MaPLe_LAMM": (0.0035, 5, 4, MAPLE_NODE),
+    "LAMM_GDA": (0.002, 50, 32, LAMM_NODE),
+    "TopLAMM_GDA": (0.002, 50, 32, {**LAMM_NODE, "TOPLAMM.BLOCKS_LR": 0.002}),
     "TopLAMM": (0.002, 50, 32, {**LAMM_NODE, "TOPLAMM.BLOCKS_LR": 0.002}),
     "CLIPLoRA": (2e-4, 160, 32, {"CLIPLORA.RANK": 2, "CLIPLORA.DROPOUT": 0.25}),
     "KgCoOp": (0.002, 100, 128, KGCOOP_NODE),
@@ -232,6 +234,7 @@ def test_all_methods_share_data_and_rate_with_the_embedded_model(name):
     if trainer in SCHEDULES:  # with the published optimizer and rate
         changed = ("NAME", "LR", "WEIGHT_DECAY", "WARMUP_EPOCH", "WARMUP_TYPE")
         own = {f"OPTIM.{key}": value for key, value in merged(name).OPTIM.items() if key in changed}
+    own |= {"INPUT.CACHE_VIEWS": 8} if trainer in ("LAMM_GDA", "TopLAMM_GDA") else {}  # a head on several views
     own |= SLOW_LABELS if trainer == "CoCoOp_LAMM" else {}
     assert other == own
     # The same precision on every machine, in the node that the trainer reads.

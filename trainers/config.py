@@ -77,7 +77,7 @@ KEYS: dict[str, Any] = {
     "TRAINER.TOPLAMM.BLOCKS": -1,  # K, last blocks of the image tower that are tuned; -1: a third of them; 0: none
     "TRAINER.TOPLAMM.TUNE": "blocks",  # blocks (all of them) | lora (additions to q, k, v) | layernorm (norms alone)
     "TRAINER.TOPLAMM.BLOCKS_LR": 0.002,  # the blocks' learning rate; OPTIM.LR is the labels'
-    "TRAINER.TOPLAMM.WEIGHT": 0.3,  # w, share of the tuned feature in the score; the frozen one has the rest
+    "TRAINER.TOPLAMM.TUNED_WEIGHT": 0.3,  # w, share of the tuned feature in the score; the frozen one has the rest
     "TRAINER.TOPLAMM.GRAM": 0.5,  # weight of the term that holds a batch's Gram matrix near the frozen one
     "TRAINER.TOPLAMM.RANK": 4,  # r of lora
     "TRAINER.TOPLAMM.DROPOUT": 0.0,  # of lora's branch

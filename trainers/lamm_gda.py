@@ -193,6 +193,7 @@ class LAMM_GDA(WithGaussianHead, LAMM):
     """Trains a `LAMMGDALearner`; config node `TRAINER.LAMM`."""
 
     learner_class = LAMMGDALearner
+    config_nodes = ("LAMM",)
 
 
 class TopLAMMGDALearner(GaussianHeadMixin, TopLAMMLearner):
@@ -203,3 +204,4 @@ class TopLAMM_GDA(WithGaussianHead, TopLAMM):
     """Trains a `TopLAMMGDALearner`; config nodes `TRAINER.LAMM` and `TRAINER.TOPLAMM`."""
 
     learner_class = TopLAMMGDALearner
+    config_nodes = ("LAMM", "TOPLAMM")

@@ -1,7 +1,7 @@
 """TopLAMM: LAMM's labels (arXiv:2312.08212) on an image tower whose last K blocks are tuned with them.
 
     f  = the unit image feature that the tuned blocks make          f0 = the one that CLIP makes
-    s  = [w cos(f, ψ(z)) + (1 − w) cos(f0, ψ(z))] / τ               w = WEIGHT = 0.3
+    s  = [w cos(f, ψ(z)) + (1 − w) cos(f0, ψ(z))] / τ               w = TUNED_WEIGHT = 0.3
     L  = LAMM's loss with these scores, its teacher seeing f0, + GRAM · mean_ij |cos(f_i, f_j) − cos(f0_i, f0_j)|
 
 The frozen feature stays in the score at a fixed weight, and the Gram matrix of a batch stays near the frozen one; both
@@ -50,7 +50,7 @@ class TopLearner(PromptLearner):
         tune: `blocks`, `lora` or `layernorm`; see `TowerTop`.
         rank: of `lora`.
         dropout: of `lora`'s branch.
-        weight: w.
+        tuned_weight: w.
         gram: weight of the Gram term.
         **arguments: of `PromptLearner`.
 
@@ -67,12 +67,12 @@ class TopLearner(PromptLearner):
         tune: str = "blocks",
         rank: int = 4,
         dropout: float = 0.0,
-        weight: float = 0.3,
+        tuned_weight: float = 0.3,
         gram: float = 0.5,
         **arguments: Any,
     ) -> None:
         super().__init__(clip, class_names, **arguments)
-        self.weight, self.gram = weight, gram
+        self.tuned_weight, self.gram = tuned_weight, gram
         self.top = TowerTop(clip, blocks, tune, rank, dropout) if blocks else None
         self.frozen_top = TowerTop(clip, blocks) if blocks else None
 
@@ -80,7 +80,7 @@ class TopLearner(PromptLearner):
     def arguments(cls, cfg: CfgNode) -> dict[str, Any]:
         """Read `TRAINER.TOPLAMM`."""
         node = cfg.TRAINER.TOPLAMM
-        names = ("blocks", "tune", "rank", "dropout", "weight", "gram")
+        names = ("blocks", "tune", "rank", "dropout", "tuned_weight", "gram")
         return {**super().arguments(cfg), **{name: node[name.upper()] for name in names}}
 
     @property
@@ -110,7 +110,7 @@ class TopLearner(PromptLearner):
         if self.top is None:
             return super().scores(image, text)
         tuned, frozen = image.chunk(2, dim=1)
-        return super().scores(self.weight * tuned + (1 - self.weight) * frozen, text)
+        return super().scores(self.tuned_weight * tuned + (1 - self.tuned_weight) * frozen, text)
 
     def loss_parts(self, text: Tensor, image: Tensor, *batch: Any, **further: Any) -> dict[str, Tensor]:
         """The base's parts and, while the blocks are trained, the Gram term."""
@@ -123,7 +123,7 @@ class TopLearner(PromptLearner):
         """What a checkpoint says beside the learned tensors."""
         state = super().get_extra_state()
         if self.top is not None:
-            state["prompt"] |= {"first_tuned_block": self.top.first, "weight": self.weight}
+            state["prompt"] |= {"first_tuned_block": self.top.first, "tuned_weight": self.tuned_weight}
         return state
 
 

@@ -120,7 +120,8 @@ _TABLE: dict[str, dict[str, Allowed]] = {
         **{"LAMBDA_COS": FACTOR, "LAMBDA_KD": FACTOR, "KD_TEMPERATURE": Range(0.001, 1000, whole=False)},
     },
     "TRAINER.TOPLAMM.": {
-        **{"BLOCKS": Range(-1, 1000), "TUNE": ("blocks", "lora", "layernorm"), "BLOCKS_LR": FACTOR, "WEIGHT": SHARE},
+        **{"BLOCKS": Range(-1, 1000), "TUNE": ("blocks", "lora", "layernorm"), "BLOCKS_LR": FACTOR},
+        "TUNED_WEIGHT": SHARE,
         **{"GRAM": FACTOR, "RANK": Range(1, 1000), "DROPOUT": BELOW_1},
     },
     "TRAINER.CLIPLORA.": {"RANK": Range(1, 1000), "DROPOUT": BELOW_1, "PREC": str},

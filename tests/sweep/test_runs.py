@@ -36,6 +36,7 @@ from tests.train_command import ROOT, plan, train
 TEXT = "trainers: [LAMM, CoOp]\ndatasets: [digits]\nshots: [1, 2]\nseeds: [0, 3]\n"
 SWEEPS = ROOT / "configs" / "sweeps"
 RUNS = {
+    "beyond_lamm": 450,
     "demo": 240,
     "paper": 1155,
     "paper_loss_parts": 264,
@@ -124,7 +125,7 @@ def test_the_grids_of_the_project_have_the_runs_that_their_headers_name() -> Non
 
 
 def test_one_variant_of_an_ablation_is_the_default_and_no_two_are_the_same() -> None:
-    for name in RUNS.keys() - {"demo", "paper"}:
+    for name in RUNS.keys() - {"demo", "paper", "beyond_lamm"}:
         settings = list(read_grid(SWEEPS / f"{name}.yaml").variants.values())
         assert settings.count({}) == 1, name
         assert len({frozenset(one.items()) for one in settings}) == len(settings), name
@@ -197,7 +198,11 @@ def test_a_mistake_in_any_run_is_one_line(changes: dict[str, Any], key: str) -> 
 
 
 def test_the_grids_of_the_project_can_be_planned() -> None:
-    backbones = {"demo": {"tiny"}, "paper_backbones": {"RN50", "RN101", "ViT-B/32", "ViT-B/16"}}
+    backbones = {
+        "demo": {"tiny"},
+        "beyond_lamm": {"tiny"},
+        "paper_backbones": {"RN50", "RN101", "ViT-B/32", "ViT-B/16"},
+    }
     for file in SWEEPS.glob("*.yaml"):
         grid = read_grid(file)
         plans = planned(replace(grid, datasets=grid.datasets[:1], shots=(16,), seeds=(1,)))

@@ -82,7 +82,8 @@ def test_heads_learned_set_by_set_are_the_head_of_all_classes(
     second.fit(features[labels == 2], labels[labels == 2] - 2)
     whole.fit(features, labels)
     for name in second.chosen():  # by the last step's images
-        getattr(whole, name).copy_(getattr(second, name))
+        of_whole, of_second = (getattr(one, "head", one) for one in (whole, second))
+        getattr(of_whole, name).copy_(getattr(of_second, name))
     whole.join()
     x = features[:, 0]
     scores = torch.cat([learner.scores(x, learner.text_features()) for learner in (first, second)], dim=1)

@@ -216,6 +216,6 @@ def test_a_run_on_cached_tokens_with_dropout_resumes_as_if_uninterrupted(squares
 
 def test_a_model_is_not_tested_at_another_weight_than_it_was_trained_at(squares_config: Config, tmp_path: Path) -> None:
     start(squares_config("TopLAMM", "run", "TEST.NO_TEST", True)).train()
-    other = start(squares_config("TopLAMM", "elsewhere", "TRAINER.TOPLAMM.WEIGHT", 0.9))
+    other = start(squares_config("TopLAMM", "elsewhere", "TRAINER.TOPLAMM.TUNED_WEIGHT", 0.9))
     with pytest.raises(CheckpointError, match="weight"):
         other.load_model(str(tmp_path / "run"))
