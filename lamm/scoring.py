@@ -96,6 +96,11 @@ class Prompts(nn.Module):
         """
         return scaled_scores(image, text, self.clip.logit_scale)
 
+    @property
+    def learners(self) -> list[Any]:
+        """Those of earlier sets of classes, and this one."""
+        return [*self.earlier, self]
+
     def join(self) -> None:
         """Compute the head over the classes of `earlier` learners and of this one, from the statistics of all.
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from lamm.clip.model import ClipModel
 from lamm.gda import ClassStatistics, LeaveOneOut, head
-from lamm.scoring import scaled_scores
+from lamm.scoring import Prompts, scaled_scores
 
 from .heads import NEVER, Head, HeadTrainer, Images, weight_of_least_loss
 
@@ -96,12 +96,32 @@ def compute_heads(heads: Sequence[GaussianHead]) -> None:
         one.offsets.copy_((heads[-1].alpha * own_bias[:, None]).clamp(min=NEVER))
 
 
-class GDALearner(Head):
-    """Hand-written prompts and the head.
+class HasGaussianHead(Prompts):
+    """Goes in front of prompts: a Gaussian head belongs to them. Who has it fits it, and says what it adds to.
 
     Attributes:
-        head: of the images that `fit` was given.
+        head: the head.
     """
+
+    head: GaussianHead
+
+    def join(self) -> None:
+        """See `Prompts.join`."""
+        compute_heads([one.head for one in self.learners])
+
+    def exported(self) -> tuple[dict[str, Tensor], str]:
+        """See `Prompts.exported`."""
+        tensors, formula = super().exported()
+        tensors |= {"head_weight": self.head.rows, "head_bias": self.head.offsets[:, 0]}
+        return tensors, f"{formula} + image_features @ head_weight.T + head_bias"
+
+    def per_class_tensors(self) -> tuple[str, ...]:
+        """Those of the prompts, and the head's."""
+        return (*super().per_class_tensors(), *(f"head.{name}" for name in GaussianHead.PER_CLASS))
+
+
+class GDALearner(HasGaussianHead, Head):
+    """Hand-written prompts and the head."""
 
     def __init__(self, clip: ClipModel, class_names: Sequence[str], templates: Sequence[str]) -> None:
         super().__init__(clip, class_names, templates)
@@ -120,28 +140,14 @@ class GDALearner(Head):
         self.head.keep(own, shrinkage, alpha)
         self.join()
 
-    def join(self) -> None:
-        """See `Prompts.join`."""
-        compute_heads([one.head for one in self.learners])
-
     def scores(self, image: Tensor, text: Tensor) -> Tensor:
         """Logits. Shape: (B, N)"""
         return scaled_scores(image, text, self.clip.logit_scale) + self.head(image)
-
-    def exported(self) -> tuple[dict[str, Tensor], str]:
-        """See `Prompts.exported`."""
-        tensors, formula = super().exported()
-        tensors |= {"head_weight": self.head.rows, "head_bias": self.head.offsets[:, 0]}
-        return tensors, f"{formula} + image_features @ head_weight.T + head_bias"
 
     def chosen(self) -> dict[str, float]:
         """α, and ρ unless it is the published one."""
         shrinkage = self.head.shrinkage.item()
         return {"alpha": self.head.alpha.item(), **({"shrinkage": shrinkage} if shrinkage else {})}
-
-    def per_class_tensors(self) -> tuple[str, ...]:
-        """See `Prompts.per_class_tensors`."""
-        return tuple(f"head.{name}" for name in GaussianHead.PER_CLASS)
 
     # The two ways of choosing.
 

@@ -109,11 +109,6 @@ class Head(TemplatePrompts):
         """What `fit` has chosen, by name, for the run's record."""
         return {}
 
-    @property
-    def learners(self) -> list[Any]:
-        """Those of earlier sets of classes, and this one."""
-        return [*self.earlier, self]
-
     def zero_shot(self, image: Tensor) -> Tensor:
         """cos(I, ψ) / τ of unit features (…, E), over the classes of all `learners`. Shape: (…, N)"""
         text = torch.cat([learner.features for learner in self.learners], dim=1)  # (1, N, E)

@@ -3,15 +3,15 @@
 The labels know what CLIP knows of the class names, the head what the training images look like; they make different
 mistakes. Both give a log-posterior, up to a term without the class, and these are added:
 
-    s_c(x) = cos(x, ψ(z_c)) / τ + β (w_c·x + b_c)         z, ψ(z): LAMM's, trained as ever      w, b: `lamm.gda`
+    s_c(x) = cos(x, ψ(z_c)) / τ + β (w_c·x + b_c)         z, ψ(z): as LAMM trains them      w, b: `lamm.gda`
 
 τ is the temperature that the labels are trained at. β is the head's: with g₋ᵢ the head without image i,
 
     β, ρ = argmin mean_i −log softmax_{y_i} β g₋ᵢ(x_i)    ρ: the shrinkage of the head's covariance
 
 over all cached views of the training images. So no image judges a head that has seen it, and neither validation nor
-test images are looked at. An image that is the only one of its class can't be left out; if all are, ρ = 10, and β is
-such that the head's scores spread over the wrong classes 0.3 times as far as the zero-shot scores.
+test images are looked at. An image that is the only one of its class can't be left out. If every class has one image,
+ρ = 10, and β is such that the head's scores spread over the wrong classes 0.3 times as far as the zero-shot scores.
 
 The head follows from sums over images (`ClassStatistics`): classes that come later add theirs, and it is the head of
 all images at once.
@@ -33,7 +33,7 @@ from lamm.log import logger
 from lamm.scoring import scaled_scores
 
 from .base import PromptTrainer
-from .gda import GaussianHead, compute_heads, statistics_of
+from .gda import GaussianHead, HasGaussianHead, statistics_of
 from .heads import spread
 from .lamm import LAMM, LAMMLearner
 from .prompt_learner import PromptLearner
@@ -62,13 +62,10 @@ def of_least_loss(leave_one_out: LeaveOneOut, paired: Tensor, labels: Tensor) ->
     return min(losses, key=losses.__getitem__)
 
 
-class GaussianHeadMixin(PromptLearner):
+class GaussianHeadMixin(HasGaussianHead, PromptLearner):
     """Goes in front of a prompt learner: a Gaussian head on CLIP's own image features is added to its scores.
 
-    In training the scores are the learner's alone.
-
-    Attributes:
-        head: the head; silent until it is fitted.
+    In training the scores are the learner's alone. The head is silent until it is fitted.
     """
 
     def __init__(self, *positional: Any, **arguments: Any) -> None:
@@ -108,28 +105,10 @@ class GaussianHeadMixin(PromptLearner):
             self.head.keep(own, SHRINKAGE_OF_ONE, SPREAD_OF_ONE * ratio)
         self.join()
 
-    @property
-    def learners(self) -> list[Any]:
-        """Those of earlier sets of classes, and this one."""
-        return [*self.earlier, self]
-
-    def join(self) -> None:
-        """See `Prompts.join`."""
-        compute_heads([one.head for one in self.learners])
-
-    def exported(self) -> tuple[dict[str, Tensor], str]:
-        """See `Prompts.exported`."""
-        tensors, formula = super().exported()
-        tensors |= {"head_weight": self.head.rows, "head_bias": self.head.offsets[:, 0]}
-        return tensors, f"{formula} + image_features @ head_weight.T + head_bias"
-
-    def per_class_tensors(self) -> tuple[str, ...]:
-        """The base learner's, and the head's."""
-        return (*super().per_class_tensors(), *(f"head.{name}" for name in GaussianHead.PER_CLASS))
-
     def for_other_classes(self, state: dict[str, Tensor], names: Sequence[str]) -> dict[str, Tensor] | None:
         """The head's rows by class name; if it lacks a class, the prompts score alone."""
-        if super().per_class_tensors():
+        rows_of = [f"head.{name}" for name in GaussianHead.PER_CLASS]
+        if set(self.per_class_tensors()) - set(rows_of):
             return None
         places = {name: place for place, name in enumerate(names)}
         if not all(name in places for name in self.class_names):
@@ -137,7 +116,7 @@ class GaussianHeadMixin(PromptLearner):
             silent = {f"head.{name}": value for name, value in self.head.state_dict().items()}
             return {**state, **silent}
         rows = torch.tensor([places[name] for name in self.class_names])
-        return {**state, **{name: state[name][rows] for name in self.per_class_tensors()}}
+        return {**state, **{name: state[name][rows] for name in rows_of}}
 
 
 class WithGaussianHead(PromptTrainer):

@@ -83,7 +83,7 @@ class RanPACLearner(Head):
 
     def join(self) -> None:
         """W over all classes, from the sums of all steps and λ of this one; see `Prompts.join`."""
-        learners = [*self.earlier, self]
+        learners = self.learners
         total = torch.zeros_like(self.gram)
         for learner in learners:
             total += learner.gram
