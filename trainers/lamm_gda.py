@@ -3,15 +3,17 @@
 The labels know what CLIP knows of the class names, the head what the training images look like; they make different
 mistakes. Both give a log-posterior, up to a term without the class, and these are added:
 
-    s_c(x) = cos(x, ψ(z_c)) / τ + β (w_c·x + b_c)         z, ψ(z): as LAMM trains them      w, b: `lamm.gda`
+    s_c(x) = α cos(x, ψ(z_c)) / τ + β (w_c·x + b_c)       z, ψ(z): as LAMM trains them      w, b: `lamm.gda`
 
-τ is the temperature that the labels are trained at. β is the head's: with g₋ᵢ the head without image i,
+Neither may be surer of itself than it is right, and images that it was trained on can't tell. So α is asked of the
+zero-shot scores, which have seen no image, and β of the head g₋ᵢ that all images but i give:
 
-    β, ρ = argmin mean_i −log softmax_{y_i} β g₋ᵢ(x_i)    ρ: the shrinkage of the head's covariance
+    α    = argmin mean_i −log softmax_{y_i} α cos(x_i, ψ(y)) / τ        α ≤ 1
+    β, ρ = argmin mean_i −log softmax_{y_i} β g₋ᵢ(x_i)                  ρ: the shrinkage of the head's covariance
 
-over all cached views of the training images. So no image judges a head that has seen it, and neither validation nor
-test images are looked at. An image that is the only one of its class can't be left out. If every class has one image,
-ρ = 10, and β is such that the head's scores spread over the wrong classes 0.3 times as far as the zero-shot scores.
+over all cached views of the training images; neither validation nor test images are looked at. An image that is the
+only one of its class can't be left out. If every class has one image, ρ = 30, and β is such that the head's scores
+spread over the wrong classes 0.3 times as far as the zero-shot scores α cos / τ.
 
 The head follows from sums over images (`ClassStatistics`): classes that come later add theirs, and it is the head of
 all images at once.
@@ -19,6 +21,7 @@ all images at once.
 Letters: n training images, k views of each, B images, G prefixes (1), N classes, E embedding size.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,16 +36,22 @@ from lamm.log import logger
 from lamm.scoring import scaled_scores
 
 from .base import PromptTrainer
-from .gda import GaussianHead, HasGaussianHead, statistics_of
+from .gda import SHRINKAGES, GaussianHead, HasGaussianHead, statistics_of
 from .heads import spread
 from .lamm import LAMM, LAMMLearner
 from .prompt_learner import PromptLearner
 from .top_lamm import TopLAMM, TopLAMMLearner
 
-SHRINKAGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-SCALES = tuple(10.0 ** (step / 8) for step in range(-24, 9))  # β: 1e-3 … 10
-SHRINKAGE_OF_ONE = 10.0
+SCALES = tuple(10.0 ** (step / 8) for step in range(-24, 9))  # α and β: 1e-3 … 10
+SHRINKAGE_OF_ONE = SHRINKAGES[0]
 SPREAD_OF_ONE = 0.3
+
+
+def scale_of_least_loss(scores: Tensor, targets: Tensor, largest: float = math.inf) -> tuple[float, float]:
+    """The scale, of `SCALES` up to the largest, that gives scores (m, N) the least log-loss, and that loss."""
+    losses = {scale: F.cross_entropy(scale * scores, targets).item() for scale in SCALES if scale <= largest}
+    best = min(losses, key=losses.__getitem__)
+    return best, losses[best]
 
 
 def of_least_loss(leave_one_out: LeaveOneOut, paired: Tensor, labels: Tensor) -> tuple[float, float]:
@@ -53,36 +62,42 @@ def of_least_loss(leave_one_out: LeaveOneOut, paired: Tensor, labels: Tensor) ->
         paired: whether an image's class has another one, (n,).
         labels: (n,).
     """
-    losses = {}
+    found = {}
     for shrinkage in SHRINKAGES:
         scores = leave_one_out.scores(shrinkage)[paired]  # (n', k, N)
         targets = labels[paired].repeat_interleave(scores.shape[1])
-        for scale in SCALES:
-            losses[shrinkage, scale] = F.cross_entropy(scale * scores.flatten(0, 1), targets).item()
-    return min(losses, key=losses.__getitem__)
+        found[shrinkage] = scale_of_least_loss(scores.flatten(0, 1), targets)
+    best = min(found, key=lambda shrinkage: found[shrinkage][1])
+    return best, found[best][0]
 
 
 class GaussianHeadMixin(HasGaussianHead, PromptLearner):
     """Goes in front of a prompt learner: a Gaussian head on CLIP's own image features is added to its scores.
 
     In training the scores are the learner's alone. The head is silent until it is fitted.
+
+    Attributes:
+        label_scale: α, (1,); 1 while the head is silent.
     """
+
+    label_scale: Tensor
 
     def __init__(self, *positional: Any, **arguments: Any) -> None:
         super().__init__(*positional, **arguments)
         self.head = GaussianHead(len(self.class_names), self.clip.embed_dim)
+        self.register_buffer("label_scale", torch.ones(1))
 
     def scores(self, image: Tensor, text: Tensor) -> Tensor:
         """s. Shape: (B, N)"""
         own = self.scores_without_head(image, text)
-        return own if self.training else own + self.head(self.clip_features(image))
+        return own if self.training else self.label_scale * own + self.head(self.clip_features(image))
 
     def scores_without_head(self, image: Tensor, text: Tensor) -> Tensor:
         """The base learner's scores. Shape: (B, N)"""
         return super().scores(image, text)
 
     def fit(self, features: Tensor, labels: Tensor) -> None:
-        """Fit the head.
+        """Fit the head, and how much it and the labels count.
 
         Args:
             features: CLIP's own unit features of the training images' views, (n, k, E).
@@ -93,17 +108,30 @@ class GaussianHeadMixin(HasGaussianHead, PromptLearner):
         statistics = statistics_of([one.head for one in self.learners])
         labels = labels + len(statistics.count) - len(self.class_names)  # they go on from those of earlier sets
         others = LeaveOneOut(statistics, features, labels)
+        text = torch.cat([one.hand_written_features() for one in self.learners], dim=1)  # (1, N, E)
+        zero_shot = scaled_scores(features.flatten(0, 1), text, self.clip.logit_scale)  # (n·k, N)
+        label_scale, _ = scale_of_least_loss(zero_shot, labels.repeat_interleave(features.shape[1]), largest=1.0)
+        self.label_scale.fill_(label_scale)
         paired = statistics.count[labels] > features.shape[1]
         if paired.any():
             self.head.keep(own, *of_least_loss(others, paired, labels))
         else:
             scores = others.scores(SHRINKAGE_OF_ONE)
-            text = torch.cat([one.hand_written_features() for one in self.learners], dim=1)  # (1, N, E)
-            zero_shot = scaled_scores(features.flatten(0, 1), text, self.clip.logit_scale).view_as(scores)
             wrong = scores.isfinite()
-            ratio = float(spread(zero_shot, wrong) / spread(scores, wrong).clamp(min=1e-9))
-            self.head.keep(own, SHRINKAGE_OF_ONE, SPREAD_OF_ONE * ratio)
+            ratio = float(spread(zero_shot.view_as(scores), wrong) / spread(scores, wrong).clamp(min=1e-9))
+            self.head.keep(own, SHRINKAGE_OF_ONE, SPREAD_OF_ONE * label_scale * ratio)
         self.join()
+
+    def join(self) -> None:
+        """See `Prompts.join`; the last learner's α is that of all."""
+        super().join()
+        for one in self.earlier:
+            one.label_scale.copy_(self.label_scale)
+
+    def exported(self) -> tuple[dict[str, Tensor], str]:
+        """See `Prompts.exported`."""
+        tensors, formula = super().exported()
+        return {**tensors, "label_scale": self.label_scale[0]}, f"label_scale * {formula}"
 
     def for_other_classes(self, state: dict[str, Tensor], names: Sequence[str]) -> dict[str, Tensor] | None:
         """The head's rows by class name; if it lacks a class, the prompts score alone."""
@@ -114,7 +142,7 @@ class GaussianHeadMixin(HasGaussianHead, PromptLearner):
         if not all(name in places for name in self.class_names):
             logger.info("Classes that the head has no images of: the labels score alone")
             silent = {f"head.{name}": value for name, value in self.head.state_dict().items()}
-            return {**state, **silent}
+            return {**state, **silent, "label_scale": self.label_scale}
         rows = torch.tensor([places[name] for name in self.class_names])
         return {**state, **{name: state[name][rows] for name in rows_of}}
 
@@ -158,7 +186,11 @@ class WithGaussianHead(PromptTrainer):
         if split is None:
             head = self.learner.head
             alone = self.accuracy_of(self.text_features(), self.learner.scores_without_head)
-            chosen = {"head_scale": head.alpha.item(), "head_shrinkage": head.shrinkage.item()}
+            chosen = {
+                "label_scale": self.learner.label_scale.item(),
+                "head_scale": head.alpha.item(),
+                "head_shrinkage": head.shrinkage.item(),
+            }
             self.further_metrics = {**self.further_metrics, "accuracy_without_head": alone, **chosen}
             logger.info("Without the head: %.1f%%", alone)
         return result

@@ -68,6 +68,24 @@ def test_shrinkage_and_scale_have_the_least_loss_of_left_out_images(small_clip: 
 
 
 @torch.no_grad()
+def test_the_labels_count_as_much_as_makes_zero_shot_scores_as_sure_as_they_are_right(small_clip: ClipModel) -> None:
+    learner = learner_of(small_clip)
+    features, _ = near_centres(small_clip, 10, views=2)
+    text = learner.hand_written_features()[0]
+    scores = (small_clip.logit_scale.exp() * features @ text.T).flatten(0, 1)
+    found = {}
+    for wrong in (0, 15):  # names that say all, and names that are wrong about half
+        labels = (scores[::2] + scores[1::2]).argmax(dim=1)
+        labels[:wrong] = (labels[:wrong] + 1) % 3
+        learner.fit(features, labels)
+        targets = labels.repeat_interleave(2)
+        losses = {scale: F.cross_entropy(scale * scores, targets).item() for scale in SCALES if scale <= 1}
+        assert losses[min(losses, key=lambda scale: abs(scale - learner.label_scale.item()))] == min(losses.values())
+        found[wrong] = learner.label_scale.item()
+    assert found[15] < found[0] <= 1
+
+
+@torch.no_grad()
 def test_the_score_is_the_labels_and_the_heads(small_clip: ClipModel) -> None:
     learner = learner_of(small_clip)
     features, labels = near_centres(small_clip, 3, views=2)
@@ -78,7 +96,7 @@ def test_the_score_is_the_labels_and_the_heads(small_clip: ClipModel) -> None:
     scores = [slow_heads.discriminant(rows, classes, 3, precision, x) for x in new[:, 0].double().numpy()]
     text = learner.text_features()
     own = small_clip.logit_scale.exp() * new[:, 0] @ text[0].T
-    expected = own + learner.head.alpha.item() * torch.tensor(np.array(scores)).float()
+    expected = learner.label_scale * own + learner.head.alpha.item() * torch.tensor(np.array(scores)).float()
     torch.testing.assert_close(learner.eval().scores(new[:, 0], text), expected, rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(learner.train().scores(new[:, 0], text), own)
 
@@ -88,15 +106,15 @@ def test_with_one_image_per_class_the_head_spreads_as_a_share_of_the_zero_shot_s
     learner = learner_of(small_clip)
     features, labels = near_centres(small_clip, 1, views=4)
     learner.fit(features, labels)
-    assert learner.head.shrinkage.item() == 10
-    left_out = left_out_scores(features, labels, 10.0)
+    assert learner.head.shrinkage.item() == 30
+    left_out = left_out_scores(features, labels, 30.0)
     text = learner.hand_written_features()[0]
     zero_shot = (small_clip.logit_scale.exp() * features @ text.T).numpy()
     spreads = []
     for scores in (left_out, zero_shot):
         wrong = [scores[i, v, [c for c in range(3) if c != i]] for i in range(3) for v in range(4)]
         spreads.append(math.sqrt(np.mean([values.var() for values in wrong])))
-    assert learner.head.alpha.item() == pytest.approx(0.3 * spreads[1] / spreads[0], rel=1e-4)
+    assert learner.head.alpha.item() == pytest.approx(0.3 * learner.label_scale.item() * spreads[1] / spreads[0], rel=1e-4)
 
 
 @torch.no_grad()
@@ -111,6 +129,7 @@ def test_classes_that_are_added_give_the_head_of_all_images_at_once(small_clip: 
     whole.fit(features, labels)
     for name in ("count", "sum", "outer"):
         assert torch.equal(first.head.state_dict()[name], kept[name])
+    assert first.label_scale == second.label_scale
     # The same numbers chosen, the same head.
     for learner in (second, whole):
         learner.head.alpha.fill_(0.5)
