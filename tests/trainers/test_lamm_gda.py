@@ -114,7 +114,9 @@ def test_with_one_image_per_class_the_head_spreads_as_a_share_of_the_zero_shot_s
     for scores in (left_out, zero_shot):
         wrong = [scores[i, v, [c for c in range(3) if c != i]] for i in range(3) for v in range(4)]
         spreads.append(math.sqrt(np.mean([values.var() for values in wrong])))
-    assert learner.head.alpha.item() == pytest.approx(0.3 * learner.label_scale.item() * spreads[1] / spreads[0], rel=1e-4)
+    assert learner.head.alpha.item() == pytest.approx(
+        0.3 * learner.label_scale.item() * spreads[1] / spreads[0], rel=1e-4
+    )
 
 
 @torch.no_grad()
