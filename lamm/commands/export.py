@@ -15,17 +15,17 @@ import sys
 from pathlib import Path
 
 from lamm.commands.parser import Parser, add_run_arguments, imported_extensions
-from lamm.inference.classifier import warnings_alone
+from lamm.inference.model import warnings_alone
 
 
 def main(arguments: argparse.Namespace) -> None:
     folder = Path(arguments.output or Path(arguments.run_dir) / "export")
     with warnings_alone():
         extensions = imported_extensions(arguments.imports)
-        from lamm.inference.classifier import Classifier
         from lamm.inference.export import export
+        from lamm.inference.model import TrainedModel
 
-        classifier = Classifier.from_run(
+        classifier = TrainedModel.from_run(
             arguments.run_dir, extensions, precision="fp32", backbone_path=arguments.backbone_path
         )
         assert classifier.run is not None, "it was made from a run"

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from lamm.commands.parser import Parser, add_run_arguments, at_least, chosen_device, imported_extensions
 from lamm.errors import ConfigError, DataError
 from lamm.files import atomic_path, require_place
-from lamm.inference.classifier import warnings_alone
+from lamm.inference.model import warnings_alone
 from lamm.inference.photos import CSV_MARK, Layout, Prediction, Table, Unreadable, find_photos, predictions
 from lamm.numbers import PROCESSES, Range
 
@@ -63,10 +63,10 @@ def load(arguments: argparse.Namespace) -> Any:
     """The run's classifier; what a user should know about it goes to stderr."""
     with warnings_alone():
         extensions = imported_extensions(arguments.imports)
-        from lamm.inference.classifier import Classifier
+        from lamm.inference.model import TrainedModel
 
         device = chosen_device(arguments.device)
-        classifier = Classifier.from_run(
+        classifier = TrainedModel.from_run(
             arguments.run_dir, extensions, device, arguments.precision, arguments.backbone_path
         )
     for note in classifier.notes:

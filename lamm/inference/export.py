@@ -18,7 +18,7 @@ from yacs.config import CfgNode
 from lamm.clip.text import PlainTextEncoder
 from lamm.errors import ConfigError
 from lamm.files import has_mark, require_place, temporary_beside, write_json
-from lamm.inference.classifier import Classifier, RunFolder
+from lamm.inference.model import RunFolder, TrainedModel
 from lamm.inference.onnx_file import (
     INPUT,
     INSTALL,
@@ -162,7 +162,7 @@ VISION_PROMPTS = (
 NAMES = (DESCRIPTION, TENSORS, GRAPH, f"{GRAPH}.data")
 
 
-def export(classifier: Classifier, run: RunFolder, folder: Path, onnx: bool = True) -> tuple[list[Path], list[str]]:
+def export(classifier: TrainedModel, run: RunFolder, folder: Path, onnx: bool = True) -> tuple[list[Path], list[str]]:
     """Write the files; earlier ones are replaced, or removed if this export has no such file.
 
     Args:
@@ -215,7 +215,7 @@ def why_only_a_graph(learner: Any) -> str:
 
 
 @torch.no_grad()
-def _tensors(classifier: Classifier) -> dict[str, Tensor]:
+def _tensors(classifier: TrainedModel) -> dict[str, Tensor]:
     """The class features, the logit scale, and what a head or the prompts of the image tower add, if any."""
     tensors = {
         "class_features": classifier.text_features()[0],
@@ -228,7 +228,7 @@ def _tensors(classifier: Classifier) -> dict[str, Tensor]:
     return {name: value.detach().float().cpu().contiguous() for name, value in tensors.items()}
 
 
-def _description(classifier: Classifier, run: RunFolder) -> dict[str, Any]:
+def _description(classifier: TrainedModel, run: RunFolder) -> dict[str, Any]:
     """What `classifier.json` says; the shapes are those of `classifier.safetensors`."""
     clip, learner, results = classifier.clip, classifier.learner, run.results
     described: dict[str, Any] = {
