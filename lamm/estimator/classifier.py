@@ -5,7 +5,6 @@ Letters: n photos, N classes, E embedding size.
 
 import dataclasses
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from lamm.datasets import DEFAULT_TEMPLATE
 from lamm.engine import build_transform
 from lamm.engine.embedded.loader import bounded_workers, usable_cores
 from lamm.errors import ConfigError, DataError, unknown_name
@@ -36,16 +36,19 @@ from lamm.estimator.training import (
     config_of,
     leaves_images_alone,
     left_out_scores,
+    quiet,
     seeded,
     train,
     train_on_list,
     trainer_class,
 )
 from lamm.features.cache import FeatureCache, View, ViewDataset
+from lamm.inference.photos import UNKNOWN
 from lamm.scoring import TemplatePrompts
 
-UNKNOWN = "unknown"
 COMPARED = ("GDA", "LinearProbe", "ZeroshotCLIP")
+LIST = ("--dataset", "csv", "--csv", "photos.json")
+"""In place of `--dataset folder`, for `train_on_list`, which puts its own list there."""
 BATCH = 64
 WORKERS_FROM = 64
 """So many photos are worth the start of processes that decode them."""
@@ -145,119 +148,104 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
         if len(classes) < 2:
             raise DataError("all photos are of one class: a classifier needs two or more")
         require_unique(texts)
-        told = _Shares(progress, 1 + (self.folds + 2 * self.folds * (self.folds > 0)))
-        with tempfile.TemporaryDirectory(prefix="lamm-fit-") as folder:
-            cfg = self._config(["--dataset", "csv", "--csv", os.path.join(folder, "photos.json")], folder)
-            self._make_clip(cfg)
-            trainer = train_on_list(cfg, self._clip, files, labels, texts, told.next())
-            knowledge = knowledge_of(trainer)
-            self._forget_left_out()
-            if self.folds:
-                knowledge = self._judged(knowledge, cfg, files, labels, texts, told, folder)
-        self._keep(knowledge)
+        cfg = self._config(LIST)
+        self._make_clip(cfg)
+        methods = tuple(dict.fromkeys((self.method, *COMPARED))) if self.folds else ()
+        told = _Shares(progress, 1 + self.folds * len(methods))
+        trainer = train_on_list(cfg, self._clip, files, labels, texts, told.next())
+        knowledge = knowledge_of(trainer)
+        accuracy = self._judge(files, labels, texts, methods, told)
+        self._keep(self._measured(knowledge, accuracy, f"{self.folds}-fold cross-validation"))
         self.classes_ = classes
         return self
 
-    def _judged(
-        self,
-        knowledge: Knowledge,
-        cfg: Any,
-        files: Sequence[str],
-        labels: np.ndarray,
-        texts: list[str],
-        told: "_Shares",
-        folder: str,
-    ) -> Knowledge:
-        """The knowledge, with what photos that are left out say of it and of other methods."""
-        accuracy, scores = {}, torch.zeros(0)
-        numbers: np.ndarray = np.zeros(0, dtype=int)
-        for method in dict.fromkeys((self.method, *COMPARED)):
-            config = (
-                cfg
-                if method == self.method
-                else self._config(["--dataset", "csv", "--csv", os.path.join(folder, "photos.json")], folder, method)
-            )
+    def _judge(
+        self, files: Sequence[str], labels: np.ndarray, texts: list[str], methods: Sequence[str], told: "_Shares"
+    ) -> dict[str, float]:
+        """Score each photo by classifiers that have not seen it, and keep what the first method makes of it.
 
-            def train_on(some: np.ndarray, method: str = method, config: Any = config) -> Any:
+        Returns:
+            Method → accuracy in percent; empty where no photo can be left out.
+        """
+        self.photos_, self.labels_ = np.zeros(0, dtype=str), np.zeros(0, dtype=int)
+        self.left_out_probabilities_: np.ndarray | None = None
+        self._left_out: tuple[Tensor, Tensor] | None = None
+        accuracy: dict[str, float] = {}
+        for method in methods:
+            cfg = self._config(LIST, method)
+
+            def train_on(some: np.ndarray, method: str = method, cfg: Any = cfg) -> Any:
                 if trainer_class(method).learner_class is None:
-                    learner: Any = TemplatePrompts(self._clip, texts, ["a photo of a {}."])
-                    return self._scorer(learner, learner.text_features(), config, files)
-                trainer = train_on_list(config, self._clip, [files[i] for i in some], labels[some], texts, told.next())
-                text = None if trainer.learner.per_image else trainer.text_features()
-                return self._scorer(trainer.learner, text, config, files)
+                    learner: Any = TemplatePrompts(self._clip, texts, [DEFAULT_TEMPLATE])
+                    told.next()
+                else:
+                    chosen = [files[i] for i in some]
+                    learner = train_on_list(cfg, self._clip, chosen, labels[some], texts, told.next()).learner
+                with torch.no_grad():
+                    text = None if learner.per_image else learner.text_features()
+                return lambda out: self._scores(learner, text, cfg, [files[i] for i in out])[0]
 
-            found, of_method = left_out_scores(train_on, labels.tolist(), self.folds, self.seed)
-            if not len(found):
-                return knowledge
-            predicted = of_method.argmax(dim=1).numpy()
-            accuracy[method] = 100.0 * float((predicted == labels[found]).mean())
+            left, scores = left_out_scores(train_on, labels.tolist(), self.folds, self.seed)
+            if not len(left):
+                return {}
+            accuracy[method] = 100.0 * float((scores.argmax(dim=1).numpy() == labels[left]).mean())
             if method == self.method:
-                numbers, scores = found, of_method
-        targets = torch.from_numpy(labels[numbers])
-        chosen = [files[i] for i in numbers]
-        features = self._features_of(chosen, cfg) if leaves_images_alone(trainer_class(self.method)) else None
-        confidence = confidence_of(scores, targets, features, knowledge.statistics)
-        self.photos_, self.labels_ = np.array(chosen), labels[numbers]
-        self.left_out_probabilities_ = (scores / confidence.temperature).softmax(dim=1).numpy()
-        by = f"{self.folds}-fold cross-validation"
-        return dataclasses.replace(knowledge, confidence=confidence, accuracy=accuracy, accuracy_by=by)
+                self.photos_, self.labels_ = np.array([files[i] for i in left]), labels[left]
+                self._left_out = scores, torch.from_numpy(labels[left])
+        return accuracy
 
-    def _scorer(self, learner: Any, text: Tensor | None, cfg: Any, files: Sequence[str]) -> Any:
-        """From the numbers of photos to their scores."""
-        return lambda numbers: self._scores(learner, text, cfg, [files[i] for i in numbers])[0]
+    def _measured(self, knowledge: Knowledge, accuracy: dict[str, float], by: str) -> Knowledge:
+        """The knowledge with what photos that were left out say of it."""
+        if self._left_out is None:
+            return dataclasses.replace(knowledge, accuracy=accuracy, accuracy_by=by if accuracy else "")
+        scores, labels = self._left_out
+        alone = leaves_images_alone(trainer_class(self.method))
+        features = self._features_of(self.photos_.tolist(), config_from(knowledge.settings)) if alone else None
+        confidence = confidence_of(scores, labels, features, knowledge.statistics)
+        self.left_out_probabilities_ = (scores / confidence.temperature).softmax(dim=1).numpy()
+        return dataclasses.replace(knowledge, confidence=confidence, accuracy=accuracy, accuracy_by=by)
 
     def _fit_folder(self, folder: str, progress: Progress | None) -> "Classifier":
         place = ["--dataset", "folder", "--root", os.path.abspath(os.path.expanduser(folder))]
-        told = _Shares(progress, 1 + 3 * (self.folds > 0) + 3 * self.folds)
-        with tempfile.TemporaryDirectory(prefix="lamm-fit-") as output:
-            cfg = self._config(place, output)
-            self._make_clip(cfg)
-            trainer = train(cfg, self._clip, told.next())
-            knowledge, dataset = knowledge_of(trainer), trainer.dm.dataset
-            accuracy = {self.method: _accuracy(trainer)}
-            self._forget_left_out()
-            if self.folds:
-                texts, photos = knowledge.names, dataset.train_x
-                paths, labels = [item.impath for item in photos], np.array([item.label for item in photos])
-                knowledge = self._judged(knowledge, cfg, paths, labels, texts, told, output)
-                for method in COMPARED:
-                    if method not in accuracy:
-                        with tempfile.TemporaryDirectory(prefix="lamm-fit-") as other:
-                            accuracy[method] = _accuracy(
-                                train(self._config(place, other, method), self._clip, told.next())
-                            )
-            by = f"{len(dataset.test)} held-out photos"
-            self._keep(dataclasses.replace(knowledge, accuracy=accuracy, accuracy_by=by))
+        cfg = self._config(place)
+        self._make_clip(cfg)
+        compared = [method for method in COMPARED if self.folds and method != self.method]
+        told = _Shares(progress, 1 + len(compared) + self.folds)
+        trainer = train(cfg, self._clip, told.next())
+        knowledge, dataset = knowledge_of(trainer), trainer.dm.dataset
+        accuracy = {self.method: trainer.accuracy}
+        accuracy |= {
+            method: train(self._config(place, method), self._clip, told.next()).accuracy for method in compared
+        }
+        paths, labels = [item.impath for item in dataset.train_x], np.array([item.label for item in dataset.train_x])
+        self._judge(paths, labels, knowledge.names, [self.method] if self.folds else [], told)
+        self._keep(self._measured(knowledge, accuracy, f"{len(dataset.test)} held-out photos"))
         return self
 
-    def _config(self, place: Sequence[str], folder: str, method: str = "") -> Any:
+    def _config(self, place: Sequence[str], method: str = "") -> Any:
         settings = dict(self.settings or {}) if not method or method == self.method else {}
         if self.device == "cpu":
             settings["USE_CUDA"] = False
         elif self.device not in ("", "cuda"):
             raise ConfigError(unknown_name("device", self.device, ("cpu", "cuda")))
-        return config_of(
-            method or self.method,
-            *(self.backbone, place, folder, self.weights),
-            *(self.shots, self.seed, self.views, settings),
-        )
+        method = method or self.method
+        usual = self.weights, self.shots, self.seed, self.views
+        return config_of(method, self.backbone, place, *usual, settings)
 
     def _make_clip(self, cfg: Any) -> None:
         trainer = trainer_class(self.method)
         if trainer.learner_class is None:
             raise ConfigError(f"{self.method} learns nothing: choose a method that does, such as LAMM_GDA or GDA")
         device = torch.device("cuda" if torch.cuda.is_available() and cfg.USE_CUDA else "cpu")
-        self._clip = trainer.make_clip(cfg, device)
+        with quiet():
+            self._clip = trainer.make_clip(cfg, device)
 
     def _keep(self, knowledge: Knowledge) -> None:
         """Take over what is known, as if it had come from a file."""
-        self._model = trained_model(knowledge, self._clip)
+        with quiet():
+            self._model = trained_model(knowledge, self._clip)
         self._knowledge, self._original = knowledge, None
         self.classes_ = np.array(knowledge.names)
-
-    def _forget_left_out(self) -> None:
-        self.photos_, self.labels_ = np.zeros(0, dtype=str), np.zeros(0, dtype=int)
-        self.left_out_probabilities_ = None
 
     # What it knows.
 
@@ -356,7 +344,7 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
                 there = part.to(device)
                 parts.append(learner.scores(there, learner.text_features(there) if text is None else text).cpu())
             return torch.cat(parts).float(), features
-        transform = build_transform(cfg, is_train=False)
+        transform: Any = build_transform(cfg, is_train=False)
         views = [View(file, 0, b"") for file in files]
         images = ViewDataset(views, transform, cfg.INPUT.get("EXIF") != "ignore")
         loader: Any = torch.utils.data.DataLoader(images, batch_size=BATCH, num_workers=_workers(len(files)))
@@ -369,7 +357,7 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
     def _features_of(self, files: Sequence[str], cfg: Any, views: int = 0) -> Tensor:
         """CLIP's own unit features of photos, (n, E); or of their augmented views, (n, k, E)."""
         with seeded(-1):
-            transform = build_transform(cfg, is_train=views > 0)
+            transform: Any = build_transform(cfg, is_train=views > 0)
             cfg = cfg.clone()
             cfg.defrost()
             if cfg.INPUT.EXIF == "auto":
@@ -409,8 +397,10 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
             weights=weights, device=device,
         )  # fmt: skip
         place = torch.device("cuda" if torch.cuda.is_available() and device != "cpu" else "cpu")
-        classifier._clip = clip_of(knowledge, place, weights)
-        classifier._forget_left_out()
+        with quiet():
+            classifier._clip = clip_of(knowledge, place, weights)
+        classifier.photos_, classifier.labels_ = np.zeros(0, dtype=str), np.zeros(0, dtype=int)
+        classifier.left_out_probabilities_ = None
         classifier._keep(knowledge)
         return classifier
 
@@ -438,11 +428,6 @@ class _Shares:
         if progress is None:
             return None
         return lambda share, what: progress(min(1.0, (done + share) / works), what)
-
-
-def _accuracy(trainer: Any) -> float:
-    """Of the last test, in percent."""
-    return float(trainer.evaluator.evaluate()["accuracy"])
 
 
 def _workers(photos: int) -> int:

@@ -10,7 +10,7 @@ Letters: N classes, E embedding size, n photos.
 import json
 import math
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -145,10 +145,6 @@ class Knowledge:
         with atomic_path(path) as temporary:
             temporary.write_bytes(with_sorted_metadata(save(tensors, metadata)))
 
-    def renamed(self, **changes: Any) -> "Knowledge":
-        """The same with other values of some attributes."""
-        return replace(self, **changes)
-
 
 def rounded(statistics: ClassStatistics) -> ClassStatistics:
     """Statistics as a file has them, in fp32; the classifier that was saved and the one that is loaded are the same."""
@@ -241,12 +237,9 @@ def _checked(described: dict[str, Any], tensors: dict[str, Tensor]) -> Knowledge
         raise ValueError("its photos don't fit its classes")
     settings = {_text(key): _text(value) for key, value in described["settings"].items()}
     words = [_text(one["words"]) for one in classes]
-    numbers = {
-        key: type(getattr(Confidence, key))(math.inf if value is None and key == "threshold" else value)
-        if value is not None or key == "threshold"
-        else math.nan
-        for key, value in confidence.items()
-    }
+    told = {key: math.nan if value is None else float(value) for key, value in confidence.items()}
+    threshold = math.inf if confidence["threshold"] is None else told["threshold"]
+    sure = Confidence(**{**told, "threshold": threshold, "photos": int(told["photos"])})  # type: ignore[arg-type]
     return Knowledge(
         trainer=_text(described["trainer"]),
         settings=settings,
@@ -260,7 +253,7 @@ def _checked(described: dict[str, Any], tensors: dict[str, Tensor]) -> Knowledge
         statistics=statistics,
         views=int(described["views"]),
         photos=photos,
-        confidence=Confidence(**numbers),
+        confidence=sure,
         templates=[_text(one) for one in described["templates"]],
         accuracy={_text(key): float(value) for key, value in described["accuracy"].items()},
         accuracy_by=_text(described["accuracy_by"]),

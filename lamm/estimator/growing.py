@@ -31,7 +31,7 @@ from lamm.estimator.joining import (
 from lamm.estimator.labels import Draws, learn_labels
 from lamm.estimator.model import config_from, photo_hashes, today
 from lamm.estimator.photos import as_files
-from lamm.estimator.training import Progress, seeded, trainer_class
+from lamm.estimator.training import Progress, quiet, seeded, trainer_class
 from lamm.gda import ClassStatistics
 
 SAME = ("ask", "average", "apart")
@@ -240,10 +240,10 @@ class Growing:
                 rest = knowledge.text[others], self._original_text()[others]
                 with seeded(cfg.SEED):
                     learn_labels(part, *rest, draws, features, local, cfg, progress)
-                of_class = dict(enumerate(vectors))
+                of_place = dict(enumerate(vectors))
                 own = part.label_embeddings.detach().cpu().split(part.label_counts)
-                of_class |= {place: one.clone() for place, one in zip(chosen, own, strict=True)}
-                vectors = [of_class[place] for place in range(len(names))]
+                of_place |= {place: one.clone() for place, one in zip(chosen, own, strict=True)}
+                vectors = [of_place[place] for place in range(len(names))]
             with torch.no_grad():
                 text[taught] = part.text_features()[0].cpu()
         self._keep(
@@ -263,7 +263,9 @@ class Growing:
         """A learner of some classes with the context of all, labels from their names or given; its text features."""
         knowledge = self._fitted()
         cfg, trainer = config_from(knowledge.settings), trainer_class(knowledge.trainer)
-        part = trainer.make_learner(cfg, self._clip, list(words), knowledge.templates).to(self._clip.logit_scale.device)
+        device = self._clip.logit_scale.device
+        with quiet():
+            part = trainer.make_learner(cfg, self._clip, list(words), knowledge.templates).to(device)
         own = part.state_dict()
         context = {
             name: value

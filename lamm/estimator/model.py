@@ -3,10 +3,12 @@
 Letters: n photos, k views, N classes, E embedding size.
 """
 
+import dataclasses
 import datetime
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,13 +20,14 @@ from lamm.clip.model import ClipModel
 from lamm.engine import get_cfg_default
 from lamm.engine.embedded.config_merge import merge_config
 from lamm.errors import CheckpointError
-from lamm.estimator.file import PHOTO_BYTES, Knowledge, Origin, rounded
+from lamm.estimator.confidence import unknown_scores
+from lamm.estimator.file import PHOTO_BYTES, Knowledge, Origin, is_classifier_file, load_knowledge, rounded
 from lamm.estimator.training import register, trainer_class
 from lamm.features.store import tower_identity
 from lamm.files import sha256_of_file
-from lamm.gda import ClassStatistics
+from lamm.gda import NEVER, ClassStatistics, head
 from lamm.images import image_errors
-from lamm.inference.model import TrainedModel
+from lamm.inference.model import RunFolder, TrainedModel
 from lamm.run.fingerprint import flat
 
 KEPT = ("TRAINER.", "INPUT.", "OPTIM.", "DATALOADER.", "MODEL.BACKBONE.NAME", "DATASET.TEMPLATE", "DATASET.NUM_SHOTS")
@@ -166,8 +169,8 @@ def knowledge_of_run(folder: str | os.PathLike[str], weights: str = "") -> Knowl
     run, learner = model.run, model.learner
     assert run is not None, "it was made from a run"
     require_unique(model.class_names)
-    head = getattr(learner, "head", None)
-    statistics = head.statistics if hasattr(head, "keep") else None
+    own_head = getattr(learner, "head", None)
+    statistics = own_head.statistics if own_head is not None and hasattr(own_head, "keep") else None
     views = max(1, run.cfg.INPUT.CACHE_VIEWS)
     counts = [0] * len(model.class_names)
     if statistics is not None:
@@ -230,29 +233,79 @@ def learner_of(knowledge: Knowledge, clip: ClipModel, file: str = "the classifie
     if trainer.learner_class is None:
         return learner.eval()
     load_learned(learner, state_dict(knowledge), file)
-    learner.join()
     return learner.eval()
 
 
 def state_dict(knowledge: Knowledge) -> dict[str, Any]:
-    """The learner's `state_dict`, as a checkpoint would have it; a head's rows are those of no image."""
+    """The learner's `state_dict`, as a checkpoint would have it.
+
+    Raises:
+        CheckpointError: it has a head, but not the statistics that the head follows from.
+    """
     state: dict[str, Any] = {**knowledge.learned, EXTRA: {**knowledge.extra, "class_names": knowledge.words}}
     if "head.alpha" in state:
-        if knowledge.statistics is None:
-            raise CheckpointError("the classifier has a head, but not the statistics that it follows from")
         statistics = knowledge.statistics
+        if statistics is None:
+            raise CheckpointError("the classifier has a head, but not the statistics that it follows from")
+        weight, bias = head(statistics, state["head.shrinkage"].item() or None)
         state |= {"head.count": statistics.count[:, None], "head.sum": statistics.sum, "head.outer": statistics.outer}
-        state["head.rows"] = torch.zeros_like(statistics.sum, dtype=torch.float32)
-        state["head.offsets"] = torch.zeros(len(statistics.sum), 1)
+        state["head.rows"] = (state["head.alpha"] * weight).float()
+        state["head.offsets"] = (state["head.alpha"] * bias[:, None]).clamp(min=NEVER).float()
     return state
+
+
+def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The `state_dict` in a classifier file.
+
+    Raises:
+        CheckpointError: it is damaged, or not such a file.
+    """
+    return state_dict(load_knowledge(path))
 
 
 def trained_model(knowledge: Knowledge, clip: ClipModel, file: str = "the classifier") -> TrainedModel:
     """What scores images; its text features are those of `knowledge`, to the last bit."""
     learner, cfg = learner_of(knowledge, clip, file), config_from(knowledge.settings)
     cfg.TRAINER.NAME = knowledge.trainer
-    model = TrainedModel.of_learner(clip, learner, knowledge.names, cfg)
+    run = RunFolder(Path(file), cfg, trainer_class(knowledge.trainer), False, None, None)
+    model = TrainedModel.of_learner(clip, learner, knowledge.names, cfg, run)
     if not learner.per_image:
         model.text = knowledge.text[None].to(clip.logit_scale.device)
-    model.temperature = knowledge.confidence.temperature
+    confidence, statistics = knowledge.confidence, knowledge.statistics
+    model.temperature = confidence.temperature
+    if confidence.photos:
+
+        def strange(scores: Tensor, features: Tensor) -> Tensor:
+            own = None if learner.changes_images else features.cpu()
+            return unknown_scores(scores.cpu(), own, confidence.temperature, statistics) > confidence.threshold
+
+        model.strange = strange
+    return model
+
+
+def model_of(
+    place: str | os.PathLike[str],
+    extensions: Sequence[Callable[[CfgNode], None]],
+    device: torch.device | str = "cpu",
+    precision: str = "",
+    weights: str = "",
+) -> TrainedModel:
+    """What scores images, from a classifier file or the folder of a run; see `TrainedModel.from_run`.
+
+    Raises:
+        CheckpointError: the file or folder is damaged.
+        BackboneError: CLIP's weights are missing.
+    """
+    if not is_classifier_file(place):
+        return TrainedModel.from_run(place, extensions, device, precision, weights)
+    knowledge = load_knowledge(place)
+    if precision:
+        key = f"TRAINER.{trainer_class(knowledge.trainer).config_node}.PREC"
+        knowledge = dataclasses.replace(knowledge, settings={**knowledge.settings, key: repr(precision)})
+    model = trained_model(knowledge, clip_of(knowledge, torch.device(device), weights), str(place))
+    if model.clip.precision != knowledge.backbone["precision"]:
+        model.notes.append(
+            f"the classifier was made with precision {knowledge.backbone['precision']}, "
+            f"here it is {model.clip.precision}"
+        )
     return model

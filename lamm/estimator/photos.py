@@ -97,7 +97,7 @@ class PhotoList(OwnDataset):
     file: Path
 
     @staticmethod
-    def write(file: Path, paths: Sequence[str], labels: Sequence[int], names: Sequence[str]) -> None:
+    def write(file: Path, paths: Sequence[str], labels: Iterable[int], names: Sequence[str]) -> None:
         """Write the list.
 
         Args:

@@ -4,6 +4,7 @@ Letters: n photos, N classes, E embedding size.
 """
 
 import importlib
+import logging
 import random
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from lamm.datasets import register_datasets
 from lamm.engine import DATASET_REGISTRY, TRAINER_REGISTRY, set_random_seed
 from lamm.errors import ConfigError, unknown_name
 from lamm.estimator.photos import PhotoList
+from lamm.log import logger
 from lamm.run.arguments import train_parser
 from lamm.run.plan import plan_run, trainer_config
 from lamm.scoring import Prompts
@@ -33,6 +35,10 @@ else:
 
 Progress = Callable[[float, str], None]
 """Is told the share that is done, from 0 to 1, and what is being done; it may raise an exception to stop the work."""
+
+
+NOWHERE = "lamm-fit"
+"""In place of a run's folder; `train` takes a temporary one."""
 
 
 def register() -> Callable[[CfgNode], None]:
@@ -70,7 +76,6 @@ def config_of(
     method: str,
     backbone: str,
     place: Sequence[str],
-    folder: str,
     weights: str = "",
     shots: int | None = None,
     seed: int = 1,
@@ -83,7 +88,6 @@ def config_of(
         method: name of the trainer.
         backbone: `MODEL.BACKBONE.NAME`; the embedded model takes the trainer's config for the demo data.
         place: the words of `train.py` that say where the photos are.
-        folder: that the trainer may write to.
         weights: `MODEL.BACKBONE.PATH`.
         shots: training photos per class; None: all.
         seed: `SEED`.
@@ -96,7 +100,7 @@ def config_of(
     extend, trainer = register(), trainer_class(method)
     settings = dict(settings or {})
     file = trainer_config(method, trainer.tiny_config if backbone == "tiny" else trainer.default_config)
-    words = ["--trainer", method, "--config-file", str(file), *place, "--output-dir", folder, "--seed", str(seed)]
+    words = ["--trainer", method, "--config-file", str(file), *place, "--output-dir", NOWHERE, "--seed", str(seed)]
     words += ["--backbone", backbone] + ([] if shots is None else ["--shots", str(shots)])
     usual = {"MODEL.BACKBONE.PATH": weights} if weights else {}
     if views is not None and leaves_images_alone(trainer) and trainer.learner_class is not None:
@@ -129,10 +133,12 @@ class InMemory(Trainer):
     Attributes:
         given_clip: the CLIP model.
         progress: see `Progress`.
+        accuracy: of the last test, in percent.
     """
 
     given_clip: ClipModel
     progress: Progress | None = None
+    accuracy: float | None = None
 
     @classmethod
     def make_clip(cls, cfg: CfgNode, device: torch.device) -> ClipModel:
@@ -141,6 +147,11 @@ class InMemory(Trainer):
 
     def init_writer(self, log_dir: str) -> None:
         """Nobody looks at the curves."""
+
+    def test(self, split: str | None = None) -> float:
+        """Test, and remember the accuracy."""
+        self.accuracy = super().test(split)
+        return self.accuracy
 
     def before_train(self) -> None:
         """Tell that photos are encoded, where they are."""
@@ -170,7 +181,11 @@ def train(cfg: CfgNode, clip: ClipModel, progress: Progress | None = None) -> An
     """
     registered = TRAINER_REGISTRY.get(cfg.TRAINER.NAME)
     told = staticmethod(progress) if progress is not None else None
-    with seeded(cfg.SEED):
+    cfg = cfg.clone()
+    cfg.defrost()
+    with seeded(cfg.SEED), tempfile.TemporaryDirectory(prefix="lamm-fit-") as folder:
+        cfg.OUTPUT_DIR = folder
+        cfg.freeze()
         trainer = type(registered.__name__, (InMemory, registered), {"given_clip": clip, "progress": told})(cfg)
         trainer.train()
     trainer.learner.eval()
@@ -178,10 +193,22 @@ def train(cfg: CfgNode, clip: ClipModel, progress: Progress | None = None) -> An
 
 
 @contextmanager
+def quiet() -> Iterator[None]:
+    """A block in which the log tells warnings alone, and the engine prints nothing."""
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with redirect_stdout(StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """A block with random generators of its own, and nothing on standard output."""
+    """A `quiet` block with random generators of its own."""
     states = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(), redirect_stdout(StringIO()):
+    with torch.random.fork_rng(), quiet():
         if seed >= 0:
             set_random_seed(seed)
         try:
@@ -195,7 +222,7 @@ def train_on_list(
     cfg: CfgNode,
     clip: ClipModel,
     paths: Sequence[str],
-    labels: Sequence[int],
+    labels: Sequence[int] | np.ndarray,
     names: Sequence[str],
     progress: Progress | None = None,
 ) -> Any:

@@ -53,7 +53,7 @@ class ScoreGraph(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and probabilities of images (B, 3, H, W). Shape: (B, N) each"""
         logits = self._scoring.scores(images, self.text)
-        return logits, logits.softmax(dim=-1)
+        return logits, (logits / self._scoring.temperature).softmax(dim=-1)
 
 
 class UnchunkedTextEncoder(PlainTextEncoder):
@@ -231,6 +231,7 @@ def _tensors(classifier: TrainedModel) -> dict[str, Tensor]:
 def _description(classifier: TrainedModel, run: RunFolder) -> dict[str, Any]:
     """What `classifier.json` says; the shapes are those of `classifier.safetensors`."""
     clip, learner, results = classifier.clip, classifier.learner, run.results
+    scaled = classifier.temperature != 1
     described: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -253,7 +254,7 @@ def _description(classifier: TrainedModel, run: RunFolder) -> dict[str, Any]:
         described["scores"] = {
             "image_features": "output of the backbone's image tower, divided by its Euclidean length",
             "logits": formula,
-            "probabilities": "softmax(logits)",
+            "probabilities": f"softmax(logits / {classifier.temperature:g})" if scaled else "softmax(logits)",
         }
     if learner.vision_prompts() is not None and not learner.per_image:
         described["vision_prompts"] = VISION_PROMPTS

@@ -178,7 +178,8 @@ class TrainedModel(Scoring):
 
     Attributes:
         upright: whether photos are turned as their EXIF orientation says: new photos are a user's own.
-        temperature: of the probabilities.
+        strange: from scores (B, N) and image features (B, E) to whether a photo shows none of the classes, (B,); None:
+            nothing tells.
         text: unit text features, (1, N, E); None: not encoded yet, or made for each image.
     """
 
@@ -195,7 +196,7 @@ class TrainedModel(Scoring):
         self.clip, self.learner, self.class_names = clip, learner.eval(), list(class_names)
         self.transform, self.cfg, self.run, self.notes = transform, cfg, run, list(notes)
         self.upright = cfg is None or cfg.INPUT.get("EXIF") != "ignore"
-        self.temperature = 1.0
+        self.strange: Callable[[Tensor, Tensor], Tensor] | None = None
         self.text: Tensor | None = None
 
     @classmethod
@@ -268,6 +269,23 @@ class TrainedModel(Scoring):
             with torch.no_grad():
                 self.text = self.text_features()
         return self.scores(images.to(self.clip.logit_scale.device, non_blocking=True), self.text)
+
+    @torch.no_grad()
+    def judged(self, images: Tensor, unknown: bool, min_confidence: float) -> tuple[Tensor, Tensor]:
+        """Probabilities (B, N) of images (B, 3, H, W), and whether they show none of the classes, (B,).
+
+        Args:
+            images: on any device.
+            unknown: ask `strange`.
+            min_confidence: the highest probability must be this high.
+        """
+        features = self.image_features(images.to(self.clip.logit_scale.device, non_blocking=True))
+        scores = self.logits(features)
+        probabilities = (scores / self.temperature).softmax(dim=-1)
+        none = probabilities.max(dim=-1).values < min_confidence
+        if unknown and self.strange is not None:
+            none |= self.strange(scores, features).to(none.device)
+        return probabilities, none
 
     def probabilities(self, images: Tensor) -> Tensor:
         """The softmax of `logits`, at the temperature. Shape: (B, N)"""
