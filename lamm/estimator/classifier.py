@@ -149,11 +149,10 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
             raise DataError("all photos are of one class: a classifier needs two or more")
         require_unique(texts)
         cfg = self._config(LIST)
-        self._make_clip(cfg)
         methods = tuple(dict.fromkeys((self.method, *COMPARED))) if self.folds else ()
         told = _Shares(progress, 1 + self.folds * len(methods))
-        trainer = train_on_list(cfg, self._clip, files, labels, texts, told.next())
-        knowledge = knowledge_of(trainer)
+        trainer = train_on_list(cfg, None, files, labels, texts, told.next())
+        self._clip, knowledge = trainer.clip, knowledge_of(trainer)
         accuracy = self._judge(files, labels, texts, methods, told)
         self._keep(self._measured(knowledge, accuracy, f"{self.folds}-fold cross-validation"))
         self.classes_ = classes
@@ -208,11 +207,10 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
     def _fit_folder(self, folder: str, progress: Progress | None) -> "Classifier":
         place = ["--dataset", "folder", "--root", os.path.abspath(os.path.expanduser(folder))]
         cfg = self._config(place)
-        self._make_clip(cfg)
         compared = [method for method in COMPARED if self.folds and method != self.method]
         told = _Shares(progress, 1 + len(compared) + self.folds)
-        trainer = train(cfg, self._clip, told.next())
-        knowledge, dataset = knowledge_of(trainer), trainer.dm.dataset
+        trainer = train(cfg, None, told.next())
+        self._clip, knowledge, dataset = trainer.clip, knowledge_of(trainer), trainer.dm.dataset
         accuracy = {self.method: trainer.accuracy}
         accuracy |= {
             method: train(self._config(place, method), self._clip, told.next()).accuracy for method in compared
@@ -229,16 +227,10 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
         elif self.device not in ("", "cuda"):
             raise ConfigError(unknown_name("device", self.device, ("cpu", "cuda")))
         method = method or self.method
+        if method == self.method and trainer_class(method).learner_class is None:
+            raise ConfigError(f"{method} learns nothing: choose a method that does, such as LAMM_GDA or GDA")
         usual = self.weights, self.shots, self.seed, self.views
         return config_of(method, self.backbone, place, *usual, settings)
-
-    def _make_clip(self, cfg: Any) -> None:
-        trainer = trainer_class(self.method)
-        if trainer.learner_class is None:
-            raise ConfigError(f"{self.method} learns nothing: choose a method that does, such as LAMM_GDA or GDA")
-        device = torch.device("cuda" if torch.cuda.is_available() and cfg.USE_CUDA else "cpu")
-        with quiet():
-            self._clip = trainer.make_clip(cfg, device)
 
     def _keep(self, knowledge: Knowledge) -> None:
         """Take over what is known, as if it had come from a file."""

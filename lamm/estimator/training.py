@@ -131,19 +131,22 @@ class InMemory(Trainer):
     """Stands in front of a trainer's class: a CLIP model that is there already, and nothing but the model in the end.
 
     Attributes:
-        given_clip: the CLIP model.
+        given_clip: the CLIP model; None: it is loaded, as in a run, whose random numbers are then the same.
         progress: see `Progress`.
         accuracy: of the last test, in percent.
     """
 
-    given_clip: ClipModel
+    given_clip: ClipModel | None = None
     progress: Progress | None = None
     accuracy: float | None = None
 
     @classmethod
     def make_clip(cls, cfg: CfgNode, device: torch.device) -> ClipModel:
-        """The model that is there."""
-        return cls.given_clip
+        """The model that is there, or the one that the config names."""
+        if cls.given_clip is not None:
+            return cls.given_clip
+        clip: ClipModel = super().make_clip(cfg, device)  # type: ignore[misc]
+        return clip
 
     def init_writer(self, log_dir: str) -> None:
         """Nobody looks at the curves."""
@@ -168,12 +171,12 @@ class InMemory(Trainer):
             self.progress(share, what)
 
 
-def train(cfg: CfgNode, clip: ClipModel, progress: Progress | None = None) -> Any:
+def train(cfg: CfgNode, clip: ClipModel | None, progress: Progress | None = None) -> Any:
     """Train, and test if the config says so.
 
     Args:
         cfg: the config.
-        clip: the model that it names.
+        clip: the model that it names, if it is there already.
         progress: see `Progress`.
 
     Returns:
@@ -220,7 +223,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 def train_on_list(
     cfg: CfgNode,
-    clip: ClipModel,
+    clip: ClipModel | None,
     paths: Sequence[str],
     labels: Sequence[int] | np.ndarray,
     names: Sequence[str],
@@ -230,7 +233,7 @@ def train_on_list(
 
     Args:
         cfg: of `config_of`.
-        clip: the model that it names.
+        clip: the model that it names, if it is there already.
         paths: absolute, (n,).
         labels: (n,).
         names: one per class.
