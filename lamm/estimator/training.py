@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from yacs.config import CfgNode
 
 from lamm.clip.model import ClipModel
@@ -258,29 +257,3 @@ def folds_of(labels: Sequence[int], folds: int, seed: int) -> np.ndarray:
             of_photo[places] = (start + np.arange(len(places))) % folds
             start += len(places)  # small classes don't all go to the first folds
     return of_photo
-
-
-def left_out_scores(
-    train_on: Callable[[np.ndarray], Callable[[np.ndarray], Tensor]], labels: Sequence[int], folds: int, seed: int
-) -> tuple[np.ndarray, Tensor]:
-    """Each photo's scores by a classifier that has not seen it.
-
-    Args:
-        train_on: from the numbers of photos to train on to a function from numbers of photos to scores (m, N).
-        labels: (n,).
-        folds: how many classifiers are trained.
-        seed: of the folds.
-
-    Returns:
-        The numbers of the photos that could be left out, (m,), and their scores, (m, N).
-    """
-    fold_of, numbers, scores = folds_of(labels, folds, seed), [], []
-    for fold in range(folds):
-        left = np.flatnonzero(fold_of == fold)
-        if len(left):
-            numbers.append(left)
-            scores.append(train_on(np.flatnonzero(fold_of != fold))(left))
-    if not numbers:
-        return np.zeros(0, dtype=int), torch.zeros(0, len(set(labels)))
-    order = np.argsort(np.concatenate(numbers))
-    return np.concatenate(numbers)[order], torch.cat(scores)[torch.from_numpy(order)]
