@@ -244,14 +244,14 @@ def train_on_list(
         return train(config_for_list(cfg, file), clip, progress)
 
 
-def folds_of(labels: Sequence[int], folds: int, seed: int) -> np.ndarray:
+def folds_of(labels: Sequence[int] | np.ndarray, folds: int, seed: int) -> np.ndarray:
     """The fold of each photo, from 0; −1 for the only photo of a class, which is never left out. Shape: (n,)
 
     No fold has all photos of a class.
     """
     generator, of_photo = np.random.default_rng(seed), np.full(len(labels), -1)
     start = 0
-    for label in sorted(set(labels)):
+    for label in np.unique(labels):
         places = generator.permutation(np.flatnonzero(np.asarray(labels) == label))
         if len(places) > 1:
             of_photo[places] = (start + np.arange(len(places))) % folds
