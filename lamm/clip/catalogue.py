@@ -1,5 +1,6 @@
 """What backbones there are: their size, the licence of their weights, and whether these are on this machine."""
 
+import logging
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -113,6 +114,10 @@ def _sizes(name: str) -> tuple[int, int]:
         elif name in OPENAI_NAMES:
             model = openai_architecture(name).build(torch.float32)
         else:
-            model = open_clip.create_model(name, load_weights=False, device="meta")
+            logging.disable(logging.WARNING)  # that no weights are loaded
+            try:
+                model = open_clip.create_model(name, load_weights=False, device="meta")
+            finally:
+                logging.disable(logging.NOTSET)
     size = model.visual.image_size
     return sum(one.numel() for one in model.parameters()), size if isinstance(size, int) else size[0]
