@@ -4,13 +4,14 @@ import logging
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from lamm.clip import tiny
-from lamm.clip.loading import OPENAI_NAMES, TINY, openai_architecture, source_of
+from lamm.clip.loading import OPENAI_NAMES, TINY, openai_architecture, source_of, weights_of
 from lamm.clip.open_clip_models import open_clip_names, split_name
-from lamm.clip.weights_file import Source, locate
+from lamm.clip.weights_file import Source
 from lamm.errors import BackboneError
 from lamm.files import sha256_of_file
 
@@ -81,7 +82,7 @@ def licence_of(backbone: str, path: str = "") -> str:
         return UNKNOWN
     assert source is not None, f"only {TINY} has no source"
     if path:
-        file = locate(path, (source.place.name,))
+        file = weights_of(backbone, path)
         if not source.sha256 or not sha256_of_file(file).startswith(source.sha256):
             return UNKNOWN
     if backbone in OPENAI_NAMES or backbone.endswith("/openai"):
@@ -108,6 +109,7 @@ def _sizes(name: str) -> tuple[int, int]:
     """Number of parameters and image size of an OpenAI name, of `tiny`, or of an open_clip architecture."""
     import open_clip
 
+    model: Any
     with torch.device("meta"):  # no memory, and nothing is drawn
         if name == TINY:
             model = tiny.build()
