@@ -165,7 +165,7 @@ class Source:
                 reasons.append(str(error))
                 if self.url and self.place.with_name(f"{self.place.name}.part").exists():
                     break  # the other would begin at zero
-        raise DownloadError("; ".join(reasons))
+        raise DownloadError("; ".join(dict.fromkeys(reasons)))
 
     def require(self, name: str) -> Path:
         """The file, downloaded if it is not on this machine.

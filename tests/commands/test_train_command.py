@@ -320,7 +320,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(data_root, monkeyp
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("--trainer LAMM --dataset caltech101 --root {root}/nowhere", "does not exist"),
+        ("--trainer LAMM --dataset caltech101 --backbone tiny --root {root}/nowhere", "does not exist"),
         ("--trainer LAMM --dataset digits --root {root} --output-dir file", "file is not a folder"),
         ("--trainer LAMM --dataset digits --root {root} --output-dir file/x", "file/x"),
         ("--trainer LAMM --dataset digits --root {root} --backbone ViT-B/61", 'did you mean "ViT-B/16"'),
