@@ -17,7 +17,7 @@ from yacs.config import CfgNode
 
 from lamm.checkpoints.by_class_name import checkpoint_file, load_learned, read_checkpoint
 from lamm.checkpoints.label_bank import LABEL_FILE
-from lamm.clip.loading import load_clip
+from lamm.clip.loading import load_clip, weights_of
 from lamm.clip.model import ClipModel, resolve_precision
 from lamm.engine import ENGINE, TrainerX, build_lr_scheduler, build_optimizer, compute_accuracy
 from lamm.engine.embedded.loader import EpochLoader
@@ -226,6 +226,15 @@ class PromptTrainer(Scoring, TrainerX):
         if self.with_others and isinstance(learner, PromptLearner):
             learner.encode_with(SharedOutTextEncoder(learner.text_encoder, self.ranks))
         return learner
+
+    @classmethod
+    def require_weights(cls, cfg: CfgNode) -> None:
+        """Have the weights of the CLIP that a config names on this machine, before anything else takes time.
+
+        Raises:
+            BackboneError: they are not there and can't be downloaded; the message says what to put where.
+        """
+        weights_of(cfg.MODEL.BACKBONE.NAME, cfg.MODEL.BACKBONE.PATH)
 
     @classmethod
     def make_clip(cls, cfg: CfgNode, device: torch.device) -> ClipModel:
