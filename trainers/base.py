@@ -18,6 +18,7 @@ from yacs.config import CfgNode
 from lamm.checkpoints.by_class_name import checkpoint_file, load_learned, read_checkpoint
 from lamm.checkpoints.label_bank import LABEL_FILE
 from lamm.clip.loading import load_clip
+from lamm.clip.low_rank import LowRank
 from lamm.clip.model import ClipModel, resolve_precision
 from lamm.engine import ENGINE, TrainerX, build_lr_scheduler, build_optimizer, compute_accuracy
 from lamm.engine.embedded.loader import EpochLoader
@@ -225,6 +226,9 @@ class PromptTrainer(Scoring, TrainerX):
         learner = self.make_learner(self.cfg, clip, class_names, self.templates).to(self.device)
         if self.with_others and isinstance(learner, PromptLearner):
             learner.encode_with(SharedOutTextEncoder(learner.text_encoder, self.ranks))
+            for layer in learner.modules():
+                if isinstance(layer, LowRank):
+                    layer.part = self.ranks.rank  # each process has images of its own
         return learner
 
     @classmethod
