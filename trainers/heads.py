@@ -116,7 +116,7 @@ class Head(TemplatePrompts):
 
     def get_extra_state(self) -> dict[str, Any]:
         """What a checkpoint says beside the head: its classes, backbone and templates."""
-        prompt = {f"template {number}": text[:199] for number, text in enumerate(self.templates, start=1)}
+        prompt = {f"template {number}": text for number, text in enumerate(self.templates, start=1)}
         return {**super().get_extra_state(), "prompt": prompt}
 
 
