@@ -82,8 +82,8 @@ class Packing:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Packing":
         """The same packing with each tensor changed, such as moved to another device."""
-        changed = (change(part) for part in (self.filled, self.last, self.padding, self.later))
-        return Packing(*changed, self.stops, self.first)
+        filled, last, padding, later = map(change, (self.filled, self.last, self.padding, self.later))
+        return Packing(filled, last, padding, later, self.stops, self.first)
 
     @property
     def whole(self) -> bool:

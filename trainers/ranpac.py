@@ -106,8 +106,9 @@ class RanPACLearner(Head):
         unseen = of_all - torch.linalg.solve(torch.eye(own.shape[1]).to(own) - own, wrong)
         several = torch.bincount(labels)[labels] > 1
         zero_shot = self.zero_shot(features).double()
-        self.temperature.fill_(best_temperature(unseen, of_all[:, 0].argmax(dim=1), several, zero_shot))
-        self.join()
+        temperature = best_temperature(unseen, of_all[:, 0].argmax(dim=1), several, zero_shot)
+        for learner in self.learners:
+            learner.temperature.fill_(temperature)
 
     def join(self) -> None:
         """W over all classes, from the sums of all steps, λ and T of this one; see `Prompts.join`."""
