@@ -133,7 +133,8 @@ class LowRankTextEncoder(SharedPrefixEncoder):
 
     def _begin(self, part: int) -> None:
         for layer in self._low_rank():
-            layer.part = part
+            if isinstance(layer, LowRank):
+                layer.part = part
 
     def _parts_of(self, dtype: torch.dtype | None) -> list[BlockParts]:
         pairs = zip(self.tower.blocks, self._low_rank(), strict=True)
