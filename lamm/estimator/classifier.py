@@ -42,7 +42,8 @@ from lamm.estimator.training import (
     train_on_list,
     trainer_class,
 )
-from lamm.features.cache import FeatureCache, View, ViewDataset
+from lamm.features.cache import FeatureCache
+from lamm.features.encoding import View, ViewDataset
 from lamm.inference.photos import UNKNOWN
 from lamm.scoring import TemplatePrompts
 
