@@ -16,6 +16,7 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from lamm.checkpoints.by_class_name import EXTRA, load_learned
+from lamm.clip.catalogue import licence_of
 from lamm.clip.model import ClipModel
 from lamm.engine import get_cfg_default
 from lamm.engine.embedded.config_merge import merge_config
@@ -90,6 +91,7 @@ def backbone_of(clip: ClipModel) -> dict[str, Any]:
         "image_size": clip.image_size,
         "embedding_size": clip.embed_dim,
         "precision": clip.precision,
+        "licence_of_weights": licence_of(clip.name),
     }
 
 

@@ -183,6 +183,8 @@ def train(cfg: CfgNode, clip: ClipModel | None, progress: Progress | None = None
     """
     registered = TRAINER_REGISTRY.get(cfg.TRAINER.NAME)
     told = staticmethod(progress) if progress is not None else None
+    if clip is None:
+        registered.require_weights(cfg)
     cfg = cfg.clone()
     cfg.defrost()
     with seeded(cfg.SEED), tempfile.TemporaryDirectory(prefix="lamm-fit-") as folder:
