@@ -22,6 +22,7 @@ COMMANDS = {
     "report": "one HTML page about many runs",
     "predict": "classify photos with what a run has learned",
     "export": "write what a run has learned for other programs",
+    "review": "probably wrong labels, duplicates, blurred photos, and what to photograph next",
     "check-data": "check data on disk, and say what is missing",
     "prepare-data": "lay out a benchmark data set from its archives",
     "benchmark": "time and memory of a training step, beside the original code's; ways of reading photos",
