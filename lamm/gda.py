@@ -37,6 +37,8 @@ SCORES_AT_ONCE = 20_000_000
 # What is chosen among by left-out images: ρ, and the weight of scores.
 SHRINKAGES = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
 SCALES = tuple(10.0 ** (step / 8) for step in range(-24, 9))  # 1e-3 … 10
+# In the place of −inf, the score of a class without images: a checkpoint holds no infinities.
+NEVER = -1e9
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from yacs.config import CfgNode
 
 from lamm.checkpoints.by_class_name import checkpoint_file, load_learned, read_checkpoint
 from lamm.checkpoints.label_bank import LABEL_FILE
-from lamm.clip.loading import load_clip
+from lamm.clip.loading import load_clip, weights_of
+from lamm.clip.low_rank import LowRank
 from lamm.clip.model import ClipModel, resolve_precision
 from lamm.engine import ENGINE, TrainerX, build_lr_scheduler, build_optimizer, compute_accuracy
 from lamm.engine.embedded.loader import EpochLoader
@@ -225,7 +226,19 @@ class PromptTrainer(Scoring, TrainerX):
         learner = self.make_learner(self.cfg, clip, class_names, self.templates).to(self.device)
         if self.with_others and isinstance(learner, PromptLearner):
             learner.encode_with(SharedOutTextEncoder(learner.text_encoder, self.ranks))
+            for layer in learner.modules():
+                if isinstance(layer, LowRank):
+                    layer.part = self.ranks.rank  # each process has images of its own
         return learner
+
+    @classmethod
+    def require_weights(cls, cfg: CfgNode) -> None:
+        """Have the weights of the CLIP that a config names on this machine, before anything else takes time.
+
+        Raises:
+            BackboneError: they are not there and can't be downloaded; the message says what to put where.
+        """
+        weights_of(cfg.MODEL.BACKBONE.NAME, cfg.MODEL.BACKBONE.PATH)
 
     @classmethod
     def make_clip(cls, cfg: CfgNode, device: torch.device) -> ClipModel:
@@ -347,7 +360,7 @@ class PromptTrainer(Scoring, TrainerX):
         """Load learned tensors; labels go by class name where the class list is another one.
 
         Args:
-            directory: of the training run; empty: nothing is loaded.
+            directory: of the training run, or a classifier file; empty: nothing is loaded.
             epoch: of the file `model.pth.tar-<epoch>`; None: the best model, else the last.
 
         Raises:
@@ -356,14 +369,23 @@ class PromptTrainer(Scoring, TrainerX):
         if not directory:
             logger.info("Note that load_model() is skipped as no pretrained model is given")
             return
+        if os.path.isfile(directory):
+            from lamm.estimator.model import read_state  # it stands on the trainers' names in the registry
+
+            self._take(read_state(directory), directory)
+            return
         for name in self.get_model_names():
             path = checkpoint_file(os.path.join(directory, name), epoch)
             checkpoint = read_checkpoint(path)
             logger.info('Loading weights to %s from "%s" (epoch = %s)', name, path, checkpoint.get("epoch"))
-            known = load_learned(self.learner, checkpoint["state_dict"], path)
-            if known is not None and directory != self.output_dir:
-                counts = {"labels_learned": known, "labels_from_clip": len(self.learner.class_names) - known}
-                self.further_metrics = {**self.further_metrics, **counts}
+            self._take(checkpoint["state_dict"], path)
+
+    def _take(self, state: dict[str, Any], path: str) -> None:
+        """Load learned tensors, and record how many classes they know."""
+        known = load_learned(self.learner, state, path)
+        if known is not None and os.path.dirname(os.path.dirname(path)) != self.output_dir:
+            counts = {"labels_learned": known, "labels_from_clip": len(self.learner.class_names) - known}
+            self.further_metrics = {**self.further_metrics, **counts}
 
     # Several processes.
 
@@ -397,32 +419,3 @@ class PromptTrainer(Scoring, TrainerX):
             drifted = (away > DRIFT * own.abs().max()).float()
         if self.ranks.sum(drifted).item() > 0:
             raise LammError(f"the processes' learned tensors have drifted apart: {advice}")
-
-
-class ClosedFormTrainer(PromptTrainer):
-    """A trainer whose learner is computed from all training features at once: one "epoch", without steps.
-
-    Its learner has `fit(features (n, k, E), labels (n,))`, and buffers for what that computes.
-    """
-
-    closed_form = True
-
-    def build_model(self) -> None:
-        """Load CLIP and build the learner, which is saved and loaded as others are."""
-        super().build_model()
-        self.max_epoch = 1
-        self.register_model(self.registered_name, self.learner)
-
-    def training_loader(self, loader: Any) -> Any:
-        """Cached views of the training images; without `INPUT.CACHE_VIEWS` each as the test transform gives it."""
-        if self.cfg.INPUT.CACHE_VIEWS > 0:
-            return self.feature_cache.training_loader(loader)
-        return self.feature_cache.training_images(loader, self.test_loader.dataset.transform)
-
-    @torch.no_grad()
-    def run_epoch(self) -> None:
-        """Fit the learner."""
-        self.learner.fit(self.train_loader_x.features, self.train_loader_x.labels)
-
-    def _learned(self) -> list[Tensor]:
-        return list(self.learner.buffers())

@@ -2,6 +2,7 @@
 
     lamm review my_photos/                                    # a folder for each class
     lamm review my_photos/ --csv review.csv --html review.html
+    lamm review my_photos/ animals.lamm                       # labels are judged by this classifier
     lamm review --dataset caltech101 --root data
 
 Nothing but these two files is written. Exit code 0: all photos were looked at. 1: some could not be read (listed on
@@ -11,10 +12,10 @@ stderr; the others were looked at). 2: a mistake in the arguments, or data that 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 from tqdm import tqdm
@@ -28,6 +29,10 @@ from lamm.numbers import PROCESSES, Range
 from lamm.review.findings import CSV_MARK, Photos, Review, photos_of, review
 from lamm.review.photos import Look, looks, require_libraries
 
+if TYPE_CHECKING:
+    import torch
+
+BACKBONE = "ViT-B/16"
 VIEWS = 8
 SOME_NOT_READ = 1
 
@@ -36,9 +41,12 @@ def parser() -> Parser:
     """The command's arguments."""
     parser = Parser(description="Look through photos: wrong labels, duplicates, odd photos, what to photograph next.")
     parser.add_argument("folder", nargs="?", default="", metavar="FOLDER", help="a folder with a folder for each class")
+    parser.add_argument(
+        "classifier", nargs="?", default="", metavar="FILE", help="a classifier that judges the labels, as animals.lamm"
+    )
     parser.add_argument("--dataset", default="folder", metavar="NAME", help="another data set, with --root")
     parser.add_argument("--root", default="", metavar="DIR", help="its data root (default: $DATA, else data)")
-    parser.add_argument("--backbone", default="ViT-B/16", metavar="NAME", help="CLIP model (default: ViT-B/16)")
+    parser.add_argument("--backbone", default=BACKBONE, metavar="NAME", help=f"CLIP model (default: {BACKBONE})")
     parser.add_argument("--backbone-path", default="", metavar="FILE", help="its weights, if they are elsewhere")
     parser.add_argument("--csv", default="", metavar="FILE", help="write all findings to this file")
     parser.add_argument("--html", default="", metavar="FILE", help="write a page with thumbnails")
@@ -62,12 +70,15 @@ def main(arguments: argparse.Namespace) -> int:
         page.require_libraries()
         require_place(arguments.html, page.MARK)
     from lamm.engine.embedded.loader import usable_cores
-    from lamm.inference.classifier import warnings_alone
+    from lamm.inference.model import warnings_alone
 
     workers = usable_cores() if arguments.workers is None else arguments.workers
     with warnings_alone():
-        photos, seen, failed = readable(photos_of(arguments.dataset, root), workers)
-        found = review(photos, seen, *judged(photos, arguments, workers))
+        listed = photos_of(arguments.dataset, root)
+        judge = by_classifier if arguments.classifier else by_the_others
+        judged = judge(arguments, workers)  # missing weights are told before photos are looked at
+        photos, seen, failed = readable(listed, workers)
+        found = review(photos, seen, *judged(photos))
     print(summary(found, arguments.most))
     if arguments.csv:
         found.write_csv(arguments.csv)
@@ -90,6 +101,8 @@ def place_of(arguments: argparse.Namespace) -> str:
     """
     if arguments.dataset not in DATASETS:
         raise ConfigError(unknown_name("data set", arguments.dataset, DATASETS))
+    if arguments.classifier and arguments.backbone != BACKBONE:
+        raise ConfigError("--backbone is that of the classifier file: leave it out")
     if bool(arguments.folder) == (arguments.dataset != "folder" or bool(arguments.root)):
         raise ConfigError("give the folder of your photos, or --dataset NAME and --root DIR")
     return os.path.expanduser(arguments.folder or arguments.root or data_root())
@@ -109,10 +122,12 @@ def readable(photos: Photos, workers: int) -> tuple[Photos, list[Look], list[str
     return whole, [one for one in seen if isinstance(one, Look)], failed
 
 
-def judged(photos: Photos, arguments: argparse.Namespace, workers: int) -> Sequence[Any]:
-    """What `review` needs to know of labels: features, log-probabilities, zero-shot classes, names, side, judge."""
-    import torch
+Judged = tuple["torch.Tensor", "torch.Tensor", "torch.Tensor", Sequence[str], int, str]
+"""What `review` needs to know: features, log-probabilities, classes by name, class names, side in pixels, the judge."""
 
+
+def by_the_others(arguments: argparse.Namespace, workers: int) -> Callable[[Photos], Judged]:
+    """Labels are judged by zero-shot scores and what all other photos look like."""
     from lamm.clip.loading import TINY, load_clip
     from lamm.clip.model import resolve_precision
     from lamm.engine import build_transform, get_cfg_default
@@ -129,21 +144,44 @@ def judged(photos: Photos, arguments: argparse.Namespace, workers: int) -> Seque
     clip = load_clip(arguments.backbone, arguments.backbone_path, device=device)
     clip.precision = resolve_precision("auto" if device.type == "cuda" else "fp32", device)
     cfg.INPUT.SIZE, cfg.INPUT.EXIF = (clip.image_size, clip.image_size), "apply"
-    cache, train, test = (
-        FeatureCache(cfg, clip),
-        *(build_transform(cfg, is_train=is_train) for is_train in (True, False)),
-    )
-    views = cache.photos(photos.paths, train, VIEWS, workers)  # (n, k, E)
-    plain = cache.photos(photos.paths, test, 0, workers)[:, 0]  # (n, E)
     template = TEMPLATES[DATASETS[arguments.dataset]]
-    text = TemplatePrompts(clip, photos.names, [template]).text_features().cpu()
-    scale = clip.logit_scale.cpu()
-    with torch.no_grad():
+
+    def judged(photos: Photos) -> Judged:
+        cache, scale = FeatureCache(cfg, clip), clip.logit_scale.cpu()
+        views = cache.photos(photos.paths, build_transform(cfg, is_train=True), VIEWS, workers)  # (n, k, E)
+        plain = cache.photos(photos.paths, build_transform(cfg, is_train=False), 0, workers)[:, 0]  # (n, E)
+        text = TemplatePrompts(clip, photos.names, [template]).text_features().cpu()
         zero_shot = scaled_scores(views.flatten(0, 1), text, scale).view(*views.shape[:2], -1)
         scores = left_out_scores(views, photos.labels, zero_shot)
         by_name = scaled_scores(plain, text, scale).argmax(dim=1)
-    judge = f"{clip.name} and all photos but the one that is judged"
-    return plain, scores, by_name, photos.names, clip.image_size, judge
+        return plain, scores, by_name, photos.names, clip.image_size, f"{clip.name} and all photos but the judged one"
+
+    return judged
+
+
+def by_classifier(arguments: argparse.Namespace, workers: int) -> Callable[[Photos], Judged]:
+    """Labels are judged by a classifier file, or a run's folder."""
+    import torch
+
+    import lamm
+    from lamm.clip.loading import load_clip
+    from lamm.scoring import TemplatePrompts
+
+    classifier = lamm.load(arguments.classifier, arguments.backbone_path, arguments.device)
+    clip = load_clip(classifier.backbone, arguments.backbone_path)
+
+    def judged(photos: Photos) -> Judged:
+        names = [str(name) for name in classifier.classes_]
+        others = sorted(set(photos.names) - set(names))
+        if others:
+            print(f"note: {arguments.classifier} has no class {', '.join(others[:5])}: not judged", file=sys.stderr)
+        plain = torch.from_numpy(classifier.features(photos.paths))
+        scores = torch.from_numpy(classifier.predict_proba(photos.paths)).clamp(min=1e-30).log()
+        text = TemplatePrompts(clip, names, [TEMPLATES[DATASETS[arguments.dataset]]]).text_features()[0].cpu()
+        judge = f"{Path(arguments.classifier).name}, too kindly where it was trained on the photo itself"
+        return plain, scores, (plain @ text.T).argmax(dim=1), names, clip.image_size, judge
+
+    return judged
 
 
 def summary(found: Review, most: int) -> str:

@@ -15,10 +15,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
+from lamm.clip.catalogue import licence_of
 from lamm.clip.text import PlainTextEncoder
 from lamm.errors import ConfigError
 from lamm.files import has_mark, require_place, temporary_beside, write_json
-from lamm.inference.classifier import Classifier, RunFolder
+from lamm.inference.model import RunFolder, TrainedModel
 from lamm.inference.onnx_file import (
     INPUT,
     INSTALL,
@@ -53,7 +54,7 @@ class ScoreGraph(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and probabilities of images (B, 3, H, W). Shape: (B, N) each"""
         logits = self._scoring.scores(images, self.text)
-        return logits, logits.softmax(dim=-1)
+        return logits, (logits / self._scoring.temperature).softmax(dim=-1)
 
 
 class UnchunkedTextEncoder(PlainTextEncoder):
@@ -162,7 +163,7 @@ VISION_PROMPTS = (
 NAMES = (DESCRIPTION, TENSORS, GRAPH, f"{GRAPH}.data")
 
 
-def export(classifier: Classifier, run: RunFolder, folder: Path, onnx: bool = True) -> tuple[list[Path], list[str]]:
+def export(classifier: TrainedModel, run: RunFolder, folder: Path, onnx: bool = True) -> tuple[list[Path], list[str]]:
     """Write the files; earlier ones are replaced, or removed if this export has no such file.
 
     Args:
@@ -215,7 +216,7 @@ def why_only_a_graph(learner: Any) -> str:
 
 
 @torch.no_grad()
-def _tensors(classifier: Classifier) -> dict[str, Tensor]:
+def _tensors(classifier: TrainedModel) -> dict[str, Tensor]:
     """The class features, the logit scale, and what a head or the prompts of the image tower add, if any."""
     tensors = {
         "class_features": classifier.text_features()[0],
@@ -228,14 +229,21 @@ def _tensors(classifier: Classifier) -> dict[str, Tensor]:
     return {name: value.detach().float().cpu().contiguous() for name, value in tensors.items()}
 
 
-def _description(classifier: Classifier, run: RunFolder) -> dict[str, Any]:
+def _description(classifier: TrainedModel, run: RunFolder) -> dict[str, Any]:
     """What `classifier.json` says; the shapes are those of `classifier.safetensors`."""
     clip, learner, results = classifier.clip, classifier.learner, run.results
+    scaled = classifier.temperature != 1
+    backbone = run.cfg.MODEL.BACKBONE
     described: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "class_names": classifier.class_names,
-        "backbone": {"name": clip.name, "image_size": clip.image_size, "embedding_size": clip.embed_dim},
+        "backbone": {
+            "name": clip.name,
+            "image_size": clip.image_size,
+            "embedding_size": clip.embed_dim,
+            "licence_of_weights": licence_of(backbone.NAME, backbone.PATH),
+        },
         "preprocessing": preprocessing_description(run.cfg.INPUT),
     }
     if learner.per_image:
@@ -253,7 +261,7 @@ def _description(classifier: Classifier, run: RunFolder) -> dict[str, Any]:
         described["scores"] = {
             "image_features": "output of the backbone's image tower, divided by its Euclidean length",
             "logits": formula,
-            "probabilities": "softmax(logits)",
+            "probabilities": f"softmax(logits / {classifier.temperature:g})" if scaled else "softmax(logits)",
         }
     if learner.vision_prompts() is not None and not learner.per_image:
         described["vision_prompts"] = VISION_PROMPTS

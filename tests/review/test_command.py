@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import lamm
 from lamm.commands import review
 from lamm.commands.parser import run
 
@@ -72,3 +73,23 @@ def test_a_review_of_nothing_is_one_line(command: Command, line: str, said: str)
     assert code == 2
     assert said in err
     assert err.count("\n") == 1
+
+
+def test_a_classifier_judges_the_labels_of_the_classes_that_it_knows(
+    command: Command, photo_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (photo_folder / "blue" / "5.png").unlink()
+    wrong = photo_folder / "red" / "4.png"
+    right = [str(photo) for photo in sorted(photo_folder.rglob("*.png")) if photo != wrong]
+    classifier = lamm.Classifier(backbone="tiny", method="GDA", folds=0)
+    classifier.fit(right, [Path(photo).parent.name for photo in right]).save(tmp_path / "colours.lamm")
+    (photo_folder / "green").mkdir()
+    Image.new("RGB", (32, 32), (30, 220, 30)).save(photo_folder / "green" / "0.png")
+    code, out, err = command(f"{photo_folder} {tmp_path}/colours.lamm --csv {tmp_path}/review.csv --workers 0")
+    assert code == 0, err
+    assert "has no class green" in err
+    assert "judged by colours.lamm" in out
+    labels = [line for line in (tmp_path / "review.csv").read_text().splitlines() if line.startswith("label,")]
+    assert len(labels) == 11
+    assert labels[0].startswith("label,red/4.png,red,")
