@@ -248,7 +248,11 @@ class RunRecord:
             root = os.path.join(os.path.abspath(cfg.DATASET.ROOT), "")
             paths = [os.path.abspath(item.impath) for item in items]
             shown = [Path(path.removeprefix(root)).as_posix() if path.startswith(root) else path for path in paths]
-            rows = [Prediction(image, *one) for image, one in zip(shown, said, strict=True)]
+            names = dict(enumerate(getattr(dataset, "classnames", ())))
+            rows = [
+                Prediction(image, label, best, sure, names.get(label, ""), names.get(best, ""))
+                for image, (label, best, sure) in zip(shown, said, strict=True)
+            ]
             write_predictions(self._plan.output_dir, rows)
 
     def _write(self, status: str, metrics: dict[str, float]) -> RunResults:
