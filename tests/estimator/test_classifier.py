@@ -137,7 +137,7 @@ def test_the_file_holds_the_same_classifier_and_neither_photo_nor_path(
     content = file.read_bytes()
     assert all(text.encode() not in content for text in (str(folder), str(tmp_path), str(Path.home())))
     with safe_open(file, framework="pt") as opened:
-        described = json.loads(opened.metadata()["classifier"])
+        described = json.loads(opened.metadata()["knowledge"])
     assert [one["photos"] for one in described["classes"]] == [8] * 4
     whole.save(file)
     assert file.read_bytes() == content
