@@ -143,6 +143,14 @@ def test_the_file_holds_the_same_classifier_and_neither_photo_nor_path(
     assert file.read_bytes() == content
 
 
+def test_a_file_becomes_the_folder_of_a_run_and_back(whole: lamm.Classifier, folder: Path, tmp_path: Path) -> None:
+    whole.to_run(tmp_path / "run")
+    back, (paths, _) = lamm.load(tmp_path / "run"), photos_of(folder)
+    np.testing.assert_allclose(back.decision_function(paths), whole.decision_function(paths), atol=1e-4)
+    with pytest.raises(ConfigError, match="run"):
+        whole.to_run(tmp_path / "run")
+
+
 def test_a_hundred_classes_of_the_size_of_vit_b_16_take_less_than_two_megabytes(tmp_path: Path) -> None:
     from lamm.estimator.file import Confidence, Knowledge, Origin
     from lamm.gda import ClassStatistics
