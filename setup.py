@@ -29,6 +29,7 @@ PHOTOS = ["pillow-heif>=0.22", "pillow-jxl-plugin>=1.3"]  # HEIC and JPEG XL
 SWEEP = ["ray>=2.9", "submitit>=1.5,<2", "rich>=13"]  # Slurm scripts use a private function of submitit
 REPORT = ["jinja2>=3.1", *PLOTS]
 BROWSER = ["playwright>=1.40"]  # drives a Chromium that is there: no browser is downloaded
+APP = ["nicegui>=3.5"]  # serves its page itself: nothing is loaded from elsewhere
 TEST = [
     "pytest>=8",
     "pytest-xdist>=3.5",
@@ -40,6 +41,7 @@ TEST = [
     *SWEEP,
     *REPORT,
     *BROWSER,
+    *APP,
 ]
 
 setup(
@@ -53,7 +55,7 @@ setup(
     packages=[*find_packages(include=["lamm", "lamm.*"]), "lamm_trainers", "lamm_configs"],
     package_dir={"lamm_trainers": "trainers", "lamm_configs": "configs"},
     package_data={
-        "lamm": ["py.typed", "**/*.yaml", "**/*.json", "**/*.safetensors", "report/templates/*"],
+        "lamm": ["py.typed", "**/*.yaml", "**/*.json", "**/*.safetensors", "report/templates/*", "app/static/*", "app/elements/*"],
         "lamm_trainers": ["py.typed"],
         "lamm_configs": ["**/*.yaml"],
     },
@@ -66,6 +68,7 @@ setup(
         "onnx": ONNX,
         "sweep": SWEEP,
         "report": REPORT,
+        "app": APP,
         "test": TEST,
         "dev": [*TEST, "ruff>=0.6", "mypy>=1.11", "build>=1", "setuptools>=68", "wheel"],
     },
