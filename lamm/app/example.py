@@ -8,7 +8,7 @@ from PIL import Image
 
 from lamm.app.photos import store_photo
 from lamm.app.project import Project
-from lamm.drawing.compositions import HELD_OUT, draw_composition
+from lamm.drawing.compositions import HELD_OUT, NICKNAMES, draw_composition
 
 NAME = "Example: drawn shapes"
 SETTINGS = {"backbone": "tiny"}
@@ -26,8 +26,6 @@ def fill(project: Project, tell: Callable[[float, str], None]) -> None:
         project: new.
         tell: is told the share that is done, and what is being done; it may raise.
     """
-    from lamm.datasets.demo import NICKNAMES  # brings PyTorch
-
     total = CLASSES * PHOTOS + STRANGERS
     stored: list[dict[str, str]] = []
     for number, (shape, texture) in enumerate(HELD_OUT[: CLASSES + STRANGERS]):

@@ -1,4 +1,4 @@
-"""What a project gives to others (the classifier, ONNX, a table, lines of code), and what it takes from a `.lamm` file."""
+"""What a project gives to others (classifier, ONNX, a table, lines of code), and what it takes from a `.lamm` file."""
 
 import csv
 import re

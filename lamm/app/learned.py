@@ -5,9 +5,10 @@ classifier can do is done by `lamm.Classifier`; here its names and paths meet th
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,31 +102,49 @@ class Learned:
             self.classifier.remove(self.names.pop(class_id))
             self.labels = {file: label for file, label in self.labels.items() if label != class_id}
         self._rename(names)
-        new: dict[str, list[str]] = {}
-        for file, class_id in wanted.items():
-            if file not in self.labels:
-                new.setdefault(class_id, []).append(file)
-        work = len(new) + 1
-        for number, (class_id, files) in enumerate(new.items()):
-            progress(number / work, f'learning "{names[class_id]}"')
-            paths = [str(project.photo(file)) for file in files]
-            if class_id in self.names:
-                self.classifier.add_photos(names[class_id], paths)
-            else:
-                self.classifier.add_class(names[class_id], paths)
-                self.names[class_id] = names[class_id]
-            self.labels.update(dict.fromkeys(files, class_id))
-        progress((work - 1) / work, "learning")
-        for file, class_id in list(self.labels.items()):
-            path, old = str(project.photo(file)), self.names[class_id]
-            if file not in wanted:
-                self.classifier.remove_photos(old, [path])
-                del self.labels[file]
-            elif wanted[file] != class_id:
-                self.classifier.move(path, old, names[wanted[file]])
-                self.labels[file] = wanted[file]
+        steps = self._steps(project, wanted, names)
+        for number, (title, step) in enumerate(steps):
+            progress(number / len(steps), title)
+            step()
         self._merge_missing(project, state)
         self.save(project)
+
+    def _steps(
+        self, project: Project, wanted: Mapping[str, str], names: Mapping[str, str]
+    ) -> list[tuple[str, Callable[[], None]]]:
+        """What is to be learned, photo by photo or class by class: title and work."""
+        steps: list[tuple[str, Callable[[], None]]] = []
+        lost = {class_id for file, class_id in self.labels.items() if file not in wanted}
+        new: dict[str, list[str]] = {}
+        for file, class_id in wanted.items():
+            if class_id in lost or file not in self.labels or self.labels[file] in lost:
+                new.setdefault(class_id, []).append(file)
+            elif class_id != (source := self.labels[file]):
+                steps.append((f'learning "{names[class_id]}"', partial(self._move, project, file, source, class_id)))
+        return [
+            *((f'learning "{names[class_id]}"', partial(self._teach, project, class_id, names[class_id], files, lost))
+              for class_id, files in new.items()),
+            *steps,
+        ]  # fmt: skip
+
+    def _move(self, project: Project, file: str, source: str, target: str) -> None:
+        self.classifier.move(str(project.photo(file)), self.names[source], self.names[target])
+        self.labels[file] = target
+
+    def _teach(self, project: Project, class_id: str, name: str, files: list[str], lost: Collection[str]) -> None:
+        """Learn new photos of a class; one that has lost photos is learned anew from those it has."""
+        paths, anew = [str(project.photo(file)) for file in files], class_id in lost
+        if anew:
+            self.classifier.rename(name, passing := f"earlier {class_id}")
+        if anew or class_id not in self.names:
+            self.classifier.add_class(name, paths)
+        else:
+            self.classifier.add_photos(name, paths)
+        if anew:
+            self.classifier.remove(passing)
+            self.labels = {file: label for file, label in self.labels.items() if label != class_id}
+        self.names[class_id] = name
+        self.labels.update(dict.fromkeys(files, class_id))
 
     def _rename(self, names: Mapping[str, str]) -> None:
         """Give the classifier's classes their present names; two may have swapped theirs."""
@@ -170,7 +189,7 @@ class Learned:
         """
         paths = [str(project.photo(file)) for file in files]
         rows = np.asarray(self.classifier.predict_proba(paths))
-        said = self.classifier.predict(paths, unknown=True)
+        said = self.classifier.predict(paths, unknown=bool(self.review.left_out))
         id_of = {name: class_id for class_id, name in self.names.items()}
         classes = [id_of[str(name)] for name in self.classifier.classes_]
         known = {str(name) for name in self.classifier.classes_}

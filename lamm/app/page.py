@@ -182,10 +182,10 @@ class ProjectPage:
         if self._seen == session.version:
             return
         self._seen = session.version
-        self.train.visible = job is None
+        self.train.visible = job is None and not session.is_waiting
         self.train.set_enabled(len(set(session.project.state.labels().values())) >= 2)
         if job is None:
-            self.line.set_text(self.summary())
+            self.line.set_text("Training: starting" if session.is_waiting else self.summary())
         self.problem.visible = bool(session.problem)
         self.problem_line.set_text(session.problem)
         title = session.project.undo_title

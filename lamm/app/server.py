@@ -1,6 +1,7 @@
 """The page's server: the folder of projects, the open ones, and the routes by which photos come and go."""
 
 import asyncio
+import importlib
 import secrets
 import socket
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from lamm.files import atomic_path
 LARGEST_CLASSIFIER = 200 << 20
 AT_ONCE = 2
 """Photos that are decoded at the same time."""
+RECONNECT = 30.0
+"""Seconds for which a page that the browser has put to sleep, or a busy server, may be silent."""
 UPLOAD_MARK = "x-lamm"
 """A header that pages of other origins can't send."""
 TRY = "try"
@@ -164,6 +167,11 @@ def free_port(host: str, port: int) -> int:
     raise AssertionError
 
 
+def _warm_up() -> None:
+    """Import PyTorch while the first page is looked at."""
+    background_tasks.create(run.io_bound(importlib.import_module, "lamm.engine"), name="import")
+
+
 def serve(folder: Path, host: str, port: int, browser: bool) -> None:
     """Serve the page until Ctrl-C.
 
@@ -181,6 +189,7 @@ def serve(folder: Path, host: str, port: int, browser: bool) -> None:
     app.add_middleware(Guard, hosts=LOOPBACK if is_local else (), token=token)
     add_routes(studio)
     add_pages(studio)
+    app.on_startup(_warm_up)
     port = free_port(host, port)
     shown = f"[{host}]" if ":" in host else host
     query = f"?token={token}" if token else ""

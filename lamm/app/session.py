@@ -110,6 +110,11 @@ class Session:
     def is_trained(self) -> bool:
         return self.learned is not None
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether training was asked for and has not begun."""
+        return self._train
+
     async def work(self) -> None:
         """Do what is to be done, until the task is cancelled."""
         self._wake.set()
