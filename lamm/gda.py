@@ -33,6 +33,8 @@ from torch import Tensor
 NO_SCATTER = 1e-12
 # Scores that are computed at a time, to bound the memory.
 SCORES_AT_ONCE = 20_000_000
+# In the place of −inf, the score of a class without images: a checkpoint holds no infinities.
+NEVER = -1e9
 
 
 @dataclass(frozen=True)

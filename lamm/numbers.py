@@ -4,6 +4,7 @@ import argparse
 import re
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 LARGE = 1_000_000
 """The end of a range that has no other: more of anything asks for more than a machine has."""
@@ -45,17 +46,19 @@ class Range:
             return f"must be at most {self.high}, got {shown(value)}"
         return f"must be {self}, got {shown(value)}"
 
-    def __call__(self, text: str) -> int:
+    def __call__(self, text: str) -> Any:
         """The number that a command's argument is; makes a range the `type` of an argument.
 
         Raises:
-            argparse.ArgumentTypeError: it is not a whole number of this range.
+            argparse.ArgumentTypeError: it is not a number of this range.
         """
         # Not `int` alone, which takes " 1_0" and other scripts' digits, and fails on thousands of digits.
-        value = int(text) if re.fullmatch("-?[0-9]{1,1000}", text) else text
-        if value not in self:
+        value: str | int | float = int(text) if re.fullmatch("-?[0-9]{1,1000}", text) else text
+        if not self.whole and re.fullmatch(r"-?[0-9]{0,100}\.[0-9]{1,100}", text):
+            value = float(text)
+        if isinstance(value, str) or value not in self:
             raise argparse.ArgumentTypeError(self.refuse(value))
-        return int(value)
+        return value
 
 
 SEEDS = Range(0, 2**32 - 1)

@@ -165,10 +165,12 @@ class Scoring:
     Attributes:
         clip: the frozen CLIP model.
         learner: the prompts; a `PromptLearner`, or `TemplatePrompts` where nothing is learned.
+        temperature: that the logits are divided by before the softmax.
     """
 
     clip: ClipModel
     learner: Any
+    temperature: float = 1.0
 
     def image_features(self, images: Tensor) -> Tensor:
         """Image features of the learner, fp32; see `Prompts.image_features`. Shape: (B, E)

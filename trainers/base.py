@@ -347,7 +347,7 @@ class PromptTrainer(Scoring, TrainerX):
         """Load learned tensors; labels go by class name where the class list is another one.
 
         Args:
-            directory: of the training run; empty: nothing is loaded.
+            directory: of the training run, or a classifier file; empty: nothing is loaded.
             epoch: of the file `model.pth.tar-<epoch>`; None: the best model, else the last.
 
         Raises:
@@ -356,14 +356,23 @@ class PromptTrainer(Scoring, TrainerX):
         if not directory:
             logger.info("Note that load_model() is skipped as no pretrained model is given")
             return
+        if os.path.isfile(directory):
+            from lamm.estimator.model import read_state  # it stands on the trainers' names in the registry
+
+            self._take(read_state(directory), directory)
+            return
         for name in self.get_model_names():
             path = checkpoint_file(os.path.join(directory, name), epoch)
             checkpoint = read_checkpoint(path)
             logger.info('Loading weights to %s from "%s" (epoch = %s)', name, path, checkpoint.get("epoch"))
-            known = load_learned(self.learner, checkpoint["state_dict"], path)
-            if known is not None and directory != self.output_dir:
-                counts = {"labels_learned": known, "labels_from_clip": len(self.learner.class_names) - known}
-                self.further_metrics = {**self.further_metrics, **counts}
+            self._take(checkpoint["state_dict"], path)
+
+    def _take(self, state: dict[str, Any], path: str) -> None:
+        """Load learned tensors, and record how many classes they know."""
+        known = load_learned(self.learner, state, path)
+        if known is not None and os.path.dirname(os.path.dirname(path)) != self.output_dir:
+            counts = {"labels_learned": known, "labels_from_clip": len(self.learner.class_names) - known}
+            self.further_metrics = {**self.further_metrics, **counts}
 
     # Several processes.
 

@@ -25,12 +25,11 @@ from yacs.config import CfgNode
 from lamm.clip.model import ClipModel
 from lamm.datasets import IMAGENET_TEMPLATES, template_of
 from lamm.errors import ConfigError
+from lamm.gda import NEVER
 from lamm.log import logger
 from lamm.scoring import TemplatePrompts, scaled_scores
 
 from .base import ClosedFormTrainer, PromptTrainer
-
-NEVER = -1e9  # in the place of −inf, the score of a class without images: a checkpoint holds no infinities
 
 
 def weight_of_least_loss(zero_shot: Tensor, scores: Tensor, labels: Tensor) -> tuple[float, float]:

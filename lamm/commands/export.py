@@ -15,20 +15,19 @@ import sys
 from pathlib import Path
 
 from lamm.commands.parser import Parser, add_run_arguments, imported_extensions
-from lamm.inference.classifier import warnings_alone
+from lamm.inference.model import warnings_alone
 
 
 def main(arguments: argparse.Namespace) -> None:
-    folder = Path(arguments.output or Path(arguments.run_dir) / "export")
+    usual = Path(arguments.run_dir)
+    folder = Path(arguments.output or (usual / "export" if usual.is_dir() else f"{usual.with_suffix('')}-export"))
     with warnings_alone():
         extensions = imported_extensions(arguments.imports)
-        from lamm.inference.classifier import Classifier
+        from lamm.estimator.model import model_of
         from lamm.inference.export import export
 
-        classifier = Classifier.from_run(
-            arguments.run_dir, extensions, precision="fp32", backbone_path=arguments.backbone_path
-        )
-        assert classifier.run is not None, "it was made from a run"
+        classifier = model_of(arguments.run_dir, extensions, precision="fp32", weights=arguments.backbone_path)
+        assert classifier.run is not None, "it was made from a run or a file"
         files, notes = export(classifier, classifier.run, folder, onnx=not arguments.no_onnx)
     for note in [*classifier.notes, *notes]:
         print(f"note: {note}", file=sys.stderr)
@@ -39,6 +38,12 @@ def main(arguments: argparse.Namespace) -> None:
 def parser() -> Parser:
     parser = Parser(description="Write what a run has learned as files for other programs.")
     add_run_arguments(parser)
-    parser.add_argument("-o", "--output", default="", metavar="FOLDER", help="where to (default: RUN_DIR/export)")
+    parser.add_argument(
+        "-o",
+        "--output",
+        default="",
+        metavar="FOLDER",
+        help="where to (default: RUN_DIR/export; of NAME.lamm NAME-export)",
+    )
     parser.add_argument("--no-onnx", action="store_true", help="only class features and their description")
     return parser

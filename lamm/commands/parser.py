@@ -143,8 +143,10 @@ def open_streams() -> None:
 
 
 def add_run_arguments(parser: Parser) -> None:
-    """Add the run's folder, and where its weights and its trainer's code are."""
-    parser.add_argument("run_dir", metavar="RUN_DIR", help="output folder of a run, such as output/…/seed1")
+    """Add the run's folder or classifier file, and where its weights and its trainer's code are."""
+    parser.add_argument(
+        "run_dir", metavar="RUN_DIR|FILE", help="output folder of a run, such as output/…/seed1; or a classifier file"
+    )
     parser.add_argument(
         "--backbone-path", default="", metavar="FILE", help="CLIP's weights, if they are not where the run found them"
     )

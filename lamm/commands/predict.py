@@ -1,6 +1,7 @@
 """Classify photos with what a run has learned; its data set is not needed.
 
     lamm predict output/digits/shots_16/LAMM/tiny_ep50/seed1 holiday/ scans/*.png --top-k 3 --csv out.csv
+    lamm predict animals.lamm holiday/ --unknown
 
 One line per photo on stdout: path, then classes with their probabilities, the best first; separated by tabs unless
 stdout is a terminal. Exit code 0: all photos were classified. 1: some could not be found or read (listed on stderr; the
@@ -12,6 +13,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from tqdm import tqdm
@@ -19,7 +21,7 @@ from tqdm import tqdm
 from lamm.commands.parser import Parser, add_run_arguments, at_least, chosen_device, imported_extensions
 from lamm.errors import ConfigError, DataError
 from lamm.files import atomic_path, require_place
-from lamm.inference.classifier import warnings_alone
+from lamm.inference.model import warnings_alone
 from lamm.inference.photos import CSV_MARK, Layout, Prediction, Table, Unreadable, find_photos, predictions
 from lamm.numbers import PROCESSES, Range
 
@@ -63,11 +65,14 @@ def load(arguments: argparse.Namespace) -> Any:
     """The run's classifier; what a user should know about it goes to stderr."""
     with warnings_alone():
         extensions = imported_extensions(arguments.imports)
-        from lamm.inference.classifier import Classifier
+        from lamm.estimator.model import model_of
 
         device = chosen_device(arguments.device)
-        classifier = Classifier.from_run(
-            arguments.run_dir, extensions, device, arguments.precision, arguments.backbone_path
+        classifier = model_of(arguments.run_dir, extensions, device, arguments.precision, arguments.backbone_path)
+    if arguments.unknown and classifier.strange is None:
+        raise ConfigError(
+            f"--unknown: nothing tells what is strange to {arguments.run_dir}: it needs a classifier file whose "
+            "training left photos out (lamm fit PHOTOS -o FILE); --min-confidence works with all"
         )
     for note in classifier.notes:
         print(f"note: {note}", file=sys.stderr)
@@ -84,7 +89,7 @@ def classify(classifier: Any, photos: Sequence[str], file: Any, arguments: argpa
     batches = predictions(
         photos,
         classifier.transform,
-        classifier.probabilities,
+        partial(classifier.judged, unknown=arguments.unknown, min_confidence=arguments.min_confidence),
         classifier.class_names,
         arguments.top_k,
         arguments.batch_size,
@@ -112,6 +117,14 @@ def parser() -> Parser:
     parser.add_argument("--top-k", type=at_least(1), default=1, metavar="K", help="classes per photo (default: 1)")
     parser.add_argument(
         "--csv", default="", metavar="FILE", help="also write path,class_1,probability_1,… to this file"
+    )
+    parser.add_argument("--unknown", action="store_true", help='say "unknown" where a photo shows none of the classes')
+    parser.add_argument(
+        "--min-confidence",
+        type=Range(0, 1, whole=False),
+        default=0.0,
+        metavar="P",
+        help='say "unknown" where the best class is less probable',
     )
     parser.add_argument("--quiet", action="store_true", help="print no line per photo on stdout")
     parser.add_argument("--batch-size", type=at_least(1), default=64, metavar="B", help="photos at once (default: 64)")

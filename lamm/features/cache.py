@@ -396,6 +396,32 @@ class FeatureCache:
         known = isinstance(loader, DataLoader) and hasattr(loader.dataset, "data_source")
         return self._loader(loader, is_train=False, views=1) if known else loader
 
+    def photos(
+        self, paths: Sequence[str], transform: Callable[[Any], Tensor], views: int = 0, workers: int = 0
+    ) -> Tensor:
+        """Features of files, of which there is no loader. Shape: (n, k, E)
+
+        Args:
+            paths: of the files.
+            transform: that of training images or, without `views`, of test images.
+            views: k; 0: one, as test images are seen.
+            workers: processes that decode.
+
+        Raises:
+            DataError: a file can't be read.
+        """
+        count = max(views, 1)
+        chosen = [View(path, view, image_identity(path, view)) for path in paths for view in range(count)]
+        features = features_of(
+            chosen,
+            self._store(views > 0),
+            lambda some: ViewDataset(some, transform, upright_of(self._cfg)),
+            lambda images: self._clip.image_features(images.to(self._device)),
+            self._cfg.DATALOADER.TEST.BATCH_SIZE,
+            workers,
+        )
+        return features.view(len(paths), count, -1)
+
     def _loader(
         self, loader: DataLoader[Any], is_train: bool, views: int, transform: Callable[[Any], Tensor] | None = None
     ) -> FeatureLoader:

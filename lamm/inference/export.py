@@ -18,7 +18,7 @@ from yacs.config import CfgNode
 from lamm.clip.text import PlainTextEncoder
 from lamm.errors import ConfigError
 from lamm.files import has_mark, require_place, temporary_beside, write_json
-from lamm.inference.classifier import Classifier, RunFolder
+from lamm.inference.model import RunFolder, TrainedModel
 from lamm.inference.onnx_file import (
     INPUT,
     INSTALL,
@@ -53,7 +53,7 @@ class ScoreGraph(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and probabilities of images (B, 3, H, W). Shape: (B, N) each"""
         logits = self._scoring.scores(images, self.text)
-        return logits, logits.softmax(dim=-1)
+        return logits, (logits / self._scoring.temperature).softmax(dim=-1)
 
 
 class UnchunkedTextEncoder(PlainTextEncoder):
@@ -162,7 +162,7 @@ VISION_PROMPTS = (
 NAMES = (DESCRIPTION, TENSORS, GRAPH, f"{GRAPH}.data")
 
 
-def export(classifier: Classifier, run: RunFolder, folder: Path, onnx: bool = True) -> tuple[list[Path], list[str]]:
+def export(classifier: TrainedModel, run: RunFolder, folder: Path, onnx: bool = True) -> tuple[list[Path], list[str]]:
     """Write the files; earlier ones are replaced, or removed if this export has no such file.
 
     Args:
@@ -215,7 +215,7 @@ def why_only_a_graph(learner: Any) -> str:
 
 
 @torch.no_grad()
-def _tensors(classifier: Classifier) -> dict[str, Tensor]:
+def _tensors(classifier: TrainedModel) -> dict[str, Tensor]:
     """The class features, the logit scale, and what a head or the prompts of the image tower add, if any."""
     tensors = {
         "class_features": classifier.text_features()[0],
@@ -228,9 +228,10 @@ def _tensors(classifier: Classifier) -> dict[str, Tensor]:
     return {name: value.detach().float().cpu().contiguous() for name, value in tensors.items()}
 
 
-def _description(classifier: Classifier, run: RunFolder) -> dict[str, Any]:
+def _description(classifier: TrainedModel, run: RunFolder) -> dict[str, Any]:
     """What `classifier.json` says; the shapes are those of `classifier.safetensors`."""
     clip, learner, results = classifier.clip, classifier.learner, run.results
+    scaled = classifier.temperature != 1
     described: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -253,7 +254,7 @@ def _description(classifier: Classifier, run: RunFolder) -> dict[str, Any]:
         described["scores"] = {
             "image_features": "output of the backbone's image tower, divided by its Euclidean length",
             "logits": formula,
-            "probabilities": "softmax(logits)",
+            "probabilities": f"softmax(logits / {classifier.temperature:g})" if scaled else "softmax(logits)",
         }
     if learner.vision_prompts() is not None and not learner.per_image:
         described["vision_prompts"] = VISION_PROMPTS

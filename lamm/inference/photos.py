@@ -22,6 +22,7 @@ from lamm.errors import DataError
 from lamm.escaping import csv_cell, printable
 from lamm.images import is_image_name
 
+UNKNOWN = "unknown"
 CSV_MARK = "path,class_1,probability_1"
 """The first columns of every table of predictions."""
 
@@ -146,7 +147,7 @@ class Prediction(NamedTuple):
 def predictions(
     paths: Sequence[str],
     transform: Callable[[Any], Tensor],
-    probabilities: Callable[[Tensor], Tensor],
+    judged: Callable[[Tensor], tuple[Tensor, Tensor]],
     class_names: Sequence[str],
     top_k: int,
     batch_size: int,
@@ -158,7 +159,8 @@ def predictions(
     Args:
         paths: of the files.
         transform: of `PhotoFiles`.
-        probabilities: from images (B, 3, H, W) on the CPU to (B, N).
+        judged: from images (B, 3, H, W) on the CPU to probabilities (B, N), and whether they show none of the classes;
+            `UNKNOWN` is the first of such a photo's classes then, with the best one's probability.
         class_names: N names, in label order.
         top_k: classes per photo; at most N are returned.
         batch_size: photos per batch, readable or not.
@@ -185,10 +187,14 @@ def predictions(
             place: Unreadable(paths[place], reason) for place, reason in reasons.items()
         }
         if images is not None:
-            best = probabilities(images).topk(min(top_k, len(class_names)), dim=1)
-            for place, values, labels in zip(places, best.values.tolist(), best.indices.tolist(), strict=True):
-                names = [class_names[label] for label in labels]
-                results[place] = Prediction(paths[place], list(zip(names, values, strict=True)))
+            probabilities, none = judged(images)
+            best = probabilities.topk(min(top_k, len(class_names)), dim=1)
+            rows = zip(places, best.values.tolist(), best.indices.tolist(), none.tolist(), strict=True)
+            for place, values, labels, strange in rows:
+                ranked = [(class_names[label], value) for label, value in zip(labels, values, strict=True)]
+                if strange:
+                    ranked = [(UNKNOWN, values[0]), *ranked][: len(ranked)]
+                results[place] = Prediction(paths[place], ranked)
         yield [results[place] for place in sorted(results)]
 
 

@@ -204,8 +204,10 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
         raise ConfigError("--model-dir and --load-epoch are for --eval-only; --resume continues a training")
     if arguments.eval_only and (arguments.no_train or arguments.resume):
         raise ConfigError("--eval-only trains nothing: leave --no-train and --resume out")
-    if arguments.model_dir and not Path(arguments.model_dir).is_dir():
-        raise CheckpointError(f"--model-dir {arguments.model_dir} is not a folder; give that of a training run")
+    if arguments.model_dir and not os.path.exists(arguments.model_dir):
+        raise CheckpointError(
+            f"--model-dir {arguments.model_dir} is not there; give the folder of a training run, or a classifier file"
+        )
 
 
 def _trainer_name(arguments: argparse.Namespace, settings: dict[str, Any], cfg: CfgNode) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 from lamm.checkpoints.by_class_name import load_learned
 from lamm.checkpoints.unseen_labels import NOISES, shared_shifts
 from lamm.clip.model import ClipModel
-from lamm.inference.classifier import RunFolder
+from lamm.inference.model import RunFolder
 from tests.reference import shared_shifts as reference
 
 TRAINED = ["striped star", "dotted star", "striped ring", "dotted ring"]

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from lamm.inference import export as exporting
-from lamm.inference.classifier import Classifier
+from lamm.inference.model import TrainedModel
 from lamm.inference.onnx_file import missing_for_onnx
 from lamm.inference.photos import PhotoFiles
 from lamm.results.schema import RunResults
@@ -40,7 +40,7 @@ def photos(tmp_path: Path, digits_photos: Path, monkeypatch: pytest.MonkeyPatch)
 
 def expected(run: Path, paths: list[str], top_k: int) -> list[list[str]]:
     """Path, class and probability in turn, a photo at a time, from the classifier itself."""
-    classifier = Classifier.from_run(run, [extend_cfg])
+    classifier = TrainedModel.from_run(run, [extend_cfg])
     rows = []
     for path in paths:
         image = PhotoFiles([path], classifier.transform)[0][1]
@@ -202,7 +202,7 @@ def test_the_files_lie_in_the_run_and_hold_its_classes(command: Command, run: Pa
         "run/export/classifier.safetensors",
     ]
     assert names_in("run/export") == PAIR
-    classifier = Classifier.from_run(run, [extend_cfg])
+    classifier = TrainedModel.from_run(run, [extend_cfg])
     assert torch.equal(load_file("run/export/classifier.safetensors")["class_features"], classifier.text_features()[0])
     described = json.loads(Path("run/export/classifier.json").read_text(encoding="utf-8"))
     assert described["class_names"] == classifier.class_names

@@ -21,8 +21,8 @@ from lamm.engine import get_cfg_default
 from lamm.errors import ConfigError
 from lamm.inference import export as exporting
 from lamm.inference import onnx_file
-from lamm.inference.classifier import Classifier, RunFolder
 from lamm.inference.export import export, exportable, files_written_together
+from lamm.inference.model import RunFolder, TrainedModel
 from lamm.inference.onnx_file import ExportError, largest_difference, missing_for_onnx, write_onnx
 from tests.clip import small_clip_models as small
 from tests.trainers.learner_cases import clip_lora, cocoop_lamm, coop, disturb, lamm, maple_lamm, promptsrc, top_lamm
@@ -57,7 +57,7 @@ def tiny() -> ClipModel:
     return load_clip("tiny")
 
 
-def classifier_of(clip: ClipModel, name: str) -> Classifier:
+def classifier_of(clip: ClipModel, name: str) -> TrainedModel:
     """A trainer's classifier on a CLIP; what it learns is moved from where it starts."""
     build = {**KINDS, **PROMPTS_IMAGES}.get(name)
     if build is None:
@@ -68,7 +68,7 @@ def classifier_of(clip: ClipModel, name: str) -> Classifier:
             fit_on_noise(learner)
     else:
         learner = disturb(build(clip, NAMES))
-    return Classifier(clip, learner, NAMES)
+    return TrainedModel(clip, learner, NAMES)
 
 
 @torch.no_grad()
@@ -100,7 +100,9 @@ def run_onnx(runtime: Any, path: Path, images: Tensor) -> list[Tensor]:
 
 
 @pytest.fixture(params=[name for name in KINDS if name != "LinearProbe"])  # its graph is a part of GDA's
-def exported(request: pytest.FixtureRequest, tiny: ClipModel, runtime: Any, tmp_path: Path) -> tuple[Classifier, Path]:
+def exported(
+    request: pytest.FixtureRequest, tiny: ClipModel, runtime: Any, tmp_path: Path
+) -> tuple[TrainedModel, Path]:
     """Every kind of classifier on the embedded model, and the folder that it was exported to."""
     classifier = classifier_of(tiny, request.param)
     files, _ = export(classifier, run_of(request.param, tmp_path), tmp_path / "export")
@@ -108,7 +110,9 @@ def exported(request: pytest.FixtureRequest, tiny: ClipModel, runtime: Any, tmp_
     return classifier, tmp_path / "export"
 
 
-def test_onnxruntime_gives_our_logits_for_any_number_of_images(exported: tuple[Classifier, Path], runtime: Any) -> None:
+def test_onnxruntime_gives_our_logits_for_any_number_of_images(
+    exported: tuple[TrainedModel, Path], runtime: Any
+) -> None:
     classifier, folder = exported
     for count in (1, 2, 5, 9):
         images = torch.randn(count, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(count))

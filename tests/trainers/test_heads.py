@@ -21,7 +21,7 @@ from lamm.clip.model import ClipModel
 from lamm.engine import load_checkpoint, set_random_seed
 from lamm.errors import CheckpointError, ConfigError
 from lamm.gda import ClassStatistics, LeaveOneOut, head
-from lamm.inference.classifier import Classifier
+from lamm.inference.model import TrainedModel
 from tests.reference import slow_heads
 
 NAMES = ["crane", "german_shepherd", "C++"]
@@ -244,10 +244,10 @@ def test_a_resumed_head_is_the_uninterrupted_one(name: str, squares_config: Conf
 
 
 def test_photos_are_scored_from_the_runs_folder_alone(name: str, squares_config: Config, tmp_path: Path) -> None:
-    from tests.inference.test_classifier import run_on
+    from tests.inference.test_model import run_on
 
     trainer = run_on(squares_config(name, "run", "INPUT.CACHE_VIEWS", 2))
-    classifier = Classifier.from_run(tmp_path / "run", [extend_cfg])
+    classifier = TrainedModel.from_run(tmp_path / "run", [extend_cfg])
     torch.testing.assert_close(classifier.logits(some_images()), trainer.model_inference(some_images()))
 
 

@@ -19,7 +19,7 @@ from lamm.checkpoints.by_class_name import load_learned
 from lamm.clip.model import ClipModel
 from lamm.engine import load_checkpoint, set_random_seed
 from lamm.errors import ConfigError
-from lamm.inference.classifier import Classifier
+from lamm.inference.model import TrainedModel
 from tests.reference import slow_heads
 from tests.trainers.test_heads import near_centres, some_images
 
@@ -191,10 +191,10 @@ def test_a_run_that_stopped_before_its_head_was_fitted_ends_with_the_same(
 
 
 def test_photos_are_scored_from_the_runs_folder_alone(squares_config: Config, tmp_path: Path) -> None:
-    from tests.inference.test_classifier import run_on
+    from tests.inference.test_model import run_on
 
     trainer = run_on(squares_config("LAMM_GDA", "run", "INPUT.CACHE_VIEWS", 2))
-    classifier = Classifier.from_run(tmp_path / "run", [extend_cfg])
+    classifier = TrainedModel.from_run(tmp_path / "run", [extend_cfg])
     torch.testing.assert_close(classifier.logits(some_images()), trainer.model_inference(some_images()))
 
 

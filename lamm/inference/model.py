@@ -1,4 +1,4 @@
-"""A classifier of new images, from the folder of a run alone.
+"""What scores new images, from the folder of a run alone.
 
 Letters: B images, N classes.
 """
@@ -164,7 +164,7 @@ def _tested_file(run: RunFolder) -> str:
         ) from error
 
 
-class Classifier(Scoring):
+class TrainedModel(Scoring):
     """Scores images against classes with a CLIP and prompts.
 
     Args:
@@ -172,11 +172,15 @@ class Classifier(Scoring):
         learner: the prompts; see `Scoring`.
         class_names: one per class, in label order.
         transform: of the test images, from an image file to a tensor (3, H, W); see `PhotoFiles`.
+        cfg: the config that it was trained with.
         run: the run that it comes from, if any.
         notes: what a user should know about it, one line each.
 
     Attributes:
         upright: whether photos are turned as their EXIF orientation says: new photos are a user's own.
+        strange: from scores (B, N) and image features (B, E) to whether a photo shows none of the classes, (B,); None:
+            nothing tells.
+        text: unit text features, (1, N, E); None: not encoded yet, or made for each image.
     """
 
     def __init__(
@@ -185,13 +189,30 @@ class Classifier(Scoring):
         learner: Any,
         class_names: Sequence[str],
         transform: Callable[[Any], Tensor] | None = None,
+        cfg: CfgNode | None = None,
         run: RunFolder | None = None,
         notes: Sequence[str] = (),
     ) -> None:
         self.clip, self.learner, self.class_names = clip, learner.eval(), list(class_names)
-        self.transform, self.run, self.notes = transform, run, list(notes)
-        self.upright = run is None or run.cfg.INPUT.get("EXIF") != "ignore"
-        self._text: Tensor | None = None
+        self.transform, self.cfg, self.run, self.notes = transform, cfg, run, list(notes)
+        self.upright = cfg is None or cfg.INPUT.get("EXIF") != "ignore"
+        self.strange: Callable[[Tensor, Tensor], Tensor] | None = None
+        self.text: Tensor | None = None
+
+    @classmethod
+    def of_learner(
+        cls,
+        clip: ClipModel,
+        learner: Any,
+        class_names: Sequence[str],
+        cfg: CfgNode,
+        run: RunFolder | None = None,
+        notes: Sequence[str] = (),
+    ) -> "TrainedModel":
+        """The model, which sees test images as the config says."""
+        with redirect_stdout(StringIO()):
+            transform = build_transform(cfg, is_train=False)
+        return cls(clip, learner, class_names, transform, cfg, run, notes)
 
     @classmethod
     def from_run(
@@ -201,7 +222,7 @@ class Classifier(Scoring):
         device: torch.device | str = "cpu",
         precision: str = "",
         backbone_path: str = "",
-    ) -> "Classifier":
+    ) -> "TrainedModel":
         """The classifier that a run tested at its end; of an unfinished run, that of its last checkpoint.
 
         Args:
@@ -238,22 +259,37 @@ class Classifier(Scoring):
         learner = trainer.make_learner(run.cfg, clip, class_names, templates).to(device)
         if trainer.learner_class is not None:
             load_learned(learner, state, path)
-        with redirect_stdout(StringIO()):
-            transform = build_transform(run.cfg, is_train=False)
         if run.results and run.results.precision != clip.precision:
             notes.append(f"the run used precision {run.results.precision}, here it is {clip.precision}")
-        return cls(clip, learner, class_names, transform, run, notes)
+        return cls.of_learner(clip, learner, class_names, run.cfg, run, notes)
 
     def logits(self, images: Tensor) -> Tensor:
         """cos(I, ψ) / τ of images (B, 3, H, W) on any device. Shape: (B, N), fp32, where the model is"""
-        if self._text is None and not self.learner.per_image:
+        if self.text is None and not self.learner.per_image:
             with torch.no_grad():
-                self._text = self.text_features()
-        return self.scores(images.to(self.clip.logit_scale.device, non_blocking=True), self._text)
+                self.text = self.text_features()
+        return self.scores(images.to(self.clip.logit_scale.device, non_blocking=True), self.text)
+
+    @torch.no_grad()
+    def judged(self, images: Tensor, unknown: bool, min_confidence: float) -> tuple[Tensor, Tensor]:
+        """Probabilities (B, N) of images (B, 3, H, W), and whether they show none of the classes, (B,).
+
+        Args:
+            images: on any device.
+            unknown: ask `strange`.
+            min_confidence: the highest probability must be this high.
+        """
+        features = self.image_features(images.to(self.clip.logit_scale.device, non_blocking=True))
+        scores = self.logits(features)
+        probabilities = (scores / self.temperature).softmax(dim=-1)
+        none = probabilities.max(dim=-1).values < min_confidence
+        if unknown and self.strange is not None:
+            none |= self.strange(scores, features).to(none.device)
+        return probabilities, none
 
     def probabilities(self, images: Tensor) -> Tensor:
-        """The softmax of `logits`. Shape: (B, N)"""
-        return self.logits(images).softmax(dim=-1)
+        """The softmax of `logits`, at the temperature. Shape: (B, N)"""
+        return (self.logits(images) / self.temperature).softmax(dim=-1)
 
 
 def _class_names(run: RunFolder, state: dict[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from lamm_trainers import TRAINERS as ALL
 
 from lamm.engine import TRAINER_REGISTRY, TrainerX, get_cfg_default, load_checkpoint, save_checkpoint, set_random_seed
 from lamm.errors import BackboneError, CheckpointError, ConfigError, PromptError
-from lamm.inference.classifier import Classifier, RunFolder
+from lamm.inference.model import RunFolder, TrainedModel
 from lamm.inference.photos import PhotoFiles
 from lamm.results.schema import RunResults
 from lamm.run.fingerprint import store_config
@@ -84,7 +84,7 @@ def test_it_gives_the_logits_that_the_run_tested(name: str, squares_config: Conf
     trainer = run_on(squares_config(name, "run"))
     for photo in tmp_path.glob("*.png"):
         photo.unlink()  # the data root
-    classifier = Classifier.from_run(run, [extend_cfg])
+    classifier = TrainedModel.from_run(run, [extend_cfg])
     assert classifier.class_names == CLASSES
     assert classifier.notes == []
     expected = trainer.model_inference(some_images())
@@ -96,7 +96,7 @@ def test_it_gives_the_logits_that_the_run_tested(name: str, squares_config: Conf
 def test_its_transform_is_that_of_the_test_images(squares_config: Config, run: Path) -> None:
     trainer = run_on(squares_config("ZeroshotCLIP", "run"), train=False)
     batch = next(iter(trainer.test_loader))
-    photos = PhotoFiles(batch["impath"], Classifier.from_run(run, [extend_cfg]).transform)
+    photos = PhotoFiles(batch["impath"], TrainedModel.from_run(run, [extend_cfg]).transform)
     images = [photos[place][1] for place in range(len(batch["impath"]))]
     assert torch.equal(torch.stack(images), batch["img"])
 
@@ -105,14 +105,14 @@ def test_the_ensembles_templates_come_from_the_folder(squares_config: Config, ru
     trainer = run_on(squares_config("ZeroshotCLIP", "run", "TRAINER.ZEROSHOTCLIP.ENSEMBLE", True))
     assert len(json.loads((run / "classes.json").read_text())["templates"]) == 8
     assert torch.equal(
-        Classifier.from_run(run, [extend_cfg]).logits(some_images()), trainer.model_inference(some_images())
+        TrainedModel.from_run(run, [extend_cfg]).logits(some_images()), trainer.model_inference(some_images())
     )
 
 
 def test_a_moved_folder_is_as_good(squares_config: Config, run: Path, tmp_path: Path) -> None:
     trainer = run_on(squares_config("CoOp", "run"))
     run.rename(tmp_path / "moved")
-    classifier = Classifier.from_run(tmp_path / "moved", [extend_cfg])
+    classifier = TrainedModel.from_run(tmp_path / "moved", [extend_cfg])
     assert torch.equal(classifier.logits(some_images()), trainer.model_inference(some_images()))
 
 
@@ -120,7 +120,7 @@ def test_a_moved_folder_is_as_good(squares_config: Config, run: Path, tmp_path: 
 def test_an_older_folder_says_its_classes_in_the_checkpoint(name: str, squares_config: Config, run: Path) -> None:
     trainer = run_on(squares_config(name, "run"))
     (run / "classes.json").unlink()
-    classifier = Classifier.from_run(run, [extend_cfg])
+    classifier = TrainedModel.from_run(run, [extend_cfg])
     assert classifier.class_names == CLASSES
     assert torch.equal(classifier.logits(some_images()), trainer.model_inference(some_images()))
 
@@ -130,14 +130,14 @@ def test_a_head_whose_templates_nobody_knows_is_refused(squares_config: Config, 
     file = run / "classes.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "templates": []}))
     with pytest.raises(PromptError, match="classes.json"):
-        Classifier.from_run(run, [extend_cfg])
+        TrainedModel.from_run(run, [extend_cfg])
 
 
 def test_where_nobody_knows_the_classes_it_is_an_error(squares_config: Config, run: Path) -> None:
     run_on(squares_config("ZeroshotCLIP", "run"))
     (run / "classes.json").unlink()
     with pytest.raises(CheckpointError, match="does not say what its classes are called"):
-        Classifier.from_run(run, [extend_cfg])
+        TrainedModel.from_run(run, [extend_cfg])
 
 
 @pytest.mark.parametrize(("final_model", "expected"), [("best_val", 1), ("last_step", 2)])
@@ -149,26 +149,26 @@ def test_the_checkpoint_is_the_one_that_the_run_tested(
     shutil.copy(folder / "model.pth.tar-1", folder / "model-best.pth.tar")
     edit_config(run, "TEST", FINAL_MODEL=final_model)
     learned = load_checkpoint(folder / f"model.pth.tar-{expected}")["state_dict"]["label_embeddings"]
-    assert torch.equal(Classifier.from_run(run, [extend_cfg]).learner.label_embeddings, learned)
+    assert torch.equal(TrainedModel.from_run(run, [extend_cfg]).learner.label_embeddings, learned)
 
 
 def test_an_unfinished_run_gives_its_last_checkpoint_and_says_so(squares_config: Config, run: Path) -> None:
     run_on(squares_config("LAMM", "run", "OPTIM.MAX_EPOCH", 1), status="running")
     edit_config(run, "OPTIM", MAX_EPOCH=50)
-    (note,) = Classifier.from_run(run, [extend_cfg]).notes
+    (note,) = TrainedModel.from_run(run, [extend_cfg]).notes
     assert note.startswith("the run is unfinished: this is its model after 1 of 50 epochs")
 
 
 def test_a_run_that_was_never_tested_is_finished_when_its_epochs_are(squares_config: Config, run: Path) -> None:
     run_on(squares_config("LAMM", "run", "TEST.NO_TEST", True), status="running")
-    assert Classifier.from_run(run, [extend_cfg]).notes == []
+    assert TrainedModel.from_run(run, [extend_cfg]).notes == []
 
 
 @pytest.mark.parametrize("name", LEARNING)
 def test_a_run_without_a_checkpoint_is_refused(name: str, squares_config: Config, run: Path) -> None:
     run_on(squares_config(name, "run"), status="running", train=False)
     with pytest.raises(CheckpointError, match="has no checkpoint: it has not got that far"):
-        Classifier.from_run(run, [extend_cfg])
+        TrainedModel.from_run(run, [extend_cfg])
 
 
 @pytest.mark.parametrize(("epoch", "expected"), [(-1, 2), (1, 1)])
@@ -178,7 +178,7 @@ def test_a_run_that_only_tests_is_followed_to_its_model(
     run_on(squares_config("LAMM", "trained"))
     trained = tmp_path / "trained"
     run_on(with_evaluation(squares_config("LAMM", "run"), str(trained), epoch), train=False)
-    classifier = Classifier.from_run(run, [extend_cfg])
+    classifier = TrainedModel.from_run(run, [extend_cfg])
     file = trained / "prompt_learner" / f"model.pth.tar-{expected}"
     assert torch.equal(classifier.learner.label_embeddings, load_checkpoint(file)["state_dict"]["label_embeddings"])
     assert classifier.notes == [f"the run only tested the model of {trained}, which is used here"]
@@ -189,42 +189,42 @@ def test_a_run_that_only_tests_has_the_classes_it_tested_on(squares_config: Conf
     trained = tmp_path / "trained"
     run_on(with_evaluation(squares_config("LAMM", "run"), str(trained)), train=False)
     RunClasses(["green", "an unknown one"], []).write(run)
-    classifier = Classifier.from_run(run, [extend_cfg])
+    classifier = TrainedModel.from_run(run, [extend_cfg])
     assert classifier.class_names == ["green", "an unknown one"]
     bank = load_checkpoint(trained / "prompt_learner" / "model.pth.tar-2")["state_dict"]
     green = bank["label_embeddings"][sum(bank["_extra_state"]["label_counts"][:1])]
     assert torch.equal(classifier.learner.label_embeddings[0], green)
     (run / "classes.json").unlink()
     with pytest.raises(CheckpointError, match="or give the folder of the training run"):
-        Classifier.from_run(run, [extend_cfg])
+        TrainedModel.from_run(run, [extend_cfg])
 
 
 def test_a_tested_model_that_is_gone_is_an_error(squares_config: Config, run: Path, tmp_path: Path) -> None:
     run_on(with_evaluation(squares_config("LAMM", "run"), str(tmp_path / "gone")), train=False)
     with pytest.raises(CheckpointError, match="gone, which is not there any more: give the training run's folder"):
-        Classifier.from_run(run, [extend_cfg])
+        TrainedModel.from_run(run, [extend_cfg])
 
 
 def test_a_test_of_an_untrained_model_is_refused(squares_config: Config, run: Path) -> None:
     run_on(with_evaluation(squares_config("CoOp", "run"), ""), train=False)
     with pytest.raises(CheckpointError, match="tested a model that had learned nothing"):
-        Classifier.from_run(run, [extend_cfg])
+        TrainedModel.from_run(run, [extend_cfg])
 
 
 def test_a_zero_shot_run_that_only_tests_needs_no_model(squares_config: Config, run: Path) -> None:
     trainer = run_on(with_evaluation(squares_config("ZeroshotCLIP", "run"), ""), train=False)
     assert torch.equal(
-        Classifier.from_run(run, [extend_cfg]).logits(some_images()), trainer.model_inference(some_images())
+        TrainedModel.from_run(run, [extend_cfg]).logits(some_images()), trainer.model_inference(some_images())
     )
 
 
 def test_another_precision_than_the_runs_is_told(squares_config: Config, run: Path) -> None:
     run_on(squares_config("LAMM", "run"))
-    classifier = Classifier.from_run(run, [extend_cfg], precision="bf16")
+    classifier = TrainedModel.from_run(run, [extend_cfg], precision="bf16")
     assert classifier.clip.precision == "bf16"
     assert classifier.notes == ["the run used precision fp32, here it is bf16"]
     with pytest.raises(ConfigError, match='unknown PREC "fp8"'):
-        Classifier.from_run(run, [extend_cfg], precision="fp8")
+        TrainedModel.from_run(run, [extend_cfg], precision="fp8")
 
 
 def test_weights_that_are_not_there_name_the_way_to_give_them(
@@ -239,7 +239,7 @@ def test_weights_that_are_not_there_name_the_way_to_give_them(
 
     monkeypatch.setattr("lamm_trainers.base.load_clip", missing)
     with pytest.raises(BackboneError, match=r"no file or folder there\.pt \(--backbone-path gives"):
-        Classifier.from_run(run, [extend_cfg], backbone_path="there.pt")
+        TrainedModel.from_run(run, [extend_cfg], backbone_path="there.pt")
     assert asked == ["there.pt"]
 
 
@@ -248,14 +248,14 @@ def test_a_checkpoint_of_another_method_is_refused(squares_config: Config, run: 
     run_on(squares_config("LAMM", "other"))
     shutil.copytree(tmp_path / "other" / "prompt_learner", run / "prompt_learner", dirs_exist_ok=True)
     with pytest.raises(CheckpointError, match="it was made by another method"):
-        Classifier.from_run(run, [extend_cfg])
+        TrainedModel.from_run(run, [extend_cfg])
 
 
 def test_a_checkpoint_without_weights_is_an_error(squares_config: Config, run: Path) -> None:
     run_on(squares_config("LAMM", "run"))
     save_checkpoint({"state_dict": {}, "epoch": 2}, run / "prompt_learner")
     with pytest.raises(CheckpointError, match="it was made by another method"):
-        Classifier.from_run(run, [extend_cfg])
+        TrainedModel.from_run(run, [extend_cfg])
 
 
 def test_a_trainer_of_another_kind_is_refused(
@@ -269,7 +269,7 @@ def test_a_trainer_of_another_kind_is_refused(
     table, *_ = (value for value in vars(TRAINER_REGISTRY).values() if isinstance(value, dict))
     monkeypatch.setitem(table, "Theirs", Theirs)
     with pytest.raises(ConfigError, match="a run of Theirs, which is not built on PromptTrainer"):
-        Classifier.from_run(run, [extend_cfg])
+        TrainedModel.from_run(run, [extend_cfg])
 
 
 def write_run(folder: Path, trainer: str = "LAMM", **more: Any) -> Path:

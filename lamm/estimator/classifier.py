@@ -1,0 +1,435 @@
+"""`lamm.Classifier`: a classifier from a few photos per class, as a scikit-learn estimator that can grow.
+
+Letters: n photos, N classes, E embedding size.
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from lamm.datasets import DEFAULT_TEMPLATE
+from lamm.engine import build_transform
+from lamm.engine.embedded.loader import bounded_workers, usable_cores
+from lamm.errors import ConfigError, DataError, unknown_name
+from lamm.estimator.confidence import confidence_of, unknown_scores
+from lamm.estimator.file import Knowledge, load_knowledge
+from lamm.estimator.growing import Growing
+from lamm.estimator.model import (
+    clip_of,
+    config_from,
+    knowledge_of,
+    knowledge_of_run,
+    require_unique,
+    trained_model,
+)
+from lamm.estimator.photos import as_files, is_path
+from lamm.estimator.training import (
+    Progress,
+    config_of,
+    leaves_images_alone,
+    left_out_scores,
+    quiet,
+    seeded,
+    train,
+    train_on_list,
+    trainer_class,
+)
+from lamm.features.cache import FeatureCache, View, ViewDataset
+from lamm.inference.photos import UNKNOWN
+from lamm.scoring import TemplatePrompts
+
+COMPARED = ("GDA", "LinearProbe", "ZeroshotCLIP")
+LIST = ("--dataset", "csv", "--csv", "photos.json")
+"""In place of `--dataset folder`, for `train_on_list`, which puts its own list there."""
+BATCH = 64
+WORKERS_FROM = 64
+"""So many photos are worth the start of processes that decode them."""
+
+
+class Classifier(Growing, ClassifierMixin, BaseEstimator):
+    """A classifier of photos, learned from a few of each class.
+
+    It stands on the trainers of this package: for the same settings it has the numbers of `lamm run METHOD main
+    folder`. Photos may be paths, PIL images, or arrays. Features are cached on disk by path, so that nothing is encoded
+    twice.
+
+    Args:
+        backbone: name of the CLIP model; `tiny` is in the package.
+        method: name of a trainer, such as `LAMM_GDA`, `LAMM`, `CoOp_LAMM`, `GDA`, `LinearProbe`.
+        shots: training photos per class; None: all.
+        seed: of training, and of the folds.
+        views: augmented views of each photo that are trained on, where the method leaves the image tower alone.
+        folds: classifiers that are trained beside, each without a part of the photos: they say how good this one is,
+            how sure it may be, and when a photo shows none of its classes. 0: none, which is faster.
+        settings: further config keys and values, as of `lamm train`: {"OPTIM.MAX_EPOCH": 20}.
+        weights: file of the CLIP model's weights; empty: where they usually are.
+        device: `cpu`, `cuda`; empty: a GPU if there is one.
+
+    Attributes:
+        classes_: names of the classes, in the order of the columns of `predict_proba`.
+        comparison_: accuracy of this and other methods in percent, on photos that were left out: method → accuracy.
+        comparison_by_: which photos these were.
+        photos_: the photos that were left out, one after the other, (n,).
+        labels_: the place of each one's class in `classes_`, (n,).
+        left_out_probabilities_: of these photos, by classifiers that have not seen them, (n, N); None without folds.
+        text_features_: unit text features of the classes, (N, E).
+        confidence_: temperature and threshold.
+
+    Example:
+        >>> import numpy as np, lamm
+        >>> red, blue = np.zeros((4, 32, 32, 3), np.uint8), np.zeros((4, 32, 32, 3), np.uint8)
+        >>> red[..., 0], blue[..., 2] = 255, 255
+        >>> clf = lamm.Classifier(backbone="tiny", method="GDA", folds=0)
+        >>> clf.fit([*red, *blue], ["red"] * 4 + ["blue"] * 4).predict([red[0], blue[0]]).tolist()
+        ['red', 'blue']
+    """
+
+    def __init__(
+        self,
+        backbone: str = "ViT-B/16",
+        method: str = "LAMM_GDA",
+        shots: int | None = None,
+        seed: int = 1,
+        views: int = 8,
+        folds: int = 3,
+        settings: Mapping[str, Any] | None = None,
+        weights: str = "",
+        device: str = "",
+    ) -> None:
+        self.backbone = backbone
+        self.method = method
+        self.shots = shots
+        self.seed = seed
+        self.views = views
+        self.folds = folds
+        self.settings = settings
+        self.weights = weights
+        self.device = device
+
+    # Learning.
+
+    def fit(self, X: Any, y: Any = None, progress: Progress | None = None) -> "Classifier":
+        """Learn from photos.
+
+        Args:
+            X: photos; or a folder with a folder for each class, some of whose photos are held out for the test, as
+                `lamm run` does.
+            y: the class of each photo; None for a folder.
+            progress: is told the share that is done and what is being done; may raise an exception to stop.
+
+        Raises:
+            ConfigError: an unknown method, backbone or setting.
+            DataError: photos that can't be read, fewer than two classes, or names that don't fit the photos.
+            BackboneError: CLIP's weights are missing.
+        """
+        if self.folds < 0 or self.folds == 1:
+            raise ConfigError(f"folds must be 0, or 2 and above, not {self.folds}")
+        if y is None:
+            if not is_path(X):
+                raise DataError("fit(photos, names) needs a name for each photo; without names give a folder")
+            return self._fit_folder(os.fspath(X), progress)
+        names = np.asarray(y)
+        with as_files(X) as files:
+            if names.shape != (len(files),):
+                raise DataError(f"{len(files)} photos, but {names.shape} names: give one name for each photo")
+            return self._fit_files(files, names, progress)
+
+    def _fit_files(self, files: Sequence[str], names: np.ndarray, progress: Progress | None) -> "Classifier":
+        classes, labels = np.unique(names, return_inverse=True)
+        texts = [str(name) for name in classes]
+        if len(classes) < 2:
+            raise DataError("all photos are of one class: a classifier needs two or more")
+        require_unique(texts)
+        cfg = self._config(LIST)
+        self._make_clip(cfg)
+        methods = tuple(dict.fromkeys((self.method, *COMPARED))) if self.folds else ()
+        told = _Shares(progress, 1 + self.folds * len(methods))
+        trainer = train_on_list(cfg, self._clip, files, labels, texts, told.next())
+        knowledge = knowledge_of(trainer)
+        accuracy = self._judge(files, labels, texts, methods, told)
+        self._keep(self._measured(knowledge, accuracy, f"{self.folds}-fold cross-validation"))
+        self.classes_ = classes
+        return self
+
+    def _judge(
+        self, files: Sequence[str], labels: np.ndarray, texts: list[str], methods: Sequence[str], told: "_Shares"
+    ) -> dict[str, float]:
+        """Score each photo by classifiers that have not seen it, and keep what the first method makes of it.
+
+        Returns:
+            Method → accuracy in percent; empty where no photo can be left out.
+        """
+        self.photos_, self.labels_ = np.zeros(0, dtype=str), np.zeros(0, dtype=int)
+        self.left_out_probabilities_: np.ndarray | None = None
+        self._left_out: tuple[Tensor, Tensor] | None = None
+        accuracy: dict[str, float] = {}
+        for method in methods:
+            cfg = self._config(LIST, method)
+
+            def train_on(some: np.ndarray, method: str = method, cfg: Any = cfg) -> Any:
+                if trainer_class(method).learner_class is None:
+                    learner: Any = TemplatePrompts(self._clip, texts, [DEFAULT_TEMPLATE])
+                    told.next()
+                else:
+                    chosen = [files[i] for i in some]
+                    learner = train_on_list(cfg, self._clip, chosen, labels[some], texts, told.next()).learner
+                with torch.no_grad():
+                    text = None if learner.per_image else learner.text_features()
+                return lambda out: self._scores(learner, text, cfg, [files[i] for i in out])[0]
+
+            left, scores = left_out_scores(train_on, labels.tolist(), self.folds, self.seed)
+            if not len(left):
+                return {}
+            accuracy[method] = 100.0 * float((scores.argmax(dim=1).numpy() == labels[left]).mean())
+            if method == self.method:
+                self.photos_, self.labels_ = np.array([files[i] for i in left]), labels[left]
+                self._left_out = scores, torch.from_numpy(labels[left])
+        return accuracy
+
+    def _measured(self, knowledge: Knowledge, accuracy: dict[str, float], by: str) -> Knowledge:
+        """The knowledge with what photos that were left out say of it."""
+        if self._left_out is None:
+            return dataclasses.replace(knowledge, accuracy=accuracy, accuracy_by=by if accuracy else "")
+        scores, labels = self._left_out
+        alone = leaves_images_alone(trainer_class(self.method))
+        features = self._features_of(self.photos_.tolist(), config_from(knowledge.settings)) if alone else None
+        confidence = confidence_of(scores, labels, features, knowledge.statistics)
+        self.left_out_probabilities_ = (scores / confidence.temperature).softmax(dim=1).numpy()
+        return dataclasses.replace(knowledge, confidence=confidence, accuracy=accuracy, accuracy_by=by)
+
+    def _fit_folder(self, folder: str, progress: Progress | None) -> "Classifier":
+        place = ["--dataset", "folder", "--root", os.path.abspath(os.path.expanduser(folder))]
+        cfg = self._config(place)
+        self._make_clip(cfg)
+        compared = [method for method in COMPARED if self.folds and method != self.method]
+        told = _Shares(progress, 1 + len(compared) + self.folds)
+        trainer = train(cfg, self._clip, told.next())
+        knowledge, dataset = knowledge_of(trainer), trainer.dm.dataset
+        accuracy = {self.method: trainer.accuracy}
+        accuracy |= {
+            method: train(self._config(place, method), self._clip, told.next()).accuracy for method in compared
+        }
+        paths, labels = [item.impath for item in dataset.train_x], np.array([item.label for item in dataset.train_x])
+        self._judge(paths, labels, knowledge.names, [self.method] if self.folds else [], told)
+        self._keep(self._measured(knowledge, accuracy, f"{len(dataset.test)} held-out photos"))
+        return self
+
+    def _config(self, place: Sequence[str], method: str = "") -> Any:
+        settings = dict(self.settings or {}) if not method or method == self.method else {}
+        if self.device == "cpu":
+            settings["USE_CUDA"] = False
+        elif self.device not in ("", "cuda"):
+            raise ConfigError(unknown_name("device", self.device, ("cpu", "cuda")))
+        method = method or self.method
+        usual = self.weights, self.shots, self.seed, self.views
+        return config_of(method, self.backbone, place, *usual, settings)
+
+    def _make_clip(self, cfg: Any) -> None:
+        trainer = trainer_class(self.method)
+        if trainer.learner_class is None:
+            raise ConfigError(f"{self.method} learns nothing: choose a method that does, such as LAMM_GDA or GDA")
+        device = torch.device("cuda" if torch.cuda.is_available() and cfg.USE_CUDA else "cpu")
+        with quiet():
+            self._clip = trainer.make_clip(cfg, device)
+
+    def _keep(self, knowledge: Knowledge) -> None:
+        """Take over what is known, as if it had come from a file."""
+        with quiet():
+            self._model = trained_model(knowledge, self._clip)
+        self._knowledge, self._original = knowledge, None
+        self.classes_ = np.array(knowledge.names)
+
+    # What it knows.
+
+    @property
+    def comparison_(self) -> dict[str, float]:
+        """Method → accuracy in percent, on photos that were left out."""
+        return dict(self._fitted().accuracy)
+
+    @property
+    def comparison_by_(self) -> str:
+        """Which photos `comparison_` is of."""
+        return self._fitted().accuracy_by
+
+    @property
+    def confidence_(self) -> Any:
+        """Temperature, threshold and ECE; see `lamm.estimator.file.Confidence`."""
+        return self._fitted().confidence
+
+    @property
+    def text_features_(self) -> np.ndarray:
+        """Unit text features of the classes, (N, E)."""
+        return self._fitted().text.numpy()
+
+    def _fitted(self) -> Knowledge:
+        check_is_fitted(self, "_knowledge")
+        return self._knowledge
+
+    # Predicting.
+
+    def features(self, X: Any) -> np.ndarray:
+        """Unit image features of photos, as CLIP has them. Shape: (n, E)"""
+        knowledge = self._fitted()
+        with as_files(X) as files:
+            return self._features_of(files, config_from(knowledge.settings)).numpy()
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Scores, before the temperature. Shape: (n, N)"""
+        return self._of(X)[0].numpy()
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities of the classes. Shape: (n, N)"""
+        scores = self._of(X)[0]
+        return (scores / self.confidence_.temperature).softmax(dim=1).numpy()
+
+    def predict(self, X: Any, unknown: bool = False, min_confidence: float = 0.0) -> np.ndarray:
+        """The class of each photo. Shape: (n,)
+
+        Args:
+            X: photos.
+            unknown: say "unknown" where a photo shows none of the classes.
+            min_confidence: say "unknown" where the probability is lower.
+
+        Raises:
+            ConfigError: `unknown` without left-out photos, by which to tell.
+        """
+        scores, features = self._of(X)
+        probabilities = (scores / self.confidence_.temperature).softmax(dim=1)
+        names = self.classes_[probabilities.argmax(dim=1).numpy()]
+        strange = probabilities.max(dim=1).values < min_confidence
+        if unknown:
+            self._require_threshold()
+            strange |= self._strangeness(scores, features) > self.confidence_.threshold
+        if strange.any():
+            names = names.astype(object if names.dtype.kind != "U" else f"U{max(7, names.dtype.itemsize // 4)}")
+            names[strange.numpy()] = UNKNOWN
+        return names
+
+    def unknown_score(self, X: Any) -> np.ndarray:
+        """How strange photos are to the classes; above `confidence_.threshold` they are unknown. Shape: (n,)"""
+        return self._strangeness(*self._of(X)).numpy()
+
+    def _require_threshold(self) -> None:
+        if not self.confidence_.photos:
+            raise ConfigError("unknown needs photos that were left out of training: fit with folds=3, and 2 of a class")
+
+    def _strangeness(self, scores: Tensor, features: Tensor | None) -> Tensor:
+        return unknown_scores(scores, features, self.confidence_.temperature, self._fitted().statistics)
+
+    def _of(self, X: Any) -> tuple[Tensor, Tensor | None]:
+        """Scores (n, N) of photos and, where the tower runs as it is, their features (n, E)."""
+        knowledge = self._fitted()
+        model = self._model
+        with as_files(X) as files:
+            return self._scores(model.learner, model.text, config_from(knowledge.settings), files)
+
+    @torch.no_grad()
+    def _scores(
+        self, learner: Any, text: Tensor | None, cfg: Any, files: Sequence[str]
+    ) -> tuple[Tensor, Tensor | None]:
+        learner.eval()
+        device = self._clip.logit_scale.device
+        if not learner.changes_images:
+            features = self._features_of(files, cfg)
+            parts = []
+            for part in features.split(BATCH):
+                there = part.to(device)
+                parts.append(learner.scores(there, learner.text_features(there) if text is None else text).cpu())
+            return torch.cat(parts).float(), features
+        transform: Any = build_transform(cfg, is_train=False)
+        views = [View(file, 0, b"") for file in files]
+        images = ViewDataset(views, transform, cfg.INPUT.get("EXIF") != "ignore")
+        loader: Any = torch.utils.data.DataLoader(images, batch_size=BATCH, num_workers=_workers(len(files)))
+        scores = [
+            learner.scores(learner.image_features(batch.to(device)), learner.text_features() if text is None else text)
+            for batch in loader
+        ]
+        return torch.cat(scores).float().cpu(), None
+
+    def _features_of(self, files: Sequence[str], cfg: Any, views: int = 0) -> Tensor:
+        """CLIP's own unit features of photos, (n, E); or of their augmented views, (n, k, E)."""
+        with seeded(-1):
+            transform: Any = build_transform(cfg, is_train=views > 0)
+            cfg = cfg.clone()
+            cfg.defrost()
+            if cfg.INPUT.EXIF == "auto":
+                cfg.INPUT.EXIF = "apply"
+            features = FeatureCache(cfg, self._clip).photos(files, transform, views, _workers(len(files)))
+        return features if views else features[:, 0]
+
+    # Files.
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all that was learned into one file; see docs/python.md for what is in it.
+
+        Raises:
+            ConfigError: the place has a file of another kind.
+        """
+        self._fitted().save(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], weights: str = "", device: str = "") -> "Classifier":
+        """Read a file that `save` wrote, or a run's folder.
+
+        Args:
+            path: of the file or folder.
+            weights: file of the CLIP model's weights; empty: where they usually are.
+            device: see `Classifier`.
+
+        Raises:
+            CheckpointError: it is missing, damaged, or of other weights.
+            BackboneError: CLIP's weights are missing.
+        """
+        folder = Path(os.path.expanduser(path)).is_dir()
+        knowledge = knowledge_of_run(os.path.expanduser(path), weights) if folder else load_knowledge(path)
+        cfg = config_from(knowledge.settings)
+        shots = cfg.DATASET.NUM_SHOTS
+        classifier = cls(
+            knowledge.backbone["name"], knowledge.trainer, shots if shots > 0 else None, cfg.SEED, knowledge.views,
+            weights=weights, device=device,
+        )  # fmt: skip
+        place = torch.device("cuda" if torch.cuda.is_available() and device != "cpu" else "cpu")
+        with quiet():
+            classifier._clip = clip_of(knowledge, place, weights)
+        classifier.photos_, classifier.labels_ = np.zeros(0, dtype=str), np.zeros(0, dtype=int)
+        classifier.left_out_probabilities_ = None
+        classifier._keep(knowledge)
+        return classifier
+
+    @classmethod
+    def from_run(cls, folder: str | os.PathLike[str], weights: str = "", device: str = "") -> "Classifier":
+        """The classifier that a run has trained; see `load`."""
+        return cls.load(folder, weights, device)
+
+
+class _Shares:
+    """Several works, one after the other, told as one.
+
+    Args:
+        progress: see `Progress`.
+        works: how many there are.
+    """
+
+    def __init__(self, progress: Progress | None, works: int) -> None:
+        self._progress, self._works, self._done = progress, works, -1
+
+    def next(self) -> Progress | None:
+        """What the next work tells its progress to."""
+        self._done += 1
+        progress, done, works = self._progress, self._done, self._works
+        if progress is None:
+            return None
+        return lambda share, what: progress(min(1.0, (done + share) / works), what)
+
+
+def _workers(photos: int) -> int:
+    """Processes that decode so many photos."""
+    return bounded_workers(usable_cores()) if photos >= WORKERS_FROM else 0

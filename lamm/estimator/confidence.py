@@ -1,0 +1,142 @@
+"""How sure a classifier may be, and when a photo shows none of its classes.
+
+The temperature T is the one whose probabilities softmax(s / T) give left-out photos the least log-loss
+(arXiv:1706.04599); their expected calibration error (ECE) is the mean distance between confidence and accuracy over 15
+bins of confidence, weighted by the photos in them.
+
+An out-of-class score is higher for stranger photos. With s the scores, and the image features' own distribution
+N(μ_c, Σ) from the stored statistics:
+
+    energy         −T log Σ_c exp(s_c / T)                                            arXiv:2010.03759
+    max-logit      −max_c s_c                                                         arXiv:1911.11132
+    max-softmax    −max_c softmax(s / T)_c                                            arXiv:1610.02136
+    mahalanobis    min_c (x − μ_c)ᵀ Σ⁻¹ (x − μ_c)                                      arXiv:1807.03888
+    relative       min_c of that, less (x − μ)ᵀ Σ₀⁻¹ (x − μ) of all photos together    arXiv:2106.09022
+
+Letters: n photos, N classes, E embedding size.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lamm.estimator.file import Confidence
+from lamm.gda import ClassStatistics
+
+TEMPERATURES = tuple(10.0 ** (step / 24) for step in range(-48, 49))
+"""0.01 … 100."""
+BINS = 15
+COVERAGE = 0.95
+SHRINKAGE = 1.0
+"""Of the covariances of `mahalanobis` and `relative`: towards a multiple of the identity, as in `lamm.gda`."""
+
+
+def temperature_of(scores: Tensor, labels: Tensor) -> float:
+    """T of the least log-loss.
+
+    Args:
+        scores: of photos that were left out, (n, N).
+        labels: (n,).
+    """
+    losses = {t: F.cross_entropy(scores / t, labels).item() for t in TEMPERATURES}
+    return min(losses, key=losses.__getitem__)
+
+
+def expected_calibration_error(probabilities: Tensor, labels: Tensor) -> float:
+    """ECE in percent.
+
+    Args:
+        probabilities: (n, N).
+        labels: (n,).
+    """
+    confidence, predicted = probabilities.max(dim=1)
+    correct = (predicted == labels).double()
+    bin_of = (confidence * BINS).long().clamp(max=BINS - 1)
+    gaps = torch.zeros(BINS, dtype=torch.float64).index_add_(0, bin_of, correct - confidence.double())
+    return 100 * gaps.abs().sum().item() / len(labels)
+
+
+class OutOfClass:
+    """The out-of-class scores of photos.
+
+    Args:
+        temperature: T.
+        statistics: of the training photos; None: those that need them are missing.
+    """
+
+    def __init__(self, temperature: float, statistics: ClassStatistics | None) -> None:
+        self.scores: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+            "energy": lambda s, x: -temperature * torch.logsumexp(s.double() / temperature, dim=1),
+            "max-logit": lambda s, x: -s.double().max(dim=1).values,
+            "max-softmax": lambda s, x: -(s.double() / temperature).softmax(dim=1).max(dim=1).values,
+        }
+        if statistics is None or int((statistics.count > 0).sum()) < 2:
+            return
+        known = statistics.count > 0
+        means, count = statistics.means[known], statistics.count.sum()  # (N, E)
+        mean = statistics.sum.sum(dim=0) / count
+        whole = statistics.outer - count * torch.outer(mean, mean)
+        within, all_together = (_whitening(scatter) for scatter in (statistics.scatter, whole))
+
+        def mahalanobis(s: Tensor, x: Tensor) -> Tensor:
+            return torch.cdist(x.double() @ within, means @ within).square().min(dim=1).values
+
+        def relative(s: Tensor, x: Tensor) -> Tensor:
+            return mahalanobis(s, x) - ((x.double() - mean) @ all_together).square().sum(dim=1)
+
+        self.scores |= {"mahalanobis": mahalanobis, "relative": relative}
+
+
+def _whitening(scatter: Tensor) -> Tensor:
+    """W with W Wᵀ the inverse of the shrunk scatter, whose mean eigenvalue is made 1. Shape: (E, E)"""
+    values, vectors = torch.linalg.eigh(scatter)
+    values = values.clamp(min=0)
+    mean = values.mean().clamp(min=1e-12)
+    return vectors * ((values / mean + SHRINKAGE) / (1 + SHRINKAGE)).rsqrt()
+
+
+DEFAULT_SCORE = "energy"
+
+
+def confidence_of(
+    scores: Tensor, labels: Tensor, features: Tensor | None, statistics: ClassStatistics | None
+) -> Confidence:
+    """Temperature, and the threshold that `COVERAGE` of the photos stay below.
+
+    Args:
+        scores: of photos that were left out, (n, N).
+        labels: (n,).
+        features: theirs, (n, E); None where the trainer changes the image tower.
+        statistics: of the training photos.
+    """
+    if not len(labels):
+        return Confidence()
+    temperature = temperature_of(scores, labels)
+    strange = unknown_scores(scores, features, temperature, statistics)
+    threshold = torch.quantile(strange.double(), COVERAGE).item()
+    return Confidence(
+        temperature=temperature,
+        threshold=threshold,
+        coverage=(strange <= threshold).double().mean().item(),
+        photos=len(labels),
+        ece=expected_calibration_error((scores / temperature).softmax(dim=1), labels),
+        ece_before=expected_calibration_error(scores.softmax(dim=1), labels),
+    )
+
+
+def unknown_scores(
+    scores: Tensor, features: Tensor | None, temperature: float, statistics: ClassStatistics | None
+) -> Tensor:
+    """How strange photos are to the classes; higher is stranger. Shape: (n,)
+
+    Args:
+        scores: (n, N).
+        features: (n, E); None where the trainer changes the image tower.
+        temperature: T.
+        statistics: of the training photos.
+    """
+    known = OutOfClass(temperature, statistics if features is not None else None).scores
+    chosen = known.get(DEFAULT_SCORE, known["energy"])
+    return chosen(scores, features if features is not None else scores)

@@ -1,0 +1,271 @@
+"""What a classifier knows, and the one file that hands it over: `animals.lamm`.
+
+The file is a safetensors file: nothing in it is executed. Its header has the description as JSON (`Knowledge`), the
+tensors are the learned ones, the classes' text features, and sums over image features (`lamm.gda.ClassStatistics`).
+It holds no photo, no path, and no code; what it has of a photo is the first half of a hash of its bytes.
+
+Letters: N classes, E embedding size, n photos.
+"""
+
+import json
+import math
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from lamm.errors import CheckpointError
+from lamm.files import atomic_path, has_mark, require_place, with_sorted_metadata
+from lamm.gda import ClassStatistics
+from lamm.reading import json_value
+
+FORMAT = "lamm-classifier-file"
+VERSION = 1
+SUFFIX = ".lamm"
+PHOTO_BYTES = 8
+LEARNED = "learned."
+LARGEST = 1 << 31
+"""Bytes of a file that is read."""
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """How sure a classifier may be; from photos that were left out of training.
+
+    Attributes:
+        temperature: scores are divided by it before the softmax.
+        threshold: of the out-of-class score, above which a photo shows none of the classes.
+        coverage: the share of left-out photos of the classes that stay below the threshold.
+        photos: how many were left out; 0: nothing was measured, and the temperature is 1.
+        ece: expected calibration error of these photos, in percent, with the temperature.
+        ece_before: the same without.
+    """
+
+    temperature: float = 1.0
+    threshold: float = math.inf
+    coverage: float = 1.0
+    photos: int = 0
+    ece: float = math.nan
+    ece_before: float = math.nan
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a class came from.
+
+    Attributes:
+        how: `fit`, `add`, `merge`, …
+        date: in ISO form, of the day.
+        photos: that it was learned from.
+    """
+
+    how: str
+    date: str
+    photos: int
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """All that a classifier knows beside CLIP.
+
+    Attributes:
+        trainer: registered name.
+        settings: config keys that differ from the defaults, and their values as text.
+        backbone: name, fingerprint of the weights (`weights`), image and embedding size, precision, licence.
+        names: what the classes are called, N.
+        words: what CLIP reads in their place; another text where a class was renamed.
+        origins: one per class.
+        learned: the learner's tensors, without those that follow from `statistics`.
+        extra: what its checkpoint says beside the tensors.
+        text: unit text features, (N, E), fp32.
+        statistics: of the training photos' views; None: the trainer changes the image tower, or they are not known.
+        views: how many there are of each photo.
+        photos: for each class, (n, PHOTO_BYTES) uint8.
+        confidence: of left-out photos.
+        templates: of hand-written prompts.
+        accuracy: in percent, of this and other methods, on photos that were left out: method → accuracy.
+        accuracy_by: which photos these were.
+    """
+
+    trainer: str
+    settings: dict[str, str]
+    backbone: dict[str, Any]
+    names: list[str]
+    words: list[str]
+    origins: list[Origin]
+    learned: dict[str, Tensor]
+    extra: dict[str, Any]
+    text: Tensor
+    statistics: ClassStatistics | None
+    views: int
+    photos: list[Tensor]
+    confidence: Confidence = Confidence()
+    templates: list[str] = field(default_factory=list)
+    accuracy: dict[str, float] = field(default_factory=dict)
+    accuracy_by: str = ""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the file in one step.
+
+        Raises:
+            ConfigError: the place is a folder, or has a file that is not such a file.
+        """
+        require_place(path, FORMAT)
+        described = {
+            "trainer": self.trainer,
+            "settings": self.settings,
+            "backbone": self.backbone,
+            "classes": [
+                {"name": name, "words": words, **vars(origin)}
+                for name, words, origin in zip(self.names, self.words, self.origins, strict=True)
+            ],
+            "extra": {key: value for key, value in self.extra.items() if key != "class_names"},
+            "views": self.views,
+            "confidence": {key: _finite(value) for key, value in vars(self.confidence).items()},
+            "templates": self.templates,
+            "accuracy": self.accuracy,
+            "accuracy_by": self.accuracy_by,
+        }
+        tensors = {f"{LEARNED}{name}": value for name, value in self.learned.items()}
+        tensors |= {"text": self.text, "photos": torch.cat(self.photos)}
+        tensors |= {"photo_counts": torch.tensor([len(one) for one in self.photos], dtype=torch.int32)}
+        if self.statistics is not None:
+            tensors |= packed(self.statistics)
+        tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        metadata = {
+            "format": FORMAT,
+            "version": str(VERSION),
+            "classifier": json.dumps(described, ensure_ascii=False, sort_keys=True, allow_nan=False),
+        }
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(with_sorted_metadata(save(tensors, metadata)))
+
+
+def rounded(statistics: ClassStatistics) -> ClassStatistics:
+    """Statistics as a file has them, in fp32; the classifier that was saved and the one that is loaded are the same."""
+    return unpacked(packed(statistics))
+
+
+def packed(statistics: ClassStatistics) -> dict[str, Tensor]:
+    """Statistics as tensors of a file: of the symmetric matrix the upper half."""
+    size = len(statistics.outer)
+    upper = statistics.outer[tuple(torch.triu_indices(size, size))]
+    return {
+        "statistics.count": statistics.count.float(),
+        "statistics.sum": statistics.sum.float(),
+        "statistics.outer": upper.float(),
+    }
+
+
+def unpacked(tensors: dict[str, Tensor]) -> ClassStatistics:
+    """Statistics from the tensors of a file."""
+    count, total, upper = (tensors[f"statistics.{name}"].double() for name in ("count", "sum", "outer"))
+    size = total.shape[1]
+    outer = total.new_zeros(size, size)
+    outer[tuple(torch.triu_indices(size, size))] = upper
+    return ClassStatistics(count, total, outer + outer.triu(diagonal=1).T)
+
+
+def is_classifier_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a file that `Knowledge.save` has written, or is called like one."""
+    file = Path(path)
+    return file.is_file() and (file.suffix == SUFFIX or has_mark(file, FORMAT))
+
+
+def load_knowledge(path: str | os.PathLike[str]) -> Knowledge:
+    """Read a file.
+
+    Raises:
+        CheckpointError: it is missing, damaged, of a later version, or something else.
+    """
+    file = Path(os.path.expanduser(path))
+    if not file.is_file():
+        raise CheckpointError(f"{file} is not there; give a classifier file, such as animals{SUFFIX}")
+    try:
+        if file.stat().st_size > LARGEST:
+            raise ValueError("it is too large")
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise ValueError("it is a safetensors file of another kind")
+            version = int(metadata["version"])
+            if version > VERSION:
+                raise CheckpointError(f"{file} is of a later version of this program ({version}): update it")
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        return _checked(json_value(metadata["classifier"]), tensors)
+    except (
+        SafetensorError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        RuntimeError,
+        OSError,
+    ) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise CheckpointError(f"{file} is damaged or not a classifier file: {reason}") from error
+
+
+def _checked(described: dict[str, Any], tensors: dict[str, Tensor]) -> Knowledge:
+    """The knowledge; an exception of any kind where something does not fit."""
+    classes, confidence = described["classes"], described["confidence"]
+    names = [_text(one["name"]) for one in classes]
+    count = len(names)
+    text = tensors["text"]
+    if not names or text.shape != (count, described["backbone"]["embedding_size"]) or text.dtype != torch.float32:
+        raise ValueError("its text features don't fit its classes")
+    if len(set(names)) < count:
+        raise ValueError("two of its classes have the same name")
+    for name, value in tensors.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ValueError(f'"{name}" holds numbers that are not finite')
+    statistics = unpacked(tensors) if "statistics.sum" in tensors else None
+    if statistics is not None and (
+        statistics.sum.shape != text.shape or len(statistics.count) != count or statistics.count.min() < 0
+    ):
+        raise ValueError("its statistics don't fit its classes")
+    photos = list(tensors["photos"].split(tensors["photo_counts"].tolist()))
+    if len(photos) != count or tensors["photos"].shape[1:] != (PHOTO_BYTES,):
+        raise ValueError("its photos don't fit its classes")
+    settings = {_text(key): _text(value) for key, value in described["settings"].items()}
+    words = [_text(one["words"]) for one in classes]
+    told = {key: math.nan if value is None else float(value) for key, value in confidence.items()}
+    threshold = math.inf if confidence["threshold"] is None else told["threshold"]
+    sure = Confidence(**{**told, "threshold": threshold, "photos": int(told["photos"])})  # type: ignore[arg-type]
+    return Knowledge(
+        trainer=_text(described["trainer"]),
+        settings=settings,
+        backbone={**described["backbone"], "name": _text(described["backbone"]["name"])},
+        names=names,
+        words=words,
+        origins=[Origin(_text(one["how"]), _text(one["date"]), int(one["photos"])) for one in classes],
+        learned={name[len(LEARNED) :]: value for name, value in tensors.items() if name.startswith(LEARNED)},
+        extra={**dict(described["extra"]), "class_names": words},
+        text=text,
+        statistics=statistics,
+        views=int(described["views"]),
+        photos=photos,
+        confidence=sure,
+        templates=[_text(one) for one in described["templates"]],
+        accuracy={_text(key): float(value) for key, value in described["accuracy"].items()},
+        accuracy_by=_text(described["accuracy_by"]),
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{str(value)[:40]} is not text")
+    return value
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinities."""
+    return value if math.isfinite(value) else None

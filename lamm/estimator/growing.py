@@ -1,0 +1,364 @@
+"""A classifier that grows: classes added, changed, taken away and merged, the others as they are.
+
+Letters: n photos, k views, N classes, D width of the text tower, E embedding size.
+"""
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lamm.datasets.listing import folder_names, images_below
+from lamm.datasets.own_images import pretty_names
+from lamm.errors import ConfigError, DataError, unknown_name
+from lamm.estimator.file import PHOTO_BYTES, Knowledge, Origin, rounded
+from lamm.estimator.joining import (
+    LABELS,
+    joined_statistics,
+    labels_of,
+    less,
+    merged,
+    require_alike,
+    selected,
+    with_labels,
+)
+from lamm.estimator.labels import Draws, learn_labels
+from lamm.estimator.model import config_from, photo_hashes, today
+from lamm.estimator.photos import as_files
+from lamm.estimator.training import Progress, quiet, seeded, trainer_class
+from lamm.gda import ClassStatistics
+
+SAME = ("ask", "average", "apart")
+
+
+class Growing:
+    """What a classifier can be told after it was fitted.
+
+    Each change is done wholly or, if it fails, not at all.
+    """
+
+    _knowledge: Knowledge
+    _clip: Any
+    _model: Any
+    _original: Tensor | None
+    classes_: np.ndarray
+
+    def _fitted(self) -> Knowledge:
+        raise NotImplementedError
+
+    def _keep(self, knowledge: Knowledge) -> None:
+        raise NotImplementedError
+
+    def _features_of(self, files: Sequence[str], cfg: Any, views: int = 0) -> Tensor:
+        raise NotImplementedError
+
+    def add_class(self, name: str, photos: Any, progress: Progress | None = None) -> Any:
+        """Learn one more class; the vectors and text features of the others stay the same, bit for bit.
+
+        Args:
+            name: of the class.
+            photos: of it.
+            progress: see `Classifier.fit`.
+        """
+        return self.add_classes({name: photos}, progress)
+
+    def add_classes(self, photos: Mapping[str, Any], progress: Progress | None = None) -> Any:
+        """Learn several new classes together; see `add_class`.
+
+        Args:
+            photos: name → photos.
+            progress: see `Classifier.fit`.
+
+        Raises:
+            DataError: a name that there is already, or photos that can't be read.
+            ConfigError: a method that has no labels to learn one by one.
+        """
+        self._require_growing()
+        for name in photos:
+            self._require_new_name(name)
+        with _as_files_each(photos) as files:
+            self._learn(files, "add", progress)
+        return self
+
+    def add_photos(self, name: str, photos: Any, progress: Progress | None = None) -> Any:
+        """Learn one class anew, from new photos and what is known of the earlier ones; the others stay as they are.
+
+        Photos that it was learned from already count once.
+        """
+        knowledge = self._require_growing()
+        place = self._place(name)
+        with as_files(photos) as files:
+            new = _fresh(files, knowledge.photos[place])
+            if new:
+                self._learn({knowledge.names[place]: new}, "add", progress)
+        return self
+
+    def move(self, photo: Any, source: str, target: str, progress: Progress | None = None) -> Any:
+        """Take a photo from one class to another; both are learned anew, the others stay as they are.
+
+        Args:
+            photo: one that `source` was learned from.
+            source: the class that it was in.
+            target: the class that it shows.
+            progress: see `Classifier.fit`.
+
+        Raises:
+            DataError: the photo is not one that `source` was learned from, or is its only one.
+        """
+        knowledge = self._require_growing()
+        place, _ = self._place(source), self._place(target)
+        with as_files([photo]) as files:
+            own = knowledge.photos[place]
+            there = (own == photo_hashes(files)).all(dim=1).nonzero().flatten().tolist()
+            if not there:
+                raise DataError(f'the photo is not one that "{source}" was learned from')
+            if len(own) == 1:
+                raise DataError(f'it is the only photo of "{source}": remove the class')
+            assert knowledge.statistics is not None
+            photos = list(knowledge.photos)
+            photos[place] = torch.cat([own[: there[0]], own[there[0] + 1 :]])
+            statistics = rounded(less(knowledge.statistics, place, self._views_of(files)))
+            without = dataclasses.replace(knowledge, statistics=statistics, photos=photos)
+            self._learn({str(source): [], str(target): files}, "move", progress, without)
+        return self
+
+    def rename(self, old: str, new: str) -> Any:
+        """Call a class something else; what it has learned stays."""
+        knowledge, place = self._fitted(), self._place(old)
+        if new != old:
+            self._require_new_name(new)
+        names = [*knowledge.names]
+        names[place] = str(new)
+        self._keep(dataclasses.replace(knowledge, names=names))
+        return self
+
+    def remove(self, name: str) -> Any:
+        """Forget a class; the others stay as they are."""
+        knowledge, place = self._fitted(), self._place(name)
+        self._require_classes_apart("forget")
+        if len(knowledge.names) <= 2:
+            raise DataError("a classifier needs two classes or more")
+        self._keep(selected(knowledge, [other for other in range(len(knowledge.names)) if other != place]))
+        return self
+
+    def merge(self, other: Any, same: str = "ask") -> Any:
+        """Take over the classes of another classifier of the same backbone, preprocessing and context.
+
+        Args:
+            other: it stays as it is.
+            same: what happens to a class that both have: `ask` refuses it, `average` makes one of both, `apart` keeps
+                both, the other's with " (2)" behind its name.
+
+        Raises:
+            ConfigError: classifiers that don't go together; names the difference.
+            DataError: classes that both have, with `same` "ask".
+        """
+        if same not in SAME:
+            raise ConfigError(unknown_name("value of same", same, SAME))
+        own, theirs = self._require_growing(), other._require_growing()
+        require_alike(own, theirs)
+        joined = merged(own, theirs, same)
+        averaged = [own.names.index(name) for name in theirs.names if name in own.names and same == "average"]
+        if averaged:
+            vectors = [labels_of(joined)[place] for place in averaged] if LABELS in joined.learned else []
+            text = joined.text.clone()
+            text[averaged] = self._part([joined.words[place] for place in averaged], vectors)[1]
+            joined = dataclasses.replace(joined, text=text)
+        self._keep(joined)
+        return self
+
+    def update(self, folder: str | os.PathLike[str], progress: Progress | None = None) -> dict[str, int]:
+        """Learn what is new in a folder that has a folder for each class: new classes, and new photos of known ones.
+
+        Returns:
+            Class → number of photos that were learned now.
+
+        Raises:
+            DataError: the folder has no folders with photos.
+        """
+        knowledge = self._require_growing()
+        known = dict(zip(knowledge.names, knowledge.photos, strict=True))
+        nothing = torch.zeros(0, PHOTO_BYTES, dtype=torch.uint8)
+        new = {name: _fresh(files, known.get(name, nothing)) for name, files in class_folders(folder).items()}
+        new = {name: files for name, files in new.items() if files}
+        if new:
+            self._learn(new, "update", progress)
+        return {name: len(files) for name, files in new.items()}
+
+    def _learn(
+        self,
+        photos: Mapping[str, Sequence[str]],
+        how: str,
+        progress: Progress | None,
+        knowledge: Knowledge | None = None,
+    ) -> None:
+        """Learn the labels of classes, new ones or known ones with new photos, beside the others.
+
+        Args:
+            photos: name → files of photos that the statistics don't have yet.
+            how: of the classes' `Origin`.
+            progress: see `Classifier.fit`.
+            knowledge: what is known; None: what was.
+        """
+        knowledge = knowledge or self._fitted()
+        assert knowledge.statistics is not None
+        cfg, size = config_from(knowledge.settings), knowledge.text.shape[1]
+        new = [name for name in photos if name not in knowledge.names]
+        names, words = [*knowledge.names, *new], [*knowledge.words, *new]
+        chosen = [names.index(name) for name in photos]
+        others = [place for place in range(len(knowledge.names)) if place not in chosen]
+        files = [file for of_class in photos.values() for file in of_class]
+        if progress is not None:
+            progress(0.0, "encoding")
+        features = self._views_of(files) if files else torch.zeros(0, knowledge.views, size)  # (n, k, E)
+        places = [place for place, of_class in zip(chosen, photos.values(), strict=True) for _ in of_class]
+
+        nothing = ClassStatistics(torch.zeros(len(new)), torch.zeros(len(new), size), torch.zeros(size, size))
+        before = joined_statistics([knowledge.statistics, nothing])
+        after = before + ClassStatistics.of(features, torch.tensor(places, dtype=torch.long), len(names))
+        no_photo = [torch.zeros(0, PHOTO_BYTES, dtype=torch.uint8) for _ in new]
+        hashes, origins = [*knowledge.photos, *no_photo], [*knowledge.origins, *[Origin(how, today(), 0) for _ in new]]
+        for place, of_class in zip(chosen, photos.values(), strict=True):
+            hashes[place] = torch.cat([hashes[place], photo_hashes(of_class)])
+            count = round(after.count[place].item() / knowledge.views)
+            origins[place] = Origin(how, today(), count)
+
+        text, vectors = torch.cat([knowledge.text, torch.zeros(len(new), size)]), labels_of(knowledge)
+        taught = chosen if vectors else [place for place in chosen if place >= len(knowledge.names)]
+        if taught:
+            part, _ = self._part([words[place] for place in taught])
+            if vectors:
+                order = torch.tensor([*chosen, *others])
+                draws = Draws(ClassStatistics(before.count[order], before.sum[order], before.outer), knowledge.views)
+                local = torch.tensor([chosen.index(place) for place in places], dtype=torch.long)
+                rest = knowledge.text[others], self._original_text()[others]
+                with seeded(cfg.SEED):
+                    learn_labels(part, *rest, draws, features, local, cfg, progress)
+                of_place = dict(enumerate(vectors))
+                own = part.label_embeddings.detach().cpu().split(part.label_counts)
+                of_place |= {place: one.clone() for place, one in zip(chosen, own, strict=True)}
+                vectors = [of_place[place] for place in range(len(names))]
+            with torch.no_grad():
+                text[taught] = part.text_features()[0].cpu()
+        self._keep(
+            dataclasses.replace(
+                knowledge,
+                names=names,
+                origins=origins,
+                photos=hashes,
+                text=text,
+                statistics=rounded(after),
+                accuracy={},
+                **with_labels(knowledge, words, vectors),
+            )
+        )
+
+    def _part(self, words: Sequence[str], vectors: Sequence[Tensor] = ()) -> tuple[Any, Tensor]:
+        """A learner of some classes with the context of all, labels from their names or given; its text features."""
+        knowledge = self._fitted()
+        cfg, trainer = config_from(knowledge.settings), trainer_class(knowledge.trainer)
+        device = self._clip.logit_scale.device
+        with quiet():
+            part = trainer.make_learner(cfg, self._clip, list(words), knowledge.templates).to(device)
+        own = part.state_dict()
+        context = {
+            name: value
+            for name, value in knowledge.learned.items()
+            if name != LABELS and torch.is_tensor(own.get(name)) and own[name].shape == value.shape
+        }
+        part.load_state_dict(context, strict=False)
+        with torch.no_grad():
+            if vectors:
+                part.label_embeddings.copy_(torch.cat(list(vectors)))
+            return part, part.text_features()[0].cpu()
+
+    def _original_text(self) -> Tensor:
+        """Unit features of the hand-written prompts of all classes, (N, E)."""
+        if self._original is None:
+            self._original = self._model.learner.hand_written_features()[0].cpu()
+        return self._original
+
+    def _views_of(self, files: Sequence[str]) -> Tensor:
+        """The views of photos that the statistics are of, (n, k, E)."""
+        knowledge = self._fitted()
+        cfg = config_from(knowledge.settings)
+        if cfg.INPUT.CACHE_VIEWS:
+            return self._features_of(files, cfg, knowledge.views)
+        return self._features_of(files, cfg)[:, None]
+
+    # What is refused.
+
+    def _require_growing(self) -> Knowledge:
+        knowledge = self._fitted()
+        self._require_classes_apart("learn")
+        if knowledge.statistics is None:
+            raise ConfigError(
+                "this classifier does not know how its photos are distributed, since a run of "
+                f"{knowledge.trainer} does not keep it: fit it again to let it grow"
+            )
+        return knowledge
+
+    def _require_classes_apart(self, what: str) -> None:
+        """Refuse a method whose classes can't be taken apart."""
+        knowledge, learner = self._fitted(), self._model.learner
+        rows = {f"head.{name}" for name in ("rows", "offsets", "count", "sum")}
+        by_class = set(learner.per_class_tensors()) - rows
+        has_classes = LABELS in knowledge.learned or "head.alpha" in knowledge.learned
+        if not has_classes or by_class or learner.per_image or learner.changes_images:
+            raise ConfigError(
+                f"{knowledge.trainer} can't {what} class by class: fit again with all photos, or use LAMM_GDA, LAMM, "
+                "CoOp_LAMM, KgCoOp_LAMM or GDA"
+            )
+
+    def _require_new_name(self, name: str) -> None:
+        if not str(name).strip():
+            raise DataError("a class needs a name")
+        if str(name) in self._fitted().names:
+            raise DataError(f'there is a class "{name}" already: add_photos adds photos to it')
+
+    def _place(self, name: str) -> int:
+        names = self._fitted().names
+        if str(name) not in names:
+            raise DataError(unknown_name("class", str(name), names))
+        return names.index(str(name))
+
+
+@contextmanager
+def _as_files_each(photos: Mapping[str, Any]) -> Iterator[dict[str, list[str]]]:
+    """The photos of several classes as files; see `as_files`."""
+    with ExitStack() as stack:
+        yield {str(name): stack.enter_context(as_files(of_class)) for name, of_class in photos.items()}
+
+
+def _fresh(files: Sequence[str], known: Tensor) -> list[str]:
+    """Those files, each content once, whose hash is not among the known ones, (n, PHOTO_BYTES)."""
+    seen, fresh = {bytes(row.tolist()) for row in known}, []
+    for file, row in zip(files, photo_hashes(files), strict=True):
+        content = bytes(row.tolist())
+        if content not in seen:
+            seen.add(content)
+            fresh.append(file)
+    return fresh
+
+
+def class_folders(folder: str | os.PathLike[str]) -> dict[str, list[str]]:
+    """Class → its photos, of a folder with a folder for each; names as `classnames.txt` has them.
+
+    Raises:
+        DataError: there are none.
+    """
+    place = Path(os.path.expanduser(folder))
+    if not place.is_dir():
+        raise DataError(f"{place} is not a folder; it must hold a folder of photos for each class")
+    of_folder = {name: [str(place / name / one) for one in images_below(place / name)] for name in folder_names(place)}
+    of_folder = {name: files for name, files in of_folder.items() if files}
+    if not of_folder:
+        raise DataError(f"{place} holds no folder with photos; give the folder that holds one for each class")
+    names = pretty_names(place, list(of_folder))
+    return {names[name]: files for name, files in of_folder.items()}

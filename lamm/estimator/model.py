@@ -1,0 +1,311 @@
+"""Between what a classifier knows (`Knowledge`) and what scores images: a trainer, a run's folder, a learner.
+
+Letters: n photos, k views, N classes, E embedding size.
+"""
+
+import dataclasses
+import datetime
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from yacs.config import CfgNode
+
+from lamm.checkpoints.by_class_name import EXTRA, load_learned
+from lamm.clip.model import ClipModel
+from lamm.engine import get_cfg_default
+from lamm.engine.embedded.config_merge import merge_config
+from lamm.errors import CheckpointError
+from lamm.estimator.confidence import unknown_scores
+from lamm.estimator.file import PHOTO_BYTES, Knowledge, Origin, is_classifier_file, load_knowledge, rounded
+from lamm.estimator.training import register, trainer_class
+from lamm.features.store import tower_identity
+from lamm.files import sha256_of_file
+from lamm.gda import NEVER, ClassStatistics, head
+from lamm.images import image_errors
+from lamm.inference.model import RunFolder, TrainedModel
+from lamm.run.fingerprint import flat
+
+KEPT = ("TRAINER.", "INPUT.", "OPTIM.", "DATALOADER.", "MODEL.BACKBONE.NAME", "DATASET.TEMPLATE", "DATASET.NUM_SHOTS")
+"""The config keys, or how they begin, that say how a classifier was trained and sees images."""
+PLACES = ("INPUT.CACHE_DIR", "INPUT.CACHE_GB")
+FROM_STATISTICS = tuple(f"head.{name}" for name in ("count", "sum", "outer", "rows", "offsets"))
+
+
+def settings_of(cfg: CfgNode) -> dict[str, str]:
+    """What of a config is not as by default, as text; no place on a disk is in it."""
+    defaults = get_cfg_default()
+    register()(defaults)
+    usual = flat(defaults)
+    return {
+        key: repr(value)
+        for key, value in sorted(flat(cfg).items())
+        if (key == "SEED" or key.startswith(KEPT)) and key not in PLACES and usual.get(key) != value
+    }
+
+
+def config_from(settings: dict[str, str], weights: str = "") -> CfgNode:
+    """The config again.
+
+    Raises:
+        ConfigError: a key that there is not, or a value that it does not take.
+    """
+    cfg = get_cfg_default()
+    register()(cfg)
+    merge_config(cfg, [], [word for pair in settings.items() for word in pair])
+    if weights:
+        cfg.MODEL.BACKBONE.PATH = weights
+    return cfg
+
+
+def fingerprint(clip: ClipModel) -> str:
+    """Tells a CLIP model's weights from others; 32 hexadecimal digits."""
+    towers = tower_identity(clip.visual) + tower_identity(clip.text)
+    return hashlib.sha256(towers.encode()).hexdigest()[:32]
+
+
+def photo_hashes(paths: Sequence[str]) -> Tensor:
+    """The first half of what tells a file's bytes. Shape: (n, PHOTO_BYTES), uint8"""
+    rows = []
+    for path in paths:
+        with image_errors(path):
+            rows.append(list(bytes.fromhex(sha256_of_file(path)[: 2 * PHOTO_BYTES])))
+    return torch.tensor(rows, dtype=torch.uint8).view(len(rows), PHOTO_BYTES)
+
+
+def today() -> str:
+    """The date, in ISO form."""
+    return datetime.date.today().isoformat()
+
+
+def backbone_of(clip: ClipModel) -> dict[str, Any]:
+    """What the file says of the CLIP model."""
+    return {
+        "name": clip.name,
+        "weights": fingerprint(clip),
+        "image_size": clip.image_size,
+        "embedding_size": clip.embed_dim,
+        "precision": clip.precision,
+    }
+
+
+@torch.no_grad()
+def knowledge_of(trainer: Any, how: str = "fit") -> Knowledge:
+    """What a trainer has learned.
+
+    Args:
+        trainer: a `PromptTrainer` that has trained.
+        how: of the classes' `Origin`.
+    """
+    learner, names = trainer.learner, list(trainer.dm.dataset.classnames)
+    require_unique(names)
+    photos = trainer.dm.dataset.train_x
+    paths: list[list[str]] = [[] for _ in names]
+    for item in photos:
+        paths[item.label].append(item.impath)
+    features, labels, views = training_features(trainer)
+    statistics = ClassStatistics.of(features, labels, len(names)) if features is not None else None
+    origins = [Origin(how, today(), len(of_class)) for of_class in paths]
+    hashes = [photo_hashes(of_class) for of_class in paths]
+    text = trainer.text_features()[0]
+    return _knowledge(trainer, learner, trainer.cfg, names, origins, text, statistics, views, hashes)
+
+
+def _knowledge(
+    trainer: Any,
+    learner: Any,
+    cfg: CfgNode,
+    names: list[str],
+    origins: list[Origin],
+    text: Tensor,
+    statistics: ClassStatistics | None,
+    views: int,
+    photos: list[Tensor],
+    templates: Sequence[str] = (),
+) -> Knowledge:
+    state = dict(learner.state_dict())
+    extra = dict(state.pop(EXTRA, {}) or {})
+    return Knowledge(
+        trainer=cfg.TRAINER.NAME,
+        settings=settings_of(cfg),
+        backbone=backbone_of(learner.clip),
+        names=list(names),
+        words=list(names),
+        origins=origins,
+        learned={name: value.detach().clone().cpu() for name, value in state.items() if name not in FROM_STATISTICS},
+        extra=extra,
+        text=text.detach().float().cpu().clone(),
+        statistics=None if statistics is None else rounded(statistics),
+        views=views,
+        photos=photos,
+        templates=list(templates or getattr(trainer, "templates", ())),
+    )
+
+
+def training_features(trainer: Any) -> tuple[Tensor | None, Tensor, int]:
+    """The features (n, k, E) of the photos that a trainer was trained on, or None; their labels (n,), and k."""
+    loader = trainer.train_loader_x
+    labels = torch.tensor([item.label for item in trainer.dm.dataset.train_x])
+    if trainer.learner.changes_images:
+        return None, labels, 1
+    if hasattr(loader, "features"):
+        return loader.features.cpu(), loader.labels.cpu(), loader.features.shape[1]
+    images = trainer.feature_cache.training_images(loader, trainer.test_loader.dataset.transform)
+    return images.features.cpu(), labels, 1
+
+
+def knowledge_of_run(folder: str | os.PathLike[str], weights: str = "") -> Knowledge:
+    """What a run has learned; of its photos it has statistics where the trainer has a Gaussian head.
+
+    Raises:
+        ConfigError: not a run's folder.
+        CheckpointError: it has learned nothing, or its classes can't be told apart by name.
+    """
+    model = TrainedModel.from_run(folder, [register()], backbone_path=weights)
+    run, learner = model.run, model.learner
+    assert run is not None, "it was made from a run"
+    require_unique(model.class_names)
+    own_head = getattr(learner, "head", None)
+    statistics = own_head.statistics if own_head is not None and hasattr(own_head, "keep") else None
+    views = max(1, run.cfg.INPUT.CACHE_VIEWS)
+    counts = [0] * len(model.class_names)
+    if statistics is not None:
+        counts = (statistics.count / views).round().int().tolist()
+    date = datetime.date.fromtimestamp(os.path.getmtime(folder)).isoformat()
+    origins = [Origin("run", date, count) for count in counts]
+    nothing = [torch.zeros(0, PHOTO_BYTES, dtype=torch.uint8) for _ in counts]
+    templates = run.classes.templates if run.classes else ()
+    with torch.no_grad():
+        text = model.text_features()[0]
+    parts = (model.class_names, origins, text, statistics, views, nothing, templates)
+    return _knowledge(run.trainer_class, learner, run.cfg, *parts)
+
+
+def require_unique(names: Sequence[str]) -> None:
+    """Refuse two classes of one name.
+
+    Raises:
+        CheckpointError: there are such.
+    """
+    twice = next((name for name in names if list(names).count(name) > 1), None)
+    if twice is not None:
+        raise CheckpointError(f'two classes are called "{twice}": a classifier needs a name of its own for each')
+
+
+def clip_of(knowledge: Knowledge, device: torch.device, weights: str = "") -> ClipModel:
+    """The CLIP model that a classifier belongs to.
+
+    Raises:
+        BackboneError: its weights are missing.
+        CheckpointError: they are others.
+    """
+    cfg = config_from(knowledge.settings, weights)
+    clip: ClipModel = trainer_class(knowledge.trainer).make_clip(cfg, device)
+    require_same_weights(knowledge, clip)
+    return clip
+
+
+def require_same_weights(knowledge: Knowledge, clip: ClipModel) -> None:
+    """Refuse a CLIP model that the classifier does not belong to.
+
+    Raises:
+        CheckpointError: it is another one.
+    """
+    if (knowledge.backbone["name"], knowledge.backbone["weights"]) != (clip.name, fingerprint(clip)):
+        raise CheckpointError(
+            f"the classifier belongs to other weights of {knowledge.backbone['name']} than those that are loaded here "
+            f"({clip.name}): give the file that it was made with"
+        )
+
+
+def learner_of(knowledge: Knowledge, clip: ClipModel, file: str = "the classifier") -> Any:
+    """The learner as it was.
+
+    Raises:
+        CheckpointError: the tensors don't fit.
+    """
+    cfg, trainer = config_from(knowledge.settings), trainer_class(knowledge.trainer)
+    learner = trainer.make_learner(cfg, clip, knowledge.words, knowledge.templates).to(clip.logit_scale.device)
+    if trainer.learner_class is None:
+        return learner.eval()
+    load_learned(learner, state_dict(knowledge), file)
+    return learner.eval()
+
+
+def state_dict(knowledge: Knowledge) -> dict[str, Any]:
+    """The learner's `state_dict`, as a checkpoint would have it.
+
+    Raises:
+        CheckpointError: it has a head, but not the statistics that the head follows from.
+    """
+    state: dict[str, Any] = {**knowledge.learned, EXTRA: {**knowledge.extra, "class_names": knowledge.words}}
+    if "head.alpha" in state:
+        statistics = knowledge.statistics
+        if statistics is None:
+            raise CheckpointError("the classifier has a head, but not the statistics that it follows from")
+        weight, bias = head(statistics, state["head.shrinkage"].item() or None)
+        state |= {"head.count": statistics.count[:, None], "head.sum": statistics.sum, "head.outer": statistics.outer}
+        state["head.rows"] = (state["head.alpha"] * weight).float()
+        state["head.offsets"] = (state["head.alpha"] * bias[:, None]).clamp(min=NEVER).float()
+    return state
+
+
+def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The `state_dict` in a classifier file.
+
+    Raises:
+        CheckpointError: it is damaged, or not such a file.
+    """
+    return state_dict(load_knowledge(path))
+
+
+def trained_model(knowledge: Knowledge, clip: ClipModel, file: str = "the classifier") -> TrainedModel:
+    """What scores images; its text features are those of `knowledge`, to the last bit."""
+    learner, cfg = learner_of(knowledge, clip, file), config_from(knowledge.settings)
+    cfg.TRAINER.NAME = knowledge.trainer
+    run = RunFolder(Path(file), cfg, trainer_class(knowledge.trainer), False, None, None)
+    model = TrainedModel.of_learner(clip, learner, knowledge.names, cfg, run)
+    if not learner.per_image:
+        model.text = knowledge.text[None].to(clip.logit_scale.device)
+    confidence, statistics = knowledge.confidence, knowledge.statistics
+    model.temperature = confidence.temperature
+    if confidence.photos:
+
+        def strange(scores: Tensor, features: Tensor) -> Tensor:
+            own = None if learner.changes_images else features.cpu()
+            return unknown_scores(scores.cpu(), own, confidence.temperature, statistics) > confidence.threshold
+
+        model.strange = strange
+    return model
+
+
+def model_of(
+    place: str | os.PathLike[str],
+    extensions: Sequence[Callable[[CfgNode], None]],
+    device: torch.device | str = "cpu",
+    precision: str = "",
+    weights: str = "",
+) -> TrainedModel:
+    """What scores images, from a classifier file or the folder of a run; see `TrainedModel.from_run`.
+
+    Raises:
+        CheckpointError: the file or folder is damaged.
+        BackboneError: CLIP's weights are missing.
+    """
+    if not is_classifier_file(place):
+        return TrainedModel.from_run(place, extensions, device, precision, weights)
+    knowledge = load_knowledge(place)
+    if precision:
+        key = f"TRAINER.{trainer_class(knowledge.trainer).config_node}.PREC"
+        knowledge = dataclasses.replace(knowledge, settings={**knowledge.settings, key: repr(precision)})
+    model = trained_model(knowledge, clip_of(knowledge, torch.device(device), weights), str(place))
+    if model.clip.precision != knowledge.backbone["precision"]:
+        model.notes.append(
+            f"the classifier was made with precision {knowledge.backbone['precision']}, "
+            f"here it is {model.clip.precision}"
+        )
+    return model

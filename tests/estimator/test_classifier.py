@@ -1,0 +1,312 @@
+"""`lamm.Classifier`: the trainers' numbers, scikit-learn's contract, one file, classes that come and go."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+
+import lamm
+from lamm.errors import BackboneError, CheckpointError, ConfigError, DataError
+from lamm.estimator.file import load_knowledge
+
+QUICK = {"OPTIM.MAX_EPOCH": 6}
+NAMES = ("red square", "green circle", "blue star", "white cross")
+COLOURS = ((220, 30, 30), (30, 200, 30), (30, 30, 220), (240, 240, 240))
+
+
+def photo(colour: tuple[int, int, int], generator: np.random.Generator) -> np.ndarray:
+    pixels = np.array(colour) + generator.normal(0, 25, (36, 36, 3))
+    return pixels.clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight photos of each of four classes, in a folder each."""
+    top, generator = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for name, colour in zip(NAMES, COLOURS, strict=True):
+        (top / name).mkdir()
+        for number in range(8):
+            Image.fromarray(photo(colour, generator)).save(top / name / f"{number}.png")
+    return top
+
+
+def photos_of(folder: Path, *names: str) -> tuple[list[str], list[str]]:
+    files = [(str(file), name) for name in names or NAMES for file in sorted((folder / name).glob("*.png"))]
+    return [path for path, _ in files], [name for _, name in files]
+
+
+def classifier(**options: Any) -> lamm.Classifier:
+    usual = {"backbone": "tiny", "folds": 0, "views": 2, "settings": QUICK}
+    return lamm.Classifier(**{**usual, **options})
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path) -> lamm.Classifier:
+    """All four classes, with folds."""
+    return classifier(folds=2).fit(*photos_of(folder))
+
+
+@pytest.fixture
+def fitted(folder: Path) -> Iterator[lamm.Classifier]:
+    """Three of the classes."""
+    yield classifier().fit(*photos_of(folder, *NAMES[:3]))
+
+
+def test_a_folder_gives_the_numbers_of_the_run_to_the_last_digit(folder: Path, tmp_path: Path) -> None:
+    from tests.train_command import train
+
+    own = classifier(seed=3, shots=4).fit(folder)
+    options = ["--trainer", "LAMM_GDA", "--dataset", "folder", "--root", str(folder), "--shots", "4", "--seed", "3"]
+    options += ["--config-file", "configs/trainers/LAMM_GDA/tiny_ep50.yaml", "--output-dir", str(tmp_path / "run")]
+    train(*options, "INPUT.CACHE_VIEWS", "2", "OPTIM.MAX_EPOCH", "6")
+    results = json.loads((tmp_path / "run/results.json").read_text())
+    assert own.comparison_["LAMM_GDA"] == results["metrics"]["accuracy"]
+    run = lamm.load(tmp_path / "run")
+    assert run.classes_.tolist() == sorted(NAMES)
+    np.testing.assert_array_equal(run.text_features_, own.text_features_)
+    # The run's statistics are rounded to fp32, as the file's.
+    paths, _ = photos_of(folder)
+    np.testing.assert_allclose(run.decision_function(paths), own.decision_function(paths), rtol=1e-4, atol=1e-3)
+
+
+def test_it_is_an_estimator_of_scikit_learn(folder: Path) -> None:
+    paths, names = photos_of(folder)
+    scores = cross_val_score(classifier(method="GDA"), np.array(paths), np.array(names), cv=2)
+    assert scores.shape == (2,)
+    assert scores.mean() > 0.9
+    search = GridSearchCV(make_pipeline(classifier(method="GDA")), {"classifier__views": [1, 2]}, cv=2)
+    assert search.fit(paths, names).predict(paths[:1]).tolist() == [names[0]]
+    assert clone(classifier(seed=7)).get_params()["seed"] == 7
+
+
+def test_paths_images_and_arrays_are_the_same_photos(whole: lamm.Classifier, folder: Path) -> None:
+    paths, _ = photos_of(folder)
+    images = [Image.open(path) for path in paths[::8]]
+    expected = whole.predict_proba(paths[::8])
+    np.testing.assert_allclose(whole.predict_proba(images), expected, atol=1e-5)
+    np.testing.assert_allclose(whole.predict_proba([np.asarray(image) for image in images]), expected, atol=1e-5)
+    np.testing.assert_allclose(whole.predict_proba([np.asarray(i) / 255 for i in images]), expected, atol=1e-5)
+
+
+def test_photos_that_were_left_out_are_judged_beside_other_methods(whole: lamm.Classifier, folder: Path) -> None:
+    paths, names = photos_of(folder)
+    assert set(whole.comparison_) == {"LAMM_GDA", "GDA", "LinearProbe", "ZeroshotCLIP"}
+    assert sorted(whole.photos_.tolist()) == sorted(paths)
+    assert whole.left_out_probabilities_ is not None
+    correct = whole.left_out_probabilities_.argmax(axis=1) == whole.labels_
+    assert whole.comparison_["LAMM_GDA"] == pytest.approx(100 * correct.mean())
+    of_path = dict(zip(paths, names, strict=True))
+    assert [whole.classes_[label] for label in whole.labels_] == [of_path[path] for path in whole.photos_]
+
+
+def test_one_photo_per_class_is_enough(folder: Path) -> None:
+    paths, names = photos_of(folder)
+    one = classifier(folds=2).fit(paths[::8], names[::8])
+    assert one.predict(paths[::8]).tolist() == names[::8]
+    assert one.left_out_probabilities_ is None
+    with pytest.raises(ConfigError, match="left out"):
+        one.predict(paths, unknown=True)
+
+
+def test_labels_keep_their_type(folder: Path) -> None:
+    paths, names = photos_of(folder)
+    numbers = [10 * NAMES.index(name) for name in names]
+    assert classifier(method="GDA").fit(paths, numbers).predict(paths[:9]).tolist() == numbers[:9]
+
+
+def test_the_file_holds_the_same_classifier_and_neither_photo_nor_path(
+    whole: lamm.Classifier, folder: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "animals.lamm"
+    whole.save(file)
+    paths, _ = photos_of(folder)
+    loaded = lamm.load(file)
+    np.testing.assert_array_equal(loaded.decision_function(paths), whole.decision_function(paths))
+    np.testing.assert_array_equal(loaded.predict_proba(paths), whole.predict_proba(paths))
+    assert loaded.comparison_ == whole.comparison_
+    assert loaded.confidence_ == whole.confidence_
+    content = file.read_bytes()
+    assert all(text.encode() not in content for text in (str(folder), str(tmp_path), str(Path.home())))
+    with safe_open(file, framework="pt") as opened:
+        described = json.loads(opened.metadata()["classifier"])
+    assert [one["photos"] for one in described["classes"]] == [8] * 4
+    whole.save(file)
+    assert file.read_bytes() == content
+
+
+def test_a_hundred_classes_of_the_size_of_vit_b_16_take_less_than_two_megabytes(tmp_path: Path) -> None:
+    from lamm.estimator.file import Confidence, Knowledge, Origin
+    from lamm.gda import ClassStatistics
+
+    names = [f"class {number}" for number in range(100)]
+    statistics = ClassStatistics(torch.ones(100), torch.rand(100, 512), torch.eye(512))
+    learned = {"label_embeddings": torch.rand(300, 512)}
+    backbone = {"name": "ViT-B/16", "embedding_size": 512}
+    photos = [torch.zeros(16, 8, dtype=torch.uint8)] * 100
+    extra = {"label_counts": [3] * 100}
+    Knowledge(
+        *("LAMM_GDA", {}, backbone, names, names, [Origin("fit", "2026-01-01", 16)] * 100, learned, extra),
+        *(torch.rand(100, 512), statistics, 8, photos, Confidence()),
+    ).save(tmp_path / "large.lamm")
+    assert (tmp_path / "large.lamm").stat().st_size <= 2e6
+    assert len(load_knowledge(tmp_path / "large.lamm").names) == 100
+
+
+def test_what_is_not_such_a_file_is_refused(whole: lamm.Classifier, tmp_path: Path) -> None:
+    file = tmp_path / "a.lamm"
+    whole.save(file)
+    content = file.read_bytes()
+    for damaged in (b"", content[:100], content[: len(content) // 2], content.replace(b'"text"', b'"tixt"')):
+        file.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"a\.lamm"):
+            lamm.load(file)
+    file.write_text("mine")
+    with pytest.raises(ConfigError, match=r"a\.lamm"):
+        whole.save(file)
+    assert file.read_text() == "mine"
+
+
+def test_an_added_class_leaves_the_others_as_they_are_bit_for_bit(fitted: lamm.Classifier, folder: Path) -> None:
+    before, vectors = fitted.text_features_.copy(), fitted._knowledge.learned["label_embeddings"].clone()
+    paths, names = photos_of(folder)
+    fitted.add_class(NAMES[3], photos_of(folder, NAMES[3])[0])
+    assert fitted.classes_.tolist() == [*sorted(NAMES[:3]), NAMES[3]]
+    np.testing.assert_array_equal(fitted.text_features_[:3], before)
+    assert torch.equal(fitted._knowledge.learned["label_embeddings"][: len(vectors)], vectors)
+    assert fitted.score(paths, names) > 0.9
+
+
+def test_statistics_of_classes_that_came_later_are_those_of_all_at_once(folder: Path) -> None:
+    paths, names = photos_of(folder)
+    whole = classifier(method="GDA").fit(paths, names)
+    grown = classifier(method="GDA").fit(*photos_of(folder, NAMES[1], NAMES[3]))
+    grown.add_classes({name: photos_of(folder, name)[0] for name in (NAMES[0], NAMES[2])})
+    order = [grown.classes_.tolist().index(name) for name in whole.classes_]
+    grown._knowledge.learned.update(whole._knowledge.learned)  # the same weight and shrinkage
+    grown._keep(grown._knowledge)
+    scores = grown.decision_function(paths)[:, order]
+    np.testing.assert_allclose(scores, whole.decision_function(paths), rtol=1e-3, atol=1e-2)
+
+
+def test_a_photo_is_moved_and_photos_are_added_once(fitted: lamm.Classifier, folder: Path) -> None:
+    paths, _ = photos_of(folder, *sorted(NAMES[:3]))
+    first, second, third = fitted.classes_.tolist()
+    before = fitted.text_features_.copy()
+    fitted.move(paths[0], first, second)
+    statistics = fitted._knowledge.statistics
+    assert statistics is not None
+    assert statistics.count.tolist() == [14, 18, 16]  # of two views each
+    np.testing.assert_array_equal(fitted.text_features_[2], before[2])
+    fitted.add_photos(third, paths[16:])
+    assert [len(rows) for rows in fitted._knowledge.photos] == [7, 9, 8]
+    with pytest.raises(DataError, match=first):
+        fitted.move(paths[0], first, second)
+
+
+def test_a_class_is_renamed_and_removed(fitted: lamm.Classifier, folder: Path) -> None:
+    paths, names = photos_of(folder, *NAMES[:3])
+    before = fitted.text_features_.copy()
+    fitted.rename(NAMES[0], "ruby")
+    assert fitted.predict(paths[:1]).tolist() == ["ruby"]
+    np.testing.assert_array_equal(fitted.text_features_, before)
+    fitted.remove(NAMES[1])
+    assert fitted.classes_.tolist() == [name for name in ("blue star", "ruby")]
+    with pytest.raises(DataError, match="ruby"):
+        fitted.rename("blue star", "ruby")
+    with pytest.raises(DataError, match="two"):
+        fitted.remove("ruby")
+    with pytest.raises(DataError, match="rubi"):
+        fitted.remove("rubi")
+
+
+def test_two_classifiers_are_merged_as_what_both_have_says(folder: Path) -> None:
+    one = classifier().fit(*photos_of(folder, *NAMES[:3]))
+    other = classifier().fit(*photos_of(folder, *NAMES[2:]))
+    with pytest.raises(DataError, match="blue star"):
+        one.merge(other)
+    own = one.classes_.tolist()
+    paths, names = photos_of(folder)
+    averaged = lamm.Classifier.merge(clone_of(one), other, same="average")
+    assert averaged.classes_.tolist() == [*own, NAMES[3]]
+    assert averaged.score(paths, names) > 0.9
+    apart = clone_of(one).merge(other, same="apart")
+    assert apart.classes_.tolist() == [*own, "blue star (2)", NAMES[3]]
+    np.testing.assert_array_equal(apart.text_features_[3:], other.text_features_)
+    with pytest.raises(ConfigError, match="views"):
+        one.merge(classifier(views=1).fit(*photos_of(folder, *NAMES[2:])))
+    with pytest.raises(ConfigError, match="GDA"):
+        one.merge(classifier(method="GDA").fit(*photos_of(folder, *NAMES[2:])))
+
+
+def clone_of(one: lamm.Classifier) -> lamm.Classifier:
+    other = lamm.Classifier(**one.get_params())
+    other._clip = one._clip
+    other._keep(one._knowledge)
+    return other
+
+
+def test_update_learns_only_what_is_new(folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    own = tmp_path / "photos"
+    for name in NAMES[:2]:
+        shutil.copytree(folder / name, own / name)
+    grown = classifier().fit(*photos_of(own, *NAMES[:2]))
+    assert grown.update(own) == {}
+    shutil.copytree(folder / NAMES[2], own / NAMES[2])
+    Image.fromarray(photo(COLOURS[0], np.random.default_rng(9))).save(own / NAMES[0] / "new.png")
+    assert grown.update(own) == {NAMES[0]: 1, NAMES[2]: 8}
+    assert grown.classes_.tolist() == [*sorted(NAMES[:2]), NAMES[2]]
+
+
+def test_a_change_that_fails_changes_nothing(fitted: lamm.Classifier, folder: Path, tmp_path: Path) -> None:
+    before = fitted._knowledge
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="broken"):
+        fitted.add_class("broken", [tmp_path / "broken.png"])
+
+    def stop(share: float, what: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fitted.add_class(NAMES[3], photos_of(folder, NAMES[3])[0], progress=stop)
+    assert fitted._knowledge is before
+
+
+def test_a_method_whose_classes_belong_together_is_fitted_saved_and_not_grown(folder: Path, tmp_path: Path) -> None:
+    paths, names = photos_of(folder)
+    maple = classifier(method="MaPLe_LAMM", settings={"OPTIM.MAX_EPOCH": 1}).fit(paths[::2], names[::2])
+    maple.save(tmp_path / "maple.lamm")
+    loaded = lamm.load(tmp_path / "maple.lamm")
+    np.testing.assert_allclose(loaded.predict_proba(paths), maple.predict_proba(paths), atol=1e-6)
+    with pytest.raises(ConfigError, match="MaPLe_LAMM"):
+        maple.add_class("more", paths)
+
+
+def test_mistakes_are_told(folder: Path) -> None:
+    paths, names = photos_of(folder)
+    with pytest.raises(ConfigError, match="LAM"):
+        classifier(method="LAMN").fit(paths, names)
+    with pytest.raises(ConfigError, match="ZeroshotCLIP"):
+        classifier(method="ZeroshotCLIP").fit(paths, names)
+    with pytest.raises(DataError, match="31"):
+        classifier().fit(paths, names[1:])
+    with pytest.raises(DataError, match="one class"):
+        classifier().fit(paths[:8], names[:8])
+    with pytest.raises(DataError, match="names"):
+        classifier().fit(paths)
+    with pytest.raises(DataError, match="not a photo"):
+        classifier().fit([np.zeros(3), np.zeros(3)], ["a", "b"])
+    with pytest.raises(BackboneError):
+        lamm.Classifier("ViT-B/16", weights="missing.pt").fit(paths, names)
+    with pytest.raises(ConfigError, match=r"OPTIM\.EPOCH"):
+        classifier(settings={"OPTIM.EPOCH": 1}).fit(paths, names)
