@@ -4,6 +4,7 @@ import csv
 import re
 import shlex
 import unicodedata
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,8 +70,26 @@ def predictions(session: Session) -> Path:
 
 
 def onnx(session: Session) -> Path:
-    """The classifier as an ONNX file."""
-    raise DataError("not yet")
+    """The classifier as an ONNX file, as `lamm export` writes it.
+
+    Raises:
+        DataError: what writes ONNX is not installed.
+    """
+    from lamm.commands.parser import imported_extensions
+    from lamm.estimator.model import model_of
+    from lamm.inference.export import export
+    from lamm.inference.onnx_file import missing_for_onnx
+
+    if missing := missing_for_onnx():
+        raise DataError(missing)
+    model = model_of(classifier(session), imported_extensions([]), precision="fp32")
+    assert model.run is not None, "it was made from a file"
+    written, _ = export(model, model.run, place(session, "-export"))
+    file = place(session, ".onnx.zip")
+    with atomic_path(file) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for one in written:
+            archive.write(one, one.name)
+    return file
 
 
 def merge(session: Session, file: str) -> list[str]:

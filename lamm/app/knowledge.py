@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from lamm.app.learned import Progress, new_classifier
 from lamm.app.project import Project
-from lamm.app.review import ZERO_SHOT
 
+PART = 100
+"""Photos that are encoded between two looks at whether the user has had enough."""
 
 @dataclass(frozen=True)
 class Knowledge:
@@ -35,11 +36,12 @@ class Knowledge:
         labels = project.state.labels()
         names = {one: {**project.state.names(), **(names or {})}[one] for one in dict.fromkeys(labels.values())}
         paths = [str(project.photo(file)) for file in labels]
-        classifier = new_classifier(project.settings, method=ZERO_SHOT, folds=0)
-        classifier.fit(paths, [names[class_id] for class_id in labels.values()], progress=progress)
-        id_of = {name: class_id for class_id, name in names.items()}
-        said = [id_of[str(name)] for name in classifier.predict(paths)]
-        return cls(names, labels, dict(zip(labels, said, strict=True)))
+        classifier, ids, said = new_classifier(project.settings), list(names), list[int]()
+        for start in range(0, len(paths), PART):
+            progress(start / len(paths), f"{start} of {len(paths)} photos")
+            rows = classifier.zero_shot(paths[start : start + PART], list(names.values()))
+            said += [int(place) for place in rows.argmax(axis=1)]
+        return cls(names, labels, {file: ids[place] for file, place in zip(labels, said, strict=True)})
 
     def of_class(self, class_id: str) -> tuple[int, int, list[tuple[str, int]]]:
         """Photos that the name alone gets right, all photos, and the names it takes the others for, with counts."""

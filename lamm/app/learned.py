@@ -39,7 +39,7 @@ class Learned:
         review: of the last full training.
     """
 
-    classifier: Any
+    classifier: "lamm.Classifier"
     labels: dict[str, str]
     names: dict[str, str]
     review: Review
@@ -245,6 +245,6 @@ def taught_names(state: State) -> dict[str, str]:
     return {one.id: one.name for one in state.classes if one.photos or one.file}
 
 
-def new_classifier(settings: Mapping[str, Any], **others: Any) -> Any:
-    """A `lamm.Classifier` with a project's settings."""
-    return lamm.Classifier(**{**settings, **others})
+def new_classifier(settings: Mapping[str, Any]) -> "lamm.Classifier":
+    """A classifier with a project's settings."""
+    return lamm.Classifier(**settings)
