@@ -11,7 +11,7 @@ from lamm.app.project import Project
 from lamm.drawing.compositions import HELD_OUT, NICKNAMES, draw_composition
 
 NAME = "Example: drawn shapes"
-SETTINGS = {"backbone": "tiny"}
+SETTINGS = {"backbone": "tiny", "settings": {"OPTIM.MAX_EPOCH": 10}}
 CLASSES, PHOTOS = 10, 16
 WRONG = 3
 """Classes whose first photo lies in the next class."""

@@ -1,6 +1,5 @@
 """What a project gives to others (classifier, ONNX, a table, lines of code), and what it takes from a `.lamm` file."""
 
-import csv
 import re
 import shlex
 import unicodedata
@@ -9,15 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import lamm
-from lamm.app.learned import Learned
+from lamm.app.learned import PHOTO_LIST, Learned
 from lamm.app.project import Project
 from lamm.app.session import Session
 from lamm.errors import DataError
-from lamm.escaping import csv_cell
 from lamm.files import atomic_path
 
 Maker = Callable[[Session], Path]
-PHOTO_LIST = "photos.csv"
 TOP = 3
 
 
@@ -81,7 +78,7 @@ def onnx(session: Session) -> Path:
     from lamm.inference.onnx_file import missing_for_onnx
 
     if missing := missing_for_onnx():
-        raise DataError(missing)
+        raise DataError(f"ONNX needs {missing}")
     model = model_of(classifier(session), imported_extensions([]), precision="fp32")
     assert model.run is not None, "it was made from a file"
     written, _ = export(model, model.run, place(session, "-export"))
@@ -114,18 +111,6 @@ def merge(session: Session, file: str) -> list[str]:
     return names
 
 
-def write_photo_list(project: Project) -> Path:
-    """A table of the project's photos, `path,class`, for the commands."""
-    state = project.state
-    names = state.names()
-    file = project.folder / PHOTO_LIST
-    with atomic_path(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as opened:
-        writer = csv.writer(opened, lineterminator="\n")
-        writer.writerow(["path", "class"])
-        writer.writerows([f"photos/{photo}", csv_cell(names[label])] for photo, label in state.labels().items())
-    return file
-
-
 def code_lines(project: Project) -> list[tuple[str, str]]:
     """Title and text of the lines that do the same, in Python and in a shell."""
     folder, settings = project.folder, project.settings
@@ -138,7 +123,7 @@ def code_lines(project: Project) -> list[tuple[str, str]]:
             f"folder = Path({str(folder)!r})",
             f'rows = list(csv.DictReader(open(folder / "{PHOTO_LIST}", encoding="utf-8")))',
             f"clf = lamm.Classifier({words})",
-            'clf.fit([folder / row["path"] for row in rows], [row["class"] for row in rows])',
+            'clf.fit([folder / row["path"] for row in rows], [row["label"] for row in rows])',
             "print(clf.comparison_)",
             'clf.save("my_classifier.lamm")',
             'clf.predict(["new.jpg"], unknown=True)',

@@ -10,6 +10,7 @@ from lamm.app.project import Project
 PART = 100
 """Photos that are encoded between two looks at whether the user has had enough."""
 
+
 @dataclass(frozen=True)
 class Knowledge:
     """What CLIP knows of the names alone.

@@ -5,6 +5,7 @@ classifier can do is done by `lamm.Classifier`; here its names and paths meet th
 """
 
 import copy
+import csv
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -19,12 +20,13 @@ from lamm.app.project import Project
 from lamm.app.review import Review, places_on_map
 from lamm.app.state import State
 from lamm.errors import DataError
-from lamm.files import write_json
+from lamm.escaping import csv_cell
+from lamm.files import atomic_path, write_json
 from lamm.reading import json_object, read_bytes
 
 Progress = Callable[[float, str], None]
 """As `lamm.Classifier.fit` takes it."""
-LEARNED_FILE = "learned.json"
+LEARNED_FILE, PHOTO_LIST = "learned.json", "photos.csv"
 DIGITS = 4
 
 
@@ -210,6 +212,7 @@ class Learned:
         self.classifier.save(str(file))
         content = {"file": file.name, "labels": self.labels, "names": self.names, "review": asdict(self.review)}
         write_json(folder / LEARNED_FILE, content)
+        write_photo_list(project)
         for number in numbers:
             with suppress(OSError):
                 (folder / f"{number}.lamm").unlink()
@@ -248,3 +251,15 @@ def taught_names(state: State) -> dict[str, str]:
 def new_classifier(settings: Mapping[str, Any]) -> "lamm.Classifier":
     """A classifier with a project's settings."""
     return lamm.Classifier(**settings)
+
+
+def write_photo_list(project: Project) -> Path:
+    """A table of the project's photos, `path,label`, as the data set `csv` takes it."""
+    state = project.state
+    names = state.names()
+    file = project.folder / PHOTO_LIST
+    with atomic_path(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as opened:
+        writer = csv.writer(opened, lineterminator="\n")
+        writer.writerow(["path", "label"])
+        writer.writerows([f"photos/{photo}", csv_cell(names[label])] for photo, label in state.labels().items())
+    return file

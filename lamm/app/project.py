@@ -184,12 +184,18 @@ class Project:
     # The changes that the page offers.
 
     def add_class(self, name: str, file: str = "", batch: str = "") -> str:
-        """Add a class, or find the one of that name; its id."""
-        name = clean_name(name)
+        """Add a class, or find the one of that name; its id.
+
+        Args:
+            name: of the class.
+            file: the merged classifier that it comes from, "" for none.
+            batch: of `change`.
+        """
+        file_name, name = (name if file else ""), clean_name(name)
         with self._lock:
             if (existing := self.find(name)) is not None:
                 return existing.id
-            one = PhotoClass(f"c-{uuid.uuid4().hex[:8]}", name, {}, file, name if file else "")
+            one = PhotoClass(f"c-{uuid.uuid4().hex[:8]}", name, {}, file, file_name)
             self.change(f'Add class "{name}"', lambda state: replace(state, classes=(*state.classes, one)), batch)
             return one.id
 
