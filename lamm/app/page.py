@@ -122,8 +122,13 @@ class Home:
         def tell(done: float, text: str) -> None:
             share[0] = done
 
-        await run.io_bound(example.fill, project, tell)
-        watch.cancel()
+        try:
+            await run.io_bound(example.fill, project, tell)
+        except (LammError, OSError) as error:
+            ui.notify(str(error), type="negative")
+            return
+        finally:
+            watch.cancel()
         ui.navigate.to(f"/project/{project.folder.name}")
 
 

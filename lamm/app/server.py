@@ -69,11 +69,11 @@ def add_routes(studio: Studio) -> None:
     """Offer photos, thumbnails and uploads."""
 
     @app.get("/project/{name}/thumbnail/{file}")
-    def thumbnail(name: str, file: str) -> Response:
+    async def thumbnail(name: str, file: str) -> Response:
         return _picture(studio, name, lambda project: project.thumbnail(file))
 
     @app.get("/project/{name}/photo/{file}")
-    def photo(name: str, file: str) -> Response:
+    async def photo(name: str, file: str) -> Response:
         return _picture(studio, name, lambda project: project.photo(file))
 
     @app.post("/project/{name}/photo")
@@ -191,7 +191,7 @@ def serve(folder: Path, host: str, port: int, browser: bool) -> None:
     add_pages(studio)
     app.on_startup(_warm_up)
     port = free_port(host, port)
-    shown = f"[{host}]" if ":" in host else host
+    shown = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     query = f"?token={token}" if token else ""
     print(f"The page is at http://{shown}:{port}/{query} until Ctrl-C; projects are in {studio.projects}", flush=True)
     ui.run(

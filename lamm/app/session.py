@@ -126,8 +126,13 @@ class Session:
                     await asyncio.wait_for(self._wake.wait(), PAUSE)
                     self._wake.set()
                     continue
-            while await self._next():
-                pass
+            try:
+                while await self._next():
+                    pass
+            except Exception as error:  # the page goes on, and says so
+                logger.exception("the work on %s", self.project.folder)
+                self.problem = f"Something went wrong ({type(error).__name__}); the terminal says more"
+                self.version += 1
 
     async def _next(self) -> bool:
         """Do the most urgent job, if there is one; whether there was."""

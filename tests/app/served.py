@@ -18,7 +18,7 @@ CHROMIUM = os.environ.get("CHROMIUM") or next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
 )
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-PATIENCE = 120
+PATIENCE = 300
 """Seconds for what takes a few on a machine with nothing else to do."""
 
 

@@ -54,9 +54,8 @@ def test_requests_that_the_page_would_not_send_are_refused(server: Server, proje
         assert asked(server, "GET", f"{place}/photo/{path}")[0] == 404
         assert asked(server, "GET", f"{place}/thumbnail/{path}")[0] == 404
     for name in ("..", "%2e%2e", "..%2f..", "nothing"):
-        assert (
-            "no such project" in asked(server, "POST", f"/project/{name}/photo?to=cat", photo())[1] + "no such project"
-        )
+        status, text = asked(server, "POST", f"/project/{name}/photo?to=cat", photo())
+        assert status in (404, 405) or "no such project" in text
     assert project.state == Project(project.folder).state
 
 
