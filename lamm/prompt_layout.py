@@ -32,6 +32,7 @@ class Packing:
         padding: whether a position stands behind its class's end token, (N, T).
         later: which positions of its own class a position must not attend to, (T, T).
         stops: for each class, how many positions are filled up to and including its own; known without the device.
+        first: of some classes of a longer list, the place of the first one in it.
     """
 
     filled: Tensor
@@ -39,6 +40,7 @@ class Packing:
     padding: Tensor
     later: Tensor
     stops: list[int]
+    first: int = 0
 
     @classmethod
     def of(cls, end: Tensor, length: int) -> "Packing":
@@ -65,7 +67,8 @@ class Packing:
         begin, stop = (self.stops[number - 1] if number else 0 for number in (first, last))
         filled = self.filled[begin:stop] - first * self.length
         stops = [number - begin for number in self.stops[first:last]]
-        return Packing(filled, self.last[first:last] - begin, self.padding[first:last], self.later, stops)
+        ends, padding = self.last[first:last] - begin, self.padding[first:last]
+        return Packing(filled, ends, padding, self.later, stops, self.first + first)
 
     def repeat(self, groups: int) -> "Packing":
         """The packing of the same classes G times, one group behind the other."""
@@ -75,11 +78,12 @@ class Packing:
         filled = (self.filled + group * len(self) * self.length).flatten()
         last = (self.last + group * len(self.filled)).flatten()
         stops = [number * len(self.filled) + stop for number in range(groups) for stop in self.stops]
-        return Packing(filled, last, self.padding.repeat(groups, 1), self.later, stops)
+        return Packing(filled, last, self.padding.repeat(groups, 1), self.later, stops, self.first)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Packing":
         """The same packing with each tensor changed, such as moved to another device."""
-        return Packing(change(self.filled), change(self.last), change(self.padding), change(self.later), self.stops)
+        filled, last, padding, later = map(change, (self.filled, self.last, self.padding, self.later))
+        return Packing(filled, last, padding, later, self.stops, self.first)
 
     @property
     def whole(self) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from lamm_trainers import TRAINERS
 
 from lamm.errors import LammError
 from tests.train_command import ROOT, call_tool, plan, train
@@ -39,7 +40,7 @@ def require_one_line(text: str) -> None:
 
 @settings(seeded, max_examples=140)
 @given(
-    trainer=st.sampled_from(["LAMM", "CoOp", "CoCoOp_LAMM", "MaPLe_LAMM"]),
+    trainer=st.sampled_from([trainer.__name__ for trainer in TRAINERS]),
     key=st.sampled_from(fuzz.config_keys()),
     value=VALUES,
 )

@@ -28,6 +28,7 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import lamm_trainers
 import numpy as np
 import torch
 from PIL import Image
@@ -92,8 +93,6 @@ class Outcome(NamedTuple):
 
 def config_keys() -> list[str]:
     """Every key of the config, in full."""
-    import lamm_trainers
-
     cfg = get_cfg_default()
     lamm_trainers.extend_cfg(cfg)
 
@@ -178,7 +177,7 @@ class World:
 
     def train(self, trainer: str = "LAMM", output: str = "run", config: str = "", data: str = "") -> list[str]:
         """The words of a short run."""
-        name = "tiny" if trainer == "ZeroshotCLIP" else "tiny_ep10_batch4" if "CoCoOp" in trainer else "tiny_ep50"
+        name = getattr(lamm_trainers, trainer).tiny_config
         config = config or str(ROOT / "configs" / "trainers" / trainer / f"{name}.yaml")
         words = ["train", "--trainer", trainer, *(data or "--dataset folder --root photos").split(), "--shots", "2"]
         words += ["--seed", "1", "--config-file", config, "--output-dir", output]
@@ -226,7 +225,7 @@ class World:
         shutil.copytree(self.folder, folder)
         kind = chance.choice(("config key", "config key", "flag", "file", "file", "image"))
         if kind == "config key":
-            trainer = chance.choice(("LAMM", "CoOp", "CoCoOp", "MaPLe", "CoOp_LAMM", "CoCoOp_LAMM", "MaPLe_LAMM"))
+            trainer = chance.choice([trainer.__name__ for trainer in lamm_trainers.TRAINERS[1:]])
             key, value = chance.choice(keys), chance.choice(VALUES)
             return Case(kind, [*self.train(trainer, "other"), key, value], f"{key} {value[:60]!r}")
         if kind == "flag":

@@ -17,7 +17,8 @@ from yacs.config import CfgNode
 
 from lamm.checkpoints.by_class_name import checkpoint_file, load_learned, read_checkpoint
 from lamm.checkpoints.label_bank import LABEL_FILE
-from lamm.clip.loading import load_clip
+from lamm.clip.loading import load_clip, weights_of
+from lamm.clip.low_rank import LowRank
 from lamm.clip.model import ClipModel, resolve_precision
 from lamm.engine import ENGINE, TrainerX, build_lr_scheduler, build_optimizer, compute_accuracy
 from lamm.engine.embedded.loader import EpochLoader
@@ -225,7 +226,19 @@ class PromptTrainer(Scoring, TrainerX):
         learner = self.make_learner(self.cfg, clip, class_names, self.templates).to(self.device)
         if self.with_others and isinstance(learner, PromptLearner):
             learner.encode_with(SharedOutTextEncoder(learner.text_encoder, self.ranks))
+            for layer in learner.modules():
+                if isinstance(layer, LowRank):
+                    layer.part = self.ranks.rank  # each process has images of its own
         return learner
+
+    @classmethod
+    def require_weights(cls, cfg: CfgNode) -> None:
+        """Have the weights of the CLIP that a config names on this machine, before anything else takes time.
+
+        Raises:
+            BackboneError: they are not there and can't be downloaded; the message says what to put where.
+        """
+        weights_of(cfg.MODEL.BACKBONE.NAME, cfg.MODEL.BACKBONE.PATH)
 
     @classmethod
     def make_clip(cls, cfg: CfgNode, device: torch.device) -> ClipModel:
@@ -406,32 +419,3 @@ class PromptTrainer(Scoring, TrainerX):
             drifted = (away > DRIFT * own.abs().max()).float()
         if self.ranks.sum(drifted).item() > 0:
             raise LammError(f"the processes' learned tensors have drifted apart: {advice}")
-
-
-class ClosedFormTrainer(PromptTrainer):
-    """A trainer whose learner is computed from all training features at once: one "epoch", without steps.
-
-    Its learner has `fit(features (n, k, E), labels (n,))`, and buffers for what that computes.
-    """
-
-    closed_form = True
-
-    def build_model(self) -> None:
-        """Load CLIP and build the learner, which is saved and loaded as others are."""
-        super().build_model()
-        self.max_epoch = 1
-        self.register_model(self.registered_name, self.learner)
-
-    def training_loader(self, loader: Any) -> Any:
-        """Cached views of the training images; without `INPUT.CACHE_VIEWS` each as the test transform gives it."""
-        if self.cfg.INPUT.CACHE_VIEWS > 0:
-            return self.feature_cache.training_loader(loader)
-        return self.feature_cache.training_images(loader, self.test_loader.dataset.transform)
-
-    @torch.no_grad()
-    def run_epoch(self) -> None:
-        """Fit the learner."""
-        self.learner.fit(self.train_loader_x.features, self.train_loader_x.labels)
-
-    def _learned(self) -> list[Tensor]:
-        return list(self.learner.buffers())

@@ -6,11 +6,13 @@
 A starts uniform ±1/√D, B at zero; 184,320 trained numbers for ViT-B/16. All texts are encoded at each step.
 
 Published: AdamW, rate 2e-4, decay 0.01, batches of 32, 500 steps per shot, cosine over the steps to 1e-6. Here, in the
-engine's terms: the rate follows the cosine from epoch to epoch, to 0; an epoch of N classes has N · shots / 32 steps,
-so 500 · shots steps are 16000 / N epochs (`OPTIM.MAX_EPOCH`), and the last partial batch is left out. The words before
-the class names are encoded once for all classes, so the classes share those positions' dropout masks.
+engine's terms: the rate follows the cosine from epoch to epoch, to 0; the last partial batch of an epoch is left out.
+With `OPTIM.MAX_EPOCH` 0 there are as many epochs as `TRAINER.CLIPLORA.STEPS_PER_SHOT` · shots steps take: of N classes
+about 16000 / N, which is 160 for a hundred. The words before the class names are encoded once for all classes, so the
+classes share those positions' dropout masks.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +22,7 @@ from yacs.config import CfgNode
 from lamm.clip.low_rank import LowRank, LowRankTextEncoder
 from lamm.clip.model import ClipModel
 from lamm.clip.top import TowerTop
+from lamm.log import logger
 
 from .base import PromptTrainer
 from .prompt_learner import PromptLearner
@@ -74,5 +77,20 @@ class CLIPLoRA(PromptTrainer):
     learner_class = CLIPLoRALearner
     config_node = "CLIPLORA"
     config_nodes = ("CLIPLORA",)
-    default_config = "vit_b16_ep160"
+    default_config = "vit_b16_it500"
     tiny_config = "tiny_ep50"
+
+    def build_model(self) -> None:
+        """Count the epochs where the config counts steps, then what every trainer does."""
+        if self.cfg.OPTIM.MAX_EPOCH == 0:
+            shots = self.cfg.DATASET.NUM_SHOTS
+            if shots < 1:
+                shots = len(self.dm.dataset.train_x) / self.num_classes
+            steps = self.cfg.TRAINER.CLIPLORA.STEPS_PER_SHOT * shots
+            cfg = self.cfg.clone()
+            cfg.defrost()
+            cfg.OPTIM.MAX_EPOCH = self.max_epoch = math.ceil(steps / len(self.train_loader_x))
+            cfg.freeze()
+            self.cfg = cfg
+            logger.info("%d epochs of %d steps", self.max_epoch, len(self.train_loader_x))
+        super().build_model()

@@ -83,6 +83,7 @@ KEYS: dict[str, Any] = {
     "TRAINER.TOPLAMM.DROPOUT": 0.0,  # of lora's branch
     "TRAINER.CLIPLORA.RANK": 2,  # r
     "TRAINER.CLIPLORA.DROPOUT": 0.25,  # of the additions' input
+    "TRAINER.CLIPLORA.STEPS_PER_SHOT": 500,  # steps for each shot where OPTIM.MAX_EPOCH is 0
     "TRAINER.CLIPLORA.PREC": "auto",
 }
 

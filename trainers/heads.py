@@ -29,7 +29,7 @@ from lamm.gda import NEVER
 from lamm.log import logger
 from lamm.scoring import TemplatePrompts, scaled_scores
 
-from .base import ClosedFormTrainer, PromptTrainer
+from .base import PromptTrainer
 
 
 def weight_of_least_loss(zero_shot: Tensor, scores: Tensor, labels: Tensor) -> tuple[float, float]:
@@ -115,7 +115,7 @@ class Head(TemplatePrompts):
 
     def get_extra_state(self) -> dict[str, Any]:
         """What a checkpoint says beside the head: its classes, backbone and templates."""
-        prompt = {f"template {number}": text[:199] for number, text in enumerate(self.templates, start=1)}
+        prompt = {f"template {number}": text for number, text in enumerate(self.templates, start=1)}
         return {**super().get_extra_state(), "prompt": prompt}
 
 
@@ -171,19 +171,36 @@ class OnTemplates(PromptTrainer):
         super().after_train()
 
 
-class HeadTrainer(OnTemplates, ClosedFormTrainer):
-    """A trainer of a head that is computed at once.
+class HeadTrainer(OnTemplates):
+    """A trainer of a head that is computed from all training features at once: one "epoch", without steps.
 
     Attributes:
         fitted_parameters: numbers that are computed from the images; those that are images, as keys are, don't count.
     """
+
+    closed_form = True
+
+    def build_model(self) -> None:
+        """Choose the templates, load CLIP and build the head, which is saved and loaded as learners are."""
+        super().build_model()
+        self.max_epoch = 1
+        self.register_model(self.registered_name, self.learner)
 
     @property
     def fitted_parameters(self) -> int:
         parts = ("weight", "bias", "means", "head.rows", "head.offsets")
         return sum(value.numel() for name, value in self.learner.named_buffers() if name in parts)
 
+    def training_loader(self, loader: Any) -> Any:
+        """Cached views of the training images; without `INPUT.CACHE_VIEWS` each as the test transform gives it."""
+        if self.cfg.INPUT.CACHE_VIEWS > 0:
+            return self.feature_cache.training_loader(loader)
+        return self.feature_cache.training_images(loader, self.test_loader.dataset.transform)
+
     @torch.no_grad()
     def run_epoch(self) -> None:
         """Compute the head."""
         self.learner.fit(self.train_loader_x.features, self.train_loader_x.labels, self.images_to_choose_by())
+
+    def _learned(self) -> list[Tensor]:
+        return list(self.learner.buffers())

@@ -3,7 +3,8 @@
     logits = I Wᵀ + b          W, b minimise  ½‖W‖² + C Σ_images −log softmax_y(I Wᵀ + b)
 
 C is that of the least log-loss in cross-validation on the training images: every view of an image is in the same fold.
-With one image per class nothing can be left out, and C is `ONE_IMAGE_C`.
+An image that is the only one of its class is in every training part, since a classifier that has not seen a class says
+nothing of it; the other classes' images choose. Where all classes have one image, C is `ONE_IMAGE_C`.
 
 Published by CoOp's authors (`CHOICE val`, arXiv:2109.01134): one view of each image, and C by the accuracy on the
 validation images, of seven powers of ten, then by halving the interval around the best (in its logarithm) eight times.
@@ -105,12 +106,15 @@ def regression(
 
 def by_folds(images: np.ndarray, labels: np.ndarray) -> float:
     """C of the least log-loss of images that the classifier has not seen."""
-    folds = min(FOLDS, int(np.unique(labels, return_counts=True)[1].min()))
-    if folds < 2:
+    counts = np.unique(labels, return_inverse=True, return_counts=True)
+    of_class = counts[2][counts[1]]  # how many images there are of each image's class
+    alone, several = (np.flatnonzero(chosen) for chosen in (of_class < 2, of_class >= 2))
+    if not len(several):
         return ONE_IMAGE_C
+    folds = StratifiedKFold(min(FOLDS, int(of_class[several].min())), shuffle=True, random_state=0)
     losses = dict.fromkeys(STRENGTHS, 0.0)
-    for train, rest in StratifiedKFold(folds, shuffle=True, random_state=0).split(labels, labels):
-        fitted = None
+    for train, rest in folds.split(several, labels[several]):
+        train, rest, fitted = np.concatenate([alone, several[train]]), several[rest], None
         for strength in STRENGTHS:
             fitted = regression(images[train], labels[train], strength, fitted)
             logs = fitted.predict_log_proba(images[rest].reshape(-1, images.shape[2]))  # (rest · k, N)

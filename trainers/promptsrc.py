@@ -9,8 +9,9 @@ After the last epoch the prompts are their mean over all epochs, with Gaussian w
 
     θ = Σ_e g_e θ_e / Σ_e g_e,   g_e = exp(−½ ((e − m) / σ)²),   e = 1 … E           m = 30, σ = 30
 
-The mean is of what is trained. The released code takes it over the whole model, whose frozen weights, in fp16, are then
-rounded; and its σ and m are others on five data sets (`vit_b16_c4_ep50_batch4_released.yaml`).
+Only the last epoch has the mean, so none is chosen (`TEST.FINAL_MODEL best_val` is refused). It is of what is trained;
+the released code takes it over the whole model, whose frozen weights, in fp16, are then rounded; and its σ and m are
+others on five data sets (`vit_b16_c4_ep50_batch4_released.yaml`).
 
 Letters: B images, G prefixes (here 1), K classes, C prompts a layer, D width of the text tower, W width of the image
 tower, E embedding size in shapes, epochs in the sum.
@@ -29,7 +30,7 @@ from lamm.clip.model import ClipModel
 from lamm.clip.open_clip_models import imagenet_templates
 from lamm.clip.text import encode_texts
 from lamm.clip.vision import VisionPrompts
-from lamm.errors import CheckpointError
+from lamm.errors import CheckpointError, ConfigError
 from lamm.parallel.sharing import ImageShare
 from lamm.prompts import DEFAULT_CONTEXT, fill_template, spoken_words, tokenize
 from lamm.scoring import scaled_scores
@@ -197,6 +198,19 @@ class PromptSRC(PromptTrainer):
         parts, logits = self.parts_of(image, labels)
         frozen = self.encoded(images, self.clip.image_features)  # (B, E)
         return {**parts, **self.learner.image_parts(image, frozen, logits)}, logits
+
+    def before_train(self) -> None:
+        """Refuse to choose an epoch, then what every trainer does.
+
+        Raises:
+            ConfigError: `TEST.FINAL_MODEL best_val`.
+        """
+        if self.cfg.TEST.FINAL_MODEL == "best_val" and not self.cfg.TEST.NO_TEST:
+            raise ConfigError(
+                f"TEST.FINAL_MODEL best_val does not go with {type(self).__name__}: its model is the mean over all "
+                "epochs, which the last one alone has; use last_step"
+            )
+        super().before_train()
 
     def after_epoch(self) -> None:
         """Take the epoch into the Gaussian mean, which the last checkpoint holds; then what every trainer does."""

@@ -29,7 +29,8 @@ PARTS = (
     ("Try", "center_focus_strong", TryPart),
     ("Hand over", "redeem", HandoverPart),
 )
-SETTINGS = {"backbone": "tiny", "method": "LAMM_GDA", "folds": 3}
+TINY, USUAL = "tiny", "ViT-B/16"
+SETTINGS = {"method": "LAMM_GDA", "folds": 3}
 
 
 def add_pages(studio: Studio) -> None:
@@ -87,8 +88,12 @@ class Home:
                     self.name.on("keydown.enter", self.create)
                     ui.button("New project", icon="add", on_click=self.create)
                     ui.button("Try the example", icon="auto_awesome", on_click=self.create_example).props("outline")
+                    self.backbone = ui.select([TINY], value=TINY, label="CLIP model").props("outlined dense")
+                self.note = ui.label().classes("quiet small")
                 self.progress = ui.linear_progress(0, show_value=False).props("instant-feedback")
                 self.progress.visible = False
+            self.offer()
+            ui.timer(REFRESH, self.offer)
             rows = list(projects_below(studio.projects))
             if rows:
                 ui.label("Your projects").classes("heading")
@@ -99,6 +104,18 @@ class Home:
                     ui.label(ago(moment)).classes("quiet")
             ui.label(f"Projects and photos are stored in {studio.projects}").classes("quiet small path")
 
+    def offer(self) -> None:
+        """Offer the backbones that are on this machine, once they are known; the usual one is chosen."""
+        known = self.studio.backbones
+        self.note.visible = known == [TINY]
+        if not known or self.note.text:
+            return
+        self.backbone.set_options(known, value=USUAL if USUAL in known else known[0])
+        self.note.set_text(
+            f"CLIP's weights are not on this machine: “lamm get {USUAL}” fetches them. “{TINY}” is a demo model that "
+            "has never seen a photograph."
+        )
+
     def _make(self, name: str, settings: dict[str, Any]) -> Project | None:
         try:
             return self.studio.create(name, settings)
@@ -107,7 +124,7 @@ class Home:
             return None
 
     def create(self) -> None:
-        project = self._make(self.name.value or "My photos", SETTINGS)
+        project = self._make(self.name.value or "My photos", {**SETTINGS, "backbone": self.backbone.value})
         if project is not None:
             ui.navigate.to(f"/project/{project.folder.name}")
 

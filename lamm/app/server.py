@@ -35,6 +35,9 @@ class Studio:
 
     Args:
         folder: the data folder; projects are in `projects/` in it.
+
+    Attributes:
+        backbones: names of those that can be used here; empty: not known yet.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -44,6 +47,7 @@ class Studio:
         self._tasks: dict[str, Any] = {}
         self._turn = asyncio.Lock()
         self.decoding = asyncio.Semaphore(AT_ONCE)
+        self.backbones: list[str] = []
 
     def session(self, name: str) -> Session:
         """The open project in a folder of that name; it is opened if it was not.
@@ -167,9 +171,18 @@ def free_port(host: str, port: int) -> int:
     raise AssertionError
 
 
-def _warm_up() -> None:
-    """Import PyTorch while the first page is looked at."""
-    background_tasks.create(run.io_bound(importlib.import_module, "lamm.engine"), name="import")
+async def _warm_up(studio: Studio) -> None:
+    """Import PyTorch while the first page is looked at, and see which backbones' weights are on this machine."""
+    await run.io_bound(importlib.import_module, "lamm.engine")
+    studio.backbones = await run.io_bound(present_backbones)
+
+
+def present_backbones() -> list[str]:
+    """Names of the backbones whose weights are on this machine; the embedded model last."""
+    from lamm.clip.loading import OPENAI_NAMES, TINY, source_of
+
+    sources = {name: source_of(name) for name in OPENAI_NAMES}
+    return [*(name for name, source in sources.items() if source is not None and source.find() is not None), TINY]
 
 
 def serve(folder: Path, host: str, port: int, browser: bool) -> None:
@@ -189,7 +202,7 @@ def serve(folder: Path, host: str, port: int, browser: bool) -> None:
     app.add_middleware(Guard, hosts=LOOPBACK if is_local else (), token=token)
     add_routes(studio)
     add_pages(studio)
-    app.on_startup(_warm_up)
+    app.on_startup(lambda: background_tasks.create(_warm_up(studio), name="backbones"))
     port = free_port(host, port)
     shown = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     query = f"?token={token}" if token else ""

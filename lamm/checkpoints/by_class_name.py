@@ -32,6 +32,10 @@ DEEP = {
     "image_prompts.0": ("PROMPTSRC", ("text_prompts.", "image_prompts.")),
 }
 """A tensor that tells a method → its config node, and how the names of tensors begin of which each layer has one."""
+LONGEST = 4000
+"""Characters of a value that a checkpoint holds."""
+CUT = 199
+"""Characters that earlier versions kept of a template."""
 BEST_MODEL = "model-best.pth.tar"
 POINTER = "checkpoint"
 
@@ -167,7 +171,9 @@ def _require_plausible(state: dict[str, Any], extra: Any, path: str) -> None:
     fits = isinstance(extra, dict) and all(isinstance(extra.get(key, kind()), kind) for key, kind in kinds.items())
     if fits:
         plain = (str, int, float, type(None))
-        fits = all(isinstance(value, plain) and len(str(value)) < 200 for value in extra.get("prompt", {}).values())
+        fits = all(
+            isinstance(value, plain) and len(str(value)) <= LONGEST for value in extra.get("prompt", {}).values()
+        )
         fits &= len(extra.get("backbone", "")) < 200
     if fits and "class_names" in extra:
         names = extra["class_names"]
@@ -197,12 +203,17 @@ def _require_same_method(state: dict[str, Any], own: dict[str, Tensor], path: st
 
 
 def _require_same_widths(state: dict[str, Any], own: dict[str, Tensor], backbone: str, path: str) -> None:
-    """The sizes that the backbone alone sets: all of a linear layer's, the last one of vectors."""
+    """The sizes that the backbone alone sets: all of a linear layer's, the last one of vectors. RanPAC sets its own."""
     for name in sorted(state.keys() & own.keys()):
         sizes = slice(None) if name.endswith((".weight", ".bias")) else slice(-1, None)
         if name.endswith(".up"):
             sizes = slice(-2, -1)  # the last size is the rank
         saved, expected = tuple(state[name].shape[sizes]), tuple(own[name].shape[sizes])
+        if saved != expected and name == "gram":
+            raise CheckpointError(
+                f"{path} was trained with PROJECTION {_product(saved)}, this run has PROJECTION {_product(expected)}: "
+                f"set TRAINER.RANPAC.PROJECTION to {_product(saved)}"
+            )
         if saved != expected:
             raise CheckpointError(
                 f'{path} was trained with another backbone: "{name}" is {_product(saved)} wide, {backbone} takes '
@@ -241,11 +252,17 @@ def _require_same_prompt(learner: Learner, extra: dict[str, Any], path: str) -> 
     """The same words, number of vectors and class position; files that don't say theirs are taken."""
     own = learner.get_extra_state().get("prompt", {})
     saved = extra.get("prompt", own)
+    saved = {key: own[key] if _is_cut(text, own.get(key)) else text for key, text in saved.items()}
     if saved != own:
         differing = [
             f"{key} {saved.get(key)!r} (this run: {own.get(key)!r})" for key in own if saved.get(key) != own[key]
         ]
         raise CheckpointError(f"{path} was trained with another prompt: {', '.join(differing)}; use the same settings")
+
+
+def _is_cut(saved: Any, own: Any) -> bool:
+    """Whether a text is the beginning of a longer one, as far as earlier versions kept it."""
+    return isinstance(saved, str) and isinstance(own, str) and len(saved) == CUT and own.startswith(saved)
 
 
 def _labels_by_name(

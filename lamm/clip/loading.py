@@ -1,7 +1,8 @@
 """From a backbone's name to a model: `tiny`, OpenAI's nine names, `open_clip:ARCH/TAG`, or a model object.
 
-Weights of an OpenAI name are looked for at `MODEL.BACKBONE.PATH`, in the cache of the `clip` package, in the cache of
-the Hugging Face hub, and on the hub, in this order. What is missing is an error: no other model ever stands in.
+Weights are looked for at `MODEL.BACKBONE.PATH`, in the cache of the `clip` package and in that of the Hugging Face hub,
+in this order, and downloaded if they are in none of them (`weights_file.Source`). What is missing is an error: no other
+model ever stands in.
 """
 
 from collections.abc import Mapping
@@ -15,11 +16,11 @@ from torch import Tensor, nn
 from lamm.clip import tiny
 from lamm.clip.architecture import Architecture
 from lamm.clip.model import ClipModel, image_size_of
-from lamm.clip.open_clip_models import PREFIX, load_open_clip
+from lamm.clip.open_clip_models import FOLDER_NAMES, PREFIX, load_open_clip, open_clip_source
 from lamm.clip.text_tower import text_tower_of
 from lamm.clip.tokenizer import Tokenizer, load_tokenizer
 from lamm.clip.vision import keep_attention_contiguous
-from lamm.clip.weights_file import DownloadError, fetch_pretrained, locate, read_state_dict
+from lamm.clip.weights_file import Source, locate, read_state_dict
 from lamm.errors import BackboneError, unknown_name
 from lamm.log import logger
 
@@ -124,19 +125,56 @@ def load_clip(
     Raises:
         BackboneError: unknown name, missing or damaged weights, or a model that can't be handled.
     """
+    file = weights_of(name, path)
+    if name == TINY:
+        return wrap_clip(tiny.load_weights().to(dtype), name).to(device)
+    logger.info(f"CLIP {name}: weights from {file}")
+    if name in OPENAI_NAMES:
+        return wrap_clip(load_openai_file(file, dtype, name), name).to(device)
+    model, tokenizer = load_open_clip(name, file, dtype)
+    return wrap_clip(model, name, tokenizer).to(device)
+
+
+def weights_of(name: str, path: str = "") -> Path:
+    """The weights file of a backbone, which is downloaded if it is not on this machine; it is not read.
+
+    Args:
+        name: `MODEL.BACKBONE.NAME`.
+        path: `MODEL.BACKBONE.PATH`.
+
+    Raises:
+        BackboneError: unknown name, or weights that can't be had.
+    """
     if name == TINY:
         if path:
             raise BackboneError(
                 f"MODEL.BACKBONE.PATH is {path}, but {TINY} has its weights in the package: leave it empty"
             )
-        return wrap_clip(tiny.load_weights().to(dtype), name).to(device)
+        return tiny.PATH
+    if not path:
+        source = source_of(name)
+        assert source is not None, f"only {TINY} has no source"
+        return source.require(name)
     if name in OPENAI_NAMES:
-        file = _find_openai_file(name, path)
-        logger.info(f"CLIP {name}: weights from {file}")
-        return wrap_clip(load_openai_file(file, dtype, name), name).to(device)
+        return locate(path, (openai_file_name(name), *FOLDER_NAMES[:2]))
+    open_clip_source(name, require_tag=False)
+    return locate(path, FOLDER_NAMES)
+
+
+def source_of(name: str) -> Source | None:
+    """Where the weights of a backbone come from; None: with this package.
+
+    Raises:
+        BackboneError: unknown name.
+    """
+    if name == TINY:
+        return None
+    if name in OPENAI_NAMES:
+        from open_clip.pretrained import get_pretrained_cfg
+
+        return Source.of(get_pretrained_cfg(OPENAI_NAMES[name], "openai"))
     if name.startswith(PREFIX):
-        model, tokenizer = load_open_clip(name, path, dtype)
-        return wrap_clip(model, name, tokenizer).to(device)
+        return open_clip_source(name)
     raise BackboneError(unknown_name("backbone", name, [*OPENAI_NAMES, f"{PREFIX}ARCH/TAG", TINY]))
 
 
@@ -165,26 +203,6 @@ def wrap_clip(model: nn.Module, name: str, tokenizer: Tokenizer | None = None) -
     model.requires_grad_(False).eval()
     keep_attention_contiguous(parts.visual)
     return ClipModel(name, parts.visual, text, parts.logit_scale, tokenizer, image_size_of(parts.visual, name))
-
-
-def _find_openai_file(name: str, path: str) -> Path:
-    """The weights file of an OpenAI name, downloaded if need be."""
-    from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
-    from open_clip.pretrained import get_pretrained_cfg
-
-    file_name = openai_file_name(name)
-    if path:
-        return locate(path, (file_name, HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME))
-    cached = Path("~/.cache/clip").expanduser() / file_name
-    if cached.is_file():
-        return cached
-    try:
-        return fetch_pretrained(get_pretrained_cfg(OPENAI_NAMES[name], "openai"))
-    except DownloadError as error:
-        raise BackboneError(
-            f"no weights of {name} on this machine and no download ({error}): put {file_name} at {cached}, or set "
-            f"MODEL.BACKBONE.PATH to it"
-        ) from error
 
 
 def untrained_clip(name: str, seed: int = 0) -> nn.Module:

@@ -23,8 +23,9 @@ ALPHA = 1.0
 class LowRank(nn.Module):
     """What is added to one block's queries, keys and values.
 
-    The masks of dropout are a function of a seed that `redraw` draws: once per step, whatever the number of positions,
-    so that several processes, and a backward pass that encodes again, stay in step.
+    The masks of dropout are a function of a seed that `redraw` draws, once per step whatever the number of positions,
+    and of `part`: so several processes, and a backward pass that encodes again, stay in step, and no two parts of a
+    step have the same masks.
 
     Args:
         width: D.
@@ -34,6 +35,7 @@ class LowRank(nn.Module):
     Attributes:
         down: A of queries, keys and values, (3, r, D).
         up: B of them, (3, D, r).
+        part: which part of a step's images or classes comes next, where they are encoded in parts.
     """
 
     def __init__(self, width: int, rank: int, dropout: float = 0.0) -> None:
@@ -41,6 +43,7 @@ class LowRank(nn.Module):
         self.down = nn.Parameter(torch.empty(3, rank, width).uniform_(-(width**-0.5), width**-0.5))
         self.up = nn.Parameter(torch.zeros(3, width, rank))
         self._scale, self._dropout, self._seed = ALPHA * rank**-0.5, dropout, 0
+        self.part = 0
 
     def forward(self, normed: Tensor, rows: slice = slice(None)) -> Tensor:
         """The addition to `BlockParts.project`, or to some rows of it. Shape: (..., up to 3 · D)
@@ -52,13 +55,13 @@ class LowRank(nn.Module):
         width = normed.shape[-1]
         chosen = range((rows.start or 0) // width, (rows.stop or 3 * width) // width)
         down, up = self.down.to(normed.dtype), self.up.to(normed.dtype)  # masters are fp32
-        added = [F.linear(F.linear(self._dropped(normed, part), down[part]), up[part]) for part in chosen]
+        added = [F.linear(F.linear(self._dropped(normed, one), down[one]), up[one]) for one in chosen]
         return self._scale * torch.cat(added, dim=-1)
 
-    def _dropped(self, x: Tensor, part: int) -> Tensor:
+    def _dropped(self, x: Tensor, number: int) -> Tensor:
         if not (self.training and self._dropout):
             return x
-        generator = torch.Generator(x.device).manual_seed(self._seed + part)
+        generator = torch.Generator(x.device).manual_seed(self._seed + 3 * self.part + number)
         mask = torch.empty(x.shape, dtype=x.dtype, device=x.device)
         return x * mask.bernoulli_(1 - self._dropout, generator=generator) / (1 - self._dropout)
 
@@ -121,7 +124,17 @@ class LowRankTextEncoder(SharedPrefixEncoder):
     ) -> Tensor:
         """See `SharedPrefixEncoder.encode`; new masks of dropout in training. Shape: (G, N, E)"""
         redraw(self._low_rank())
+        self._begin(0)
         return super().encode(prefix, labels, end, deep, packing)
+
+    def _run_labels(self, labels: Tensor, packing: Packing, *shared: Tensor) -> Tensor:
+        self._begin(packing.first)
+        return super()._run_labels(labels, packing, *shared)
+
+    def _begin(self, part: int) -> None:
+        for layer in self._low_rank():
+            if isinstance(layer, LowRank):
+                layer.part = part
 
     def _parts_of(self, dtype: torch.dtype | None) -> list[BlockParts]:
         pairs = zip(self.tower.blocks, self._low_rank(), strict=True)

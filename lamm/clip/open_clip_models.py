@@ -1,5 +1,6 @@
 """Backbones named `open_clip:ARCH/TAG`: any of open_clip's models that has a causal CLIP text tower."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,8 @@ from torch import nn
 
 from lamm.clip.text_tower import TextTraits
 from lamm.clip.tokenizer import Tokenizer, load_tokenizer
-from lamm.clip.weights_file import DownloadError, fetch_pretrained, locate, read_state_dict
+from lamm.clip.weights_file import Source, read_state_dict
 from lamm.errors import BackboneError, nearest
-from lamm.log import logger
 from lamm.torch_files import is_jit_archive
 
 PREFIX = "open_clip:"
@@ -23,14 +23,26 @@ FOLDER_NAMES = (
 PRECISIONS = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
 
 
-def load_open_clip(name: str, path: str, dtype: torch.dtype) -> tuple[nn.Module, Tokenizer]:
-    """The model object and the tokenizer of `open_clip:ARCH/TAG`, or of `open_clip:ARCH` with weights at `path`.
+def load_open_clip(name: str, file: Path, dtype: torch.dtype) -> tuple[nn.Module, Tokenizer]:
+    """The model object and the tokenizer of `open_clip:ARCH/TAG`, with the weights in a file.
 
-    What can't work is refused before anything is downloaded or built.
+    Raises:
+        BackboneError: a name that `open_clip_source` refuses, or a file that does not fit it.
+    """
+    architecture, _ = split_name(name)
+    return _build(name, architecture, file, dtype), load_tokenizer(architecture)
+
+
+def open_clip_source(name: str, require_tag: bool = True) -> Source:
+    """Where the weights of `open_clip:ARCH/TAG` come from. What can't work is refused before a download.
+
+    Args:
+        name: of the backbone.
+        require_tag: whether `open_clip:ARCH`, whose weights are given, is refused.
 
     Raises:
         BackboneError: unknown architecture or tag, a text tower or tokenizer that can't be handled, QuickGELU that
-            does not match the weights, or weights that are not there.
+            does not match the weights, or no tag.
     """
     import open_clip
 
@@ -38,13 +50,30 @@ def load_open_clip(name: str, path: str, dtype: torch.dtype) -> tuple[nn.Module,
     config = open_clip.get_model_config(architecture)
     assert config is not None, f"split_name let {architecture} pass"
     TextTraits.from_config(config["text_cfg"]).require_clip(name)
-    tokenizer = load_tokenizer(architecture)
+    load_tokenizer(architecture)
     pretrained = _pretrained_config(architecture, tag)
     if tag:
         check_quick_gelu(architecture, tag, bool(config.get("quick_gelu")), bool(pretrained.get("quick_gelu")))
-    file = locate(path, FOLDER_NAMES) if path else _fetch(name, tag, pretrained)
-    logger.info(f"CLIP {name}: weights from {file}")
-    return _build(name, architecture, file, dtype), tokenizer
+    elif require_tag:
+        raise BackboneError(f"{name} names no weights: write {name}/TAG or set MODEL.BACKBONE.PATH to a weights file")
+    source = Source.of(pretrained)
+    # OpenAI's link is to a JIT archive, which open_clip reads as another architecture.
+    return replace(source, url="") if tag == "openai" else source
+
+
+def open_clip_names() -> list[str]:
+    """Every `open_clip:ARCH/TAG` that has a causal CLIP text tower, CLIP's tokenizer, and fitting weights."""
+    import open_clip
+    from open_clip.pretrained import get_pretrained_cfg
+
+    names = []
+    for architecture, tag in open_clip.list_pretrained():
+        config = open_clip.get_model_config(architecture) or {}
+        text = config["text_cfg"]
+        same_gelu = bool(config.get("quick_gelu")) == bool(get_pretrained_cfg(architecture, tag).get("quick_gelu"))
+        if same_gelu and not text.get("hf_tokenizer_name") and TextTraits.from_config(text).is_clip:
+            names.append(f"{PREFIX}{architecture}/{tag}")
+    return names
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -105,19 +134,6 @@ def _pretrained_config(architecture: str, tag: str) -> dict[str, Any]:
         tags = ", ".join(sorted(known)) or "none"
         raise BackboneError(f'open_clip has no weights "{tag}" for {architecture}; its tags: {tags}')
     return get_pretrained_cfg(owner, tag) if owner else {}
-
-
-def _fetch(name: str, tag: str, pretrained: dict[str, Any]) -> Path:
-    if not tag:
-        raise BackboneError(f"{name} names no weights: write {name}/TAG or set MODEL.BACKBONE.PATH to a weights file")
-    try:
-        return fetch_pretrained(pretrained)
-    except DownloadError as error:
-        source = (pretrained.get("hf_hub") or pretrained.get("url", "")).rstrip("/")
-        raise BackboneError(
-            f"{name}: no weights on this machine and no download ({error}): fetch {source} elsewhere and set "
-            "MODEL.BACKBONE.PATH to the file"
-        ) from error
 
 
 def _build(name: str, architecture: str, file: Path, dtype: torch.dtype) -> nn.Module:

@@ -66,6 +66,11 @@ class TextTraits:
             pooling=getattr(tower, "text_pool_type", getattr(tower, "pool_type", "argmax")),
         )
 
+    @property
+    def is_clip(self) -> bool:
+        """Whether the tower can be handled."""
+        return not self._reason()
+
     def require_clip(self, name: str) -> None:
         """Raises BackboneError, naming the reason and what would work, unless the tower of `name` can be handled."""
         reason = self._reason()

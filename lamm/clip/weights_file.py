@@ -1,7 +1,9 @@
 """Finding, fetching and reading weights files of any format; what is not such a file is a one-line error."""
 
 import os
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lamm.errors import BackboneError
+from lamm.errors import BackboneError, DataError
+from lamm.files import sha256_of_file
 from lamm.torch_files import TorchFileError, is_jit_archive, read_jit_weights, read_torch_file
 
 ANSWER_SECONDS = 5.0
+CLIP_CACHE = "~/.cache/clip"
+"""Where the `clip` package and open_clip keep what they download from a link."""
 
 
 class DownloadError(Exception):
@@ -70,42 +75,164 @@ def _load(path: Path) -> Any:
     return read_jit_weights(path) if is_jit_archive(path) else read_torch_file(path)
 
 
-def fetch_pretrained(pretrained: Mapping[str, Any]) -> Path:
-    """The weights file of one of open_clip's pretrained configs.
+@dataclass(frozen=True)
+class Source:
+    """Where the published weights of a backbone come from, and where they are kept on this machine.
 
-    A cached file is taken without a request. Otherwise a single request with a short time limit comes before the
-    download: the hub's own client would repeat a failing one for half a minute.
-
-    Raises:
-        DownloadError: not cached, and the hub can't be reached or refuses.
+    Attributes:
+        url: of the file; "" if only the Hugging Face hub has it.
+        hub: open_clip's name of its place on the hub, `organisation/repository/`, perhaps with a file's name behind it;
+            "" if it has none.
     """
-    from huggingface_hub import hf_hub_url, try_to_load_from_cache
-    from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
-    from open_clip.pretrained import download_pretrained
 
-    repository, file_name = os.path.split(pretrained.get("hf_hub", ""))
-    file_names = (file_name,) if file_name else (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME)
-    if repository:
-        for candidate in file_names:
-            cached = try_to_load_from_cache(repository, candidate)
-            if isinstance(cached, str):
-                return Path(cached)
-    _require_answer(hf_hub_url(repository, file_names[0]) if repository else pretrained.get("url", ""))
-    try:
-        return Path(download_pretrained(dict(pretrained)))
-    except Exception as error:  # the clients raise many unrelated types; each of them means: no file
-        raise DownloadError(_first_line(error)) from error
+    url: str
+    hub: str
+
+    @classmethod
+    def of(cls, pretrained: Mapping[str, Any]) -> "Source":
+        """The source in one of open_clip's pretrained configs."""
+        return cls(pretrained.get("url", ""), pretrained.get("hf_hub", ""))
+
+    @property
+    def sha256(self) -> str:
+        """The file's SHA-256 in hexadecimal, or its first digits; "" where the link does not say it.
+
+        OpenAI's links have it as a folder, those of open_clip's releases begin it in the file's name.
+        """
+        *_, folder, name = self.url.rpartition("://")[2].split("/") if "/" in self.url else ("", "")
+        if re.fullmatch("[0-9a-f]{64}", folder):
+            return folder
+        begun = re.search(r"-([0-9a-f]{8})\.pth?$", name) if "mlfoundations" in self.url else None
+        return begun[1] if begun else ""
+
+    @property
+    def repository(self) -> str:
+        """Its repository on the hub, `organisation/name`; "" if it has none."""
+        return os.path.split(self.hub)[0]
+
+    @property
+    def page(self) -> str:
+        """What to open in a browser: the file itself, or its repository."""
+        return self.url or f"https://huggingface.co/{self.repository}"
+
+    @property
+    def place(self) -> Path:
+        """Where it goes: a file in the `clip` package's cache; or the repository's folder in the hub's cache."""
+        if self.url:
+            return Path(CLIP_CACHE).expanduser() / os.path.basename(self.url)
+        from huggingface_hub import constants
+        from huggingface_hub.file_download import repo_folder_name
+
+        return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=self.repository, repo_type="model")
+
+    def find(self) -> Path | None:
+        """The file, if it is on this machine: in the `clip` package's cache, else in the hub's. No request is made."""
+        if self.url and self.place.is_file():
+            return self.place
+        if self.repository:
+            from huggingface_hub import try_to_load_from_cache
+
+            cached = (try_to_load_from_cache(self.repository, name) for name in self._hub_names())
+            return next((Path(file) for file in cached if isinstance(file, str)), None)
+        return None
+
+    def checked(self, file: Path) -> Path:
+        """The file, after comparing it with the SHA-256 where that is known; a file in the hub's cache is as it came.
+
+        Raises:
+            BackboneError: it is not the published one.
+        """
+        if self.url and file == self.place and not sha256_of_file(file).startswith(self.sha256):
+            raise BackboneError(f"{file} is not the published file (by its SHA-256): remove it to fetch it anew")
+        return file
+
+    def fetch(self) -> Path:
+        """Download it to where `find` looks; a download that broke off is resumed.
+
+        A link that tells the SHA-256 comes before the hub, since what comes is compared with it; others come after it.
+        A single request with a short time limit comes before each: the clients would repeat a failing one for long.
+
+        Raises:
+            DownloadError: it can't be had, or is not the published file.
+        """
+        ways = [self._from_url] if self.url else []
+        ways = [*ways, self._from_hub] if self.sha256 else [self._from_hub, *ways]
+        reasons = []
+        for way in ways if self.repository else [self._from_url]:
+            try:
+                return way()
+            except DownloadError as error:
+                reasons.append(str(error))
+                if self.url and self.place.with_name(f"{self.place.name}.part").exists():
+                    break  # the other would begin at zero
+        raise DownloadError("; ".join(dict.fromkeys(reasons)))
+
+    def require(self, name: str) -> Path:
+        """The file, downloaded if it is not on this machine.
+
+        Raises:
+            BackboneError: it can't be had; the message says what to put where. `name` is what it calls the backbone.
+        """
+        file = self.find()
+        if file is not None:
+            return file
+        try:
+            return self.fetch()
+        except DownloadError as error:
+            begin = f"no weights of {name} on this machine and no download ({str(error)[:150]})"
+            raise BackboneError(f"{begin}: {self._advice()}") from error
+
+    def _advice(self) -> str:
+        if not self.url:
+            return (
+                f"fetch {self.page} elsewhere (lamm get) and copy its folder to {self.place}, "
+                "or set MODEL.BACKBONE.PATH to its weights file"
+            )
+        sum_in_link = " (its SHA-256 is in the link)" if self.sha256 else ""
+        return f"put {self.place.name} at {self.place}, or set MODEL.BACKBONE.PATH to it; {self.url}{sum_in_link}"
+
+    def _hub_names(self) -> tuple[str, ...]:
+        """Names that the file may have in its repository, in the order in which open_clip asks for them."""
+        from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
+
+        name = os.path.basename(self.hub)
+        if not name:
+            return HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
+        return f"{os.path.splitext(name)[0]}.safetensors", name
+
+    def _from_url(self) -> Path:
+        from lamm.preparing.download import download
+
+        _require_answer(self.url)
+        try:
+            self.place.parent.mkdir(parents=True, exist_ok=True)
+            return download(self.url, self.place, sha256=self.sha256)
+        except DataError as error:
+            raise DownloadError(str(error)) from error
+
+    def _from_hub(self) -> Path:
+        from huggingface_hub import hf_hub_url
+        from open_clip.pretrained import download_pretrained
+
+        _require_answer(hf_hub_url(self.repository, self._hub_names()[-1]))
+        try:
+            return Path(download_pretrained({"hf_hub": self.hub}))
+        except Exception as error:  # the hub's client raises many unrelated types; each of them means: no file
+            raise DownloadError(_first_line(error)) from error
 
 
 def _require_answer(url: str) -> None:
     """Raises DownloadError unless some response comes from `url` in time."""
+    from huggingface_hub.errors import OfflineModeIsEnabled
     from huggingface_hub.utils import get_session
 
+    host = url.split("/")[2] if "//" in url else url
     try:
         get_session().head(url, timeout=ANSWER_SECONDS)
+    except OfflineModeIsEnabled:
+        raise DownloadError("HF_HUB_OFFLINE is set") from None
     except Exception as error:
-        host = url.split("/")[2] if "//" in url else url
-        raise DownloadError(f"{host} does not answer ({_first_line(error)})") from error
+        raise DownloadError(f"{host} does not answer") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -27,6 +27,8 @@ COMMANDS = {
     "merge": "make one classifier file of several",
     "predict": "classify photos with what a run or a classifier file has learned",
     "export": "write what a run has learned for other programs",
+    "backbones": "list the CLIP models: size, licence, and whether their weights are here",
+    "get": "fetch the weights of CLIP models, or say what to carry over",
     "check-data": "check data on disk, and say what is missing",
     "prepare-data": "lay out a benchmark data set from its archives",
     "benchmark": "time and memory of a training step, beside the original code's; ways of reading photos",

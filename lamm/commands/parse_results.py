@@ -50,6 +50,9 @@ def parser() -> Parser:
         "--by-shots", action="store_true", help="methods beside each other, a column per number of shots (accuracy)"
     )
     parser.add_argument(
+        "--cost", action="store_true", help="with --by-shots: parameters, and seconds of training with the most shots"
+    )
+    parser.add_argument(
         "--mean", action="store_true", help="as --by-shots, of the means over the paper's data sets and over demo data"
     )
     parser.add_argument(
@@ -69,6 +72,8 @@ def main(arguments: argparse.Namespace) -> int:
     """Print the table, and the problems on stderr."""
     if arguments.overview and not arguments.incremental:
         raise ConfigError("--overview goes with --incremental: add it")
+    if arguments.cost and not arguments.by_shots:
+        raise ConfigError("--cost goes with --by-shots: add it")
     if arguments.incremental:
         return _incremental(arguments)
     if arguments.transfer:
@@ -85,7 +90,7 @@ def main(arguments: argparse.Namespace) -> int:
 def _by_shots(arguments: argparse.Namespace) -> int:
     """The table of `--by-shots` or `--mean`; a method that lacks one of the data sets of a mean is a problem, too."""
     if arguments.mean:
-        _refuse("--mean", arguments, ("transfer", "test_log", "keyword"))
+        _refuse("--mean", arguments, ("transfer", "test_log", "keyword", "cost"))
     _check_layout("--mean" if arguments.mean else "--by-shots", arguments)
     runs, others = require_few_shot_runs(load(*arguments.folders, test_log=arguments.test_log))
     if others:
@@ -95,7 +100,7 @@ def _by_shots(arguments: argparse.Namespace) -> int:
     if arguments.mean:
         curves, left_out = _means(runs, curves)
     if len(curves):
-        print(render_by_shots(curves, arguments.format, arguments.ci95), flush=True)
+        print(render_by_shots(curves, arguments.format, arguments.ci95, runs if arguments.cost else None), flush=True)
     return _report([*problems(runs, arguments.seeds), *left_out])
 
 

@@ -34,6 +34,7 @@ from lamm.incremental.table import as_json, draw_incremental
 from lamm.numbers import SEEDS
 from lamm.results import load
 from lamm.run.arguments import KEY, TAG_HELP, require_no_folder, train_parser
+from lamm.run.before import require_weights
 from lamm.run.plan import RunPlan, plan_run, trainer_config, trainer_configs
 from lamm.sweep.runs import require_data
 from lamm.transfer import plan as transfer
@@ -109,7 +110,10 @@ def plan_main(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
         (f"seed {seed} ({number} of {len(seeds)})", train_words(arguments, seed, config, pairs))
         for number, seed in enumerate(seeds, start=1)
     ]
-    folders = [str(planned(words).output_dir) for _, words in runs]
+    plans = [planned(words) for _, words in runs]
+    for one in plans:
+        require_weights(one)
+    folders = [str(one.output_dir) for one in plans]
 
     def table() -> int:
         if arguments.dataset in OWN:
@@ -140,6 +144,7 @@ def plan_incremental(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
 
     # Data that can't be cut into so many sets are refused before a plan is made for each of these.
     first = planned(run_of(seeds[0], 1)[1])
+    require_weights(first)
     require_data(first)
     runs = [run_of(seed, step) for seed in seeds for step in range(1, steps + 1)]
     for _, words in runs:

@@ -19,7 +19,7 @@ from lamm.datasets import DEFAULT_TEMPLATE
 from lamm.engine import build_transform
 from lamm.engine.embedded.loader import bounded_workers, usable_cores
 from lamm.errors import ConfigError, DataError, unknown_name
-from lamm.estimator.confidence import confidence_of, unknown_scores
+from lamm.estimator.confidence import LeftOut, confidence_of, unknown_scores
 from lamm.estimator.file import Knowledge, load_knowledge
 from lamm.estimator.growing import Growing
 from lamm.estimator.model import (
@@ -28,21 +28,22 @@ from lamm.estimator.model import (
     knowledge_of,
     knowledge_of_run,
     require_unique,
+    statistics_of,
     trained_model,
 )
 from lamm.estimator.photos import as_files, is_path
 from lamm.estimator.training import (
     Progress,
     config_of,
-    leaves_images_alone,
-    left_out_scores,
+    folds_of,
     quiet,
     seeded,
     train,
     train_on_list,
     trainer_class,
 )
-from lamm.features.cache import FeatureCache, View, ViewDataset
+from lamm.features.cache import FeatureCache
+from lamm.features.encoding import View, ViewDataset
 from lamm.inference.photos import UNKNOWN
 from lamm.scoring import TemplatePrompts
 
@@ -150,11 +151,10 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
             raise DataError("all photos are of one class: a classifier needs two or more")
         require_unique(texts)
         cfg = self._config(LIST)
-        self._make_clip(cfg)
         methods = tuple(dict.fromkeys((self.method, *COMPARED))) if self.folds else ()
         told = _Shares(progress, 1 + self.folds * len(methods))
-        trainer = train_on_list(cfg, self._clip, files, labels, texts, told.next())
-        knowledge = knowledge_of(trainer)
+        trainer = train_on_list(cfg, None, files, labels, texts, told.next())
+        self._clip, knowledge = trainer.clip, knowledge_of(trainer)
         accuracy = self._judge(files, labels, texts, methods, told)
         self._keep(self._measured(knowledge, accuracy, f"{self.folds}-fold cross-validation"))
         self.classes_ = classes
@@ -168,52 +168,54 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
         Returns:
             Method → accuracy in percent; empty where no photo can be left out.
         """
-        self.photos_, self.labels_ = np.zeros(0, dtype=str), np.zeros(0, dtype=int)
+        fold_of = folds_of(labels, self.folds, self.seed) if methods else np.full(len(labels), -1)
+        folds = [np.flatnonzero(fold_of == fold) for fold in range(self.folds)]
+        folds = [left for left in folds if len(left)]
+        numbers = np.concatenate([np.zeros(0, dtype=int), *folds])
+        all_files = np.array(files, dtype=str)
+        self.photos_, self.labels_ = all_files[numbers], labels[numbers]
         self.left_out_probabilities_: np.ndarray | None = None
-        self._left_out: tuple[Tensor, Tensor] | None = None
+        self._left_out: list[LeftOut] = []
+        if not folds:
+            return {}
         accuracy: dict[str, float] = {}
         for method in methods:
-            cfg = self._config(LIST, method)
-
-            def train_on(some: np.ndarray, method: str = method, cfg: Any = cfg) -> Any:
+            cfg, correct = self._config(LIST, method), 0
+            for left in folds:
+                seen = np.setdiff1d(np.arange(len(labels)), left)
+                chosen, statistics = all_files[seen].tolist(), None
                 if trainer_class(method).learner_class is None:
                     learner: Any = TemplatePrompts(self._clip, texts, [DEFAULT_TEMPLATE])
                     told.next()
                 else:
-                    chosen = [files[i] for i in some]
-                    learner = train_on_list(cfg, self._clip, chosen, labels[some], texts, told.next()).learner
+                    trainer = train_on_list(cfg, self._clip, chosen, labels[seen], texts, told.next())
+                    learner, statistics = trainer.learner, statistics_of(trainer)[0]
                 with torch.no_grad():
                     text = None if learner.per_image else learner.text_features()
-                return lambda out: self._scores(learner, text, cfg, [files[i] for i in out])[0]
-
-            left, scores = left_out_scores(train_on, labels.tolist(), self.folds, self.seed)
-            if not len(left):
-                return {}
-            accuracy[method] = 100.0 * float((scores.argmax(dim=1).numpy() == labels[left]).mean())
-            if method == self.method:
-                self.photos_, self.labels_ = np.array([files[i] for i in left]), labels[left]
-                self._left_out = scores, torch.from_numpy(labels[left])
+                scores, features = self._scores(learner, text, cfg, all_files[left].tolist())
+                targets = torch.from_numpy(labels[left])
+                correct += int((scores.argmax(dim=1) == targets).sum())
+                if method == self.method:
+                    self._left_out.append(LeftOut(scores, targets, features, statistics))
+            accuracy[method] = 100.0 * correct / len(numbers)
         return accuracy
 
     def _measured(self, knowledge: Knowledge, accuracy: dict[str, float], by: str) -> Knowledge:
         """The knowledge with what photos that were left out say of it."""
-        if self._left_out is None:
-            return dataclasses.replace(knowledge, accuracy=accuracy, accuracy_by=by if accuracy else "")
-        scores, labels = self._left_out
-        alone = leaves_images_alone(trainer_class(self.method))
-        features = self._features_of(self.photos_.tolist(), config_from(knowledge.settings)) if alone else None
-        confidence = confidence_of(scores, labels, features, knowledge.statistics)
-        self.left_out_probabilities_ = (scores / confidence.temperature).softmax(dim=1).numpy()
+        confidence = confidence_of(self._left_out)
+        if self._left_out:
+            scores = torch.cat([one.scores for one in self._left_out])
+            self.left_out_probabilities_ = (scores / confidence.temperature).softmax(dim=1).numpy()
+        by = by if accuracy else ""
         return dataclasses.replace(knowledge, confidence=confidence, accuracy=accuracy, accuracy_by=by)
 
     def _fit_folder(self, folder: str, progress: Progress | None) -> "Classifier":
         place = ["--dataset", "folder", "--root", os.path.abspath(os.path.expanduser(folder))]
         cfg = self._config(place)
-        self._make_clip(cfg)
         compared = [method for method in COMPARED if self.folds and method != self.method]
         told = _Shares(progress, 1 + len(compared) + self.folds)
-        trainer = train(cfg, self._clip, told.next())
-        knowledge, dataset = knowledge_of(trainer), trainer.dm.dataset
+        trainer = train(cfg, None, told.next())
+        self._clip, knowledge, dataset = trainer.clip, knowledge_of(trainer), trainer.dm.dataset
         accuracy = {self.method: trainer.accuracy}
         accuracy |= {
             method: train(self._config(place, method), self._clip, told.next()).accuracy for method in compared
@@ -230,16 +232,10 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
         elif self.device not in ("", "cuda"):
             raise ConfigError(unknown_name("device", self.device, ("cpu", "cuda")))
         method = method or self.method
+        if method == self.method and trainer_class(method).learner_class is None:
+            raise ConfigError(f"{method} learns nothing: choose a method that does, such as LAMM_GDA or GDA")
         usual = self.weights, self.shots, self.seed, self.views
         return config_of(method, self.backbone, place, *usual, settings)
-
-    def _make_clip(self, cfg: Any) -> None:
-        trainer = trainer_class(self.method)
-        if trainer.learner_class is None:
-            raise ConfigError(f"{self.method} learns nothing: choose a method that does, such as LAMM_GDA or GDA")
-        device = torch.device("cuda" if torch.cuda.is_available() and cfg.USE_CUDA else "cpu")
-        with quiet():
-            self._clip = trainer.make_clip(cfg, device)
 
     def _keep(self, knowledge: Knowledge) -> None:
         """Take over what is known, as if it had come from a file."""
@@ -329,7 +325,9 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
         """
         cfg = self._config(LIST, ZERO_SHOT)
         if not hasattr(self, "_clip"):
-            self._make_clip(cfg)
+            device = torch.device("cuda" if torch.cuda.is_available() and cfg.USE_CUDA else "cpu")
+            with quiet():
+                self._clip = trainer_class(ZERO_SHOT).make_clip(cfg, device)
         with as_files(X) as files, torch.no_grad():
             learner = TemplatePrompts(self._clip, list(names), [DEFAULT_TEMPLATE])
             return self._scores(learner, learner.text_features(), cfg, files)[0].softmax(dim=1).numpy()

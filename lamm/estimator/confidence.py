@@ -16,7 +16,8 @@ N(μ_c, Σ) from the stored statistics:
 Letters: n photos, N classes, E embedding size.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -97,24 +98,36 @@ def _whitening(scatter: Tensor) -> Tensor:
     return vectors * ((values / mean + SHRINKAGE) / (1 + SHRINKAGE)).rsqrt()
 
 
-DEFAULT_SCORE = "energy"
+DEFAULT_SCORE = "mahalanobis"
 
 
-def confidence_of(
-    scores: Tensor, labels: Tensor, features: Tensor | None, statistics: ClassStatistics | None
-) -> Confidence:
+class LeftOut(NamedTuple):
+    """Photos that a classifier has not seen, and what it makes of them.
+
+    Attributes:
+        scores: (n, N).
+        labels: (n,).
+        features: (n, E); None where the trainer changes the image tower.
+        statistics: of the photos that the classifier has seen; None there too.
+    """
+
+    scores: Tensor
+    labels: Tensor
+    features: Tensor | None
+    statistics: ClassStatistics | None
+
+
+def confidence_of(parts: Sequence[LeftOut]) -> Confidence:
     """Temperature, and the threshold that `COVERAGE` of the photos stay below.
 
     Args:
-        scores: of photos that were left out, (n, N).
-        labels: (n,).
-        features: theirs, (n, E); None where the trainer changes the image tower.
-        statistics: of the training photos.
+        parts: by one classifier each.
     """
-    if not len(labels):
+    if not parts:
         return Confidence()
+    scores, labels = torch.cat([one.scores for one in parts]), torch.cat([one.labels for one in parts])
     temperature = temperature_of(scores, labels)
-    strange = unknown_scores(scores, features, temperature, statistics)
+    strange = torch.cat([unknown_scores(one.scores, one.features, temperature, one.statistics) for one in parts])
     threshold = torch.quantile(strange.double(), COVERAGE).item()
     return Confidence(
         temperature=temperature,

@@ -16,6 +16,7 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from lamm.checkpoints.by_class_name import EXTRA, load_learned
+from lamm.clip.catalogue import licence_of
 from lamm.clip.model import ClipModel
 from lamm.engine import get_cfg_default
 from lamm.engine.embedded.config_merge import merge_config
@@ -90,6 +91,7 @@ def backbone_of(clip: ClipModel) -> dict[str, Any]:
         "image_size": clip.image_size,
         "embedding_size": clip.embed_dim,
         "precision": clip.precision,
+        "licence_of_weights": licence_of(clip.name),
     }
 
 
@@ -107,8 +109,7 @@ def knowledge_of(trainer: Any, how: str = "fit") -> Knowledge:
     paths: list[list[str]] = [[] for _ in names]
     for item in photos:
         paths[item.label].append(item.impath)
-    features, labels, views = training_features(trainer)
-    statistics = ClassStatistics.of(features, labels, len(names)) if features is not None else None
+    statistics, views = statistics_of(trainer)
     origins = [Origin(how, today(), len(of_class)) for of_class in paths]
     hashes = [photo_hashes(of_class) for of_class in paths]
     text = trainer.text_features()[0]
@@ -146,16 +147,18 @@ def _knowledge(
     )
 
 
-def training_features(trainer: Any) -> tuple[Tensor | None, Tensor, int]:
-    """The features (n, k, E) of the photos that a trainer was trained on, or None; their labels (n,), and k."""
-    loader = trainer.train_loader_x
-    labels = torch.tensor([item.label for item in trainer.dm.dataset.train_x])
-    if trainer.learner.changes_images:
-        return None, labels, 1
-    if hasattr(loader, "features"):
-        return loader.features.cpu(), loader.labels.cpu(), loader.features.shape[1]
-    images = trainer.feature_cache.training_images(loader, trainer.test_loader.dataset.transform)
-    return images.features.cpu(), labels, 1
+def statistics_of(trainer: Any) -> tuple[ClassStatistics | None, int]:
+    """The statistics of the views that a trainer was trained on, and how many there are of each photo.
+
+    None: it changes the image tower.
+    """
+    loader, learner = trainer.train_loader_x, trainer.learner
+    if learner.changes_images:
+        return None, 1
+    if not hasattr(loader, "features"):
+        loader = trainer.feature_cache.training_images(loader, trainer.test_loader.dataset.transform)
+    features = loader.features.cpu()
+    return ClassStatistics.of(features, loader.labels.cpu(), len(learner.class_names)), features.shape[1]
 
 
 def knowledge_of_run(folder: str | os.PathLike[str], weights: str = "") -> Knowledge:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from yacs.config import CfgNode
 
 from lamm.clip.model import ClipModel
@@ -131,19 +130,22 @@ class InMemory(Trainer):
     """Stands in front of a trainer's class: a CLIP model that is there already, and nothing but the model in the end.
 
     Attributes:
-        given_clip: the CLIP model.
+        given_clip: the CLIP model; None: it is loaded, as in a run, whose random numbers are then the same.
         progress: see `Progress`.
         accuracy: of the last test, in percent.
     """
 
-    given_clip: ClipModel
+    given_clip: ClipModel | None = None
     progress: Progress | None = None
     accuracy: float | None = None
 
     @classmethod
     def make_clip(cls, cfg: CfgNode, device: torch.device) -> ClipModel:
-        """The model that is there."""
-        return cls.given_clip
+        """The model that is there, or the one that the config names."""
+        if cls.given_clip is not None:
+            return cls.given_clip
+        clip: ClipModel = super().make_clip(cfg, device)  # type: ignore[misc]
+        return clip
 
     def init_writer(self, log_dir: str) -> None:
         """Nobody looks at the curves."""
@@ -168,12 +170,12 @@ class InMemory(Trainer):
             self.progress(share, what)
 
 
-def train(cfg: CfgNode, clip: ClipModel, progress: Progress | None = None) -> Any:
+def train(cfg: CfgNode, clip: ClipModel | None, progress: Progress | None = None) -> Any:
     """Train, and test if the config says so.
 
     Args:
         cfg: the config.
-        clip: the model that it names.
+        clip: the model that it names, if it is there already.
         progress: see `Progress`.
 
     Returns:
@@ -181,6 +183,8 @@ def train(cfg: CfgNode, clip: ClipModel, progress: Progress | None = None) -> An
     """
     registered = TRAINER_REGISTRY.get(cfg.TRAINER.NAME)
     told = staticmethod(progress) if progress is not None else None
+    if clip is None:
+        registered.require_weights(cfg)
     cfg = cfg.clone()
     cfg.defrost()
     with seeded(cfg.SEED), tempfile.TemporaryDirectory(prefix="lamm-fit-") as folder:
@@ -220,7 +224,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 def train_on_list(
     cfg: CfgNode,
-    clip: ClipModel,
+    clip: ClipModel | None,
     paths: Sequence[str],
     labels: Sequence[int] | np.ndarray,
     names: Sequence[str],
@@ -230,7 +234,7 @@ def train_on_list(
 
     Args:
         cfg: of `config_of`.
-        clip: the model that it names.
+        clip: the model that it names, if it is there already.
         paths: absolute, (n,).
         labels: (n,).
         names: one per class.
@@ -242,42 +246,16 @@ def train_on_list(
         return train(config_for_list(cfg, file), clip, progress)
 
 
-def folds_of(labels: Sequence[int], folds: int, seed: int) -> np.ndarray:
+def folds_of(labels: Sequence[int] | np.ndarray, folds: int, seed: int) -> np.ndarray:
     """The fold of each photo, from 0; −1 for the only photo of a class, which is never left out. Shape: (n,)
 
     No fold has all photos of a class.
     """
     generator, of_photo = np.random.default_rng(seed), np.full(len(labels), -1)
     start = 0
-    for label in sorted(set(labels)):
+    for label in np.unique(labels):
         places = generator.permutation(np.flatnonzero(np.asarray(labels) == label))
         if len(places) > 1:
             of_photo[places] = (start + np.arange(len(places))) % folds
             start += len(places)  # small classes don't all go to the first folds
     return of_photo
-
-
-def left_out_scores(
-    train_on: Callable[[np.ndarray], Callable[[np.ndarray], Tensor]], labels: Sequence[int], folds: int, seed: int
-) -> tuple[np.ndarray, Tensor]:
-    """Each photo's scores by a classifier that has not seen it.
-
-    Args:
-        train_on: from the numbers of photos to train on to a function from numbers of photos to scores (m, N).
-        labels: (n,).
-        folds: how many classifiers are trained.
-        seed: of the folds.
-
-    Returns:
-        The numbers of the photos that could be left out, (m,), and their scores, (m, N).
-    """
-    fold_of, numbers, scores = folds_of(labels, folds, seed), [], []
-    for fold in range(folds):
-        left = np.flatnonzero(fold_of == fold)
-        if len(left):
-            numbers.append(left)
-            scores.append(train_on(np.flatnonzero(fold_of != fold))(left))
-    if not numbers:
-        return np.zeros(0, dtype=int), torch.zeros(0, len(set(labels)))
-    order = np.argsort(np.concatenate(numbers))
-    return np.concatenate(numbers)[order], torch.cat(scores)[torch.from_numpy(order)]

@@ -15,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
+from lamm.clip.catalogue import licence_of
 from lamm.clip.text import PlainTextEncoder
 from lamm.errors import ConfigError
 from lamm.files import has_mark, require_place, temporary_beside, write_json
@@ -232,11 +233,17 @@ def _description(classifier: TrainedModel, run: RunFolder) -> dict[str, Any]:
     """What `classifier.json` says; the shapes are those of `classifier.safetensors`."""
     clip, learner, results = classifier.clip, classifier.learner, run.results
     scaled = classifier.temperature != 1
+    backbone = run.cfg.MODEL.BACKBONE
     described: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "class_names": classifier.class_names,
-        "backbone": {"name": clip.name, "image_size": clip.image_size, "embedding_size": clip.embed_dim},
+        "backbone": {
+            "name": clip.name,
+            "image_size": clip.image_size,
+            "embedding_size": clip.embed_dim,
+            "licence_of_weights": licence_of(backbone.NAME, backbone.PATH),
+        },
         "preprocessing": preprocessing_description(run.cfg.INPUT),
     }
     if learner.per_image:

@@ -249,10 +249,11 @@ class TrainedModel(Scoring):
             run.cfg.TRAINER[trainer.config_node].PREC = precision
         if backbone_path:
             run.cfg.MODEL.BACKBONE.PATH = backbone_path
-        path, state, notes = _learned(run) if trainer.learner_class is not None else ("", {}, [])
-        class_names = _class_names(run, state)
-        templates = run.classes.templates if run.classes else _templates(state)
         try:
+            trainer.require_weights(run.cfg)
+            path, state, notes = _learned(run) if trainer.learner_class is not None else ("", {}, [])
+            class_names = _class_names(run, state)
+            templates = run.classes.templates if run.classes else _templates(state)
             clip = trainer.make_clip(run.cfg, torch.device(device))
         except BackboneError as error:
             raise BackboneError(f"{error} (--backbone-path gives another place for the weights file)") from error

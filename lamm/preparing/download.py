@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from lamm.datasets.sources import PublishedFile
 from lamm.errors import DataError
+from lamm.files import sha256_of_file
 from lamm.log import logger
 from lamm.preparing.archives import LEAST_FREE_BYTES
 from lamm.reading import json_object
@@ -140,14 +141,15 @@ class PartialFile:
         self.validator, self.total = "", 0
 
 
-def download(url: str, file: Path, md5: str = "", unverified: bool = False) -> Path:
+def download(url: str, file: Path, md5: str = "", unverified: bool = False, sha256: str = "") -> Path:
     """Fetch a file; `<file>.part` is what has come so far, and is resumed if the server can.
 
     Args:
         url: http or https.
         file: where to put it; its folder exists.
         md5: the file's MD5 sum, "" where it is not known.
-        unverified: fetch it over http even if its MD5 sum is not known.
+        unverified: fetch it over http even if no check sum of it is known.
+        sha256: the file's SHA-256 in hexadecimal, or its first digits.
 
     Returns:
         `file`.
@@ -159,15 +161,15 @@ def download(url: str, file: Path, md5: str = "", unverified: bool = False) -> P
         DataError: the disk is too full.
     """
     encrypted = urlsplit(url).scheme == "https"
-    if not (md5 or encrypted or unverified or urlsplit(url).hostname in THIS_MACHINE):
+    if not (md5 or sha256 or encrypted or unverified or urlsplit(url).hostname in THIS_MACHINE):
         raise DownloadError(
             f"{url} is not encrypted, and no check sum of the file is known, so anyone on the way could replace it: "
             "add --unverified to fetch it all the same"
         )
-    if not md5:
+    if not (md5 or sha256):
         logger.info(f"{file.name}: no check sum of it is known; only its contents are looked at")
     elif not encrypted:
-        logger.info(f"{file.name}: it comes over http; its MD5 sum is compared")
+        logger.info(f"{file.name}: it comes over http; its check sum is compared")
     part, barren, complete = PartialFile(file, url), 0, False
     while not complete:
         before = part.size
@@ -184,9 +186,9 @@ def download(url: str, file: Path, md5: str = "", unverified: bool = False) -> P
                 kept = f"the {part.size:,} bytes that came are kept, the same command goes on from there"
                 raise DownloadError(f"can't fetch {url}: {error}; {kept}") from None
             logger.info(f"the connection broke at {part.size:,} bytes ({error}): going on from there")
-    if md5 and not has_md5(part.path, md5):
+    if (md5 and not has_md5(part.path, md5)) or (sha256 and not sha256_of_file(part.path).startswith(sha256)):
         part.remove()
-        raise DownloadError(f"what came from {url} is not the published file (by its MD5 sum), so it was removed")
+        raise DownloadError(f"what came from {url} is not the published file (by its check sum), so it was removed")
     part.path.rename(file)
     part.remove()
     return file

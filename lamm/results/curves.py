@@ -130,7 +130,9 @@ def by_shots(curves: pd.DataFrame) -> pd.DataFrame:
     return table.reindex(index=pd.MultiIndex.from_frame(rows), columns=ascending(table.columns))
 
 
-def render_by_shots(curves: pd.DataFrame, layout: str = "plain", ci95: bool = False) -> str:
+def render_by_shots(
+    curves: pd.DataFrame, layout: str = "plain", ci95: bool = False, frame: pd.DataFrame | None = None
+) -> str:
     """The tables as text, each under the name of its data set, without a line break at the end.
 
     A method without training has its one value in every column.
@@ -139,6 +141,8 @@ def render_by_shots(curves: pd.DataFrame, layout: str = "plain", ci95: bool = Fa
         curves: From `few_shot_curves` or `mean_curves`.
         layout: One of `lamm.results.table.TABULATE_FORMATS`.
         ci95: Show the 95% confidence interval in place of the standard deviation.
+        frame: The curves' runs. With it, two more columns: the largest number of `parameters`, and the `seconds` of
+            training with the most shots, a median.
     """
     spread, texts = "ci95" if ci95 else "std", []
     for dataset, points in curves.groupby("dataset", sort=False):
@@ -150,5 +154,13 @@ def render_by_shots(curves: pd.DataFrame, layout: str = "plain", ci95: bool = Fa
             texts_of = ["" if pd.isna(value) else value.text(spread, digits=1) for value in cells]
             names = ["all" if number == ALL_SHOTS else str(number) for number in columns]
             lines.append({"trainer": label, **dict(zip(names, texts_of, strict=True))})
+            if frame is not None:
+                runs = points.runs[points.label == label]
+                parameters = frame.loc[runs.sum(), "trainable_parameters"].max()
+                seconds = frame.loc[runs.iloc[-1], "seconds_train"].median()
+                lines[-1] |= {
+                    "parameters": "" if pd.isna(parameters) else f"{parameters:,}",
+                    "seconds": "" if pd.isna(seconds) else f"{seconds:.1f}",
+                }
         texts.append(f"{escaped(dataset, layout)}\n\n{tabulated(lines, layout, left=['trainer'])}")
     return "\n\n".join(texts)

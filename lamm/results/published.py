@@ -33,7 +33,7 @@ CONFIGS = {
     "TipAdapter": "vit_b16",
     "TipAdapterF": "vit_b16_ep20",
     "GDA": "vit_b16",
-    "CLIPLoRA": "vit_b16_ep160",
+    "CLIPLoRA": "vit_b16_it500",
     "CoCoOp_LAMM": "vit_b16_c4_ep10_batch1_ctxv1",
     "MaPLe_LAMM": "vit_b16_c2_ep5_batch4_2ctx",
     "KgCoOp_LAMM": "vit_b16_ep100_ctxv1",

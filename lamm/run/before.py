@@ -102,6 +102,19 @@ def before_train(plan: RunPlan, trainer: Any, earlier: RunResults | None, ranks:
     return fingerprint
 
 
+def require_weights(plan: RunPlan) -> None:
+    """Have the weights of CLIP that a run needs on this machine; a finished run needs none, nor do others' trainers.
+
+    Raises:
+        BackboneError: they are not there and can't be downloaded; the message says what to put where.
+    """
+    with suppress(ResultsError):  # a missing or damaged record is of no finished run; the run itself tells
+        if "EVALUATION" not in plan.cfg and RunResults.read(plan.output_dir / RESULTS_FILE).finished:
+            return
+    if hasattr(plan.trainer_class, "require_weights"):
+        plan.trainer_class.require_weights(plan.cfg)
+
+
 def earlier_run(plan: RunPlan) -> RunResults | None:
     """The record of an earlier start of this very run; None: there is none, or nothing came of it.
 

@@ -133,6 +133,8 @@ def _unread_here(cfg: CfgNode, trainer_class: Any) -> Iterator[tuple[str, str]]:
         yield "INCREMENTAL.SEEN_AS_NEGATIVES", f"{trainer_class.__name__} takes no gradient steps"
     if cfg.DATASET.NUM_SHOTS < 1:
         yield "DATASET.ORIGINAL_PICKS", "all images are taken, no shots are picked"
+    if "CLIPLORA" in trainer_class.config_nodes and cfg.OPTIM.MAX_EPOCH:
+        yield "TRAINER.CLIPLORA.STEPS_PER_SHOT", f"OPTIM.MAX_EPOCH is {cfg.OPTIM.MAX_EPOCH}, not 0"
     if "TOPLAMM" in trainer_class.config_nodes:
         node = cfg.TRAINER.TOPLAMM
         if not node.BLOCKS:

@@ -25,6 +25,7 @@ from lamm.run.before import (
     config_to_build,
     remove_mere_log,
     require_same_split,
+    require_weights,
     set_aside,
 )
 from lamm.run.fingerprint import store_config
@@ -89,6 +90,8 @@ def _execute(plan: RunPlan, arguments: argparse.Namespace, ranks: Ranks) -> None
         say(f"{plan.output_dir} is finished already: {earlier.metrics['accuracy']:.1f}%; nothing to do")
         return
 
+    with ranks.first_before_others():
+        require_weights(plan)
     cfg = config_to_build(plan, earlier, ranks)
     if ranks.first:
         for folder in (plan.output_dir, *filter(Path.is_dir, plan.output_dir.iterdir())):

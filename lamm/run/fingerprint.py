@@ -39,6 +39,7 @@ ADDED = {
     "INCREMENTAL.SEEN_AS_NEGATIVES": False,
     "INCREMENTAL.ORDER_SEED": -1,
     "INCREMENTAL.FIRST": 0,
+    "TRAINER.CLIPLORA.STEPS_PER_SHOT": 500,  # which no epochs but 0 lead to
 }
 # Nodes below TRAINER that Dassl's own trainers have.
 DASSL_NODES = (

@@ -124,7 +124,7 @@ _TABLE: dict[str, dict[str, Allowed]] = {
         "TUNED_WEIGHT": SHARE,
         **{"GRAM": FACTOR, "RANK": Range(1, 1000), "DROPOUT": BELOW_1},
     },
-    "TRAINER.CLIPLORA.": {"RANK": Range(1, 1000), "DROPOUT": BELOW_1, "PREC": str},
+    "TRAINER.CLIPLORA.": {"RANK": Range(1, 1000), "DROPOUT": BELOW_1, "STEPS_PER_SHOT": COUNT, "PREC": str},
 }
 ALLOWED: Mapping[str, Allowed] = {
     f"{section}{name}": what for section, keys in _TABLE.items() for name, what in keys.items()

@@ -18,7 +18,7 @@ from lamm.engine import DATASET_REGISTRY, TRAINER_REGISTRY, build_dataset
 from lamm.errors import BackboneError, ConfigError, DataError, LammError, ResultsError, unknown_name
 from lamm.results.schema import RESULTS_FILE, RunResults
 from lamm.run.arguments import require_no_folder, train_parser
-from lamm.run.before import earlier_run, require_same_split
+from lamm.run.before import earlier_run, require_same_split, require_weights
 from lamm.run.fingerprint import config_hash
 from lamm.run.plan import RunPlan, plan_run, trainer_config
 from lamm.sweep.grid import Grid
@@ -101,8 +101,12 @@ def prepare(
 
     Raises:
         ConfigError: a mistake in the grid.
+        BackboneError: unless `dry`, weights that are not there and can't be downloaded.
     """
     plans = planned_runs(grid, root, output, imports, extend_cfg)
+    if not dry:  # before the data are read
+        for plan in plans.values():
+            require_weights(plan)
     splits, problems = split_hashes(plans.values(), make=not dry)
     for run, plan in plans.items():
         try:

@@ -167,6 +167,7 @@ def plan_transfer(
         label = f"seed {seed} ({number} of {len(seeds)})"
         runs.append((f"{label}: training on {request.source}", words_of(seed, BASE)))
         runs += [(f"{label}: testing on {target}", words) for target, words in tests.items()]
+    source.trainer_class.require_weights(source.cfg)  # also where only tests are left, which are done again
     for one in (source, *(plan(words_of(seeds[0], target)) for target in request.targets)):
         require_data(one)
     return runs

@@ -15,10 +15,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 import lamm.clip.tiny
-from lamm.clip import ClipModel, load_clip, loading, open_clip_models, wrap_clip
+from lamm.clip import ClipModel, load_clip, loading, wrap_clip
 from lamm.clip.architecture import Architecture
 from lamm.clip.open_clip_models import check_quick_gelu, split_name
-from lamm.clip.weights_file import DownloadError
+from lamm.clip.weights_file import DownloadError, Source
 from lamm.errors import BackboneError
 from tests.clip.small_clip_models import (
     RESNET,
@@ -140,6 +140,8 @@ def test_without_weights_and_network_the_error_says_where_the_file_goes_within_s
     file_name = name.replace("/", "-").replace("@", "-") + ".pt"
     message = str(caught.value)
     assert f"no weights of {name} on this machine" in message
+    assert message.endswith(f"/{file_name} (its SHA-256 is in the link)")
+    assert len(message) < 450  # what a command prints of it
     assert f"put {file_name} at {home / '.cache/clip' / file_name}, or set MODEL.BACKBONE.PATH" in message
     assert "\n" not in message
 
@@ -267,7 +269,10 @@ def test_an_open_clip_architecture_takes_weights_from_a_path(name: str, form: st
             "open_clip:ViT-B-16-quickgelu/laion2b_s34b_b88k",
             "computes QuickGELU, but its weights .* trained with GELU: use open_clip:ViT-B-16/laion2b_s34b_b88k",
         ),
-        ("open_clip:ViT-B-16/laion2b_s34b_b88k", "no download .* fetch laion/CLIP-ViT-B-16-laion2B-s34B-b88K"),
+        (
+            "open_clip:ViT-B-16/laion2b_s34b_b88k",
+            "no download .* fetch https://huggingface.co/laion/CLIP-ViT-B-16-laion2B-s34B-b88K .*copy its folder",
+        ),
     ],
 )
 def test_an_open_clip_name_that_cannot_work_is_refused_in_one_line(name: str, message: str) -> None:
@@ -299,7 +304,8 @@ def test_an_open_clip_tag_is_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     reference = randomise(open_clip.create_model("small", load_weights=False))
     save_file(reference.state_dict(), tmp_path / "fetched.safetensors")
     monkeypatch.setattr("open_clip.list_pretrained_tags_by_model", lambda arch: ["mine"] if arch == "small" else [])
-    monkeypatch.setattr(open_clip_models, "fetch_pretrained", lambda config: tmp_path / "fetched.safetensors")
+    monkeypatch.setattr("open_clip.pretrained.get_pretrained_cfg", lambda arch, tag: {"hf_hub": "me/mine/"})
+    monkeypatch.setattr(Source, "fetch", lambda source: tmp_path / "fetched.safetensors")
     assert_equal_features(load_clip("open_clip:small/mine"), reference)
 
 
@@ -307,13 +313,13 @@ def test_an_openai_download_is_checked_like_any_file(
     small_vit_b_16: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     save_file(small_vit_b_16.state_dict(), tmp_path / "fetched.safetensors")
-    monkeypatch.setattr(loading, "fetch_pretrained", lambda config: tmp_path / "fetched.safetensors")
+    monkeypatch.setattr(Source, "fetch", lambda source: tmp_path / "fetched.safetensors")
     assert_equal_features(load_clip("ViT-B/16"), small_vit_b_16)
 
-    def fail(config: Any) -> Path:
+    def fail(source: Source) -> Path:
         raise DownloadError("404")
 
-    monkeypatch.setattr(loading, "fetch_pretrained", fail)
+    monkeypatch.setattr(Source, "fetch", fail)
     with pytest.raises(BackboneError, match=r"no download \(404\): put ViT-B-16.pt at"):
         load_clip("ViT-B/16")
 

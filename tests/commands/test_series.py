@@ -104,7 +104,7 @@ def test_seeds_data_root_and_flags_reach_every_run(children: Children, monkeypat
 
 
 def test_config_and_overrides_may_follow(children: Children) -> None:
-    assert start("main digits 16 vit_b16_ep50_ctxv1 OPTIM.LR 0.1") == 0
+    assert start("main digits 16 vit_b16_ep50_ctxv1 MODEL.BACKBONE.NAME tiny OPTIM.LR 0.1") == 0
     words = children.words[0]
     assert after(words, "--config-file").endswith("configs/trainers/LAMM/vit_b16_ep50_ctxv1.yaml")
     assert words[-2:] == ["OPTIM.LR", "0.1"]
@@ -222,8 +222,9 @@ def test_what_learns_nothing_is_tested_without_a_model(children: Children, monke
         ("incremental digits 16 -1", "STEPS must be a whole number from 1 up, got -1"),
         ("incremental digits 16 .5 tiny_ep50", "STEPS must be a whole number from 1 up, got .5"),
         ("incremental digits 16 100000", "INCREMENTAL.STEPS is 100000, but there are 10 classes"),
-        ("incremental imagenet_sketch 16", "is for testing only"),
-        ("incremental caltech101 16", '"caltech-101"'),
+        ("incremental imagenet_sketch 16 MODEL.BACKBONE.NAME tiny", "is for testing only"),
+        ("incremental caltech101 16 MODEL.BACKBONE.NAME tiny", '"caltech-101"'),
+        ("main caltech101 16", "no weights of ViT-B/16 on this machine"),
         ("incremental digits 16 two", 'unknown config of LAMM "two"'),
         ("incremental digits 16 INCREMENTAL.STEPS 3", "INCREMENTAL.STEPS can't be set here: it is the word behind"),
         ("incremental digits 16 OPTIM.LR 0.1 OUTPUT_DIR x", "OUTPUT_DIR can't be set here"),

@@ -53,7 +53,8 @@ def test_a_dry_run_lists_everything_that_is_missing(capsys: Any) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("--datasets caltech101 dtd --shots 1 --seeds 1", "Caltech101: the data root"),
+        ("--datasets caltech101 dtd --shots 1 --seeds 1", "error: no weights of ViT-B/16 on this machine"),
+        ("--datasets caltech101 dtd --shots 1 --seeds 1 -- MODEL.BACKBONE.NAME tiny", "Caltech101: the data root"),
         ("--shots 0", "must be a whole number from 1 up, got 0"),
         ("papr", 'unknown grid "papr"; did you mean "paper"'),
         ("none.yaml", "can't read the grid file none.yaml"),

@@ -58,7 +58,7 @@ def whole(folder: Path) -> lamm.Classifier:
 @pytest.fixture
 def fitted(folder: Path) -> Iterator[lamm.Classifier]:
     """Three of the classes."""
-    yield classifier().fit(*photos_of(folder, *NAMES[:3]))
+    return classifier().fit(*photos_of(folder, *NAMES[:3]))
 
 
 def test_a_folder_gives_the_numbers_of_the_run_to_the_last_digit(folder: Path, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_folder_gives_the_numbers_of_the_run_to_the_last_digit(folder: Path, t
     own = classifier(seed=3, shots=4).fit(folder)
     options = ["--trainer", "LAMM_GDA", "--dataset", "folder", "--root", str(folder), "--shots", "4", "--seed", "3"]
     options += ["--config-file", "configs/trainers/LAMM_GDA/tiny_ep50.yaml", "--output-dir", str(tmp_path / "run")]
-    train(*options, "INPUT.CACHE_VIEWS", "2", "OPTIM.MAX_EPOCH", "6")
+    train([*options, "INPUT.CACHE_VIEWS", "2", "OPTIM.MAX_EPOCH", "6"])
     results = json.loads((tmp_path / "run/results.json").read_text())
     assert own.comparison_["LAMM_GDA"] == results["metrics"]["accuracy"]
     run = lamm.load(tmp_path / "run")
@@ -213,13 +213,13 @@ def test_a_photo_is_moved_and_photos_are_added_once(fitted: lamm.Classifier, fol
 
 
 def test_a_class_is_renamed_and_removed(fitted: lamm.Classifier, folder: Path) -> None:
-    paths, names = photos_of(folder, *NAMES[:3])
+    paths, _names = photos_of(folder, *NAMES[:3])
     before = fitted.text_features_.copy()
     fitted.rename(NAMES[0], "ruby")
     assert fitted.predict(paths[:1]).tolist() == ["ruby"]
     np.testing.assert_array_equal(fitted.text_features_, before)
     fitted.remove(NAMES[1])
-    assert fitted.classes_.tolist() == [name for name in ("blue star", "ruby")]
+    assert fitted.classes_.tolist() == ["blue star", "ruby"]
     with pytest.raises(DataError, match="ruby"):
         fitted.rename("blue star", "ruby")
     with pytest.raises(DataError, match="two"):

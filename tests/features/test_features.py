@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from lamm.engine import get_cfg_default, set_random_seed
 from lamm.errors import ConfigError
-from lamm.features.cache import View, ViewDataset
-from lamm.features.cache import features_of as encode_views
+from lamm.features.encoding import View, ViewDataset
+from lamm.features.encoding import features_of as encode_views
 from lamm.features.store import (
     KEY_BYTES,
     FeatureStore,

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from lamm_trainers import TRAINERS as ALL
-from lamm_trainers.base import ClosedFormTrainer
+from lamm_trainers.heads import HeadTrainer
 
 from lamm.datasets import register_datasets
 from lamm.engine import load_checkpoint, set_random_seed
@@ -57,7 +57,7 @@ register_datasets()
 
 
 STEPWISE = {trainer.__name__: trainer for trainer in ALL if trainer.learns_in_steps}
-CLOSED_FORMS = [name for name, trainer in STEPWISE.items() if issubclass(trainer, ClosedFormTrainer)]
+CLOSED_FORMS = [name for name, trainer in STEPWISE.items() if issubclass(trainer, HeadTrainer)]
 TRAINERS = {name: trainer for name, trainer in STEPWISE.items() if name not in CLOSED_FORMS}
 FOLDERS = {"MaPLe": "MultiModalPromptLearner", "MaPLe_LAMM": "MultiModalPromptLearner"}
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]

@@ -156,7 +156,7 @@ def prompted_features(visual: Any, images: Tensor, prompts: list[Tensor]) -> Ten
 def test_the_pair_alone_gives_our_predictions(name: str, tiny: ClipModel, tmp_path: Path) -> None:
     from lamm.clip.tiny import load_weights
 
-    classifier, run = classifier_of(tiny, name), run_of(name, tmp_path)
+    classifier, run = classifier_of(tiny, name), run_of(name, tmp_path, "MODEL.BACKBONE.NAME", "tiny")
     export(classifier, run, tmp_path / "export", onnx=False)
     tensors = load_file(tmp_path / "export" / "classifier.safetensors")
     described = json.loads((tmp_path / "export" / "classifier.json").read_text(encoding="utf-8"))
@@ -175,6 +175,7 @@ def test_the_pair_alone_gives_our_predictions(name: str, tiny: ClipModel, tmp_pa
     assert tensors.keys() <= {*described["tensors"], *(key for key in tensors if key.startswith("vision_prompts."))}
     torch.testing.assert_close(logits, classifier.logits(images), atol=1e-4, rtol=0)
     assert described["class_names"] == NAMES
+    assert described["backbone"]["licence_of_weights"] == "MIT"
     assert ("vision_prompts" in described) == bool(prompts) == (name in PROMPTS_IMAGES)
     assert all(value.dtype == torch.float32 for value in tensors.values())
     torch.testing.assert_close(tensors["class_features"].norm(dim=-1), torch.ones(len(NAMES)))

@@ -231,13 +231,14 @@ def test_weights_that_are_not_there_name_the_way_to_give_them(
     squares_config: Config, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_on(squares_config("LAMM", "run"))
+    shutil.rmtree(run / "prompt_learner")  # weights are asked for first
     asked = []
 
     def missing(name: str, path: str, *_: Any) -> Any:
         asked.append(path)
         raise BackboneError(f"MODEL.BACKBONE.PATH: no file or folder {path}")
 
-    monkeypatch.setattr("lamm_trainers.base.load_clip", missing)
+    monkeypatch.setattr("lamm_trainers.base.weights_of", missing)
     with pytest.raises(BackboneError, match=r"no file or folder there\.pt \(--backbone-path gives"):
         TrainedModel.from_run(run, [extend_cfg], backbone_path="there.pt")
     assert asked == ["there.pt"]

@@ -97,6 +97,21 @@ def test_each_number_stands_under_its_shots(tmp_path: Path, write_run: RunWriter
     assert "72.0 ± 2.8" in render_by_shots(curves_in(tmp_path), ci95=True)  # 1.96 · 2 / √2
 
 
+def test_cost_is_the_most_parameters_and_the_median_time_with_the_most_shots(
+    tmp_path: Path, write_run: RunWriter
+) -> None:
+    write_table(write_run)
+    for seed, seconds in ((1, 5.0), (2, 6.0), (3, 70.0)):
+        write_run(seed, 50.0, shots=16, trainer="GDA", seconds_train=seconds, trainable_parameters=2000 + seed)
+    write_run(1, 50.0, shots=2, trainer="GDA", seconds_train=900.0, trainable_parameters=None)
+    write_run(1, 50.0, trainer="RanPAC", seconds_train=None, trainable_parameters=None)
+    runs = load(tmp_path)
+    header, _, *lines = cells(render_by_shots(few_shot_curves(runs), "github", frame=runs).split("shapes")[0])
+    assert header[-2:] == ["parameters", "seconds"]
+    costs = {line[0]: line[-2:] for line in lines}
+    assert (costs["GDA"], costs["RanPAC"], costs["CoOp"]) == (["2,003", "6.0"], ["", ""], ["1,280", "30.0"])
+
+
 def test_the_table_is_a_frame_too(tmp_path: Path, write_run: RunWriter) -> None:
     write_table(write_run)
     table = by_shots(curves_in(tmp_path))

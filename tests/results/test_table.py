@@ -287,6 +287,7 @@ def test_incremental_prints_the_matrices_or_their_overview(tmp_path: Path, print
         ("--incremental --seeds 1", "--incremental has no --seeds"),
         ("--incremental --overview --format csv", "--overview has no csv layout"),
         ("--overview", "--overview goes with --incremental"),
+        ("--cost", "--cost goes with --by-shots"),
         ("--incremental", "no seed with all its steps in or below"),
         ("--transfer", "no evaluation of a trained model on other classes or data in or below"),
     ],

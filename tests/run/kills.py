@@ -19,22 +19,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lamm_trainers import TRAINERS
 
 from lamm.checkpoints.by_class_name import final_checkpoint, read_checkpoint
 from lamm.commands import call
 from lamm.commands.series import IMPORTED_ONCE
 from lamm.results.schema import RunResults
 
-LEARNERS = ("LAMM", "CoOp", "CoCoOp", "MaPLe", "CoOp_LAMM", "CoCoOp_LAMM", "MaPLe_LAMM")
+LEARNERS = tuple(trainer.__name__ for trainer in TRAINERS if trainer.__name__ != "ZeroshotCLIP")
+CHANGES_IMAGES = ("MaPLe", "PromptSRC", "CLIPLoRA")  # with nothing to cache
 BEST_VAL, CACHED = "TEST.FINAL_MODEL best_val", "INPUT.CACHE_VIEWS 2"
 KEYS = "TEST.SPLIT val TRAIN.CHECKPOINT_FREQ 1 OPTIM.MAX_EPOCH 3 DATALOADER.NUM_WORKERS 0"
 
 
 def cases() -> list[tuple[str, str]]:
-    """Trainer and further keys; ZeroshotCLIP has nothing to save, and prompts in the image tower nothing to cache."""
+    """Trainer and further keys; ZeroshotCLIP has nothing to save, and PromptSRC's mean belongs to the last epoch."""
     plain = [(trainer, "") for trainer in ("ZeroshotCLIP", *LEARNERS)]
-    best = [(trainer, BEST_VAL) for trainer in LEARNERS]
-    return [*best, *plain, *((trainer, CACHED) for trainer in LEARNERS if "MaPLe" not in trainer)]
+    best = [(trainer, BEST_VAL) for trainer in LEARNERS if not trainer.startswith("PromptSRC")]
+    return [*best, *plain, *((trainer, CACHED) for trainer in LEARNERS if not trainer.startswith(CHANGES_IMAGES))]
 
 
 def start(

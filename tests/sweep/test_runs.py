@@ -47,6 +47,7 @@ RUNS = {
     "teacher": 132,
     "kd_direction": 198,
     "cos_over": 198,
+    "wide": 660,
 }
 
 
@@ -125,7 +126,7 @@ def test_the_grids_of_the_project_have_the_runs_that_their_headers_name() -> Non
 
 
 def test_one_variant_of_an_ablation_is_the_default_and_no_two_are_the_same() -> None:
-    for name in RUNS.keys() - {"demo", "paper", "beyond_lamm"}:
+    for name in RUNS.keys() - {"demo", "paper", "beyond_lamm", "wide"}:
         settings = list(read_grid(SWEEPS / f"{name}.yaml").variants.values())
         assert settings.count({}) == 1, name
         assert len({frozenset(one.items()) for one in settings}) == len(settings), name
@@ -201,6 +202,7 @@ def test_the_grids_of_the_project_can_be_planned() -> None:
     backbones = {
         "demo": {"tiny"},
         "beyond_lamm": {"tiny"},
+        "wide": {"tiny"},
         "paper_backbones": {"RN50", "RN101", "ViT-B/32", "ViT-B/16"},
     }
     for file in SWEEPS.glob("*.yaml"):

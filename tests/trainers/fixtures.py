@@ -87,6 +87,7 @@ class TrainerSquares(DatasetBase):
 def squares_config(tmp_path: Path, small_model: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Makes the config of a run on the squares with the small CLIP: (trainer, folder, *overrides) → frozen config."""
     monkeypatch.setattr("lamm_trainers.base.load_clip", lambda *_: wrap_clip(small_model, "small"))
+    monkeypatch.setattr("lamm_trainers.base.weights_of", lambda *_: None)
 
     def make(trainer: str, folder: str, *overrides: Any) -> Any:
         cfg = get_cfg_default()

@@ -12,8 +12,10 @@ import torch.nn.functional as F
 from lamm_trainers import HEADS, extend_cfg
 from lamm_trainers.gda import PUBLISHED_ALPHAS, GDALearner
 from lamm_trainers.heads import Head, Images, weight_of_least_loss
-from lamm_trainers.linear_probe import LinearProbeLearner, regression
+from lamm_trainers.linear_probe import ONE_IMAGE_C, STRENGTHS, LinearProbeLearner, by_folds, regression
 from lamm_trainers.tip_adapter import TipAdapterLearner
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
 from lamm.checkpoints.by_class_name import load_learned
@@ -189,6 +191,37 @@ def test_the_linear_probe_gives_scikit_learns_decisions(names: list[str], small_
     x = near_centres(small_clip, 2, views=1, seed=1)[0][:, 0]
     got = learner.scores(x, learner.features).softmax(dim=1)
     torch.testing.assert_close(got, torch.from_numpy(fitted.predict_proba(x.double().numpy())).float())
+
+
+@pytest.mark.parametrize("alone", [1, 3])
+def test_c_is_chosen_by_the_classes_with_several_images(alone: int, small_clip: ClipModel) -> None:
+    features, labels = near_centres(small_clip, 4, views=2)
+    keep = np.flatnonzero((labels >= alone) | (np.arange(12) < 3))  # the first classes are left with one image
+    images, classes = features.double().numpy()[keep], labels.numpy()[keep]
+    several, losses = np.flatnonzero(classes >= alone), dict.fromkeys(STRENGTHS, 0.0)
+    if alone == 3:
+        assert by_folds(images, classes) == ONE_IMAGE_C
+        return
+    for train, rest in StratifiedKFold(4, shuffle=True, random_state=0).split(several, classes[several]):
+        seen = [*np.flatnonzero(classes < alone), *several[train]]
+        for strength in STRENGTHS:
+            fitted = LogisticRegression(C=strength, max_iter=1000).fit(
+                np.concatenate(images[seen]), classes[seen].repeat(2)
+            )
+            for image in several[rest]:
+                losses[strength] -= fitted.predict_log_proba(images[image])[:, classes[image]].sum()
+    assert by_folds(images, classes) == min(losses, key=lambda strength: losses[strength]) != ONE_IMAGE_C
+
+
+def test_a_long_template_is_kept_whole_and_one_that_was_cut_is_read(small_clip: ClipModel) -> None:
+    long = f"a photo of a {{}}, {'very ' * 50}nice."
+    learner = LinearProbeLearner(small_clip, NAMES, [long])
+    state = learner.state_dict()
+    load_learned(learner, dict(state), "file")
+    with pytest.raises(CheckpointError, match="template 1"):
+        load_learned(LinearProbeLearner(small_clip, NAMES, [f"{long[:-6]}."]), dict(state), "file")
+    state["_extra_state"]["prompt"]["template 1"] = long[:199]
+    load_learned(learner, dict(state), "file")
 
 
 # Runs.

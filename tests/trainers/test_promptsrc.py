@@ -123,6 +123,11 @@ def test_the_last_checkpoint_holds_the_gaussian_mean_of_all_epochs(
         assert mean == 5000 or not torch.allclose(value, epochs[-1][name], rtol=1e-4, atol=1e-5)
 
 
+def test_an_epoch_is_not_chosen_since_the_last_alone_has_the_mean(squares_config: Config) -> None:
+    with pytest.raises(ConfigError, match=r"FINAL_MODEL best_val .* PromptSRC"):
+        PromptSRC(squares_config("PromptSRC", "run", "TEST.FINAL_MODEL", "best_val")).train()
+
+
 def test_the_weights_are_a_gaussian_around_the_epoch_that_counts_most() -> None:
     weights = gaussian_weights(20, 15, 1)
     assert sum(weights) == pytest.approx(1)

@@ -9,7 +9,9 @@ from lamm_trainers.nearest_mean import NearestMeanLearner
 from lamm_trainers.ranpac import SEED, RanPACLearner
 from torch import Tensor
 
+from lamm.checkpoints.by_class_name import load_learned
 from lamm.clip.model import ClipModel
+from lamm.errors import CheckpointError
 from tests.reference import slow_ranpac
 
 NAMES = ["red", "green", "blue"]
@@ -55,13 +57,48 @@ def test_ranpac_is_the_ridge_regression_on_projected_features(clip: ClipModel, i
     order = torch.randperm(15, generator=torch.Generator().manual_seed(SEED))
     fitted, held_out = (pairs(features[part], labels[part]) for part in (order[:12], order[12:]))
     ridge = slow_ranpac.best_ridge(fitted, held_out, 3, projection)
-    assert learner.chosen() == {"ridge": ridge}
+    assert learner.chosen()["ridge"] == ridge
     assert 1e-8 < ridge < 1e8
 
     weights = slow_ranpac.ridge_weights(pairs(features, labels), 3, projection, ridge)
     x = features[7, 1]
     expected = torch.from_numpy(slow_ranpac.h(x.double().numpy(), projection) @ weights).float()
-    torch.testing.assert_close(learner.scores(x[None], learner.text_features())[0], expected, rtol=1e-5, atol=1e-6)
+    scores = learner.scores(x[None], learner.text_features())[0]
+    torch.testing.assert_close(scores * learner.chosen()["temperature"], expected, rtol=1e-5, atol=1e-5)
+
+
+# One image of the last class alone, whose loss says nothing; an image per class.
+@pytest.mark.parametrize("some", [slice(11), slice(0, 15, 5)])
+def test_ranpacs_temperature_has_the_least_log_loss_of_images_left_out(
+    some: slice, clip: ClipModel, images: tuple[Tensor, Tensor]
+) -> None:
+    features, labels = (part[some] for part in images)
+    learner = RanPACLearner(clip, NAMES, TEMPLATES, SIZE)
+    learner.fit(features, labels)
+    projection, chosen = learner.projection.double().numpy(), learner.chosen()
+    scores = []
+    for place in range(len(labels)):
+        rest = [image for image in range(len(labels)) if image != place]
+        weights = slow_ranpac.ridge_weights(pairs(features[rest], labels[rest]), 3, projection, chosen["ridge"])
+        scores.append([slow_ranpac.h(x.double().numpy(), projection) @ weights for x in features[place]])
+    zero_shot = learner.zero_shot(features).double().numpy()
+    temperature = slow_ranpac.best_temperature(np.array(scores), labels.tolist(), zero_shot)
+    assert chosen["temperature"] == pytest.approx(temperature, rel=1e-6)
+
+
+def test_a_checkpoint_without_a_temperature_is_read_and_one_of_another_projection_is_told(
+    clip: ClipModel, images: tuple[Tensor, Tensor]
+) -> None:
+    learner, again, other = (RanPACLearner(clip, NAMES, TEMPLATES, size) for size in (SIZE, SIZE, SIZE + 1))
+    learner.fit(*images)
+    state = learner.state_dict()
+    with pytest.raises(CheckpointError, match=r"PROJECTION 24, this run has PROJECTION 25: set .*RANPAC\.PROJECTION"):
+        load_learned(other, state, "file")
+    expected = learner.scores(images[0][:, 0], learner.text_features()) * state.pop("temperature").item()
+    for load in (lambda: load_learned(again, dict(state), "file"), lambda: again.load_state_dict(dict(state))):
+        again.temperature.fill_(7.0)
+        load()
+        torch.testing.assert_close(again.scores(images[0][:, 0], again.text_features()), expected)
 
 
 def test_the_projection_is_the_same_in_every_step(clip: ClipModel) -> None:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from lamm_trainers import LAMM, TopLAMM
+from lamm_trainers import LAMM, CLIPLoRA, TopLAMM
 from lamm_trainers.clip_lora import CLIPLoRALearner
 from lamm_trainers.lamm import AlignmentSettings
 from lamm_trainers.top_lamm import TopLAMMLearner
 
 from lamm.checkpoints.by_class_name import load_learned
+from lamm.clip import text
 from lamm.clip.loading import wrap_clip
 from lamm.clip.model import ClipModel
 from lamm.clip.top import TowerTop
@@ -105,6 +106,34 @@ def test_dropout_masks_change_from_step_to_step_and_are_absent_in_evaluation(sma
         assert not torch.equal(encode(), encode())
         learner.eval()
         assert torch.equal(encode(), encode())
+
+
+def test_no_two_chunks_of_classes_have_the_same_masks_and_the_backward_pass_has_them_again(
+    small_clip: ClipModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = CLIPLoRALearner(small_clip, ["crane", "crane"])
+    with torch.no_grad():
+        for layer in learner.text_low_rank:
+            layer.up.normal_(std=0.1)
+    learner.encode_in_chunks(1)
+    gradients = []
+    for _ in range(2):
+        torch.manual_seed(7)
+        one, other = learner.text_features()[0]
+        assert (one - other).abs().max() > 1e-3
+        gradients.append(torch.autograd.grad((one - 2 * other).sum(), list(learner.text_low_rank.parameters())))
+        monkeypatch.setattr(text, "checkpoint", lambda run, *sides, **_: run(*sides))
+    for again, once in zip(*gradients, strict=True):
+        torch.testing.assert_close(again, once)
+
+
+def test_steps_per_shot_are_whole_epochs_whatever_the_number_of_classes(squares_config: Config) -> None:
+    options = ("OPTIM.MAX_EPOCH", 0, "TRAINER.CLIPLORA.STEPS_PER_SHOT", 10, "DATALOADER.TRAIN_X.BATCH_SIZE", 2)
+    trainer = start(squares_config("CLIPLoRA", "run", *options), CLIPLoRA)
+    steps, shots = len(trainer.train_loader_x), trainer.cfg.DATASET.NUM_SHOTS
+    assert (trainer.max_epoch - 1) * steps < 10 * shots <= trainer.max_epoch * steps
+    assert trainer.sched.T_max == trainer.max_epoch > 1
+    assert start(squares_config("CLIPLoRA", "run", "OPTIM.MAX_EPOCH", 3), CLIPLoRA).max_epoch == 3
 
 
 def start(cfg: Any, trainer: Any = TopLAMM) -> Any:
