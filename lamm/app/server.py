@@ -209,5 +209,6 @@ def serve(folder: Path, host: str, port: int, browser: bool) -> None:
     print(f"The page is at http://{shown}:{port}/{query} until Ctrl-C; projects are in {studio.projects}", flush=True)
     ui.run(
         host=host, port=port, title="LAMM", dark=None, reload=False, show=f"/{query}" if browser else False,
-        tailwind=False, show_welcome_message=False, favicon=Path(__file__).parent / "static" / "favicon.svg",
+        tailwind=False, show_welcome_message=False, reconnect_timeout=RECONNECT,
+        favicon=Path(__file__).parent / "static" / "favicon.svg",
     )  # fmt: skip
