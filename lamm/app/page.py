@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nicegui import run, ui
+from nicegui import ui
 
 from lamm.app import example
 from lamm.app.classes_part import ClassesPart
@@ -86,12 +86,12 @@ class Home:
                 with ui.row().classes("wrap"):
                     self.name = ui.input("Name of a new project", placeholder="My animals").props("outlined dense")
                     self.name.on("keydown.enter", self.create)
-                    ui.button("New project", icon="add", on_click=self.create)
-                    ui.button("Try the example", icon="auto_awesome", on_click=self.create_example).props("outline")
                     self.backbone = ui.select([TINY], value=TINY, label="CLIP model").props("outlined dense")
+                    self.new = ui.button("New project", icon="add", on_click=self.create)
                 self.note = ui.label().classes("quiet small")
-                self.progress = ui.linear_progress(0, show_value=False).props("instant-feedback")
-                self.progress.visible = False
+                with ui.row().classes("wrap"):
+                    ui.button("Try the example", icon="auto_awesome", on_click=self.create_example).props("outline")
+                    ui.label("It needs no photos and no weights.").classes("quiet")
             self.offer()
             ui.timer(REFRESH, self.offer)
             rows = list(projects_below(studio.projects))
@@ -108,6 +108,7 @@ class Home:
         """Offer the backbones that are on this machine, once they are known; the usual one is chosen."""
         known = self.studio.backbones
         self.note.visible = known == [TINY]
+        self.new.set_enabled(bool(known))
         if not known or self.note.text:
             return
         self.backbone.set_options(known, value=USUAL if USUAL in known else known[0])
@@ -124,29 +125,18 @@ class Home:
             return None
 
     def create(self) -> None:
+        if not self.studio.backbones:
+            return
         project = self._make(self.name.value or "My photos", {**SETTINGS, "backbone": self.backbone.value})
         if project is not None:
             ui.navigate.to(f"/project/{project.folder.name}")
 
-    async def create_example(self) -> None:
+    def create_example(self) -> None:
         project = self._make(example.NAME, {**SETTINGS, **example.SETTINGS})
-        if project is None:
-            return
-        self.progress.visible = True
-        share = [0.0]
-        watch = ui.timer(0.1, lambda: self.progress.set_value(share[0]))
-
-        def tell(done: float, text: str) -> None:
-            share[0] = done
-
-        try:
-            await run.io_bound(example.fill, project, tell)
-        except (LammError, OSError) as error:
-            ui.notify(str(error), type="negative")
-            return
-        finally:
-            watch.cancel()
-        ui.navigate.to(f"/project/{project.folder.name}")
+        if project is not None:
+            session = self.studio.session(project.folder.name)
+            session.do_first("Making the example", lambda job: example.fill(project, job.tell))
+            ui.navigate.to(f"/project/{project.folder.name}")
 
 
 class ProjectPage:

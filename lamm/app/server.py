@@ -64,6 +64,12 @@ class Studio:
             self._tasks[name] = background_tasks.create(session.work(), name=f"project {name}")
         return self._sessions[name]
 
+    def stop(self) -> None:
+        """Have the jobs end: the server is closing."""
+        for session in self._sessions.values():
+            if session.job is not None:
+                session.job.cancel()
+
     def create(self, name: str, settings: dict[str, Any]) -> Project:
         """A new, empty project."""
         return Project.create(self.projects, name, settings)
@@ -202,6 +208,7 @@ def serve(folder: Path, host: str, port: int, browser: bool) -> None:
     app.add_middleware(Guard, hosts=LOOPBACK if is_local else (), token=token)
     add_routes(studio)
     add_pages(studio)
+    app.on_shutdown(studio.stop)
     app.on_startup(lambda: background_tasks.create(_warm_up(studio), name="backbones"))
     port = free_port(host, port)
     shown = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
@@ -209,6 +216,6 @@ def serve(folder: Path, host: str, port: int, browser: bool) -> None:
     print(f"The page is at http://{shown}:{port}/{query} until Ctrl-C; projects are in {studio.projects}", flush=True)
     ui.run(
         host=host, port=port, title="LAMM", dark=None, reload=False, show=f"/{query}" if browser else False,
-        tailwind=False, show_welcome_message=False, reconnect_timeout=RECONNECT,
+        tailwind=False, show_welcome_message=False, reconnect_timeout=RECONNECT, timeout_graceful_shutdown=2,
         favicon=Path(__file__).parent / "static" / "favicon.svg",
     )  # fmt: skip

@@ -93,6 +93,7 @@ class Session:
         self.version = 1
         self._turn, self._wake = turn, asyncio.Event()
         self._train = self._loaded = False
+        self._first: list[tuple[str, Callable[[Job], None]]] = []
         self._failed: dict[str, Any] = {}
 
     def touch(self) -> None:
@@ -104,6 +105,11 @@ class Session:
         """Learn everything anew, with folds."""
         self._train, self.problem = True, ""
         self._failed.clear()
+        self.touch()
+
+    def do_first(self, title: str, body: Callable[[Job], None]) -> None:
+        """Do something before all else, such as making the example."""
+        self._first.append((title, body))
         self.touch()
 
     @property
@@ -140,6 +146,9 @@ class Session:
         if not self._loaded:
             self._loaded = True
             self.learned = await self._do("load", "Opening the classifier", lambda job: Learned.load(self.project))
+        elif self._first:
+            title, body = self._first.pop(0)
+            await self._do("first", title, body)
         elif self._train:
             self._train = False
             trained = await self._do("train", "Training", lambda job: Learned.train(self.project, job.tell))
