@@ -1,6 +1,6 @@
 """The part "Hand over": the classifier as files, and the lines that do the same without this page."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nicegui import ui
 
@@ -16,7 +16,7 @@ class HandoverPart:
     """Files to take along, other classifiers to merge, lines of code, and the settings."""
 
     def __init__(self, page: "ProjectPage") -> None:
-        self.page = page
+        self.page, self._seen = page, list[tuple[str, str]]()
         project = page.session.project
         with ui.card().classes("panel"):
             ui.label("Take it with you").classes("heading")
@@ -65,7 +65,7 @@ class HandoverPart:
         trained = self.page.session.is_trained
         self.hint.visible, self.buttons.visible = not trained, trained
         lines = handover.code_lines(self.page.session.project)
-        if getattr(self, "_seen", None) != lines:
+        if self._seen != lines:
             self._seen = lines
             self.lines.clear()
             with self.lines:
@@ -88,7 +88,7 @@ class HandoverPart:
         if file is not None:
             ui.download.file(file, file.name)
 
-    async def merge(self, answer: dict) -> None:  # type: ignore[type-arg]
+    async def merge(self, answer: dict[str, Any]) -> None:
         """Take the classes of a file that was sent."""
         if answer["refused"]:
             self.page.uploaded(answer)

@@ -6,7 +6,7 @@ shows the same.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from nicegui import ui
 
@@ -23,7 +23,16 @@ from lamm.errors import LammError
 
 STYLE = Path(__file__).parent / "static" / "style.css"
 REFRESH = 0.25
-PARTS = (
+
+
+class Part(Protocol):
+    """A part of a project's page."""
+
+    def show(self) -> None:
+        """Show what has changed since the last time."""
+
+
+PARTS: tuple[tuple[str, str, Callable[["ProjectPage"], Part]], ...] = (
     ("Photos", "photo_library", ClassesPart),
     ("Results", "insights", ResultsPart),
     ("Try", "center_focus_strong", TryPart),
@@ -164,7 +173,7 @@ class ProjectPage:
                 for label, icon, _ in PARTS:
                     ui.tab(label, icon=icon)
             with ui.tab_panels(tabs, value=PARTS[0][0], animated=False, keep_alive=True).classes("panels"):
-                self.parts = []
+                self.parts: list[Part] = []
                 for label, _, part in PARTS:
                     with ui.tab_panel(label):
                         self.parts.append(part(self))
