@@ -144,7 +144,7 @@ class Home:
         project = self._make(example.NAME, {**SETTINGS, **example.SETTINGS})
         if project is not None:
             session = self.studio.session(project.folder.name)
-            session.do_first("Making the example", lambda job: example.fill(project, job.tell))
+            session.do_first("Making the example", lambda job: example.fill(session.project, job.tell))
             ui.navigate.to(f"/project/{project.folder.name}")
 
 
