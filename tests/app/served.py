@@ -75,7 +75,7 @@ class Watched:
         self.page.set_default_timeout(1000 * PATIENCE)
         self.said: list[str] = []
         self.foreign: list[str] = []
-        self.page.on("console", lambda message: message.type in ("error", "warning") and self.said.append(message.text))
+        self.page.on("console", lambda message: message.type == "error" and self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         self.page.on("request", lambda request: self._asked(request.url))
         self.page.on("websocket", lambda socket: self._asked(socket.url))

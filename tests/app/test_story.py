@@ -120,7 +120,7 @@ def test_the_whole_story(browser: Any, servers: list[Server], drawings: Path, tm
     with page.expect_download() as download:
         watched.button("Predictions (CSV)").click()
     download.value.save_as(tmp_path / "mine.csv")
-    assert watched.said == []
+    assert watched.said == [], watched.said
 
     servers[0].kill()
     servers.append(Server(tmp_path / "data", port=servers[0].port or 0))
