@@ -30,6 +30,7 @@ SWEEP = ["ray>=2.9", "submitit>=1.5,<2", "rich>=13"]  # Slurm scripts use a priv
 REVIEW = ["ImageHash>=4.3", "jinja2>=3.1"]
 REPORT = ["jinja2>=3.1", *PLOTS]
 BROWSER = ["playwright>=1.40"]  # drives a Chromium that is there: no browser is downloaded
+APP = ["nicegui>=3.5"]  # serves its page itself: nothing is loaded from elsewhere
 TEST = [
     "pytest>=8",
     "pytest-xdist>=3.5",
@@ -42,6 +43,7 @@ TEST = [
     *REPORT,
     *REVIEW,
     *BROWSER,
+    *APP,
 ]
 
 setup(
@@ -55,7 +57,10 @@ setup(
     packages=[*find_packages(include=["lamm", "lamm.*"]), "lamm_trainers", "lamm_configs"],
     package_dir={"lamm_trainers": "trainers", "lamm_configs": "configs"},
     package_data={
-        "lamm": ["py.typed", "**/*.yaml", "**/*.json", "**/*.safetensors", "report/templates/*", "review/templates/*"],
+        "lamm": [
+            *("py.typed", "**/*.yaml", "**/*.json", "**/*.safetensors", "report/templates/*", "review/templates/*"),
+            *("app/static/*", "app/elements/*"),
+        ],
         "lamm_trainers": ["py.typed"],
         "lamm_configs": ["**/*.yaml"],
     },
@@ -69,6 +74,7 @@ setup(
         "sweep": SWEEP,
         "report": REPORT,
         "review": REVIEW,
+        "app": APP,
         "test": TEST,
         "dev": [*TEST, "ruff>=0.6", "mypy>=1.11", "build>=1", "setuptools>=68", "wheel"],
     },

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 # Name → what it does, as `lamm --help` lists it; the module of a name has an underscore for each hyphen.
 COMMANDS = {
+    "app": "a page in the browser: make, judge and grow a classifier of your photos",
     "train": "one run: train a prompt learner on one data set with one seed, then test it",
     "run": "a method's experiment: several seeds or steps, then the table over them",
     "sweep": "a whole grid of runs, several at once, on one machine, Ray or Slurm",

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from lamm.datasets.base import BenchmarkDataset
 from lamm.datasets.splits import SPLIT_SEED, Split, SplitItem, write_split
 from lamm.datasets.splitters import split_50_20_30
-from lamm.drawing.compositions import HELD_OUT, draw_composition
+from lamm.drawing.compositions import HELD_OUT, NICKNAMES, draw_composition
 from lamm.errors import DataError
 from lamm.files import temporary_beside, write_json
 from lamm.log import logger
@@ -141,16 +141,6 @@ def enlarged(scan: np.ndarray) -> Image.Image:
     return Image.fromarray(grey).resize((32, 32), Image.Resampling.BICUBIC)
 
 
-NICKNAMES = {
-    "striped": "zebra",
-    "dotted": "ladybird",
-    "checkered": "chessboard",
-    "gridded": "waffle",
-    "zigzag": "lightning",
-    "ringed": "onion",
-    "bricked": "wall",
-    "speckled": "leopard",
-}
 IMAGES_OF = {"train": 30, "val": 12, "test": 18}
 IMAGES = sum(IMAGES_OF.values())
 

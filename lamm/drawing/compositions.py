@@ -27,6 +27,17 @@ HELD_OUT: tuple[tuple[str, str], ...] = tuple(
     for row, shape in enumerate(HELD_OUT_SHAPES)
     for step in (0, 3, 5)
 )
+# Texture → the word for it in the names of the classes of `shapes`, which says little to a model that knows drawings.
+NICKNAMES = {
+    "striped": "zebra",
+    "dotted": "ladybird",
+    "checkered": "chessboard",
+    "gridded": "waffle",
+    "zigzag": "lightning",
+    "ringed": "onion",
+    "bricked": "wall",
+    "speckled": "leopard",
+}
 PALETTE: dict[str, tuple[int, int, int]] = {
     "red": (215, 40, 40),
     "green": (50, 160, 60),

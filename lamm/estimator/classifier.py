@@ -48,7 +48,8 @@ from lamm.features.encoding import View, ViewDataset
 from lamm.inference.photos import UNKNOWN
 from lamm.scoring import TemplatePrompts
 
-COMPARED = ("GDA", "LinearProbe", "ZeroshotCLIP")
+ZERO_SHOT = "ZeroshotCLIP"
+COMPARED = ("GDA", "LinearProbe", ZERO_SHOT)
 LIST = ("--dataset", "csv", "--csv", "photos.json")
 """In place of `--dataset folder`, for `train_on_list`, which puts its own list there."""
 BATCH = 64
@@ -313,6 +314,24 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
     def unknown_score(self, X: Any) -> np.ndarray:
         """How strange photos are to the classes; above `confidence_.threshold` they are unknown. Shape: (n,)"""
         return self._strangeness(*self._of(X)).numpy()
+
+    def zero_shot(self, X: Any, names: Sequence[str]) -> np.ndarray:
+        """Probabilities of classes by their names alone, which says what CLIP knows of each. Shape: (n, N)
+
+        Needs no `fit`, and changes nothing.
+
+        Args:
+            X: photos.
+            names: of N classes.
+        """
+        cfg = self._config(LIST, ZERO_SHOT)
+        if not hasattr(self, "_clip"):
+            device = torch.device("cuda" if torch.cuda.is_available() and cfg.USE_CUDA else "cpu")
+            with quiet():
+                self._clip = trainer_class(ZERO_SHOT).make_clip(cfg, device)
+        with as_files(X) as files, torch.no_grad():
+            learner = TemplatePrompts(self._clip, list(names), [DEFAULT_TEMPLATE])
+            return self._scores(learner, learner.text_features(), cfg, files)[0].softmax(dim=1).numpy()
 
     def _require_threshold(self) -> None:
         if not self.confidence_.photos:
