@@ -123,13 +123,10 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def with_sorted_metadata(content: bytes) -> bytes:
-    """The bytes of a safetensors file with its metadata in order: the library's order is random.
-
-    Short values come first, so that a mark (`has_mark`) is at the beginning of the file, however much others hold.
-    """
+    """The bytes of a safetensors file with its metadata in alphabetical order: the library's order is random."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
-    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items(), key=lambda item: (len(item[1]), item)))
+    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + content[8 + length :]
