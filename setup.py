@@ -27,6 +27,7 @@ PLOTS = ["matplotlib>=3.8"]
 ONNX = ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.1"]
 PHOTOS = ["pillow-heif>=0.22", "pillow-jxl-plugin>=1.3"]  # HEIC and JPEG XL
 SWEEP = ["ray>=2.9", "submitit>=1.5,<2", "rich>=13"]  # Slurm scripts use a private function of submitit
+REVIEW = ["ImageHash>=4.3", "jinja2>=3.1"]
 REPORT = ["jinja2>=3.1", *PLOTS]
 BROWSER = ["playwright>=1.40"]  # drives a Chromium that is there: no browser is downloaded
 TEST = [
@@ -39,6 +40,7 @@ TEST = [
     *ONNX,
     *SWEEP,
     *REPORT,
+    *REVIEW,
     *BROWSER,
 ]
 
@@ -53,7 +55,7 @@ setup(
     packages=[*find_packages(include=["lamm", "lamm.*"]), "lamm_trainers", "lamm_configs"],
     package_dir={"lamm_trainers": "trainers", "lamm_configs": "configs"},
     package_data={
-        "lamm": ["py.typed", "**/*.yaml", "**/*.json", "**/*.safetensors", "report/templates/*"],
+        "lamm": ["py.typed", "**/*.yaml", "**/*.json", "**/*.safetensors", "report/templates/*", "review/templates/*"],
         "lamm_trainers": ["py.typed"],
         "lamm_configs": ["**/*.yaml"],
     },
@@ -66,6 +68,7 @@ setup(
         "onnx": ONNX,
         "sweep": SWEEP,
         "report": REPORT,
+        "review": REVIEW,
         "test": TEST,
         "dev": [*TEST, "ruff>=0.6", "mypy>=1.11", "build>=1", "setuptools>=68", "wheel"],
     },

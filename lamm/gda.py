@@ -27,12 +27,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 # What rounding leaves of a scatter that is none, as a share of the second moment.
 NO_SCATTER = 1e-12
 # Scores that are computed at a time, to bound the memory.
 SCORES_AT_ONCE = 20_000_000
+# What is chosen among by left-out images: ρ, and the weight of scores.
+SHRINKAGES = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
+SCALES = tuple(10.0 ** (step / 8) for step in range(-24, 9))  # 1e-3 … 10
 # In the place of −inf, the score of a class without images: a checkpoint holds no infinities.
 NEVER = -1e9
 
@@ -218,3 +222,27 @@ class LeaveOneOut:
         scores = factor[:, None, None] * (of_features - 0.5 * lengths[:, None]) - math.log(len(means))
         scores[every[alone], :, labels[alone]] = -torch.inf
         return scores.masked_fill((self._statistics.count == 0), -torch.inf)
+
+
+def scale_of_least_loss(scores: Tensor, targets: Tensor, largest: float = math.inf) -> tuple[float, float]:
+    """The scale, of `SCALES` up to the largest, that gives scores (m, N) the least log-loss, and that loss."""
+    losses = {scale: F.cross_entropy(scale * scores, targets).item() for scale in SCALES if scale <= largest}
+    best = min(losses, key=losses.__getitem__)
+    return best, losses[best]
+
+
+def of_least_loss(leave_one_out: LeaveOneOut, paired: Tensor, labels: Tensor) -> tuple[float, float]:
+    """ρ and β of the least log-loss of left-out images.
+
+    Args:
+        leave_one_out: of the training images.
+        paired: whether an image's class has another one, (n,).
+        labels: (n,).
+    """
+    found = {}
+    for shrinkage in SHRINKAGES:
+        scores = leave_one_out.scores(shrinkage)[paired]  # (n', k, N)
+        targets = labels[paired].repeat_interleave(scores.shape[1])
+        found[shrinkage] = scale_of_least_loss(scores.flatten(0, 1), targets)
+    best = min(found, key=lambda shrinkage: found[shrinkage][1])
+    return best, found[best][0]

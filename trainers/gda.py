@@ -20,12 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from lamm.clip.model import ClipModel
-from lamm.gda import NEVER, ClassStatistics, LeaveOneOut, head
+from lamm.gda import NEVER, SHRINKAGES, ClassStatistics, LeaveOneOut, head
 from lamm.scoring import Prompts, scaled_scores
 
 from .heads import Head, HeadTrainer, Images, weight_of_least_loss
 
-SHRINKAGES = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
 PUBLISHED_ALPHAS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2)
 
 

@@ -21,54 +21,27 @@ all images at once.
 Letters: n training images, k views of each, B images, G prefixes (1), N classes, E embedding size.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from yacs.config import CfgNode
 
 from lamm.errors import ConfigError
-from lamm.gda import ClassStatistics, LeaveOneOut
+from lamm.gda import SHRINKAGES, ClassStatistics, LeaveOneOut, of_least_loss, scale_of_least_loss
 from lamm.log import logger
 from lamm.scoring import scaled_scores
 
 from .base import PromptTrainer
-from .gda import SHRINKAGES, GaussianHead, HasGaussianHead, statistics_of
+from .gda import GaussianHead, HasGaussianHead, statistics_of
 from .heads import spread
 from .lamm import LAMM, LAMMLearner
 from .prompt_learner import PromptLearner
 from .top_lamm import TopLAMM, TopLAMMLearner
 
-SCALES = tuple(10.0 ** (step / 8) for step in range(-24, 9))  # α and β: 1e-3 … 10
 SHRINKAGE_OF_ONE = SHRINKAGES[0]
 SPREAD_OF_ONE = 0.3
-
-
-def scale_of_least_loss(scores: Tensor, targets: Tensor, largest: float = math.inf) -> tuple[float, float]:
-    """The scale, of `SCALES` up to the largest, that gives scores (m, N) the least log-loss, and that loss."""
-    losses = {scale: F.cross_entropy(scale * scores, targets).item() for scale in SCALES if scale <= largest}
-    best = min(losses, key=losses.__getitem__)
-    return best, losses[best]
-
-
-def of_least_loss(leave_one_out: LeaveOneOut, paired: Tensor, labels: Tensor) -> tuple[float, float]:
-    """ρ and β of the least log-loss of left-out images.
-
-    Args:
-        leave_one_out: of the training images.
-        paired: whether an image's class has another one, (n,).
-        labels: (n,).
-    """
-    found = {}
-    for shrinkage in SHRINKAGES:
-        scores = leave_one_out.scores(shrinkage)[paired]  # (n', k, N)
-        targets = labels[paired].repeat_interleave(scores.shape[1])
-        found[shrinkage] = scale_of_least_loss(scores.flatten(0, 1), targets)
-    best = min(found, key=lambda shrinkage: found[shrinkage][1])
-    return best, found[best][0]
 
 
 class GaussianHeadMixin(HasGaussianHead, PromptLearner):

@@ -26,6 +26,7 @@ COMMANDS = {
     "merge": "make one classifier file of several",
     "predict": "classify photos with what a run or a classifier file has learned",
     "export": "write what a run has learned for other programs",
+    "review": "probably wrong labels, duplicates, blurred photos, and what to photograph next",
     "backbones": "list the CLIP models: size, licence, and whether their weights are here",
     "get": "fetch the weights of CLIP models, or say what to carry over",
     "check-data": "check data on disk, and say what is missing",

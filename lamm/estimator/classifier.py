@@ -30,6 +30,7 @@ from lamm.estimator.model import (
     require_unique,
     statistics_of,
     trained_model,
+    write_run,
 )
 from lamm.estimator.photos import as_files, is_path
 from lamm.estimator.training import (
@@ -370,6 +371,17 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
             ConfigError: the place has a file of another kind.
         """
         self._fitted().save(path)
+
+    def to_run(self, folder: str | os.PathLike[str]) -> None:
+        """Write the folder that a run would have left, for `lamm predict`, `--model-dir` and what else reads runs.
+
+        Classes have the names that CLIP reads, also where they were renamed.
+
+        Raises:
+            ConfigError: the folder is there and not empty.
+        """
+        with quiet():
+            write_run(self._fitted(), folder)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], weights: str = "", device: str = "") -> "Classifier":

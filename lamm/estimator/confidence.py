@@ -1,8 +1,6 @@
 """How sure a classifier may be, and when a photo shows none of its classes.
 
-The temperature T is the one whose probabilities softmax(s / T) give left-out photos the least log-loss
-(arXiv:1706.04599); their expected calibration error (ECE) is the mean distance between confidence and accuracy over 15
-bins of confidence, weighted by the photos in them.
+The temperature T is that of the least log-loss of left-out photos (`lamm.calibration`).
 
 An out-of-class score is higher for stranger photos. With s the scores, and the image features' own distribution
 N(μ_c, Σ) from the stored statistics:
@@ -20,43 +18,15 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from lamm.calibration import expected_calibration_error, temperature_of
 from lamm.estimator.file import Confidence
 from lamm.gda import ClassStatistics
 
-TEMPERATURES = tuple(10.0 ** (step / 24) for step in range(-48, 49))
-"""0.01 … 100."""
-BINS = 15
 COVERAGE = 0.95
 SHRINKAGE = 1.0
 """Of the covariances of `mahalanobis` and `relative`: towards a multiple of the identity, as in `lamm.gda`."""
-
-
-def temperature_of(scores: Tensor, labels: Tensor) -> float:
-    """T of the least log-loss.
-
-    Args:
-        scores: of photos that were left out, (n, N).
-        labels: (n,).
-    """
-    losses = {t: F.cross_entropy(scores / t, labels).item() for t in TEMPERATURES}
-    return min(losses, key=losses.__getitem__)
-
-
-def expected_calibration_error(probabilities: Tensor, labels: Tensor) -> float:
-    """ECE in percent.
-
-    Args:
-        probabilities: (n, N).
-        labels: (n,).
-    """
-    confidence, predicted = probabilities.max(dim=1)
-    correct = (predicted == labels).double()
-    bin_of = (confidence * BINS).long().clamp(max=BINS - 1)
-    gaps = torch.zeros(BINS, dtype=torch.float64).index_add_(0, bin_of, correct - confidence.double())
-    return 100 * gaps.abs().sum().item() / len(labels)
 
 
 class OutOfClass:
@@ -134,9 +104,14 @@ def confidence_of(parts: Sequence[LeftOut]) -> Confidence:
         threshold=threshold,
         coverage=(strange <= threshold).double().mean().item(),
         photos=len(labels),
-        ece=expected_calibration_error((scores / temperature).softmax(dim=1), labels),
-        ece_before=expected_calibration_error(scores.softmax(dim=1), labels),
+        ece=_ece(scores / temperature, labels),
+        ece_before=_ece(scores, labels),
     )
+
+
+def _ece(scores: Tensor, labels: Tensor) -> float:
+    confidence, predicted = scores.softmax(dim=1).max(dim=1)
+    return expected_calibration_error(confidence, predicted == labels)
 
 
 def unknown_scores(

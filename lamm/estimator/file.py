@@ -140,7 +140,7 @@ class Knowledge:
         metadata = {
             "format": FORMAT,
             "version": str(VERSION),
-            "classifier": json.dumps(described, ensure_ascii=False, sort_keys=True, allow_nan=False),
+            "knowledge": json.dumps(described, ensure_ascii=False, sort_keys=True, allow_nan=False),
         }
         with atomic_path(path) as temporary:
             temporary.write_bytes(with_sorted_metadata(save(tensors, metadata)))
@@ -197,7 +197,7 @@ def load_knowledge(path: str | os.PathLike[str]) -> Knowledge:
             if version > VERSION:
                 raise CheckpointError(f"{file} is of a later version of this program ({version}): update it")
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        return _checked(json_value(metadata["classifier"]), tensors)
+        return _checked(json_value(metadata["knowledge"]), tensors)
     except (
         SafetensorError,
         ValueError,

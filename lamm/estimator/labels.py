@@ -24,7 +24,7 @@ from lamm.engine import build_lr_scheduler, build_optimizer
 from lamm.gda import ClassStatistics
 from lamm.scoring import scaled_scores
 
-STEPS = 100
+STEPS = 30
 AT_ONCE = 2048
 LONGEST = 0.5
 """η T / S times λ1, at most: L_WC's own step must not overshoot."""

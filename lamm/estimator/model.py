@@ -18,9 +18,9 @@ from yacs.config import CfgNode
 from lamm.checkpoints.by_class_name import EXTRA, load_learned
 from lamm.clip.catalogue import licence_of
 from lamm.clip.model import ClipModel
-from lamm.engine import get_cfg_default
+from lamm.engine import get_cfg_default, save_checkpoint
 from lamm.engine.embedded.config_merge import merge_config
-from lamm.errors import CheckpointError
+from lamm.errors import CheckpointError, ConfigError
 from lamm.estimator.confidence import unknown_scores
 from lamm.estimator.file import PHOTO_BYTES, Knowledge, Origin, is_classifier_file, load_knowledge, rounded
 from lamm.estimator.training import register, trainer_class
@@ -29,7 +29,8 @@ from lamm.files import sha256_of_file
 from lamm.gda import NEVER, ClassStatistics, head
 from lamm.images import image_errors
 from lamm.inference.model import RunFolder, TrainedModel
-from lamm.run.fingerprint import flat
+from lamm.run.fingerprint import flat, store_config
+from lamm.run.record import RunClasses
 
 KEPT = ("TRAINER.", "INPUT.", "OPTIM.", "DATALOADER.", "MODEL.BACKBONE.NAME", "DATASET.TEMPLATE", "DATASET.NUM_SHOTS")
 """The config keys, or how they begin, that say how a classifier was trained and sees images."""
@@ -264,6 +265,24 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
         CheckpointError: it is damaged, or not such a file.
     """
     return state_dict(load_knowledge(path))
+
+
+def write_run(knowledge: Knowledge, folder: str | os.PathLike[str]) -> None:
+    """A run's folder as training would have left it, without results; classes have the names that CLIP reads.
+
+    Raises:
+        ConfigError: the folder is there and not empty.
+    """
+    place, cfg = Path(os.path.expanduser(folder)), config_from(knowledge.settings)
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise ConfigError(f"{place} is there already: give a new folder")
+    trainer = trainer_class(knowledge.trainer)
+    cfg.TRAINER.NAME, cfg.OUTPUT_DIR = knowledge.trainer, os.path.abspath(place)
+    place.mkdir(parents=True, exist_ok=True)
+    store_config(cfg, place)
+    RunClasses(list(knowledge.words), list(knowledge.templates)).write(place)
+    content = {"state_dict": state_dict(knowledge), "epoch": cfg.OPTIM.MAX_EPOCH, "optimizer": None, "scheduler": None}
+    save_checkpoint(content, place / trainer.registered_name)
 
 
 def trained_model(knowledge: Knowledge, clip: ClipModel, file: str = "the classifier") -> TrainedModel:

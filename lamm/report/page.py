@@ -62,7 +62,7 @@ def write_report(
     require_place(file, MARK)
     page = Path(file)
     content = _content(material, page, title)
-    environment = _environment()
+    environment = page_environment(TEMPLATES)
     panel = environment.get_template("panel.html.j2")
     panels = dataset_panels(material, root, lambda shown: panel.render(material=material, **shown), watch)
     text = environment.get_template("page.html.j2").render(**content, datasets=panels)
@@ -103,11 +103,12 @@ def _content(material: Material, page: Path, title: str) -> dict[str, Any]:
     }
 
 
-def _environment() -> Any:
+def page_environment(*folders: Path) -> Any:
+    """What renders templates to HTML, escaped; the first folder that has a template counts."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

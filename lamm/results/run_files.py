@@ -90,12 +90,16 @@ class Prediction(NamedTuple):
         label: Number of its class.
         predicted: Number of the class with the highest score.
         confidence: That class's probability.
+        label_name: Name of its class; empty in files of earlier versions.
+        predicted_name: Name of the predicted class.
     """
 
     image: str
     label: int
     predicted: int
     confidence: float
+    label_name: str = ""
+    predicted_name: str = ""
 
     @property
     def right(self) -> bool:
@@ -111,7 +115,8 @@ def write_predictions(folder: str | os.PathLike[str], predictions: Sequence[Pred
     ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Prediction._fields)
-        writer.writerows((csv_cell(one.image), *one[1:3], f"{one.confidence:.4f}") for one in predictions)
+        for one in predictions:
+            writer.writerow([csv_cell(one.image), *one[1:3], f"{one.confidence:.4f}", *map(csv_cell, one[4:])])
 
 
 def read_predictions(folder: str | os.PathLike[str]) -> list[Prediction] | None:
@@ -126,10 +131,16 @@ def read_predictions(folder: str | os.PathLike[str]) -> list[Prediction] | None:
     try:
         with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
             rows = csv.reader(file)
-            if tuple(next(rows, ())) != Prediction._fields:
+            header = tuple(next(rows, ()))
+            if header not in (Prediction._fields, Prediction._fields[:4]):
                 raise ResultsError(f"{path} is damaged: its first line must be {','.join(Prediction._fields)}")
-            return [
-                Prediction(csv_value(image), int(label), int(best), float(sure)) for image, label, best, sure in rows
-            ]
+            return [_prediction(row, len(header)) for row in rows]
     except (OSError, ValueError, IndexError, csv.Error) as error:
         raise ResultsError(f"{path} is damaged: {error}") from error
+
+
+def _prediction(row: Sequence[str], columns: int) -> Prediction:
+    if len(row) != columns:
+        raise ValueError(f"a line has {len(row)} columns, not {columns}")
+    image, label, best, sure, *names = row
+    return Prediction(csv_value(image), int(label), int(best), float(sure), *map(csv_value, names))

@@ -15,6 +15,7 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 import lamm
+from lamm.calibration import expected_calibration_error
 from lamm.engine import ENGINE, TRAINER_REGISTRY
 from lamm.engine.embedded.log import fetched, say
 from lamm.engine.foreign import refuse
@@ -236,7 +237,16 @@ class RunRecord:
         tested = all(name in metrics for name in METRICS)
         if metrics:
             metrics |= getattr(self._trainer, "further_metrics", {})
+            metrics |= self._calibration()
         return self._write(FINISHED if tested else RUNNING, metrics)
+
+    def _calibration(self) -> dict[str, float]:
+        """The expected calibration error of the images tested, where there are probabilities."""
+        told = self._trainer.evaluator.predictions
+        if not told:
+            return {}
+        labels, predicted, confidence = (torch.tensor(column) for column in zip(*told, strict=True))
+        return {"ece": expected_calibration_error(confidence, labels == predicted)}
 
     def write_predictions(self) -> None:
         """Write `predictions.csv`, if there is a prediction for every image of the split that was tested, in order."""
@@ -248,7 +258,11 @@ class RunRecord:
             root = os.path.join(os.path.abspath(cfg.DATASET.ROOT), "")
             paths = [os.path.abspath(item.impath) for item in items]
             shown = [Path(path.removeprefix(root)).as_posix() if path.startswith(root) else path for path in paths]
-            rows = [Prediction(image, *one) for image, one in zip(shown, said, strict=True)]
+            names = dict(enumerate(getattr(dataset, "classnames", ())))
+            rows = [
+                Prediction(image, label, best, sure, names.get(label, ""), names.get(best, ""))
+                for image, (label, best, sure) in zip(shown, said, strict=True)
+            ]
             write_predictions(self._plan.output_dir, rows)
 
     def _write(self, status: str, metrics: dict[str, float]) -> RunResults:

@@ -137,10 +137,18 @@ def test_the_file_holds_the_same_classifier_and_neither_photo_nor_path(
     content = file.read_bytes()
     assert all(text.encode() not in content for text in (str(folder), str(tmp_path), str(Path.home())))
     with safe_open(file, framework="pt") as opened:
-        described = json.loads(opened.metadata()["classifier"])
+        described = json.loads(opened.metadata()["knowledge"])
     assert [one["photos"] for one in described["classes"]] == [8] * 4
     whole.save(file)
     assert file.read_bytes() == content
+
+
+def test_a_file_becomes_the_folder_of_a_run_and_back(whole: lamm.Classifier, folder: Path, tmp_path: Path) -> None:
+    whole.to_run(tmp_path / "run")
+    back, (paths, _) = lamm.load(tmp_path / "run"), photos_of(folder)
+    np.testing.assert_allclose(back.decision_function(paths), whole.decision_function(paths), atol=1e-4)
+    with pytest.raises(ConfigError, match="run"):
+        whole.to_run(tmp_path / "run")
 
 
 def test_a_hundred_classes_of_the_size_of_vit_b_16_take_less_than_two_megabytes(tmp_path: Path) -> None:

@@ -105,7 +105,8 @@ def test_a_missing_file_is_a_one_line_error(tmp_path: Path) -> None:
         RunResults.read(tmp_path / "results.json")
 
 
-PREDICTIONS = [Prediction('odd, "name"/größe 1.jpg', 0, 0, 0.75), Prediction("b.png", 3, 1, 0.5)]
+OLD_HEADER = "image,label,predicted,confidence\n"
+PREDICTIONS = [Prediction('odd, "name"/größe 1.jpg', 0, 0, 0.75), Prediction("b.png", 3, 1, 0.5, "=birne", "apfel")]
 
 
 def features() -> ClassFeatures:
@@ -138,7 +139,12 @@ def test_names_of_files_that_look_like_formulas_or_are_no_utf_8_come_back(tmp_pa
     write_predictions(tmp_path, predictions)
     assert read_predictions(tmp_path) == predictions
     cells = (tmp_path / "predictions.csv").read_bytes().decode(errors="surrogateescape").splitlines()
-    assert cells[1:4] == ["'=1+1.png,0,1,0.5000", '"\'-x,y.png",0,1,0.5000', "''@a.png,0,1,0.5000"]
+    assert cells[1:4] == ["'=1+1.png,0,1,0.5000,,", '"\'-x,y.png",0,1,0.5000,,', "''@a.png,0,1,0.5000,,"]
+
+
+def test_predictions_of_earlier_versions_have_no_names_and_are_read(tmp_path: Path) -> None:
+    (tmp_path / "predictions.csv").write_text(f"{OLD_HEADER}a.png,0,1,0.5000\n")
+    assert read_predictions(tmp_path) == [Prediction("a.png", 0, 1, 0.5)]
 
 
 def test_a_folder_without_the_files_has_none(tmp_path: Path) -> None:
@@ -152,7 +158,7 @@ def test_damaged_features_are_refused(tmp_path: Path) -> None:
         ClassFeatures.load(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "image,label,predicted,confidence\na,0,zero,1\n", "\xff\xfe"])
+@pytest.mark.parametrize("content", ["", f"{OLD_HEADER}a,0,zero,1\n", f"{OLD_HEADER}a,0,0,1,b,b\n", "\xff\xfe"])
 def test_damaged_predictions_are_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "predictions.csv").write_text(content, encoding="latin-1")
     with pytest.raises(ResultsError, match=r"predictions\.csv is damaged"):

@@ -41,7 +41,7 @@ class TrainerAfterTest:
     def __init__(self, root: Path) -> None:
         paths = [root / "data" / "a b.png", root / "data" / "c.png", root / "elsewhere.png"]
         items = [SimpleNamespace(impath=str(path), label=label) for path, label in zip(paths, LABELS, strict=True)]
-        self.dm = SimpleNamespace(dataset=SimpleNamespace(test=items, val=items[:1]))
+        self.dm = SimpleNamespace(dataset=SimpleNamespace(test=items, val=items[:1], classnames=["pear", "plum"]))
         self.evaluator = RecordedEvaluator(Evaluator())
         self._optims: dict[str, Any] = {}
 
@@ -73,6 +73,7 @@ def test_the_last_test_is_written_with_paths_below_the_data_root(tmp_path: Path)
     assert predictions is not None
     expected = [("a b.png", 0, 1), ("c.png", 1, 1), (str(tmp_path / "elsewhere.png"), 1, 1)]
     assert [one[:3] for one in predictions] == expected
+    assert [one[4:] for one in predictions] == [("pear", "plum"), ("plum", "plum"), ("plum", "plum")]
     assert [one.confidence for one in predictions] == pytest.approx([sure] * 3, abs=1e-4)
     assert trainer.evaluator.seen == 3
 

@@ -12,13 +12,14 @@ import torch.nn.functional as F
 from lamm_trainers import TRAINERS as ALL
 from lamm_trainers import extend_cfg
 from lamm_trainers.lamm import AlignmentSettings
-from lamm_trainers.lamm_gda import SCALES, SHRINKAGES, LAMMGDALearner
+from lamm_trainers.lamm_gda import LAMMGDALearner
 from torch import Tensor
 
 from lamm.checkpoints.by_class_name import load_learned
 from lamm.clip.model import ClipModel
 from lamm.engine import load_checkpoint, set_random_seed
 from lamm.errors import ConfigError
+from lamm.gda import SCALES, SHRINKAGES
 from lamm.inference.model import TrainedModel
 from tests.reference import slow_heads
 from tests.trainers.test_heads import near_centres, some_images

@@ -1,0 +1,83 @@
+"""Temperature, calibration error, and photos that show none of the classes."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from lamm.calibration import TEMPERATURES, expected_calibration_error, temperature_of
+from lamm.estimator.confidence import DEFAULT_SCORE, LeftOut, OutOfClass, confidence_of
+from lamm.estimator.labels import Draws
+from lamm.gda import ClassStatistics
+
+
+def drawn(count: int = 400, classes: int = 3, size: int = 8) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Scores that are true log-posteriors, labels drawn from them, and features around three centres."""
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(count, classes, generator=generator) * 2
+    labels = torch.multinomial(scores.softmax(dim=1), 1, generator=generator)[:, 0]
+    centres = 3 * torch.eye(size)[:classes]
+    return scores, labels, centres[labels] + torch.randn(count, size, generator=generator)
+
+
+def test_a_temperature_undoes_what_made_scores_too_sure() -> None:
+    scores, labels, _ = drawn()
+    honest, sure = temperature_of(scores, labels), temperature_of(10 * scores, labels)
+    assert honest == pytest.approx(1, rel=0.25)
+    assert sure == pytest.approx(10 * honest, rel=0.11)
+    assert {honest, sure} <= set(TEMPERATURES)
+
+
+def test_the_calibration_error_is_the_distance_of_the_bins() -> None:
+    confidence = np.array([0.31, 0.32, 0.9, 0.91, 0.92, 1.0])
+    correct = np.array([True, False, True, True, False, True])
+    error = 0.0
+    for number in range(15):
+        inside = (confidence >= number / 15) & ((confidence < (number + 1) / 15) | (number == 14))
+        if inside.any():
+            error += inside.sum() / 6 * abs(confidence[inside].mean() - correct[inside].mean())
+    found = expected_calibration_error(torch.tensor(confidence), torch.tensor(correct))
+    assert found == pytest.approx(100 * error)
+
+
+def test_mahalanobis_is_the_distance_to_the_nearest_class() -> None:
+    scores, labels, features = drawn()
+    statistics = ClassStatistics.of(features[:, None], labels, 3)
+    found = OutOfClass(1.0, statistics).scores["mahalanobis"](scores, features)
+    x, y = features.double().numpy(), labels.numpy()
+    means = np.array([x[y == c].mean(axis=0) for c in range(3)])
+    scatter = sum(np.outer(a - means[c], a - means[c]) for a, c in zip(x, y, strict=True))
+    mean = np.trace(scatter) / 8
+    shrunk = (scatter / mean + np.eye(8)) / 2
+    expected = [min((a - m) @ np.linalg.inv(shrunk) @ (a - m) for m in means) for a in x]
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
+
+
+def test_the_threshold_keeps_what_was_left_out_and_refuses_strangers() -> None:
+    scores, labels, features = drawn()
+    half = ClassStatistics.of(features[200:, None], labels[200:], 3)
+    confidence = confidence_of([LeftOut(scores[:200], labels[:200], features[:200], half)])
+    assert confidence.photos == 200
+    assert confidence.coverage == pytest.approx(0.95, abs=0.01)
+    strange = OutOfClass(confidence.temperature, half).scores[DEFAULT_SCORE](scores, features - 6)
+    assert (strange > confidence.threshold).float().mean() > 0.95
+
+
+def test_without_left_out_photos_nothing_is_said() -> None:
+    confidence = confidence_of([])
+    assert (confidence.temperature, confidence.threshold, confidence.photos) == (1.0, math.inf, 0)
+
+
+def test_draws_have_the_means_and_the_covariance_of_the_statistics() -> None:
+    _, labels, features = drawn(3000)
+    features = torch.nn.functional.normalize(features + 20, dim=1)  # far from 0: their lengths hardly differ
+    statistics = ClassStatistics.of(features[:, None], labels, 3)
+    draws = Draws(statistics, views=1)
+    assert draws.photos.tolist() == torch.bincount(labels).tolist()
+    torch.manual_seed(0)
+    some = draws.of(torch.full((20000,), 1))
+    own = features[labels == 1]
+    pooled = statistics.scatter / (len(labels) - 3)
+    np.testing.assert_allclose(some.mean(dim=0), own.mean(dim=0), atol=2e-3)
+    np.testing.assert_allclose(torch.cov(some.T.double()).trace(), pooled.trace(), rtol=0.1)
