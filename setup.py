@@ -30,6 +30,7 @@ SWEEP = ["ray>=2.9", "submitit>=1.5,<2", "rich>=13"]  # Slurm scripts use a priv
 REVIEW = ["ImageHash>=4.3", "jinja2>=3.1"]
 REPORT = ["jinja2>=3.1", *PLOTS]
 BROWSER = ["playwright>=1.40"]  # drives a Chromium that is there: no browser is downloaded
+NOTEBOOK = ["nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"]
 TEST = [
     "pytest>=8",
     "pytest-xdist>=3.5",
@@ -42,6 +43,7 @@ TEST = [
     *REPORT,
     *REVIEW,
     *BROWSER,
+    *NOTEBOOK,
 ]
 
 setup(
