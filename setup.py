@@ -31,6 +31,7 @@ REVIEW = ["ImageHash>=4.3", "jinja2>=3.1"]
 REPORT = ["jinja2>=3.1", *PLOTS]
 BROWSER = ["playwright>=1.40"]  # drives a Chromium that is there: no browser is downloaded
 APP = ["nicegui>=3.5"]  # serves its page itself: nothing is loaded from elsewhere
+NOTEBOOK = ["nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"]
 TEST = [
     "pytest>=8",
     "pytest-xdist>=3.5",
@@ -44,6 +45,7 @@ TEST = [
     *REVIEW,
     *BROWSER,
     *APP,
+    *NOTEBOOK,
 ]
 
 setup(

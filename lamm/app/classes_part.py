@@ -70,7 +70,7 @@ class ClassCard:
                 self.name.on("keydown.enter", self.rename).on("blur", self.rename)
                 self.count = ui.label().classes("quiet nowrap")
                 remove = ui.button(icon="delete_outline", on_click=self.remove)
-                remove.props('flat round dense aria-label="Remove class"').tooltip("Remove class")
+                remove.props('flat round dense aria-label="Remove class" title="Remove class"')
             with ui.row().classes("knowledge") as self.known:
                 self.known_line = ui.label().classes("grow")
                 ui.button("Try another name", on_click=self.try_names).props("flat dense no-caps")

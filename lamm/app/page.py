@@ -72,8 +72,8 @@ def _frame(title: str) -> Any:
         ui.label(title).classes("project-name")
         row = ui.row().classes("tools")
         with row:
-            toggle = (
-                ui.button(icon="contrast").props('flat round dense aria-label="Dark or light"').tooltip("Dark or light")
+            toggle = ui.button(icon="contrast").props(
+                'flat round dense aria-label="Dark or light" title="Dark or light"'
             )
             toggle.on_click(lambda: dark.set_value(dark.value is not True))
     return row
@@ -164,8 +164,6 @@ class ProjectPage:
             self.redo = ui.button(icon="redo", on_click=lambda: self.step(session.project.redo))
             for button, label in ((self.undo, "Undo"), (self.redo, "Redo")):
                 button.props(f'flat round dense aria-label="{label}"').move(target_index=0 if label == "Undo" else 1)
-            with self.undo:
-                self.undo_tip = ui.tooltip("Undo")
         self.photo = PhotoDialog(self)
         with ui.column().classes("main"):
             self._status()
@@ -211,7 +209,8 @@ class ProjectPage:
         self.problem_line.set_text(session.problem)
         title = session.project.undo_title
         self.undo.set_enabled(bool(title))
-        self.undo_tip.set_text(f"Undo: {title}" if title else "Nothing to undo")
+        self.undo.props["title"] = f"Undo: {title}" if title else "Nothing to undo"
+        self.undo.update()
         self.redo.set_enabled(bool(session.project.redo_title))
         for part in self.parts:
             part.show()

@@ -59,7 +59,7 @@ class ResultsPart:
             for method, accuracy in sorted(review.comparison.items(), key=lambda one: one[0] != review.method):
                 own = method == review.method
                 with ui.element("div").classes("bar-row own" if own else "bar-row"):
-                    ui.label("This classifier" if own else METHODS.get(method, method)).tooltip(method)
+                    ui.label("This classifier" if own else METHODS.get(method, method)).props(f'title="{method}"')
                     with ui.element("div").classes("bar-track"):
                         ui.element("div").classes("bar-fill").style(f"width: {accuracy:.1f}%")
                     ui.label(f"{accuracy:.1f} %").classes("number")

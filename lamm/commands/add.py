@@ -11,6 +11,7 @@ from pathlib import Path
 from lamm.commands.fit import add_weights
 from lamm.commands.parser import Parser
 from lamm.errors import DataError
+from lamm.escaping import printable
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -34,7 +35,7 @@ def main(arguments: argparse.Namespace) -> None:
         classifier.add_photos(name, photos[name])
     classifier.save(arguments.output or arguments.file)
     for name, files in photos.items():
-        print(f'{"new class" if name in new else "more photos of"} "{name}": {len(files)} photos')
+        print(f'{"new class" if name in new else "more photos of"} "{printable(name)}": {len(files)} photos')
     print(f"{arguments.output or arguments.file}: {len(classifier.classes_)} classes")
 
 

@@ -9,6 +9,7 @@ import argparse
 
 from lamm.commands.fit import add_weights
 from lamm.commands.parser import Parser
+from lamm.escaping import printable
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -21,7 +22,7 @@ def main(arguments: argparse.Namespace) -> None:
     if learned or arguments.output:
         classifier.save(arguments.output or arguments.file)
     for name, count in learned.items():
-        print(f'{"more photos of" if name in known else "new class"} "{name}": {count} photos')
+        print(f'{"more photos of" if name in known else "new class"} "{printable(name)}": {count} photos')
     print(
         "nothing is new" if not learned else f"{arguments.output or arguments.file}: {len(classifier.classes_)} classes"
     )

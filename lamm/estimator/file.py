@@ -172,9 +172,9 @@ def unpacked(tensors: dict[str, Tensor]) -> ClassStatistics:
 
 
 def is_classifier_file(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a file that `Knowledge.save` has written, or is called like one."""
+    """Whether a path is a file that `Knowledge.save` has written, or is called like one, be it there or not."""
     file = Path(path)
-    return file.is_file() and (file.suffix == SUFFIX or has_mark(file, FORMAT))
+    return not file.is_dir() and (file.suffix == SUFFIX or has_mark(file, FORMAT))
 
 
 def load_knowledge(path: str | os.PathLike[str]) -> Knowledge:

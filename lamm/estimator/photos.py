@@ -61,7 +61,7 @@ def files_of(folder: str | os.PathLike[str]) -> list[str]:
     """
     place = Path(os.path.expanduser(folder))
     if not place.is_dir():
-        raise DataError(f"{place} is not a folder; give a list for single photos: [{str(place)!r}]")
+        raise DataError(f"{place} is not a folder of photos; in Python, a list of single ones is accepted too")
     found = [str(place / name) for name in images_below(place)]
     if not found:
         raise DataError(f"{place} holds no photos")
