@@ -5,6 +5,8 @@ A classifier is calibrated if of the images to which it gives confidence p the s
 Letters: n images, N classes.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,13 +17,17 @@ BINS = 15
 
 
 def temperature_of(scores: Tensor, labels: Tensor) -> float:
-    """T whose probabilities softmax(s / T) have the least log-loss.
+    """T whose probabilities softmax(s / T) have the least log-loss, with a normal prior on ln T.
+
+    The prior counts where images say little: where all of them are right, the loss alone would want T = 0.
 
     Args:
         scores: of images that were left out of training, (n, N).
         labels: (n,).
     """
-    losses = {t: F.cross_entropy(scores / t, labels).item() for t in TEMPERATURES}
+    losses = {
+        t: F.cross_entropy(scores / t, labels, reduction="sum").item() + 0.5 * math.log(t) ** 2 for t in TEMPERATURES
+    }
     return min(losses, key=losses.__getitem__)
 
 

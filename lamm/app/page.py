@@ -247,9 +247,8 @@ class ProjectPage:
     def changed(self, text: str) -> None:
         """Say what a change did, with a button that undoes it."""
         with ui.notification(text, timeout=6, position="bottom-left") as note:
-            ui.button("Undo", on_click=lambda: (self.step(self.session.project.undo), note.dismiss())).props(
-                "flat dense color=white"
-            )
+            undo = ui.button("Undo", on_click=lambda: self.step(self.session.project.undo))
+            undo.on_click(note.dismiss).props("flat dense color=white")
 
     def go_to(self, part: str) -> None:
         """Show another part."""

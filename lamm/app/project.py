@@ -317,10 +317,10 @@ class Project:
         for file in (self.folder / "states").iterdir():
             if STATE_FILE.fullmatch(file.stem) and int(file.stem) not in numbers:
                 file.unlink(missing_ok=True)
-        unused = [file for file in _files(self.folder / PHOTOS) if file not in used]
-        for file in unused:
-            self.photo(file).unlink(missing_ok=True)
-            self.thumbnail(file).unlink(missing_ok=True)
+        unused = [name for name in _files(self.folder / PHOTOS) if name not in used]
+        for name in unused:
+            self.photo(name).unlink(missing_ok=True)
+            self.thumbnail(name).unlink(missing_ok=True)
         return len(unused)
 
 

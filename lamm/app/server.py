@@ -123,7 +123,7 @@ async def _take_photo(request: Request, session: Session, studio: Studio) -> dic
     name = shown_name(query.get("name", ""))
     async with studio.decoding:
         content = await _body(request, LARGEST_FILE, name)
-        file = await run.io_bound(store_photo, content, name, project.folder)
+        file = str(await run.io_bound(store_photo, content, name, project.folder))
     batch, class_id = query.get("batch", ""), query.get("class", "")
     try:
         if class_id == TRY:
@@ -180,7 +180,7 @@ def free_port(host: str, port: int) -> int:
 async def _warm_up(studio: Studio) -> None:
     """Import PyTorch while the first page is looked at, and see which backbones' weights are on this machine."""
     await run.io_bound(importlib.import_module, "lamm.engine")
-    studio.backbones = await run.io_bound(present_backbones)
+    studio.backbones = await run.io_bound(present_backbones) or []
 
 
 def present_backbones() -> list[str]:

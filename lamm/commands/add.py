@@ -23,8 +23,17 @@ def main(arguments: argparse.Namespace) -> None:
         raise DataError("two folders have the same class name: put their photos into one, or give --name for each")
     # Imported here so that --help is quick.
     import lamm
+    from lamm.datasets.listing import folder_names, image_names
+    from lamm.estimator.file import FORMAT
     from lamm.estimator.photos import files_of
+    from lamm.files import require_place
 
+    for folder in folders:
+        if folder.is_dir() and not image_names(folder) and folder_names(folder):
+            raise DataError(
+                f"{folder} holds folders, not photos: lamm update takes a folder of classes, lamm add the photos of one"
+            )
+    require_place(arguments.output or arguments.file, FORMAT)
     photos = {name: files_of(folder) for name, folder in zip(names, folders, strict=True)}
     classifier = lamm.load(arguments.file, arguments.backbone_path, arguments.device)
     known = set(classifier.classes_.tolist())

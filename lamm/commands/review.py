@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 from tqdm import tqdm
@@ -148,8 +148,10 @@ def by_the_others(arguments: argparse.Namespace, workers: int) -> Callable[[Phot
 
     def judged(photos: Photos) -> Judged:
         cache, scale = FeatureCache(cfg, clip), clip.logit_scale.cpu()
-        views = cache.photos(photos.paths, build_transform(cfg, is_train=True), VIEWS, workers)  # (n, k, E)
-        plain = cache.photos(photos.paths, build_transform(cfg, is_train=False), 0, workers)[:, 0]  # (n, E)
+        augmented: Any = build_transform(cfg, is_train=True)
+        as_tested: Any = build_transform(cfg, is_train=False)
+        views = cache.photos(photos.paths, augmented, VIEWS, workers)  # (n, k, E)
+        plain = cache.photos(photos.paths, as_tested, 0, workers)[:, 0]  # (n, E)
         text = TemplatePrompts(clip, photos.names, [template]).text_features().cpu()
         zero_shot = scaled_scores(views.flatten(0, 1), text, scale).view(*views.shape[:2], -1)
         scores = left_out_scores(views, photos.labels, zero_shot)
@@ -199,7 +201,7 @@ def summary(found: Review, most: int) -> str:
         for row in found.unknown_names.itertuples()
     ]
     more = [(row.name, row.photos, row.why) for row in found.to_photograph.itertuples()]
-    sections = [
+    sections: list[tuple[str, Any, tuple[str, ...]]] = [
         ("Labels in doubt", labels, ("photo", "class", "", "rather", "", "alike")),
         ("Duplicates", groups, ("photos", "")),
         ("Odd photos", odd, ("photo", "class", "what", "")),

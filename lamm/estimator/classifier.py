@@ -21,7 +21,7 @@ from lamm.engine.embedded.loader import bounded_workers, usable_cores
 from lamm.errors import ConfigError, DataError, unknown_name
 from lamm.estimator.confidence import LeftOut, confidence_of, unknown_scores
 from lamm.estimator.file import Knowledge, load_knowledge
-from lamm.estimator.growing import Growing
+from lamm.estimator.growing import Growing, class_folders
 from lamm.estimator.model import (
     clip_of,
     config_from,
@@ -52,6 +52,8 @@ ZERO_SHOT = "ZeroshotCLIP"
 COMPARED = ("GDA", "LinearProbe", ZERO_SHOT)
 LIST = ("--dataset", "csv", "--csv", "photos.json")
 """In place of `--dataset folder`, for `train_on_list`, which puts its own list there."""
+ARGUMENTS = ("TRAINER.NAME", "SEED", "DATASET.NUM_SHOTS", "MODEL.BACKBONE.NAME", "INPUT.CACHE_VIEWS")
+"""The config keys that `Classifier` has arguments for."""
 BATCH = 64
 WORKERS_FROM = 64
 """So many photos are worth the start of processes that decode them."""
@@ -117,6 +119,8 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
         self.weights = weights
         self.device = device
 
+    _made: tuple[str, Any] | None = None
+
     # Learning.
 
     def fit(self, X: Any, y: Any = None, progress: Progress | None = None) -> "Classifier":
@@ -133,8 +137,8 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
             DataError: photos that can't be read, fewer than two classes, or names that don't fit the photos.
             BackboneError: CLIP's weights are missing.
         """
-        if self.folds < 0 or self.folds == 1:
-            raise ConfigError(f"folds must be 0, or 2 and above, not {self.folds}")
+        if type(self.folds) is not int or self.folds < 0 or self.folds == 1:
+            raise ConfigError(f"folds must be 0, or a whole number from 2 up, not {self.folds!r}")
         if y is None:
             if not is_path(X):
                 raise DataError("fit(photos, names) needs a name for each photo; without names give a folder")
@@ -211,6 +215,9 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
         return dataclasses.replace(knowledge, confidence=confidence, accuracy=accuracy, accuracy_by=by)
 
     def _fit_folder(self, folder: str, progress: Progress | None) -> "Classifier":
+        of_class = class_folders(folder)
+        if all(len(files) == 1 for files in of_class.values()):  # nothing can be held out
+            return self._fit_files([file for (file,) in of_class.values()], np.array(list(of_class)), progress)
         place = ["--dataset", "folder", "--root", os.path.abspath(os.path.expanduser(folder))]
         cfg = self._config(place)
         compared = [method for method in COMPARED if self.folds and method != self.method]
@@ -227,11 +234,11 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
         return self
 
     def _config(self, place: Sequence[str], method: str = "") -> Any:
+        if not isinstance(self.settings or {}, Mapping):
+            raise ConfigError("settings must be a dictionary of config keys and values")
         settings = dict(self.settings or {}) if not method or method == self.method else {}
-        if self.device == "cpu":
+        if _on_cpu(self.device):
             settings["USE_CUDA"] = False
-        elif self.device not in ("", "cuda"):
-            raise ConfigError(unknown_name("device", self.device, ("cpu", "cuda")))
         method = method or self.method
         if method == self.method and trainer_class(method).learner_class is None:
             raise ConfigError(f"{method} learns nothing: choose a method that does, such as LAMM_GDA or GDA")
@@ -242,8 +249,10 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
         """Take over what is known, as if it had come from a file."""
         with quiet():
             self._model = trained_model(knowledge, self._clip)
+        self._transform(config_from(knowledge.settings))
+        known = dict(zip(map(str, getattr(self, "classes_", ())), getattr(self, "classes_", ()), strict=True))
         self._knowledge, self._original = knowledge, None
-        self.classes_ = np.array(knowledge.names)
+        self.classes_ = np.array([known.get(name, name) for name in knowledge.names])
 
     # What it knows.
 
@@ -360,7 +369,7 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
                 there = part.to(device)
                 parts.append(learner.scores(there, learner.text_features(there) if text is None else text).cpu())
             return torch.cat(parts).float(), features
-        transform: Any = build_transform(cfg, is_train=False)
+        transform = self._transform(cfg)
         views = [View(file, 0, b"") for file in files]
         images = ViewDataset(views, transform, cfg.INPUT.get("EXIF") != "ignore")
         loader: Any = torch.utils.data.DataLoader(images, batch_size=BATCH, num_workers=_workers(len(files)))
@@ -372,14 +381,19 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
 
     def _features_of(self, files: Sequence[str], cfg: Any, views: int = 0) -> Tensor:
         """CLIP's own unit features of photos, (n, E); or of their augmented views, (n, k, E)."""
-        with seeded(-1):
-            transform: Any = build_transform(cfg, is_train=views > 0)
-            cfg = cfg.clone()
-            cfg.defrost()
-            if cfg.INPUT.EXIF == "auto":
-                cfg.INPUT.EXIF = "apply"
-            features = FeatureCache(cfg, self._clip).photos(files, transform, views, _workers(len(files)))
-        return features if views else features[:, 0]
+        if views:
+            with seeded(-1):
+                transform: Any = build_transform(cfg, is_train=True)
+                return FeatureCache(cfg, self._clip).photos(files, transform, views, _workers(len(files)))
+        return FeatureCache(cfg, self._clip).photos(files, self._transform(cfg), 0, _workers(len(files)))[:, 0]
+
+    def _transform(self, cfg: Any) -> Any:
+        """Of test images. Made once: making it prints, which must not be silenced while others predict in threads."""
+        text = str(cfg.INPUT)
+        if self._made is None or self._made[0] != text:
+            with quiet():
+                self._made = text, build_transform(cfg, is_train=False)
+        return self._made[1]
 
     # Files.
 
@@ -420,10 +434,16 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
         cfg = config_from(knowledge.settings)
         shots = cfg.DATASET.NUM_SHOTS
         classifier = cls(
-            knowledge.backbone["name"], knowledge.trainer, shots if shots > 0 else None, cfg.SEED, knowledge.views,
-            weights=weights, device=device,
-        )  # fmt: skip
-        place = torch.device("cuda" if torch.cuda.is_available() and device != "cpu" else "cpu")
+            knowledge.backbone["name"],
+            knowledge.trainer,
+            shots if shots > 0 else None,
+            cfg.SEED,
+            knowledge.views,
+            settings={key: value for key, value in knowledge.settings.items() if key not in ARGUMENTS},
+            weights=weights,
+            device=device,
+        )
+        place = torch.device("cpu" if _on_cpu(device) or not torch.cuda.is_available() else "cuda")
         with quiet():
             classifier._clip = clip_of(knowledge, place, weights)
         classifier.photos_, classifier.labels_ = np.zeros(0, dtype=str), np.zeros(0, dtype=int)
@@ -460,3 +480,14 @@ class _Shares:
 def _workers(photos: int) -> int:
     """Processes that decode so many photos."""
     return bounded_workers(usable_cores()) if photos >= WORKERS_FROM else 0
+
+
+def _on_cpu(device: str) -> bool:
+    """Whether a device is the CPU; False: a GPU, if there is one.
+
+    Raises:
+        ConfigError: neither.
+    """
+    if device not in ("", "cpu", "cuda"):
+        raise ConfigError(unknown_name("device", str(device), ("cpu", "cuda")))
+    return device == "cpu"

@@ -14,6 +14,7 @@ N(μ_c, Σ) from the stored statistics:
 Letters: n photos, N classes, E embedding size.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -98,7 +99,8 @@ def confidence_of(parts: Sequence[LeftOut]) -> Confidence:
     scores, labels = torch.cat([one.scores for one in parts]), torch.cat([one.labels for one in parts])
     temperature = temperature_of(scores, labels)
     strange = torch.cat([unknown_scores(one.scores, one.features, temperature, one.statistics) for one in parts])
-    threshold = torch.quantile(strange.double(), COVERAGE).item()
+    rank = min(math.ceil(COVERAGE * (len(strange) + 1)), len(strange))  # so that a new photo is below as often
+    threshold = strange.double().sort().values[rank - 1].item()
     return Confidence(
         temperature=temperature,
         threshold=threshold,

@@ -29,6 +29,9 @@ VERSION = 1
 SUFFIX = ".lamm"
 PHOTO_BYTES = 8
 LEARNED = "learned."
+KEPT = ("TRAINER.", "INPUT.", "OPTIM.", "DATALOADER.", "MODEL.BACKBONE.NAME", "DATASET.TEMPLATE", "DATASET.NUM_SHOTS")
+"""The config keys, or how they begin, that say how a classifier was trained and sees images."""
+PLACES = ("INPUT.CACHE_DIR", "INPUT.CACHE_GB")
 LARGEST = 1 << 31
 """Bytes of a file that is read."""
 
@@ -86,6 +89,7 @@ class Knowledge:
         statistics: of the training photos' views; None: the trainer changes the image tower, or they are not known.
         views: how many there are of each photo.
         photos: for each class, (n, PHOTO_BYTES) uint8.
+        passed: the same of photos that were seen and not learned: held out for the test, or of removed classes.
         confidence: of left-out photos.
         templates: of hand-written prompts.
         accuracy: in percent, of this and other methods, on photos that were left out: method → accuracy.
@@ -104,6 +108,7 @@ class Knowledge:
     statistics: ClassStatistics | None
     views: int
     photos: list[Tensor]
+    passed: Tensor = field(default_factory=lambda: no_photos())
     confidence: Confidence = Confidence()
     templates: list[str] = field(default_factory=list)
     accuracy: dict[str, float] = field(default_factory=dict)
@@ -132,7 +137,7 @@ class Knowledge:
             "accuracy_by": self.accuracy_by,
         }
         tensors = {f"{LEARNED}{name}": value for name, value in self.learned.items()}
-        tensors |= {"text": self.text, "photos": torch.cat(self.photos)}
+        tensors |= {"text": self.text, "photos": torch.cat(self.photos), "passed": self.passed}
         tensors |= {"photo_counts": torch.tensor([len(one) for one in self.photos], dtype=torch.int32)}
         if self.statistics is not None:
             tensors |= packed(self.statistics)
@@ -144,6 +149,16 @@ class Knowledge:
         }
         with atomic_path(path) as temporary:
             temporary.write_bytes(with_sorted_metadata(save(tensors, metadata)))
+
+
+def no_photos() -> Tensor:
+    """The hashes of no photo. Shape: (0, PHOTO_BYTES)"""
+    return torch.zeros(0, PHOTO_BYTES, dtype=torch.uint8)
+
+
+def is_kept(key: str) -> bool:
+    """Whether a file may hold a config key: none that names a place on a disk."""
+    return (key == "SEED" or key.startswith(KEPT)) and key not in PLACES
 
 
 def rounded(statistics: ClassStatistics) -> ClassStatistics:
@@ -166,6 +181,8 @@ def unpacked(tensors: dict[str, Tensor]) -> ClassStatistics:
     """Statistics from the tensors of a file."""
     count, total, upper = (tensors[f"statistics.{name}"].double() for name in ("count", "sum", "outer"))
     size = total.shape[1]
+    if upper.shape != (size * (size + 1) // 2,):
+        raise ValueError("its statistics don't fit each other")
     outer = total.new_zeros(size, size)
     outer[tuple(torch.triu_indices(size, size))] = upper
     return ClassStatistics(count, total, outer + outer.triu(diagonal=1).T)
@@ -219,8 +236,11 @@ def _checked(described: dict[str, Any], tensors: dict[str, Tensor]) -> Knowledge
     classes, confidence = described["classes"], described["confidence"]
     names = [_text(one["name"]) for one in classes]
     count = len(names)
-    text = tensors["text"]
-    if not names or text.shape != (count, described["backbone"]["embedding_size"]) or text.dtype != torch.float32:
+    text, backbone = tensors["text"], described["backbone"]
+    kinds = {"name": str, "weights": str, "precision": str, "image_size": int, "embedding_size": int}
+    if not all(type(backbone[key]) is kind for key, kind in kinds.items()):
+        raise ValueError("what it says of its backbone is not of the right kind")
+    if not names or text.shape != (count, backbone["embedding_size"]) or text.dtype != torch.float32:
         raise ValueError("its text features don't fit its classes")
     if len(set(names)) < count:
         raise ValueError("two of its classes have the same name")
@@ -233,17 +253,26 @@ def _checked(described: dict[str, Any], tensors: dict[str, Tensor]) -> Knowledge
     ):
         raise ValueError("its statistics don't fit its classes")
     photos = list(tensors["photos"].split(tensors["photo_counts"].tolist()))
-    if len(photos) != count or tensors["photos"].shape[1:] != (PHOTO_BYTES,):
+    hashes = [tensors["photos"], tensors["passed"]]
+    if len(photos) != count or any(one.shape[1:] != (PHOTO_BYTES,) or one.dtype != torch.uint8 for one in hashes):
         raise ValueError("its photos don't fit its classes")
     settings = {_text(key): _text(value) for key, value in described["settings"].items()}
+    foreign = next((key for key in settings if not is_kept(key)), None)
+    if foreign is not None:
+        raise ValueError(f"it sets {foreign[:60]}, which no such file does")
+    views, accuracy = described["views"], {_text(key): value for key, value in described["accuracy"].items()}
+    if type(views) is not int or views < 1 or not all(math.isfinite(value) for value in accuracy.values()):
+        raise ValueError("its numbers are out of range")
     words = [_text(one["words"]) for one in classes]
     told = {key: math.nan if value is None else float(value) for key, value in confidence.items()}
     threshold = math.inf if confidence["threshold"] is None else told["threshold"]
     sure = Confidence(**{**told, "threshold": threshold, "photos": int(told["photos"])})  # type: ignore[arg-type]
+    if not 0 < sure.temperature < math.inf or math.isnan(sure.threshold) or sure.photos < 0:
+        raise ValueError("its confidence is out of range")
     return Knowledge(
         trainer=_text(described["trainer"]),
         settings=settings,
-        backbone={**described["backbone"], "name": _text(described["backbone"]["name"])},
+        backbone=backbone,
         names=names,
         words=words,
         origins=[Origin(_text(one["how"]), _text(one["date"]), int(one["photos"])) for one in classes],
@@ -251,11 +280,12 @@ def _checked(described: dict[str, Any], tensors: dict[str, Tensor]) -> Knowledge
         extra={**dict(described["extra"]), "class_names": words},
         text=text,
         statistics=statistics,
-        views=int(described["views"]),
+        views=views,
         photos=photos,
+        passed=tensors["passed"],
         confidence=sure,
         templates=[_text(one) for one in described["templates"]],
-        accuracy={_text(key): float(value) for key, value in described["accuracy"].items()},
+        accuracy=accuracy,
         accuracy_by=_text(described["accuracy_by"]),
     )
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from lamm.datasets.listing import folder_names, images_below
 from lamm.datasets.own_images import pretty_names
 from lamm.errors import ConfigError, DataError, unknown_name
-from lamm.estimator.file import PHOTO_BYTES, Knowledge, Origin, rounded
+from lamm.estimator.file import Knowledge, Origin, no_photos, rounded
 from lamm.estimator.joining import (
     LABELS,
     joined_statistics,
@@ -33,6 +33,7 @@ from lamm.estimator.model import config_from, photo_hashes, today
 from lamm.estimator.photos import as_files
 from lamm.estimator.training import Progress, quiet, seeded, trainer_class
 from lamm.gda import ClassStatistics
+from lamm.inference.photos import UNKNOWN
 
 SAME = ("ask", "average", "apart")
 
@@ -83,7 +84,7 @@ class Growing:
         for name in photos:
             self._require_new_name(name)
         with _as_files_each(photos) as files:
-            self._learn(files, "add", progress)
+            self._learn({name: _fresh(of_class, [no_photos()]) for name, of_class in files.items()}, "add", progress)
         return self
 
     def add_photos(self, name: str, photos: Any, progress: Progress | None = None) -> Any:
@@ -94,7 +95,7 @@ class Growing:
         knowledge = self._require_growing()
         place = self._place(name)
         with as_files(photos) as files:
-            new = _fresh(files, knowledge.photos[place])
+            new = _fresh(files, [knowledge.photos[place]])
             if new:
                 self._learn({knowledge.names[place]: new}, "add", progress)
         return self
@@ -142,9 +143,10 @@ class Growing:
         """Forget a class; the others stay as they are."""
         knowledge, place = self._fitted(), self._place(name)
         self._require_classes_apart("forget")
-        if len(knowledge.names) <= 2:
-            raise DataError("a classifier needs two classes or more")
-        self._keep(selected(knowledge, [other for other in range(len(knowledge.names)) if other != place]))
+        if len(knowledge.names) == 1:
+            raise DataError(f'"{name}" is the last class: a classifier needs one')
+        left = selected(knowledge, [other for other in range(len(knowledge.names)) if other != place])
+        self._keep(dataclasses.replace(left, passed=torch.cat([knowledge.passed, knowledge.photos[place]])))
         return self
 
     def merge(self, other: Any, same: str = "ask") -> Any:
@@ -161,6 +163,8 @@ class Growing:
         """
         if same not in SAME:
             raise ConfigError(unknown_name("value of same", same, SAME))
+        if not isinstance(other, Growing):
+            raise ConfigError(f"merge takes a classifier, not {type(other).__name__}: lamm.load(file) gives one")
         own, theirs = self._require_growing(), other._require_growing()
         require_alike(own, theirs)
         joined = merged(own, theirs, same)
@@ -183,10 +187,15 @@ class Growing:
             DataError: the folder has no folders with photos.
         """
         knowledge = self._require_growing()
-        known = dict(zip(knowledge.names, knowledge.photos, strict=True))
-        nothing = torch.zeros(0, PHOTO_BYTES, dtype=torch.uint8)
-        new = {name: _fresh(files, known.get(name, nothing)) for name, files in class_folders(folder).items()}
-        new = {name: files for name, files in new.items() if files}
+        # What was moved, renamed, removed or held out is known too: it is not learned again.
+        known, new = [*knowledge.photos, knowledge.passed], {}
+        shown = dict(zip(knowledge.words, knowledge.names, strict=True))
+        for name, files in class_folders(folder).items():
+            fresh = _fresh(files, known)
+            if fresh:
+                new[name if name in knowledge.names else shown.get(name, name)] = fresh
+        for name in new.keys() - set(knowledge.names):
+            self._require_new_name(name)
         if new:
             self._learn(new, "update", progress)
         return {name: len(files) for name, files in new.items()}
@@ -222,8 +231,8 @@ class Growing:
         nothing = ClassStatistics(torch.zeros(len(new)), torch.zeros(len(new), size), torch.zeros(size, size))
         before = joined_statistics([knowledge.statistics, nothing])
         after = before + ClassStatistics.of(features, torch.tensor(places, dtype=torch.long), len(names))
-        no_photo = [torch.zeros(0, PHOTO_BYTES, dtype=torch.uint8) for _ in new]
-        hashes, origins = [*knowledge.photos, *no_photo], [*knowledge.origins, *[Origin(how, today(), 0) for _ in new]]
+        hashes = [*knowledge.photos, *[no_photos() for _ in new]]
+        origins = [*knowledge.origins, *[Origin(how, today(), 0) for _ in new]]
         for place, of_class in zip(chosen, photos.values(), strict=True):
             hashes[place] = torch.cat([hashes[place], photo_hashes(of_class)])
             count = round(after.count[place].item() / knowledge.views)
@@ -319,6 +328,8 @@ class Growing:
     def _require_new_name(self, name: str) -> None:
         if not str(name).strip():
             raise DataError("a class needs a name")
+        if str(name) == UNKNOWN:
+            raise DataError(f'no class can be called "{UNKNOWN}", which stands for none of them')
         if str(name) in self._fitted().names:
             raise DataError(f'there is a class "{name}" already: add_photos adds photos to it')
 
@@ -336,9 +347,9 @@ def _as_files_each(photos: Mapping[str, Any]) -> Iterator[dict[str, list[str]]]:
         yield {str(name): stack.enter_context(as_files(of_class)) for name, of_class in photos.items()}
 
 
-def _fresh(files: Sequence[str], known: Tensor) -> list[str]:
-    """Those files, each content once, whose hash is not among the known ones, (n, PHOTO_BYTES)."""
-    seen, fresh = {bytes(row.tolist()) for row in known}, []
+def _fresh(files: Sequence[str], known: Sequence[Tensor]) -> list[str]:
+    """Those files, each content once, whose hash is not among the known ones, (n, PHOTO_BYTES) each."""
+    seen, fresh = {bytes(row.tolist()) for rows in known for row in rows}, []
     for file, row in zip(files, photo_hashes(files), strict=True):
         content = bytes(row.tolist())
         if content not in seen:

@@ -152,6 +152,7 @@ def merged(own: Knowledge, other: Knowledge, same: str) -> Knowledge:
         names=names,
         origins=origins,
         photos=photos,
+        passed=torch.cat([own.passed, other.passed]),
         text=torch.cat([own.text, other.text[kept]]),
         statistics=rounded(both),
         confidence=_between(own.confidence, other.confidence),

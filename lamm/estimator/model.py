@@ -8,6 +8,7 @@ import datetime
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,27 @@ from lamm.engine import get_cfg_default, save_checkpoint
 from lamm.engine.embedded.config_merge import merge_config
 from lamm.errors import CheckpointError, ConfigError
 from lamm.estimator.confidence import unknown_scores
-from lamm.estimator.file import PHOTO_BYTES, Knowledge, Origin, is_classifier_file, load_knowledge, rounded
+from lamm.estimator.file import (
+    PHOTO_BYTES,
+    Confidence,
+    Knowledge,
+    Origin,
+    is_classifier_file,
+    is_kept,
+    load_knowledge,
+    no_photos,
+    rounded,
+)
 from lamm.estimator.training import register, trainer_class
 from lamm.features.store import tower_identity
 from lamm.files import sha256_of_file
 from lamm.gda import NEVER, ClassStatistics, head
 from lamm.images import image_errors
 from lamm.inference.model import RunFolder, TrainedModel
+from lamm.inference.photos import UNKNOWN
 from lamm.run.fingerprint import flat, store_config
 from lamm.run.record import RunClasses
 
-KEPT = ("TRAINER.", "INPUT.", "OPTIM.", "DATALOADER.", "MODEL.BACKBONE.NAME", "DATASET.TEMPLATE", "DATASET.NUM_SHOTS")
-"""The config keys, or how they begin, that say how a classifier was trained and sees images."""
-PLACES = ("INPUT.CACHE_DIR", "INPUT.CACHE_GB")
 FROM_STATISTICS = tuple(f"head.{name}" for name in ("count", "sum", "outer", "rows", "offsets"))
 
 
@@ -43,11 +52,10 @@ def settings_of(cfg: CfgNode) -> dict[str, str]:
     defaults = get_cfg_default()
     register()(defaults)
     usual = flat(defaults)
-    return {
-        key: repr(value)
-        for key, value in sorted(flat(cfg).items())
-        if (key == "SEED" or key.startswith(KEPT)) and key not in PLACES and usual.get(key) != value
-    }
+    values = flat(cfg)
+    if values["INPUT.EXIF"] == "auto":
+        values["INPUT.EXIF"] = "apply"  # new photos are a user's own
+    return {key: repr(value) for key, value in sorted(values.items()) if is_kept(key) and usual.get(key) != value}
 
 
 def config_from(settings: dict[str, str], weights: str = "") -> CfgNode:
@@ -114,7 +122,11 @@ def knowledge_of(trainer: Any, how: str = "fit") -> Knowledge:
     origins = [Origin(how, today(), len(of_class)) for of_class in paths]
     hashes = [photo_hashes(of_class) for of_class in paths]
     text = trainer.text_features()[0]
-    return _knowledge(trainer, learner, trainer.cfg, names, origins, text, statistics, views, hashes)
+    knowledge = _knowledge(trainer, learner, trainer.cfg, names, origins, text, statistics, views, hashes)
+    if trainer.cfg.TEST.NO_TEST:
+        return knowledge
+    held_out = [item.impath for part in (trainer.dm.dataset.val, trainer.dm.dataset.test) for item in part or ()]
+    return dataclasses.replace(knowledge, passed=photo_hashes(held_out))
 
 
 def _knowledge(
@@ -181,7 +193,7 @@ def knowledge_of_run(folder: str | os.PathLike[str], weights: str = "") -> Knowl
         counts = (statistics.count / views).round().int().tolist()
     date = datetime.date.fromtimestamp(os.path.getmtime(folder)).isoformat()
     origins = [Origin("run", date, count) for count in counts]
-    nothing = [torch.zeros(0, PHOTO_BYTES, dtype=torch.uint8) for _ in counts]
+    nothing = [no_photos() for _ in counts]
     templates = run.classes.templates if run.classes else ()
     with torch.no_grad():
         text = model.text_features()[0]
@@ -193,8 +205,12 @@ def require_unique(names: Sequence[str]) -> None:
     """Refuse two classes of one name.
 
     Raises:
-        CheckpointError: there are such.
+        CheckpointError: there are such, or one is called as what is none of them.
     """
+    if UNKNOWN in names:
+        raise CheckpointError(
+            f'no class can be called "{UNKNOWN}", which stands for none of them: give it another name'
+        )
     twice = next((name for name in names if list(names).count(name) > 1), None)
     if twice is not None:
         raise CheckpointError(f'two classes are called "{twice}": a classifier needs a name of its own for each')
@@ -236,7 +252,12 @@ def learner_of(knowledge: Knowledge, clip: ClipModel, file: str = "the classifie
     learner = trainer.make_learner(cfg, clip, knowledge.words, knowledge.templates).to(clip.logit_scale.device)
     if trainer.learner_class is None:
         return learner.eval()
-    load_learned(learner, state_dict(knowledge), file)
+    try:
+        load_learned(learner, state_dict(knowledge), file)
+    except (RuntimeError, ValueError, KeyError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{file} is damaged: {' '.join(str(error).split())[:160]}") from error
     return learner.eval()
 
 
@@ -293,16 +314,17 @@ def trained_model(knowledge: Knowledge, clip: ClipModel, file: str = "the classi
     model = TrainedModel.of_learner(clip, learner, knowledge.names, cfg, run)
     if not learner.per_image:
         model.text = knowledge.text[None].to(clip.logit_scale.device)
-    confidence, statistics = knowledge.confidence, knowledge.statistics
-    model.temperature = confidence.temperature
-    if confidence.photos:
-
-        def strange(scores: Tensor, features: Tensor) -> Tensor:
-            own = None if learner.changes_images else features.cpu()
-            return unknown_scores(scores.cpu(), own, confidence.temperature, statistics) > confidence.threshold
-
-        model.strange = strange
+    model.temperature = knowledge.confidence.temperature
+    if knowledge.confidence.photos:
+        statistics = None if learner.changes_images else knowledge.statistics
+        model.strange = partial(_strange, knowledge.confidence, statistics)
     return model
+
+
+def _strange(confidence: Confidence, statistics: ClassStatistics | None, scores: Tensor, features: Tensor) -> Tensor:
+    """Whether photos show none of the classes; see `TrainedModel.strange`. Shape: (B,)"""
+    own = None if statistics is None else features.cpu()
+    return unknown_scores(scores.cpu(), own, confidence.temperature, statistics) > confidence.threshold
 
 
 def model_of(

@@ -23,6 +23,7 @@ from lamm.engine import DATASET_REGISTRY, TRAINER_REGISTRY, set_random_seed
 from lamm.errors import ConfigError, unknown_name
 from lamm.estimator.photos import PhotoList
 from lamm.log import logger
+from lamm.numbers import SEEDS, Range
 from lamm.run.arguments import train_parser
 from lamm.run.plan import plan_run, trainer_config
 from lamm.scoring import Prompts
@@ -97,6 +98,11 @@ def config_of(
         ConfigError: an unknown name, key or value.
     """
     extend, trainer = register(), trainer_class(method)
+    for name, value, numbers in (("seed", seed, SEEDS), ("shots", shots, Range(1)), ("views", views, Range(0))):
+        if value is not None and (not isinstance(value, int | np.integer) or int(value) not in numbers):
+            raise ConfigError(f"{name} {numbers.refuse(value)}")
+    if not isinstance(settings or {}, Mapping):
+        raise ConfigError("settings must be a dictionary of config keys and values")
     settings = dict(settings or {})
     file = trainer_config(method, trainer.tiny_config if backbone == "tiny" else trainer.default_config)
     words = ["--trainer", method, "--config-file", str(file), *place, "--output-dir", NOWHERE, "--seed", str(seed)]

@@ -152,18 +152,18 @@ def test_a_file_becomes_the_folder_of_a_run_and_back(whole: lamm.Classifier, fol
 
 
 def test_a_hundred_classes_of_the_size_of_vit_b_16_take_less_than_two_megabytes(tmp_path: Path) -> None:
-    from lamm.estimator.file import Confidence, Knowledge, Origin
+    from lamm.estimator.file import Knowledge, Origin
     from lamm.gda import ClassStatistics
 
     names = [f"class {number}" for number in range(100)]
     statistics = ClassStatistics(torch.ones(100), torch.rand(100, 512), torch.eye(512))
     learned = {"label_embeddings": torch.rand(300, 512)}
-    backbone = {"name": "ViT-B/16", "embedding_size": 512}
+    backbone = {"name": "ViT-B/16", "embedding_size": 512, "image_size": 224, "weights": "", "precision": "fp32"}
     photos = [torch.zeros(16, 8, dtype=torch.uint8)] * 100
     extra = {"label_counts": [3] * 100}
     Knowledge(
         *("LAMM_GDA", {}, backbone, names, names, [Origin("fit", "2026-01-01", 16)] * 100, learned, extra),
-        *(torch.rand(100, 512), statistics, 8, photos, Confidence()),
+        *(torch.rand(100, 512), statistics, 8, photos),
     ).save(tmp_path / "large.lamm")
     assert (tmp_path / "large.lamm").stat().st_size <= 2e6
     assert len(load_knowledge(tmp_path / "large.lamm").names) == 100
@@ -173,7 +173,9 @@ def test_what_is_not_such_a_file_is_refused(whole: lamm.Classifier, tmp_path: Pa
     file = tmp_path / "a.lamm"
     whole.save(file)
     content = file.read_bytes()
-    for damaged in (b"", content[:100], content[: len(content) // 2], content.replace(b'"text"', b'"tixt"')):
+    hostile = content.replace(b"INPUT.CACHE_VIEWS", b"MODEL.INIT_WEIGHT")  # a key that no such file has
+    assert hostile != content
+    for damaged in (hostile, b"", content[:100], content[: len(content) // 2], content.replace(b'"text"', b'"tixt"')):
         file.write_bytes(damaged)
         with pytest.raises(CheckpointError, match=r"a\.lamm"):
             lamm.load(file)
@@ -230,10 +232,10 @@ def test_a_class_is_renamed_and_removed(fitted: lamm.Classifier, folder: Path) -
     assert fitted.classes_.tolist() == ["blue star", "ruby"]
     with pytest.raises(DataError, match="ruby"):
         fitted.rename("blue star", "ruby")
-    with pytest.raises(DataError, match="two"):
-        fitted.remove("ruby")
     with pytest.raises(DataError, match="rubi"):
         fitted.remove("rubi")
+    with pytest.raises(DataError, match="last class"):
+        fitted.remove("ruby").remove("blue star")
 
 
 def test_two_classifiers_are_merged_as_what_both_have_says(folder: Path) -> None:
@@ -260,6 +262,45 @@ def clone_of(one: lamm.Classifier) -> lamm.Classifier:
     other._clip = one._clip
     other._keep(one._knowledge)
     return other
+
+
+def test_what_was_moved_renamed_removed_or_held_out_is_not_learned_again(folder: Path) -> None:
+    grown = classifier(method="GDA", shots=3).fit(folder)
+    assert grown.update(folder) != {}  # photos beyond the shots, but none of those that are held out
+    statistics = grown._knowledge.statistics
+    assert statistics is not None
+    assert statistics.count.tolist() == [2 * 5] * 4  # of 8 photos two are for the test and one for validation
+    first, second, third, _ = grown.classes_.tolist()
+    own = [row.tolist() for row in grown._knowledge.photos[0]]
+    paths, _ = photos_of(folder, first)
+    from lamm.estimator.model import photo_hashes
+
+    learned = next(path for path in paths if photo_hashes([path])[0].tolist() in own)
+    grown.move(learned, first, second).rename(second, "azure").remove(third)
+    assert grown.update(folder) == {}
+
+
+def test_a_classifier_can_be_pickled_and_used_in_threads(whole: lamm.Classifier, folder: Path) -> None:
+    import pickle
+    import sys
+    from concurrent.futures import ThreadPoolExecutor
+
+    paths, _ = photos_of(folder)
+    expected, out = whole.predict_proba(paths), sys.stdout
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: whole.predict_proba(paths), range(8)):
+            np.testing.assert_array_equal(found, expected)
+    assert sys.stdout is out
+    again = pickle.loads(pickle.dumps(whole))
+    np.testing.assert_array_equal(again.predict(paths, unknown=True), whole.predict(paths, unknown=True))
+
+
+def test_a_loaded_classifier_fits_as_it_was_fitted(folder: Path, tmp_path: Path) -> None:
+    paths, names = photos_of(folder)
+    fitted = classifier(folds=0, seed=4).fit(paths, names)
+    fitted.save(tmp_path / "a.lamm")
+    again = clone(lamm.load(tmp_path / "a.lamm")).set_params(folds=0).fit(paths, names)
+    np.testing.assert_array_equal(again.text_features_, fitted.text_features_)
 
 
 def test_update_learns_only_what_is_new(folder: Path, tmp_path: Path) -> None:
@@ -316,5 +357,8 @@ def test_mistakes_are_told(folder: Path) -> None:
         classifier().fit([np.zeros(3), np.zeros(3)], ["a", "b"])
     with pytest.raises(BackboneError):
         lamm.Classifier("ViT-B/16", weights="missing.pt").fit(paths, names)
+    for wrong in ({"seed": -5}, {"seed": "a"}, {"shots": -2}, {"folds": 2.5}, {"settings": 3}, {"device": "banana"}):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            classifier(**wrong).fit(paths, names)
     with pytest.raises(ConfigError, match=r"OPTIM\.EPOCH"):
         classifier(settings={"OPTIM.EPOCH": 1}).fit(paths, names)
