@@ -19,6 +19,7 @@ from lamm.app.project import IDENTIFIER, Project
 from lamm.app.session import Session
 from lamm.errors import DataError, LammError
 from lamm.files import atomic_path
+from lamm.log import logger
 
 LARGEST_CLASSIFIER = 200 << 20
 AT_ONCE = 2
@@ -213,7 +214,7 @@ def serve(folder: Path, host: str, port: int, browser: bool) -> None:
     port = free_port(host, port)
     shown = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     query = f"?token={token}" if token else ""
-    print(f"The page is at http://{shown}:{port}/{query} until Ctrl-C; projects are in {studio.projects}", flush=True)
+    logger.info("The page is at http://%s:%s/%s until Ctrl-C; projects are in %s", shown, port, query, studio.projects)
     ui.run(
         host=host, port=port, title="LAMM", dark=None, reload=False, show=f"/{query}" if browser else False,
         tailwind=False, show_welcome_message=False, reconnect_timeout=RECONNECT, timeout_graceful_shutdown=2,

@@ -4,6 +4,7 @@ import csv
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -180,8 +181,26 @@ def shares_of_colours(images: Tensor) -> Tensor:
     return shares / shares.sum(dim=1, keepdim=True)
 
 
+def judged_by(probabilities: Any) -> Any:
+    """Probabilities, and that no photo is strange."""
+    return lambda images: (probabilities(images), torch.zeros(len(images), dtype=torch.bool))
+
+
+def test_a_strange_photo_is_unknown_first(tmp_path: Path) -> None:
+    paths = [photo(tmp_path / "a.png", GREEN), photo(tmp_path / "b.png")]
+
+    def judged(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return shares_of_colours(images), torch.tensor([True, False])
+
+    ((first, second),) = predictions(paths, TRANSFORM, judged, NAMES, 2, 2, workers=0)
+    assert isinstance(first, Prediction)
+    assert isinstance(second, Prediction)
+    assert [name for name, _ in first.ranked] == ["unknown", "grün"]
+    assert "unknown" not in [name for name, _ in second.ranked]
+
+
 def predicted(paths: list[str], top_k: int = 1, batch_size: int = 2) -> list[Prediction | Unreadable]:
-    batches = predictions(paths, TRANSFORM, shares_of_colours, NAMES, top_k, batch_size, workers=0)
+    batches = predictions(paths, TRANSFORM, judged_by(shares_of_colours), NAMES, top_k, batch_size, workers=0)
     return [one for batch in batches for one in batch]
 
 
@@ -208,7 +227,7 @@ def test_every_photo_comes_once_and_in_its_order(paths: list[str], batch_size: i
         images.extend(batch)
         return shares_of_colours(batch)
 
-    batches = list(predictions(paths, TRANSFORM, seen, NAMES, 1, batch_size, workers))
+    batches = list(predictions(paths, TRANSFORM, judged_by(seen), NAMES, 1, batch_size, workers))
     assert all(len(batch) <= batch_size for batch in batches)
     results = [one for batch in batches for one in batch]
     assert [one.path for one in results] == paths
@@ -292,6 +311,8 @@ def test_a_photo_without_a_decoder_says_what_it_needs(tmp_path: Path, monkeypatc
 def test_any_batch_size_and_number_of_workers_will_do(tmp_path: Path) -> None:
     paths = [photo(tmp_path / "a.png"), photo(tmp_path / "b.png")]
     batches = list(
-        predictions(paths, T.ToTensor(), lambda images: images.mean((2, 3)), ["r", "g", "b"], 1, 10**30, 10**9)
+        predictions(
+            paths, T.ToTensor(), judged_by(lambda images: images.mean((2, 3))), ["r", "g", "b"], 1, 10**30, 10**9
+        )
     )
     assert [[one.path for one in batch] for batch in batches] == [paths]

@@ -191,5 +191,5 @@ def test_a_flag_takes_whole_numbers_of_its_range(line, capsys):
 
 @pytest.mark.parametrize("line", [f"{LAMM} --eval-only --model-dir no", f"{LAMM} --resume no"])
 def test_a_folder_to_load_from_has_to_be_there(line):
-    with pytest.raises(CheckpointError, match="no is not a folder"):
+    with pytest.raises(CheckpointError, match="no is not (a folder|there)"):
         plan(line)
