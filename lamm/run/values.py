@@ -4,6 +4,7 @@ Keys that are not in it, such as those of other people's trainers, are not looke
 """
 
 import functools
+import math
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -144,9 +145,11 @@ def check_values(cfg: CfgNode, nodes: Collection[str] = ()) -> None:
     """
     for key, allowed in ALLOWED.items():
         *path, name = key.split(".")
-        if len(path) == 2 and path[0] == "TRAINER" and path[1] not in nodes:
-            continue
         node = functools.reduce(lambda at, part: at.get(part, {}), path, cfg)
+        if len(path) == 2 and path[0] == "TRAINER" and path[1] not in nodes:
+            if isinstance(node.get(name), float) and not math.isfinite(node[name]):  # unread, but written down
+                raise ConfigError(f"config key {key} must be a finite number, got {shown(node[name])}")
+            continue
         if name in node and not _holds(allowed, node[name]):
             value = node[name]
             if isinstance(allowed, tuple) and isinstance(value, str):

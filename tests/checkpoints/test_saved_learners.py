@@ -40,7 +40,8 @@ def test_a_checkpoint_holds_learned_tensors_and_the_class_names_alone(case: Case
     learner = case.build()
     state = learner.state_dict()
     extra = state.pop("_extra_state")
-    head = learner.head.named_buffers("head") if isinstance(learner, GaussianHeadMixin) else ()
+    has_head = isinstance(learner, GaussianHeadMixin)
+    head = [*learner.head.named_buffers("head"), ("label_scale", learner.label_scale)] if has_head else []
     learned = dict([*learner.named_parameters(), *head])
     assert set(state) == set(learned)
     assert (extra["class_names"], extra["backbone"]) == (NAMES, "small")

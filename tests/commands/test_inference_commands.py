@@ -206,7 +206,8 @@ def test_the_files_lie_in_the_run_and_hold_its_classes(command: Command, run: Pa
     assert torch.equal(load_file("run/export/classifier.safetensors")["class_features"], classifier.text_features()[0])
     described = json.loads(Path("run/export/classifier.json").read_text(encoding="utf-8"))
     assert described["class_names"] == classifier.class_names
-    assert described["backbone"] == {"name": "tiny", "image_size": 32, "embedding_size": 256}
+    backbone = {"name": "tiny", "image_size": 32, "embedding_size": 256, "licence_of_weights": "MIT"}
+    assert described["backbone"] == backbone
     metrics = RunResults.read("run/results.json").metrics
     told = {"trainer": "LAMM", "dataset": "digits", "shots": 2, "seed": 1, "metrics": metrics}
     assert described["run"] == told
