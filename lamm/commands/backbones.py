@@ -1,7 +1,7 @@
 """List the backbones: parameters, input size, licence of the weights, and whether these are on this machine.
 
     lamm backbones
-    lamm backbones --all                      # every open_clip:ARCH/TAG too; takes a minute
+    lamm backbones --all                      # every open_clip:ARCH/TAG too; slower: each is built to count it
     lamm backbones open_clip:ViT-L-14/laion2b_s32b_b82k --json
 
 No request is made. `unknown` is a licence that no installed package tells: read the page of the weights.

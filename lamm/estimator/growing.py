@@ -20,7 +20,6 @@ from lamm.errors import ConfigError, DataError, unknown_name
 from lamm.estimator.file import Knowledge, Origin, no_photos, rounded
 from lamm.estimator.joining import (
     LABELS,
-    joined_statistics,
     labels_of,
     less,
     merged,
@@ -228,8 +227,7 @@ class Growing:
         features = self._views_of(files) if files else torch.zeros(0, knowledge.views, size)  # (n, k, E)
         places = [place for place, of_class in zip(chosen, photos.values(), strict=True) for _ in of_class]
 
-        nothing = ClassStatistics(torch.zeros(len(new)), torch.zeros(len(new), size), torch.zeros(size, size))
-        before = joined_statistics([knowledge.statistics, nothing])
+        before = knowledge.statistics.placed(torch.arange(len(knowledge.names)), len(names))
         after = before + ClassStatistics.of(features, torch.tensor(places, dtype=torch.long), len(names))
         hashes = [*knowledge.photos, *[no_photos() for _ in new]]
         origins = [*knowledge.origins, *[Origin(how, today(), 0) for _ in new]]

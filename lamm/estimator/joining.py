@@ -181,12 +181,6 @@ def _between(own: Confidence, other: Confidence) -> Confidence:
     )
 
 
-def joined_statistics(parts: Sequence[ClassStatistics]) -> ClassStatistics:
-    """The statistics of different classes together, in their order."""
-    count, total = (torch.cat([getattr(one, name) for one in parts]) for name in ("count", "sum"))
-    return ClassStatistics(count, total, torch.stack([one.outer for one in parts]).sum(dim=0))
-
-
 def selected_statistics(statistics: ClassStatistics, places: Sequence[int]) -> ClassStatistics:
     """The statistics of some of the classes, in the order given; the covariance that all share stays the same.
 
