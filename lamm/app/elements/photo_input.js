@@ -50,7 +50,7 @@ export default {
       <input ref="folder" type="file" webkitdirectory multiple hidden @change="chosen">
       <input ref="files" type="file" :accept="accept" :multiple="!single" hidden @change="chosen">
       <dialog ref="camera" class="camera" @close="endFilm">
-        <video ref="video" autoplay playsinline muted></video>
+        <video ref="video" autoplay playsinline muted @loadeddata="filming = Boolean(stream)"></video>
         <p v-if="trouble" role="alert">{{ trouble }}</p>
         <div class="row">
           <button type="button" :disabled="!filming" @click="shoot"><i class="material-icons">photo_camera</i>Take photo</button>
@@ -131,7 +131,6 @@ export default {
         if (!navigator.mediaDevices) throw new Error("browsers allow the camera on this machine's own page only");
         this.stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
         this.$refs.video.srcObject = this.stream;
-        this.filming = true;
       } catch (error) {
         this.trouble = `The camera can't be used (${error.message}). Allow it in the browser, or choose photos.`;
       }
@@ -139,7 +138,6 @@ export default {
     async shoot() {
       const video = this.$refs.video, canvas = document.createElement("canvas");
       [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
-      if (!canvas.width) return;
       canvas.getContext("2d").drawImage(video, 0, 0);
       const blob = await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.92));
       this.shots += 1;
