@@ -27,11 +27,11 @@ from lamm.estimator.model import (
     config_from,
     knowledge_of,
     knowledge_of_run,
-    require_unique,
     statistics_of,
     trained_model,
     write_run,
 )
+from lamm.estimator.names import names_of, require_names, shown
 from lamm.estimator.photos import as_files, is_path
 from lamm.estimator.training import (
     Progress,
@@ -143,26 +143,28 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
             if not is_path(X):
                 raise DataError("fit(photos, names) needs a name for each photo; without names give a folder")
             return self._fit_folder(os.fspath(X), progress)
-        names = np.asarray(y)
+        names, numbers = names_of(y)
         with as_files(X) as files:
             if names.shape != (len(files),):
                 raise DataError(f"{len(files)} photos, but {names.shape} names: give one name for each photo")
-            return self._fit_files(files, names, progress)
+            return self._fit_files(files, names, numbers, progress)
 
-    def _fit_files(self, files: Sequence[str], names: np.ndarray, progress: Progress | None) -> "Classifier":
+    def _fit_files(
+        self, files: Sequence[str], names: np.ndarray, numbers: bool, progress: Progress | None
+    ) -> "Classifier":
         classes, labels = np.unique(names, return_inverse=True)
         texts = [str(name) for name in classes]
         if len(classes) < 2:
             raise DataError("all photos are of one class: a classifier needs two or more")
-        require_unique(texts)
+        require_names(texts)
         cfg = self._config(LIST)
         methods = tuple(dict.fromkeys((self.method, *COMPARED))) if self.folds else ()
         told = _Shares(progress, 1 + self.folds * len(methods))
         trainer = train_on_list(cfg, None, files, labels, texts, told.next())
         self._clip, knowledge = trainer.clip, knowledge_of(trainer)
         accuracy = self._judge(files, labels, texts, methods, told)
+        knowledge = dataclasses.replace(knowledge, numbers=numbers)
         self._keep(self._measured(knowledge, accuracy, f"{self.folds}-fold cross-validation"))
-        self.classes_ = classes
         return self
 
     def _judge(
@@ -217,7 +219,7 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
     def _fit_folder(self, folder: str, progress: Progress | None) -> "Classifier":
         of_class = class_folders(folder)
         if all(len(files) == 1 for files in of_class.values()):  # nothing can be held out
-            return self._fit_files([file for (file,) in of_class.values()], np.array(list(of_class)), progress)
+            return self._fit_files([file for (file,) in of_class.values()], np.array(list(of_class)), False, progress)
         place = ["--dataset", "folder", "--root", os.path.abspath(os.path.expanduser(folder))]
         cfg = self._config(place)
         compared = [method for method in COMPARED if self.folds and method != self.method]
@@ -250,9 +252,8 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
         with quiet():
             self._model = trained_model(knowledge, self._clip)
         self._transform(config_from(knowledge.settings))
-        known = dict(zip(map(str, getattr(self, "classes_", ())), getattr(self, "classes_", ()), strict=True))
         self._knowledge, self._original = knowledge, None
-        self.classes_ = np.array([known.get(name, name) for name in knowledge.names])
+        self.classes_ = shown(knowledge.names, knowledge.numbers)
 
     # What it knows.
 

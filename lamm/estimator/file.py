@@ -19,7 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from lamm.errors import CheckpointError
+from lamm.errors import CheckpointError, DataError
+from lamm.estimator.names import require_names
 from lamm.files import atomic_path, has_mark, require_place, with_sorted_metadata
 from lamm.gda import ClassStatistics
 from lamm.reading import json_value
@@ -94,6 +95,7 @@ class Knowledge:
         templates: of hand-written prompts.
         accuracy: in percent, of this and other methods, on photos that were left out: method → accuracy.
         accuracy_by: which photos these were.
+        numbers: whether the classes are whole numbers, which a classifier gives as such.
     """
 
     trainer: str
@@ -113,6 +115,7 @@ class Knowledge:
     templates: list[str] = field(default_factory=list)
     accuracy: dict[str, float] = field(default_factory=dict)
     accuracy_by: str = ""
+    numbers: bool = False
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file in one step.
@@ -135,6 +138,7 @@ class Knowledge:
             "templates": self.templates,
             "accuracy": self.accuracy,
             "accuracy_by": self.accuracy_by,
+            "numbers": self.numbers,
         }
         tensors = {f"{LEARNED}{name}": value for name, value in self.learned.items()}
         tensors |= {"text": self.text, "photos": torch.cat(self.photos), "passed": self.passed}
@@ -217,6 +221,7 @@ def load_knowledge(path: str | os.PathLike[str]) -> Knowledge:
         return _checked(json_value(metadata["knowledge"]), tensors)
     except (
         SafetensorError,
+        DataError,
         ValueError,
         KeyError,
         TypeError,
@@ -242,8 +247,10 @@ def _checked(described: dict[str, Any], tensors: dict[str, Tensor]) -> Knowledge
         raise ValueError("what it says of its backbone is not of the right kind")
     if not names or text.shape != (count, backbone["embedding_size"]) or text.dtype != torch.float32:
         raise ValueError("its text features don't fit its classes")
-    if len(set(names)) < count:
-        raise ValueError("two of its classes have the same name")
+    numbers = described.get("numbers", False)
+    if type(numbers) is not bool:
+        raise ValueError("it does not say whether its classes are numbers")
+    require_names(names, numbers)
     for name, value in tensors.items():
         if value.is_floating_point() and not value.isfinite().all():
             raise ValueError(f'"{name}" holds numbers that are not finite')
@@ -287,6 +294,7 @@ def _checked(described: dict[str, Any], tensors: dict[str, Tensor]) -> Knowledge
         templates=[_text(one) for one in described["templates"]],
         accuracy=accuracy,
         accuracy_by=_text(described["accuracy_by"]),
+        numbers=numbers,
     )
 
 

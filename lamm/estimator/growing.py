@@ -29,10 +29,10 @@ from lamm.estimator.joining import (
 )
 from lamm.estimator.labels import Draws, learn_labels
 from lamm.estimator.model import config_from, photo_hashes, today
+from lamm.estimator.names import require_name
 from lamm.estimator.photos import as_files
 from lamm.estimator.training import Progress, quiet, seeded, trainer_class
 from lamm.gda import ClassStatistics
-from lamm.inference.photos import UNKNOWN
 
 SAME = ("ask", "average", "apart")
 
@@ -324,10 +324,7 @@ class Growing:
             )
 
     def _require_new_name(self, name: str) -> None:
-        if not str(name).strip():
-            raise DataError("a class needs a name")
-        if str(name) == UNKNOWN:
-            raise DataError(f'no class can be called "{UNKNOWN}", which stands for none of them')
+        require_name(str(name), self._fitted().numbers)
         if str(name) in self._fitted().names:
             raise DataError(f'there is a class "{name}" already: add_photos adds photos to it')
 

@@ -75,6 +75,7 @@ def require_alike(own: Knowledge, other: Knowledge) -> None:
     for what, mine, theirs in (
         ("method", own.trainer, other.trainer),
         ("number of views", own.views, other.views),
+        ("kind of name", *("whole numbers" if one.numbers else "text" for one in (own, other))),
         *(
             (f"setting {key}", own.settings.get(key, "the default"), other.settings.get(key, "the default"))
             for key in sorted({*own.settings, *other.settings})
@@ -109,6 +110,8 @@ def merged(own: Knowledge, other: Knowledge, same: str) -> Knowledge:
         raise DataError(
             f"both classifiers have {shown}: same='average' (--same average) makes one of both, 'apart' keeps both"
         )
+    if common and own.numbers and same == "apart":
+        raise DataError(f"both classifiers have {common[0]}, and a number has no second name to keep both apart by")
     names, place_of = list(own.names), {}
     for name in other.names:
         if name in common and same == "average":

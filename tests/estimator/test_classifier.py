@@ -117,10 +117,26 @@ def test_one_photo_per_class_is_enough(folder: Path) -> None:
         one.predict(paths, unknown=True)
 
 
-def test_labels_keep_their_type(folder: Path) -> None:
+def test_numbers_stay_numbers_whatever_happens_to_the_classes(folder: Path, tmp_path: Path) -> None:
     paths, names = photos_of(folder)
     numbers = [10 * NAMES.index(name) for name in names]
-    assert classifier(method="GDA").fit(paths, numbers).predict(paths[:9]).tolist() == numbers[:9]
+    grown = classifier(method="GDA").fit(paths[:16], numbers[:16])
+    assert grown.predict(paths[:9]).tolist() == numbers[:9]
+    grown.add_class(20, paths[16:20]).add_photos(20, paths[20:24]).rename(0, 7)
+    grown.save(tmp_path / "a.lamm")
+    loaded = lamm.load(tmp_path / "a.lamm").merge(classifier(method="GDA").fit(paths[8:], numbers[8:]), "average")
+    assert loaded.classes_.tolist() == [7, 10, 20, 30]
+    assert loaded.remove(10).predict(paths[:1]).tolist() == [7]
+    with pytest.raises(DataError, match='whole numbers: "star"'):
+        grown.add_class("star", paths[24:])
+    with pytest.raises(DataError, match='"07"'):
+        grown.rename(7, "07")
+    with pytest.raises(DataError, match="have 20"):
+        loaded.merge(grown.remove(7), same="apart")
+    with pytest.raises(ConfigError, match="whole numbers"):
+        loaded.merge(classifier(method="GDA").fit(paths, names))
+    with pytest.raises(DataError, match="float"):
+        classifier(method="GDA").fit(paths, np.array(numbers, dtype=float))
 
 
 def test_the_file_holds_the_same_classifier_and_neither_photo_nor_path(
