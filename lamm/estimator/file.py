@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from lamm.errors import CheckpointError, DataError
-from lamm.estimator.names import require_names
+from lamm.estimator.names import require_name, require_names
 from lamm.files import atomic_path, has_mark, require_place, with_sorted_metadata
 from lamm.gda import ClassStatistics
 from lamm.reading import json_value
@@ -271,6 +271,8 @@ def _checked(described: dict[str, Any], tensors: dict[str, Tensor]) -> Knowledge
     if type(views) is not int or views < 1 or not all(math.isfinite(value) for value in accuracy.values()):
         raise ValueError("its numbers are out of range")
     words = [_text(one["words"]) for one in classes]
+    for text in words:
+        require_name(text)
     told = {key: math.nan if value is None else float(value) for key, value in confidence.items()}
     threshold = math.inf if confidence["threshold"] is None else told["threshold"]
     sure = Confidence(**{**told, "threshold": threshold, "photos": int(told["photos"])})  # type: ignore[arg-type]

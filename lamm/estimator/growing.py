@@ -357,7 +357,7 @@ def class_folders(folder: str | os.PathLike[str]) -> dict[str, list[str]]:
     """Class → its photos, of a folder with a folder for each; names as `classnames.txt` has them.
 
     Raises:
-        DataError: there are none.
+        DataError: there are none, or no class can have such a name.
     """
     place = Path(os.path.expanduser(folder))
     if not place.is_dir():
@@ -367,4 +367,6 @@ def class_folders(folder: str | os.PathLike[str]) -> dict[str, list[str]]:
     if not of_folder:
         raise DataError(f"{place} holds no folder with photos; give the folder that holds one for each class")
     names = pretty_names(place, list(of_folder))
+    for name in names.values():
+        require_name(name)
     return {names[name]: files for name, files in of_folder.items()}

@@ -3,6 +3,7 @@
 Within a classifier and its file a name is text, as CLIP reads it; a classifier whose classes are numbers gives numbers.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -10,7 +11,11 @@ from typing import Any
 import numpy as np
 
 from lamm.errors import DataError
+from lamm.escaping import printable
 from lamm.inference.photos import UNKNOWN
+
+CONTROL = ("Cc", "Zl", "Zp", "Cs")
+"""Unicode's categories of control characters, ends of lines and paragraphs, and what is no UTF-8."""
 
 
 def names_of(values: Any) -> tuple[np.ndarray, bool]:
@@ -20,9 +25,11 @@ def names_of(values: Any) -> tuple[np.ndarray, bool]:
         values: one per photo.
 
     Raises:
-        DataError: they are neither all text nor all whole numbers.
+        DataError: they are neither all text nor all whole numbers, or no class can have such a name.
     """
     names = np.asarray(values, dtype=object)
+    for name in {name for name in names.flat if isinstance(name, str)}:
+        require_name(name)  # before numpy drops a NUL at the end
     if all(isinstance(name, str) for name in names.flat):
         return names.astype(str), False
     if all(isinstance(name, int | np.integer) and not isinstance(name, bool) for name in names.flat):
@@ -59,10 +66,12 @@ def require_name(name: str, numbers: bool = False) -> None:
     """Refuse a name that no class can have.
 
     Raises:
-        DataError: it is empty or stands for none of the classes; or it is no number where the others are.
+        DataError: it is empty, has control characters, or stands for none of the classes; or it is no number where the others are.
     """
     if not name.strip():
         raise DataError("a class needs a name")
+    if any(unicodedata.category(character) in CONTROL for character in name):
+        raise DataError(f'a name is one line of text, without control characters: "{printable(name)[:80]}" is not')
     if name == UNKNOWN:
         raise DataError(f'no class can be called "{UNKNOWN}", which stands for none of them: give it another name')
     if numbers and not _is_whole(name):

@@ -378,3 +378,31 @@ def test_mistakes_are_told(folder: Path) -> None:
             classifier(**wrong).fit(paths, names)
     with pytest.raises(ConfigError, match=r"OPTIM\.EPOCH"):
         classifier(settings={"OPTIM.EPOCH": 1}).fit(paths, names)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\0", "\x1b[31mred", "a\u2028b", "a\udcff", " ", "unknown"])
+def test_a_name_that_is_not_a_line_of_text_is_refused_wherever_it_comes_from(
+    name: str, whole: lamm.Classifier, folder: Path, tmp_path: Path
+) -> None:
+    import dataclasses
+
+    paths, names = photos_of(folder)
+    own, said = clone_of(whole), r"a name|no class"
+    for what in (
+        lambda: classifier().fit(paths, [name, *names[1:]]),
+        lambda: own.add_class(name, paths[:1]),
+        lambda: own.rename(NAMES[0], name),
+    ):
+        with pytest.raises(DataError, match=said) as told:
+            what()
+        assert str(told.value).isprintable()
+    if name.isascii():
+        known = whole._knowledge
+        dataclasses.replace(known, names=[name, *known.names[1:]]).save(tmp_path / "a.lamm")
+        with pytest.raises(CheckpointError, match=said):
+            lamm.load(tmp_path / "a.lamm")
+    if name.isascii() and "\0" not in name:
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        (tmp_path / "photos" / name / "a.png").write_bytes(Path(paths[0]).read_bytes())
+        with pytest.raises(DataError, match=said):
+            own.update(tmp_path / "photos")
