@@ -271,8 +271,8 @@ def _checked(described: dict[str, Any], tensors: dict[str, Tensor]) -> Knowledge
     if type(views) is not int or views < 1 or not all(math.isfinite(value) for value in accuracy.values()):
         raise ValueError("its numbers are out of range")
     words = [_text(one["words"]) for one in classes]
-    for text in words:
-        require_name(text)
+    for read in words:
+        require_name(read)
     told = {key: math.nan if value is None else float(value) for key, value in confidence.items()}
     threshold = math.inf if confidence["threshold"] is None else told["threshold"]
     sure = Confidence(**{**told, "threshold": threshold, "photos": int(told["photos"])})  # type: ignore[arg-type]

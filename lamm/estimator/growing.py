@@ -23,6 +23,7 @@ from lamm.estimator.joining import (
     labels_of,
     less,
     merged,
+    news,
     require_alike,
     selected,
     with_labels,
@@ -153,12 +154,13 @@ class Growing:
 
         Args:
             other: it stays as it is.
-            same: what happens to a class that both have: `ask` refuses it, `average` makes one of both, `apart` keeps
-                both, the other's with " (2)" behind its name.
+            same: what happens to a class that both have: `ask` refuses it, `average` makes one of both, unless the
+                other's photos are known already, `apart` keeps both, the other's with " (2)" behind its name.
 
         Raises:
             ConfigError: classifiers that don't go together; names the difference.
-            DataError: classes that both have, with `same` "ask".
+            DataError: classes that both have, with `same` "ask"; with "average", a class some of whose photos both have
+                learned: they would count twice.
         """
         if same not in SAME:
             raise ConfigError(unknown_name("value of same", same, SAME))
@@ -166,6 +168,11 @@ class Growing:
             raise ConfigError(f"merge takes a classifier, not {type(other).__name__}: lamm.load(file) gives one")
         own, theirs = self._require_growing(), other._require_growing()
         require_alike(own, theirs)
+        if same == "average":
+            new = news(own, theirs)
+            if new is None:
+                return self
+            theirs = new
         joined = merged(own, theirs, same)
         averaged = [own.names.index(name) for name in theirs.names if name in own.names and same == "average"]
         if averaged:

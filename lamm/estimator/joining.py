@@ -93,6 +93,18 @@ def require_alike(own: Knowledge, other: Knowledge) -> None:
             )
 
 
+def news(own: Knowledge, other: Knowledge) -> Knowledge | None:
+    """What of `other` is to be averaged with `own`: all classes but those whose photos `own` has learned already.
+
+    None: there is nothing new.
+
+    Raises:
+        DataError: both have learned some of the photos of a class, which can't be told apart in the sums.
+    """
+    new = [number for number, name in enumerate(other.names) if not _is_known(own, other, name)]
+    return selected(other, new) if 0 < len(new) < len(other.names) else other if new else None
+
+
 def merged(own: Knowledge, other: Knowledge, same: str) -> Knowledge:
     """The classes of both, those of `own` first; the text features of classes that were averaged are still its own.
 
@@ -168,6 +180,26 @@ def merged(own: Knowledge, other: Knowledge, same: str) -> Knowledge:
         if name in own.learned
     }
     return dataclasses.replace(joined, learned={**joined.learned, **weights})
+
+
+def _is_known(own: Knowledge, other: Knowledge, name: str) -> bool:
+    """Whether `own` has learned all photos of a class of `other`; see `news`."""
+    if name not in own.names:
+        return False
+    mine, theirs = own.names.index(name), other.names.index(name)
+    assert own.statistics is not None
+    assert other.statistics is not None
+    if torch.equal(own.statistics.sum[mine], other.statistics.sum[theirs]):  # also of a run, which has no hashes
+        return True
+    seen = {bytes(row.tolist()) for row in own.photos[mine]}
+    rows = [bytes(row.tolist()) for row in other.photos[theirs]]
+    both = sum(row in seen for row in rows)
+    if 0 < both < len(rows):
+        raise DataError(
+            f'"{name}" was learned from {both} of the same photos in both classifiers, which would count twice: '
+            "remove_photos takes them out of one of the two, and same='apart' (--same apart) keeps two classes"
+        )
+    return both > 0
 
 
 def _between(own: Confidence, other: Confidence) -> Confidence:

@@ -66,7 +66,8 @@ def require_name(name: str, numbers: bool = False) -> None:
     """Refuse a name that no class can have.
 
     Raises:
-        DataError: it is empty, has control characters, or stands for none of the classes; or it is no number where the others are.
+        DataError: it is empty, has control characters, stands for none of the classes, or is not a number where the
+            others are.
     """
     if not name.strip():
         raise DataError("a class needs a name")

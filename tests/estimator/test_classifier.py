@@ -1,5 +1,6 @@
 """`lamm.Classifier`: the trainers' numbers, scikit-learn's contract, one file, classes that come and go."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 
 import lamm
 from lamm.errors import BackboneError, CheckpointError, ConfigError, DataError
-from lamm.estimator.file import load_knowledge
+from lamm.estimator.file import load_knowledge, no_photos
 
 QUICK = {"OPTIM.MAX_EPOCH": 6}
 NAMES = ("red square", "green circle", "blue star", "white cross")
@@ -273,6 +274,25 @@ def test_two_classifiers_are_merged_as_what_both_have_says(folder: Path) -> None
         one.merge(classifier(method="GDA").fit(*photos_of(folder, *NAMES[2:])))
 
 
+def test_no_photo_counts_twice_in_a_merged_class(folder: Path) -> None:
+    (paths, names), last = photos_of(folder, *NAMES[:2]), photos_of(folder, NAMES[2])
+    one = classifier(method="LAMM_GDA").fit(paths, names)
+    before = one._knowledge
+    assert clone_of(one).merge(one, same="average")._knowledge is before
+    for known in (before, dataclasses.replace(before, photos=[no_photos()] * 2)):  # a run has no hashes of photos
+        grown = clone_of(one).add_class(NAMES[2], last[0])
+        grown._keep(dataclasses.replace(grown._knowledge, photos=[*known.photos, grown._knowledge.photos[2]]))
+        joined = clone_of(one).merge(grown, same="average")
+        assert joined._knowledge.statistics.count.tolist() == [16, 16, 16]  # of two views each
+        assert [origin.photos for origin in joined._knowledge.origins] == [8, 8, 8]
+        np.testing.assert_array_equal(joined.text_features_[:2], one.text_features_)
+    other = classifier().fit([*last[0], *paths[5:]], [NAMES[0], *last[1][1:], *names[5:]])
+    with pytest.raises(DataError, match=f'"{NAMES[0]}" was learned from 3 of the same photos'):
+        one.merge(other, same="average")
+    assert one._knowledge is before
+    assert len(one.merge(other, same="apart").classes_) == 5
+
+
 def clone_of(one: lamm.Classifier) -> lamm.Classifier:
     other = lamm.Classifier(**one.get_params())
     other._clip = one._clip
@@ -384,8 +404,6 @@ def test_mistakes_are_told(folder: Path) -> None:
 def test_a_name_that_is_not_a_line_of_text_is_refused_wherever_it_comes_from(
     name: str, whole: lamm.Classifier, folder: Path, tmp_path: Path
 ) -> None:
-    import dataclasses
-
     paths, names = photos_of(folder)
     own, said = clone_of(whole), r"a name|no class"
     for what in (
