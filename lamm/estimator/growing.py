@@ -17,7 +17,7 @@ from torch import Tensor
 from lamm.datasets.listing import folder_names, images_below
 from lamm.datasets.own_images import pretty_names
 from lamm.errors import ConfigError, DataError, unknown_name
-from lamm.estimator.file import Knowledge, Origin, no_photos, rounded
+from lamm.estimator.file import PHOTO_BYTES, Knowledge, Origin, no_photos, rounded
 from lamm.estimator.joining import (
     LABELS,
     labels_of,
@@ -112,22 +112,47 @@ class Growing:
         Raises:
             DataError: the photo is not one that `source` was learned from, or is its only one.
         """
-        knowledge = self._require_growing()
-        place, _ = self._place(source), self._place(target)
+        self._require_growing()
+        self._place(target)
         with as_files([photo]) as files:
-            own = knowledge.photos[place]
-            there = (own == photo_hashes(files)).all(dim=1).nonzero().flatten().tolist()
-            if not there:
-                raise DataError(f'the photo is not one that "{source}" was learned from')
-            if len(own) == 1:
-                raise DataError(f'it is the only photo of "{source}": remove the class')
-            assert knowledge.statistics is not None
-            photos = list(knowledge.photos)
-            photos[place] = torch.cat([own[: there[0]], own[there[0] + 1 :]])
-            statistics = rounded(less(knowledge.statistics, place, self._views_of(files)))
-            without = dataclasses.replace(knowledge, statistics=statistics, photos=photos)
+            without = self._without(source, files)
             self._learn({str(source): [], str(target): files}, "move", progress, without)
         return self
+
+    def remove_photos(self, name: str, photos: Any, progress: Progress | None = None) -> Any:
+        """Forget photos of a class, which is learned anew; the others stay as they are.
+
+        Args:
+            name: of the class.
+            photos: that it was learned from; `update` does not learn them again.
+            progress: see `Classifier.fit`.
+
+        Raises:
+            DataError: one of them is not such a photo, or no other is left.
+        """
+        knowledge = self._require_growing()
+        with as_files(photos) as files:
+            passed = torch.cat([knowledge.passed, photo_hashes(files)])
+            without = dataclasses.replace(self._without(name, files), passed=passed)
+            self._learn({str(name): []}, "remove", progress, without)
+        return self
+
+    def _without(self, name: str, files: Sequence[str]) -> Knowledge:
+        """What is known without photos of a class, whose label still is of all of them."""
+        knowledge, place = self._fitted(), self._place(name)
+        own = [bytes(row.tolist()) for row in knowledge.photos[place]]
+        for file, row in zip(files, photo_hashes(files), strict=True):
+            if bytes(row.tolist()) not in own:
+                raise DataError(f'{os.path.basename(file)} is not a photo that "{name}" was learned from')
+            own.remove(bytes(row.tolist()))
+        statistics = knowledge.statistics
+        assert statistics is not None
+        if round(statistics.count[place].item()) <= len(files) * knowledge.views:
+            raise DataError(f'no other photo of "{name}" is left: remove the class')
+        photos = list(knowledge.photos)
+        photos[place] = torch.tensor([list(row) for row in own], dtype=torch.uint8).view(len(own), PHOTO_BYTES)
+        statistics = rounded(less(statistics, place, self._views_of(files)))
+        return dataclasses.replace(knowledge, statistics=statistics, photos=photos)
 
     def rename(self, old: str, new: str) -> Any:
         """Call a class something else; what it has learned stays."""

@@ -239,6 +239,29 @@ def test_a_photo_is_moved_and_photos_are_added_once(fitted: lamm.Classifier, fol
         fitted.move(paths[0], first, second)
 
 
+def test_photos_that_are_removed_are_in_no_sum_any_more(folder: Path) -> None:
+    paths, names = photos_of(folder, *NAMES[:2])
+    grown = classifier().fit(paths, names)
+    first, second = grown.classes_.tolist()
+    own, before = photos_of(folder, first)[0], grown.text_features_.copy()
+    grown.remove_photos(first, own[5:])
+    cached = grown._views_of([*own[:5], *photos_of(folder, second)[0]])  # (13, 2, E)
+    statistics = grown._knowledge.statistics
+    assert statistics is not None
+    assert statistics.count.tolist() == [10, 16]
+    np.testing.assert_allclose(statistics.sum[0], cached[:5].sum(dim=(0, 1)), atol=1e-4)
+    rows = cached.flatten(0, 1).double()
+    np.testing.assert_allclose(statistics.outer, rows.T @ rows, atol=1e-4)
+    np.testing.assert_array_equal(grown.text_features_[1], before[1])
+    assert (grown.text_features_[0] != before[0]).any()
+    assert grown._knowledge.origins[0].photos == 5
+    assert first not in grown.update(folder)
+    with pytest.raises(DataError, match=r"7\.png"):
+        grown.remove_photos(first, own[7:])
+    with pytest.raises(DataError, match="remove the class"):
+        grown.remove_photos(first, own[:5])
+
+
 def test_a_class_is_renamed_and_removed(fitted: lamm.Classifier, folder: Path) -> None:
     paths, _names = photos_of(folder, *NAMES[:3])
     before = fitted.text_features_.copy()
