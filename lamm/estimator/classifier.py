@@ -209,7 +209,7 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
 
     def _measured(self, knowledge: Knowledge, accuracy: dict[str, float], by: str) -> Knowledge:
         """The knowledge with what photos that were left out say of it."""
-        confidence = confidence_of(self._left_out)
+        confidence = confidence_of(self._left_out, knowledge.names)
         if self._left_out:
             scores = torch.cat([one.scores for one in self._left_out])
             self.left_out_probabilities_ = (scores / confidence.temperature).softmax(dim=1).numpy()

@@ -48,6 +48,7 @@ class Confidence:
         photos: how many were left out; 0: nothing was measured, and the temperature is 1.
         ece: expected calibration error of these photos, in percent, with the temperature.
         ece_before: the same without.
+        classes: the names of the classes that this was measured with; others may have come or gone since.
     """
 
     temperature: float = 1.0
@@ -56,6 +57,7 @@ class Confidence:
     photos: int = 0
     ece: float = math.nan
     ece_before: float = math.nan
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,8 @@ class Knowledge:
             ],
             "extra": {key: value for key, value in self.extra.items() if key != "class_names"},
             "views": self.views,
-            "confidence": {key: _finite(value) for key, value in vars(self.confidence).items()},
+            "confidence": {key: _finite(value) for key, value in vars(self.confidence).items() if key != "classes"},
+            "confidence_of": self.confidence.classes,
             "templates": self.templates,
             "accuracy": self.accuracy,
             "accuracy_by": self.accuracy_by,
@@ -275,7 +278,10 @@ def _checked(described: dict[str, Any], tensors: dict[str, Tensor]) -> Knowledge
         require_name(read)
     told = {key: math.nan if value is None else float(value) for key, value in confidence.items()}
     threshold = math.inf if confidence["threshold"] is None else told["threshold"]
-    sure = Confidence(**{**told, "threshold": threshold, "photos": int(told["photos"])})  # type: ignore[arg-type]
+    measured = tuple(_text(name) for name in list(described.get("confidence_of", [])))
+    sure = Confidence(
+        **{**told, "threshold": threshold, "photos": int(told["photos"]), "classes": measured}  # type: ignore[arg-type]
+    )
     if not 0 < sure.temperature < math.inf or math.isnan(sure.threshold) or sure.photos < 0:
         raise ValueError("its confidence is out of range")
     return Knowledge(

@@ -213,6 +213,7 @@ def _between(own: Confidence, other: Confidence) -> Confidence:
         threshold=share * own.threshold + (1 - share) * other.threshold,
         coverage=share * own.coverage + (1 - share) * other.coverage,
         photos=photos,
+        classes=tuple(dict.fromkeys((*own.classes, *other.classes))),
     )
 
 

@@ -262,6 +262,17 @@ def test_photos_that_are_removed_are_in_no_sum_any_more(folder: Path) -> None:
         grown.remove_photos(first, own[:5])
 
 
+def test_confidence_says_which_classes_it_was_measured_with(
+    whole: lamm.Classifier, folder: Path, tmp_path: Path
+) -> None:
+    grown = clone_of(whole).rename(NAMES[0], "ruby").remove(NAMES[1])
+    grown.save(tmp_path / "a.lamm")
+    for one in (grown, lamm.load(tmp_path / "a.lamm")):
+        assert one.confidence_ == whole.confidence_
+        assert one.confidence_.classes == tuple(sorted(NAMES))
+        assert set(one.predict(photos_of(folder)[0], unknown=True)) <= {"unknown", *one.classes_}
+
+
 def test_a_class_is_renamed_and_removed(fitted: lamm.Classifier, folder: Path) -> None:
     paths, _names = photos_of(folder, *NAMES[:3])
     before = fitted.text_features_.copy()
