@@ -21,7 +21,7 @@ from lamm.engine.embedded.loader import bounded_workers, usable_cores
 from lamm.errors import ConfigError, DataError, unknown_name
 from lamm.estimator.confidence import unknown_scores
 from lamm.estimator.file import Knowledge, load_knowledge
-from lamm.estimator.growing import Growing, class_folders
+from lamm.estimator.growing import Growing
 from lamm.estimator.judgement import COMPARED, LIST, ZERO_SHOT, Judged, Shares
 from lamm.estimator.model import (
     clip_of,
@@ -32,7 +32,7 @@ from lamm.estimator.model import (
     write_run,
 )
 from lamm.estimator.names import names_of, require_names, shown
-from lamm.estimator.photos import as_files, is_path
+from lamm.estimator.photos import as_files, class_folders, is_path
 from lamm.estimator.training import (
     Progress,
     config_of,

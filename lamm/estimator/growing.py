@@ -5,17 +5,13 @@ Letters: n photos, k views, N classes, D width of the text tower, E embedding si
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lamm.datasets.listing import folder_names, images_below
-from lamm.datasets.own_images import pretty_names
 from lamm.errors import ConfigError, DataError, unknown_name
 from lamm.estimator.file import PHOTO_BYTES, Knowledge, Origin, no_photos, rounded
 from lamm.estimator.joining import (
@@ -31,7 +27,7 @@ from lamm.estimator.joining import (
 from lamm.estimator.labels import Draws, learn_labels
 from lamm.estimator.model import config_from, photo_hashes, today
 from lamm.estimator.names import require_name
-from lamm.estimator.photos import as_files
+from lamm.estimator.photos import as_files, as_files_each, class_folders
 from lamm.estimator.training import Progress, quiet, seeded, trainer_class
 from lamm.gda import ClassStatistics
 
@@ -83,7 +79,7 @@ class Growing:
         self._require_growing()
         for name in photos:
             self._require_new_name(name)
-        with _as_files_each(photos) as files:
+        with as_files_each(photos) as files:
             self._learn({name: _fresh(of_class, [no_photos()]) for name, of_class in files.items()}, "add", progress)
         return self
 
@@ -248,11 +244,10 @@ class Growing:
         """
         knowledge = knowledge or self._fitted()
         assert knowledge.statistics is not None
-        cfg, size = config_from(knowledge.settings), knowledge.text.shape[1]
+        size = knowledge.text.shape[1]
         new = [name for name in photos if name not in knowledge.names]
         names, words = [*knowledge.names, *new], [*knowledge.words, *new]
         chosen = [names.index(name) for name in photos]
-        others = [place for place in range(len(knowledge.names)) if place not in chosen]
         files = [file for of_class in photos.values() for file in of_class]
         if progress is not None:
             progress(0.0, "encoding")
@@ -273,15 +268,8 @@ class Growing:
         if taught:
             part, _ = self._part([words[place] for place in taught])
             if vectors:
-                order = torch.tensor([*chosen, *others])
-                draws = Draws(ClassStatistics(before.count[order], before.sum[order], before.outer), knowledge.views)
-                local = torch.tensor([chosen.index(place) for place in places], dtype=torch.long)
-                rest = knowledge.text[others], self._original_text()[others]
-                with seeded(cfg.SEED):
-                    learn_labels(part, *rest, draws, features, local, cfg, progress)
-                of_place = dict(enumerate(vectors))
-                own = part.label_embeddings.detach().cpu().split(part.label_counts)
-                of_place |= {place: one.clone() for place, one in zip(chosen, own, strict=True)}
+                own = self._taught(part, chosen, before, features, places, progress)
+                of_place = {**dict(enumerate(vectors)), **dict(zip(chosen, own, strict=True))}
                 vectors = [of_place[place] for place in range(len(names))]
             with torch.no_grad():
                 text[taught] = part.text_features()[0].cpu()
@@ -297,6 +285,36 @@ class Growing:
                 **with_labels(knowledge, words, vectors),
             )
         )
+
+    def _taught(
+        self,
+        part: Any,
+        chosen: Sequence[int],
+        before: ClassStatistics,
+        features: Tensor,
+        places: Sequence[int],
+        progress: Progress | None,
+    ) -> list[Tensor]:
+        """The label vectors of the chosen classes, learned beside the others.
+
+        Args:
+            part: a learner of the chosen classes.
+            chosen: their places among all.
+            before: statistics of all classes, without the new photos.
+            features: of the new photos' views, (n, k, E).
+            places: the class of each, (n,).
+            progress: see `Classifier.fit`.
+        """
+        knowledge = self._fitted()
+        cfg = config_from(knowledge.settings)
+        others = [place for place in range(len(knowledge.names)) if place not in chosen]
+        order = torch.tensor([*chosen, *others])
+        draws = Draws(ClassStatistics(before.count[order], before.sum[order], before.outer), knowledge.views)
+        local = torch.tensor([chosen.index(place) for place in places], dtype=torch.long)
+        rest = knowledge.text[others], self._original_text()[others]
+        with seeded(cfg.SEED):
+            learn_labels(part, *rest, draws, features, local, cfg, progress)
+        return [one.clone() for one in part.label_embeddings.detach().cpu().split(part.label_counts)]
 
     def _part(self, words: Sequence[str], vectors: Sequence[Tensor] = ()) -> tuple[Any, Tensor]:
         """A learner of some classes with the context of all, labels from their names or given; its text features."""
@@ -367,13 +385,6 @@ class Growing:
         return names.index(str(name))
 
 
-@contextmanager
-def _as_files_each(photos: Mapping[str, Any]) -> Iterator[dict[str, list[str]]]:
-    """The photos of several classes as files; see `as_files`."""
-    with ExitStack() as stack:
-        yield {str(name): stack.enter_context(as_files(of_class)) for name, of_class in photos.items()}
-
-
 def _fresh(files: Sequence[str], known: Sequence[Tensor]) -> list[str]:
     """Those files, each content once, whose hash is not among the known ones, (n, PHOTO_BYTES) each."""
     seen, fresh = {bytes(row.tolist()) for rows in known for row in rows}, []
@@ -383,22 +394,3 @@ def _fresh(files: Sequence[str], known: Sequence[Tensor]) -> list[str]:
             seen.add(content)
             fresh.append(file)
     return fresh
-
-
-def class_folders(folder: str | os.PathLike[str]) -> dict[str, list[str]]:
-    """Class → its photos, of a folder with a folder for each; names as `classnames.txt` has them.
-
-    Raises:
-        DataError: there are none, or no class can have such a name.
-    """
-    place = Path(os.path.expanduser(folder))
-    if not place.is_dir():
-        raise DataError(f"{place} is not a folder; it must hold a folder of photos for each class")
-    of_folder = {name: [str(place / name / one) for one in images_below(place / name)] for name in folder_names(place)}
-    of_folder = {name: files for name, files in of_folder.items() if files}
-    if not of_folder:
-        raise DataError(f"{place} holds no folder with photos; give the folder that holds one for each class")
-    names = pretty_names(place, list(of_folder))
-    for name in names.values():
-        require_name(name)
-    return {names[name]: files for name, files in of_folder.items()}
