@@ -235,22 +235,7 @@ def test_both_paths_are_measured_and_written(tmp_path: Path) -> None:
 
 
 def test_cached_features_several_class_counts_and_two_ranks_are_measured(tmp_path: Path) -> None:
-    line = [
-        "--backbone",
-        "tiny",
-        "--classes",
-        8,
-        24,
-        "--cached",
-        "--chunk",
-        8,
-        "--ranks",
-        2,
-        "--plain-at-most",
-        8,
-        "--rounds",
-        1,
-    ]
+    line = ["--backbone", "tiny", "--classes", 8, 24, "--cached", "--chunk", 8, "--ranks", 2, "--plain-at-most", 8]
     done = benchmark("--trainers", "LAMM", *line, "--json", "rows.json", "--plot", "cost.png", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     rows = json.loads((tmp_path / "rows.json").read_text())
