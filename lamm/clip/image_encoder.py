@@ -78,7 +78,7 @@ class ImageEncoder:
             return [images]
         positions, width = self._visual.positional_embedding.shape
         at_once = max(2, int(BYTES_AT_ONCE / (4 * width * positions * self._dtype(images.device).itemsize)))
-        return images.tensor_split(max(1, -(-len(images) // at_once)))
+        return images.tensor_split(max(1, len(images) // at_once))
 
     def _dtype(self, device: torch.device) -> torch.dtype:
         """The dtype that the blocks' products run in."""
