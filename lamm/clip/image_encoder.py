@@ -1,21 +1,22 @@
 """The fast image encoder: a CLIP vision transformer run in parts, with prompts of its own where a method has them.
 
 Weights are cast for the precision once, not at every batch. In the last block only the class token asks and passes the
-MLP, since nothing reads what the others would get. Prompts stand after the patches (MaPLe, arXiv:2210.03117), see
-`lamm.clip.vision`.
+MLP, since nothing reads what the others would get. Where no gradient is recorded, blocks are `InferenceBlock`s. Prompts
+stand after the patches (MaPLe, arXiv:2210.03117), see `lamm.clip.vision`.
 
 Letters: B images, N positions (class token and patches), C prompts, W width of the tower, E embedding size, L blocks,
 H heads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lamm.clip.prefix_attention import BlockParts, unknown_parts
+from lamm.clip.prefix_attention import SLOPE, BlockParts, Product, quick_gelu, unknown_parts
 from lamm.clip.vision import VisionPrompts, require_prompts
 from lamm.log import logger
 
@@ -30,13 +31,20 @@ NEAR_IN_16_BITS = 0.1
 class ImageEncoder:
     """Encodes images with the parts of a frozen vision transformer.
 
+    Casts of the weights are made again when the tower has been moved or its weights were changed in place. They are not
+    pickled or copied.
+
     Args:
-        visual: a tower for which `unsupported_reason` is None. It can be moved, but other weights need another encoder.
+        visual: a tower for which `unsupported_reason` is None. Other parameters in its place need another encoder.
     """
 
     def __init__(self, visual: Any) -> None:
         self._visual = visual
-        self._parts: dict[tuple[torch.dtype, torch.device], list[BlockParts]] = {}
+        self._weights = tuple(visual.transformer.parameters())
+        self._blocks_of: tuple[Any, dict[Any, list[BlockParts]]] = None, {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_blocks_of": (None, {})}
 
     def encode(self, images: Tensor, prompts: VisionPrompts | None = None) -> Tensor:
         """Image features, not normalised. Shape: (B, E)
@@ -50,12 +58,12 @@ class ImageEncoder:
         """
         if prompts is not None:
             require_prompts(self._visual, prompts)
-        return torch.cat([self._encode(part, prompts) for part in self._shares(images)])
+        return self._in_shares(images, lambda share: self._encode(share, prompts))
 
     def tokens(self, images: Tensor, block: int) -> Tensor:
         """What the tower hands to a block, by its number from 0. Shape: (B, N, W)"""
         blocks = self._blocks(images.device)[:block]
-        return torch.cat([run_blocks(blocks, self._embed(part)) for part in self._shares(images)])
+        return self._in_shares(images, lambda share: run_blocks(blocks, self._embed(share)))
 
     def _encode(self, images: Tensor, prompts: VisionPrompts | None) -> Tensor:
         visual = self._visual
@@ -68,17 +76,22 @@ class ImageEncoder:
         """The first block's input, (B, N, W) or, with prompts, (B, N + C, W)."""
         visual = self._visual
         patches = visual.conv1(images).flatten(2).transpose(1, 2)
-        x = torch.cat([visual.class_embedding.to(patches).expand(len(images), 1, -1), patches], dim=1)
+        x = torch.cat([visual.class_embedding.to(patches).expand(images.shape[0], 1, -1), patches], dim=1)
         x = x + visual.positional_embedding.to(x.dtype)
         return visual.ln_pre(x if prompts is None else _append(x, prompts.first))
 
-    def _shares(self, images: Tensor) -> Sequence[Tensor]:
-        """The images, without gradient in parts of like size: two or more each, since one alone rounds differently."""
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():  # an exporter keeps the number of images free
-            return [images]
+    def _in_shares(self, images: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
+        """What `encode` makes of all images; on a CPU, without gradient, of shares of like size, one after another.
+
+        A share has two images or more, since one alone rounds differently.
+        """
+        # An exporter keeps the number of images free, so that nothing may depend on it.
+        if torch.compiler.is_compiling() or torch.is_grad_enabled() or images.device.type != "cpu":
+            return encode(images)
         positions, width = self._visual.positional_embedding.shape
-        at_once = max(2, int(BYTES_AT_ONCE / (4 * width * positions * self._dtype(images.device).itemsize)))
-        return images.tensor_split(max(1, len(images) // at_once))
+        at_once = max(1, int(BYTES_AT_ONCE / (4 * width * positions * self._dtype(images.device).itemsize)))
+        count = min(-(-len(images) // at_once), len(images) // 2)
+        return torch.cat([encode(share) for share in images.tensor_split(count)]) if count > 1 else encode(images)
 
     def _dtype(self, device: torch.device) -> torch.dtype:
         """The dtype that the blocks' products run in."""
@@ -87,23 +100,56 @@ class ImageEncoder:
 
     def _blocks(self, device: torch.device) -> list[BlockParts]:
         """The blocks with their weights cast for the present precision, which is done once for each precision."""
-        key = self._dtype(device), device
-        if key not in self._parts:
-            dtype = key[0] if torch.is_autocast_enabled(device.type) else None
+        dtype = self._dtype(device) if torch.is_autocast_enabled(device.type) else None
+        tower = self._visual.transformer.resblocks
+        if torch.compiler.is_compiling():  # in an exporter the tower's weights are stand-ins, for this time alone
+            return [BlockParts(block, dtype) for block in tower]
+        versions = [0 if weight.is_inference() else weight._version for weight in self._weights]
+        state = device, self._weights[0].dtype, versions
+        known, blocks = self._blocks_of
+        if known != state:
+            blocks = {}
+            self._blocks_of = state, blocks
+        key = dtype, torch.is_grad_enabled()
+        if key not in blocks:
+            kind = BlockParts if torch.is_grad_enabled() else InferenceBlock
             with torch.inference_mode(False), torch.no_grad():
-                self._parts[key] = [BlockParts(block, dtype) for block in self._visual.transformer.resblocks]
-        return self._parts[key]
+                blocks[key] = [kind(block, dtype) for block in tower]
+        return blocks[key]
 
     def equals_the_tower(self, image: Tensor) -> bool:
-        """Whether the parts make the tower's features.
-
-        Args:
-            image: one to try, (1, 3, height, width), in the tower's dtype.
-        """
+        """Whether the parts make the tower's features of an image, (1, 3, height, width), in the tower's dtype."""
         with torch.no_grad():
             own, expected = self._encode(image, None).float(), self._visual(image).float()
         near = NEAR.get(self._dtype(image.device), NEAR_IN_16_BITS)
         return bool((own - expected).norm() <= near * expected.norm())
+
+
+class InferenceBlock(BlockParts):
+    """A block that no gradient is taken through, in two ways faster in 16 bits, with roundings of their own.
+
+        x · σ(1.702 x) = silu(1.702 x) / 1.702: weights that are cast anyway take the two factors of QuickGELU in.
+        On a CPU torch would copy the bias into every row before the product: it is added behind.
+
+    Args:
+        block, dtype: as `BlockParts`.
+    """
+
+    def __init__(self, block: Any, dtype: torch.dtype | None = None) -> None:
+        super().__init__(block, dtype)
+        if self._mlp is not None and self._mlp[1] is quick_gelu and dtype not in (None, block.mlp.c_fc.weight.dtype):
+            first, second = block.mlp.c_fc, block.mlp.c_proj
+            bias = None if first.bias is None else (first.bias.detach() * SLOPE).to(dtype)
+            wide = Product((first.weight.detach() * SLOPE).to(dtype), bias)
+            narrow = Product((second.weight.detach() / SLOPE).to(dtype), self._mlp[2].bias)
+            self._mlp = wide, partial(F.silu, inplace=True), narrow
+
+    @staticmethod
+    def _linear(x: Tensor, product: Product) -> Tensor:
+        weight, bias = product
+        if bias is None or weight.dtype == torch.float32 or x.device.type != "cpu":
+            return F.linear(x, weight, bias)
+        return F.linear(x, weight).add_(bias)
 
 
 def run_blocks(blocks: Sequence[BlockParts], x: Tensor, prompts: VisionPrompts | None = None) -> Tensor:
@@ -142,7 +188,7 @@ def _with_deep(x: Tensor, prompts: VisionPrompts | None, number: int) -> Tensor:
 
 
 def _append(x: Tensor, prompt: Tensor) -> Tensor:
-    return torch.cat([x, prompt.to(x.dtype).expand(len(x), -1, -1)], dim=1)
+    return torch.cat([x, prompt.to(x.dtype).expand(x.shape[0], -1, -1)], dim=1)
 
 
 def _attend(queries: Tensor, keys: Tensor, values: Tensor, heads: int) -> Tensor:
@@ -161,19 +207,22 @@ def unsupported_reason(visual: Any) -> str | None:
     return next(filter(None, map(unknown_parts, visual.transformer.resblocks)), None)
 
 
-def image_encoder_of(visual: Any, image: Tensor) -> ImageEncoder | None:
-    """The fast encoder of a tower; None if it has to be run as it is. The log says which one and why.
+def image_encoder_of(visual: Any, images: Tensor) -> ImageEncoder | None:
+    """The fast encoder of a tower; None if it has to be run as it is. A debugging log says which one and why.
+
+    Both ways are tried with an image of noise, so that every process and every data set decides alike.
 
     Args:
         visual: the image tower.
-        image: one that both ways are tried with, (1, 3, height, width), in the tower's dtype.
+        images: of the size, dtype and device that the tower will get, (B, 3, height, width).
     """
     reason = unsupported_reason(visual)
     if reason is None:
         encoder = ImageEncoder(visual)
-        if encoder.equals_the_tower(image):
-            logger.info("Image encoder: in parts")
+        noise = torch.randn(1, *images.shape[1:], generator=torch.Generator().manual_seed(0))
+        if encoder.equals_the_tower(noise.to(images)):
+            logger.debug("Image encoder: in parts")
             return encoder
         reason = "its parts don't make up its features"
-    logger.info("Image encoder: the tower as it is, because %s", reason)
+    logger.debug("Image encoder: the tower as it is, because %s", reason)
     return None

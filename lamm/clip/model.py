@@ -131,15 +131,16 @@ class ClipModel(nn.Module):
     def encode_image(self, images: Tensor, prompts: VisionPrompts | None = None) -> Tensor:
         """Image features [B, E], not normalised, of images [B, 3, H, W] in any floating dtype."""
         images = images.to(self.dtype)
-        encoder = self.image_encoder(images)
+        # An exporter follows the tower itself, whose weights it knows by name.
+        encoder = None if torch.compiler.is_compiling() else self.image_encoder(images)
         if encoder is not None:
             return encoder.encode(images, prompts)
         return self.visual(images) if prompts is None else encode_with_prompts(self.visual, images, prompts)
 
     def image_encoder(self, images: Tensor) -> ImageEncoder | None:
-        """The fast encoder; None: the tower is run as it is. The first images, (B, 3, H, W), decide."""
-        if not self._encoder_is_known and len(images) and not torch.compiler.is_compiling():
-            self._image_encoder, self._encoder_is_known = image_encoder_of(self.visual, images[:1]), True
+        """The fast encoder; None: the tower is run as it is. Decided once, for images like these (B, 3, H, W)."""
+        if not self._encoder_is_known:
+            self._image_encoder, self._encoder_is_known = image_encoder_of(self.visual, images), True
         return self._image_encoder
 
     def image_features(self, images: Tensor, prompts: VisionPrompts | None = None) -> Tensor:

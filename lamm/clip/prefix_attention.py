@@ -76,10 +76,6 @@ def quick_gelu(x: Tensor) -> Tensor:
     return _QuickGELU.apply(x)
 
 
-def _silu(x: Tensor) -> Tensor:
-    return F.silu(x, inplace=not torch.is_grad_enabled())
-
-
 class _QuickGELU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -118,24 +114,17 @@ class BlockParts:
     """
 
     def __init__(self, block: Any, dtype: torch.dtype | None = None) -> None:
-        attention = block.attn
         self._block = block
-        self.heads: int = attention.num_heads
-        self._in = _product(attention.in_proj_weight, attention.in_proj_bias, dtype)
-        self._out = _product(attention.out_proj.weight, attention.out_proj.bias, dtype)
+        self.heads: int = block.attn.num_heads
+        self._in = _product(block.attn.in_proj_weight, block.attn.in_proj_bias, dtype)
+        self._out = _product(block.attn.out_proj.weight, block.attn.out_proj.bias, dtype)
         layers = dict(block.mlp.named_children())
         linear = [name for name, layer in layers.items() if type(layer) is nn.Linear]
         self._mlp: tuple[Product, Callable[[Tensor], Tensor], Product] | None = None
         if list(layers) == ["c_fc", "gelu", "c_proj"] and linear == ["c_fc", "c_proj"]:
-            first, second = block.mlp.c_fc, block.mlp.c_proj
-            activation = block.mlp.gelu
-            scale = 1.0
-            if type(activation).__name__ == "QuickGELU":  # open_clip's or the `clip` package's
-                copies = dtype not in (None, first.weight.dtype) and not first.weight.requires_grad
-                # x · σ(1.702 x) = silu(1.702 x) / 1.702: weights that are cast anyway take the two factors in.
-                activation, scale = (_silu, SLOPE) if copies else (quick_gelu, 1.0)
-            wide = _product(first.weight, first.bias, dtype, scale, scale)
-            self._mlp = wide, activation, _product(second.weight, second.bias, dtype, 1 / scale)
+            wide, narrow = (_product(layer.weight, layer.bias, dtype) for layer in (block.mlp.c_fc, block.mlp.c_proj))
+            quick = type(block.mlp.gelu).__name__ == "QuickGELU"  # open_clip's or the `clip` package's
+            self._mlp = wide, quick_gelu if quick else block.mlp.gelu, narrow
 
     def normed(self, x: Tensor) -> Tensor:
         """The attention's input, (A, D)."""
@@ -144,7 +133,7 @@ class BlockParts:
     def project(self, normed: Tensor, rows: slice = slice(None)) -> Tensor:
         """Queries, keys and values side by side, or some rows of that product. Shape: (A, 3 · D)"""
         weight, bias = self._in
-        return _linear(normed, Product(weight[rows], None if bias is None else bias[rows]))
+        return self._linear(normed, Product(weight[rows], None if bias is None else bias[rows]))
 
     def after_attention(self, x: Tensor, attended: Tensor) -> Tensor:
         """The rest of the block: output projection and MLP, with open_clip's layer scales where there are any.
@@ -154,15 +143,19 @@ class BlockParts:
             attended: the attention's result before its output projection, (A, D).
         """
         block = self._block
-        attended = _linear(attended, self._out)
+        attended = self._linear(attended, self._out)
         x = x + (block.ls_1(attended) if hasattr(block, "ls_1") else attended)
         out = block.ln_2(x)
         if self._mlp is None:
             out = block.mlp(out)
         else:
             wide, activation, narrow = self._mlp
-            out = _linear(activation(_linear(out, wide)), narrow)
+            out = self._linear(activation(self._linear(out, wide)), narrow)
         return x + (block.ls_2(out) if hasattr(block, "ls_2") else out)
+
+    @staticmethod
+    def _linear(x: Tensor, product: "Product") -> Tensor:
+        return F.linear(x, *product)
 
 
 class Product(NamedTuple):
@@ -172,27 +165,11 @@ class Product(NamedTuple):
     bias: Tensor | None
 
 
-def _linear(x: Tensor, product: Product) -> Tensor:
-    """F.linear. On a CPU in 16 bits torch would copy the bias into every row before the product: it is added behind."""
-    weight, bias = product
-    if bias is None or weight.dtype == torch.float32 or x.device.type != "cpu":
-        return F.linear(x, weight, bias)
-    return F.linear(x, weight).add_(bias)
-
-
-def _product(
-    weight: Tensor, bias: Tensor | None, dtype: torch.dtype | None, scale: float = 1.0, bias_scale: float = 1.0
-) -> Product:
-    """A linear layer's tensors in one dtype; those that have it, or want a gradient, are the layer's own.
-
-    Args:
-        weight, bias: the layer's.
-        dtype: of the result; None: the layer's.
-        scale, bias_scale: factors of what is cast.
-    """
+def _product(weight: Tensor, bias: Tensor | None, dtype: torch.dtype | None) -> Product:
+    """A linear layer's tensors in one dtype; those that have it, or want a gradient, are the layer's own."""
     dtype = dtype or weight.dtype
 
-    def cast(tensor: Tensor, factor: float) -> Tensor:
-        return tensor if tensor.dtype == dtype or tensor.requires_grad else (tensor.detach() * factor).to(dtype)
+    def cast(tensor: Tensor) -> Tensor:
+        return tensor if tensor.dtype == dtype or tensor.requires_grad else tensor.detach().to(dtype)
 
-    return Product(cast(weight, scale), None if bias is None else cast(bias, bias_scale))
+    return Product(cast(weight), None if bias is None else cast(bias))
