@@ -119,10 +119,14 @@ class ImageEncoder:
 
     def equals_the_tower(self, image: Tensor) -> bool:
         """Whether the parts make the tower's features of an image, (1, 3, height, width), in the tower's dtype."""
-        with torch.no_grad():
-            own, expected = self._encode(image, None).float(), self._visual(image).float()
         near = NEAR.get(self._dtype(image.device), NEAR_IN_16_BITS)
-        return bool((own - expected).norm() <= near * expected.norm())
+        with torch.no_grad():
+            expected = self._visual(image).float()
+            try:
+                away = self._encode(image, None).float() - expected
+            except (RuntimeError, AttributeError, TypeError):  # a part is missing, or they don't fit together
+                return False
+            return bool(away.norm() <= near * expected.norm())
 
 
 class InferenceBlock(BlockParts):

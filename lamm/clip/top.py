@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lamm.clip.image_encoder import ImageEncoder, class_token, unsupported_reason
+from lamm.clip.image_encoder import class_token, unsupported_reason
 from lamm.clip.low_rank import LowRank, LowRankBlock, redraw
 from lamm.clip.model import ClipModel
 from lamm.clip.prefix_attention import BlockParts
@@ -52,7 +52,6 @@ class TowerTop(nn.Module):
 
     low_rank: nn.ModuleList
     _clip: ClipModel
-    _encoder: ImageEncoder
     _own: list[Any]
     _end: tuple[Any, Tensor | None]
 
@@ -74,8 +73,7 @@ class TowerTop(nn.Module):
         count = max(1, round(layers / 3)) if blocks < 0 else blocks
         self.first = layers - count
         self.positions, self.width = visual.positional_embedding.shape
-        # Their weights are not this module's.
-        self.__dict__["_clip"], self.__dict__["_encoder"] = clip, ImageEncoder(visual)
+        self.__dict__["_clip"] = clip  # its weights are not this module's
         own = [copied(block, tune) for block in tower[self.first :]]
         ln_post, projection = copied(visual.ln_post, tune), visual.proj
         if tune == "blocks":
@@ -97,8 +95,11 @@ class TowerTop(nn.Module):
 
     def cut(self, images: Tensor) -> Tensor:
         """What the frozen tower hands to the top. Shape: (B, N, W)"""
+        images = images.to(self._clip.dtype)
         with torch.no_grad(), self._clip.autocast():
-            return self._encoder.tokens(images.to(self._clip.dtype), self.first)
+            encoder = self._clip.image_encoder(images)
+            assert encoder is not None, "such a tower is refused at the start"
+            return encoder.tokens(images, self.first)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Unit image features, fp32. Shape: (B, E)
@@ -141,6 +142,8 @@ class TowerTop(nn.Module):
         images = torch.randn(2, 3, clip.image_size, clip.image_size, generator=generator)
         images = images.to(clip.logit_scale.device)
         expected = clip.image_features(images)
+        if clip.image_encoder(images) is None:
+            raise BackboneError(_refusal(clip, "its parts do not make up its features"))
         try:
             away = (self(self.cut(images)) - expected).norm(dim=-1).max().item()
         except (RuntimeError, AttributeError, TypeError) as error:

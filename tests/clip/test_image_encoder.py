@@ -112,12 +112,19 @@ def norm_twice(visual: Any) -> Any:
     return visual
 
 
+def other_name(visual: Any) -> Any:
+    visual.forward = lambda images: images.flatten(1)
+    del visual.class_embedding
+    return visual
+
+
 @pytest.mark.parametrize(
     ("make", "change", "reason"),
     [
         ("resnet", lambda visual: visual, "it is a ModifiedResNet"),
         ("average", lambda visual: visual, "it does not read its feature at the class token"),
         ("open_clip", norm_twice, "its parts don't make up its features"),
+        ("open_clip", other_name, "its parts don't make up its features"),
     ],
 )
 def test_another_tower_is_run_as_it_is(
