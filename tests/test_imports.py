@@ -1,6 +1,8 @@
 """Imports point one way, and other rules of the code that can be read off the files."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Collection
 from pathlib import Path
 
@@ -139,3 +141,21 @@ def test_trainers_print_only_the_engines_literal_lines() -> None:
 
 def test_no_file_is_a_drawer() -> None:
     assert [name_of(path) for path in SOURCES if path.stem in DRAWERS or path.parent.name in DRAWERS] == []
+
+
+def test_commands_that_compute_nothing_start_without_torch(tmp_path):
+    """In one process: the overview, the parsers, an error of parse-results, and a check of data without decoding."""
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "photo.jpg").touch()
+    program = f"""
+import sys
+from lamm.commands import check_data, get, overview, parse_results, report, train
+overview("--help")
+for command in (check_data, get, parse_results, report, train):
+    command.parser().format_help()
+check_data.main(check_data.parser().parse_args(["folder", "--quick", "--root", {str(tmp_path)!r}]))
+heavy = ("torch", "torchvision", "sklearn", "open_clip", "matplotlib")
+sys.exit(" ".join(name for name in heavy if name in sys.modules))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stderr == "\n", ended.stderr  # the names of the modules that should not be there

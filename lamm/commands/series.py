@@ -33,7 +33,7 @@ from lamm.incremental.results import incremental_findings
 from lamm.incremental.table import as_json, draw_incremental
 from lamm.numbers import SEEDS
 from lamm.results import load
-from lamm.run.arguments import KEY, TAG_HELP, require_no_folder, train_parser
+from lamm.run.arguments import KEY, PROFILE_HELP, TAG_HELP, require_no_folder, train_parser
 from lamm.run.before import require_weights
 from lamm.run.plan import RunPlan, plan_run, trainer_config, trainer_configs
 from lamm.sweep.runs import require_data
@@ -212,7 +212,7 @@ def config_and_pairs(trainer: str, words: Sequence[str]) -> tuple[list[str], lis
 
 def shared_flags(arguments: argparse.Namespace) -> list[str]:
     """The flags of this command that each run gets too."""
-    flags = [f"--{name}" for name in ("debug", "verbose") if getattr(arguments, name)]
+    flags = [f"--{name}" for name in ("debug", "verbose", "profile") if getattr(arguments, name)]
     return [*flags, "--tag", arguments.tag] if arguments.tag else flags
 
 
@@ -273,6 +273,7 @@ def parser() -> Parser:
     protocols = top.add_subparsers(dest="protocol", metavar="PROTOCOL", required=True, parser_class=Parser)
     verbose = "show all of each run's log.txt on the terminal"
     top.add_argument("--verbose", action="store_true", help=verbose)
+    top.add_argument("--profile", action="store_true", help=PROFILE_HELP)
     top.add_argument("--tag", default="", metavar="NAME", help=TAG_HELP)
     meanings = {
         "main": "train and test with several seeds",
@@ -302,5 +303,6 @@ def parser() -> Parser:
         rest = protocol.add_argument("rest", nargs=argparse.REMAINDER, metavar=words, help=meaning)
         rest.required = False  # argparse counts it among what is missing when the words before it are
         protocol.add_argument("--verbose", action="store_true", help=verbose)
+        protocol.add_argument("--profile", action="store_true", help=PROFILE_HELP)
         protocol.add_argument("--tag", metavar="NAME", help=TAG_HELP)
     return top

@@ -28,7 +28,7 @@ LOG_FILE = "log.txt"
 BESIDE = "it stays as it is; --tag v2, or another --output-dir, trains beside it"
 """The way on where a folder holds another run."""
 BEGINNING = re.compile(
-    r"(log|tensorboard)(-before-[-\d]+)?(\.txt)?|stdout\.txt|config\.yaml|classes\.json|results\.json|\.lock|\..+\.tmp"
+    r"(log|tensorboard)(-before-[-\d]+)?(\.txt)?|stdout\.txt|config\.yaml|classes\.json|results\.json|trace\.json|\.lock|\..+\.tmp"
 )
 """Names in the folder of a run that has learned and tested nothing yet."""
 
