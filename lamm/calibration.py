@@ -9,6 +9,7 @@ import math
 
 import torch
 import torch.nn.functional as F
+from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 TEMPERATURES = tuple(10.0 ** (step / 24) for step in range(-48, 49))
@@ -46,3 +47,21 @@ def expected_calibration_error(confidence: Tensor, correct: Tensor) -> float:
     bin_of = (confidence * BINS).long().clamp(max=BINS - 1)
     gaps = torch.zeros(BINS, dtype=torch.float64).index_add_(0, bin_of, correct.double() - confidence)
     return 100 * gaps.abs().sum().item() / len(confidence)
+
+
+def right_from_wrong(confidence: Tensor, correct: Tensor) -> float | None:
+    """AUROC in percent: how often a right prediction is surer than a wrong one (arXiv:1610.02136).
+
+    None: all are right, or all are wrong.
+
+    Args:
+        confidence: the highest probability of each image, (n,).
+        correct: whether its class is right, (n,).
+
+    Example:
+        >>> right_from_wrong(torch.tensor([0.9, 0.6, 0.7, 0.5]), torch.tensor([True, True, False, False]))
+        75.0
+    """
+    if correct.all() or not correct.any():
+        return None
+    return 100 * float(roc_auc_score(correct.numpy(), confidence.double().numpy()))

@@ -36,7 +36,7 @@ def main(arguments: argparse.Namespace) -> None:
     require_place(arguments.output or arguments.file, FORMAT)
     photos = {name: files_of(folder) for name, folder in zip(names, folders, strict=True)}
     classifier = lamm.load(arguments.file, arguments.backbone_path, arguments.device)
-    known = set(classifier.classes_.tolist())
+    known = {str(name) for name in classifier.classes_}
     new = {name: files for name, files in photos.items() if name not in known}
     if new:
         classifier.add_classes(new)

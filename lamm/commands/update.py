@@ -17,7 +17,7 @@ def main(arguments: argparse.Namespace) -> None:
     import lamm
 
     classifier = lamm.load(arguments.file, arguments.backbone_path, arguments.device)
-    known = set(classifier.classes_.tolist())
+    known = {str(name) for name in classifier.classes_}
     learned = classifier.update(arguments.photos)
     if learned or arguments.output:
         classifier.save(arguments.output or arguments.file)

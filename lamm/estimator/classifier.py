@@ -19,24 +19,23 @@ from lamm.datasets import DEFAULT_TEMPLATE
 from lamm.engine import build_transform
 from lamm.engine.embedded.loader import bounded_workers, usable_cores
 from lamm.errors import ConfigError, DataError, unknown_name
-from lamm.estimator.confidence import LeftOut, confidence_of, unknown_scores
+from lamm.estimator.confidence import unknown_scores
 from lamm.estimator.file import Knowledge, load_knowledge
-from lamm.estimator.growing import Growing, class_folders
+from lamm.estimator.growing import Growing
+from lamm.estimator.judgement import COMPARED, LIST, ZERO_SHOT, Judged, Shares
 from lamm.estimator.model import (
     clip_of,
     config_from,
     knowledge_of,
     knowledge_of_run,
-    require_unique,
-    statistics_of,
     trained_model,
     write_run,
 )
-from lamm.estimator.photos import as_files, is_path
+from lamm.estimator.names import names_of, require_names, shown
+from lamm.estimator.photos import as_files, class_folders, is_path
 from lamm.estimator.training import (
     Progress,
     config_of,
-    folds_of,
     quiet,
     seeded,
     train,
@@ -48,10 +47,6 @@ from lamm.features.encoding import View, ViewDataset
 from lamm.inference.photos import UNKNOWN
 from lamm.scoring import TemplatePrompts
 
-ZERO_SHOT = "ZeroshotCLIP"
-COMPARED = ("GDA", "LinearProbe", ZERO_SHOT)
-LIST = ("--dataset", "csv", "--csv", "photos.json")
-"""In place of `--dataset folder`, for `train_on_list`, which puts its own list there."""
 ARGUMENTS = ("TRAINER.NAME", "SEED", "DATASET.NUM_SHOTS", "MODEL.BACKBONE.NAME", "INPUT.CACHE_VIEWS")
 """The config keys that `Classifier` has arguments for."""
 BATCH = 64
@@ -59,7 +54,7 @@ WORKERS_FROM = 64
 """So many photos are worth the start of processes that decode them."""
 
 
-class Classifier(Growing, ClassifierMixin, BaseEstimator):
+class Classifier(Judged, Growing, ClassifierMixin, BaseEstimator):
     """A classifier of photos, learned from a few of each class.
 
     It stands on the trainers of this package: for the same settings it has the numbers of `lamm run METHOD main
@@ -143,85 +138,38 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
             if not is_path(X):
                 raise DataError("fit(photos, names) needs a name for each photo; without names give a folder")
             return self._fit_folder(os.fspath(X), progress)
-        names = np.asarray(y)
+        names, numbers = names_of(y)
         with as_files(X) as files:
             if names.shape != (len(files),):
                 raise DataError(f"{len(files)} photos, but {names.shape} names: give one name for each photo")
-            return self._fit_files(files, names, progress)
+            return self._fit_files(files, names, numbers, progress)
 
-    def _fit_files(self, files: Sequence[str], names: np.ndarray, progress: Progress | None) -> "Classifier":
+    def _fit_files(
+        self, files: Sequence[str], names: np.ndarray, numbers: bool, progress: Progress | None
+    ) -> "Classifier":
         classes, labels = np.unique(names, return_inverse=True)
         texts = [str(name) for name in classes]
         if len(classes) < 2:
             raise DataError("all photos are of one class: a classifier needs two or more")
-        require_unique(texts)
+        require_names(texts)
         cfg = self._config(LIST)
         methods = tuple(dict.fromkeys((self.method, *COMPARED))) if self.folds else ()
-        told = _Shares(progress, 1 + self.folds * len(methods))
+        told = Shares(progress, 1 + self.folds * len(methods))
         trainer = train_on_list(cfg, None, files, labels, texts, told.next())
         self._clip, knowledge = trainer.clip, knowledge_of(trainer)
         accuracy = self._judge(files, labels, texts, methods, told)
+        knowledge = dataclasses.replace(knowledge, numbers=numbers)
         self._keep(self._measured(knowledge, accuracy, f"{self.folds}-fold cross-validation"))
-        self.classes_ = classes
         return self
-
-    def _judge(
-        self, files: Sequence[str], labels: np.ndarray, texts: list[str], methods: Sequence[str], told: "_Shares"
-    ) -> dict[str, float]:
-        """Score each photo by classifiers that have not seen it, and keep what the first method makes of it.
-
-        Returns:
-            Method → accuracy in percent; empty where no photo can be left out.
-        """
-        fold_of = folds_of(labels, self.folds, self.seed) if methods else np.full(len(labels), -1)
-        folds = [np.flatnonzero(fold_of == fold) for fold in range(self.folds)]
-        folds = [left for left in folds if len(left)]
-        numbers = np.concatenate([np.zeros(0, dtype=int), *folds])
-        all_files = np.array(files, dtype=str)
-        self.photos_, self.labels_ = all_files[numbers], labels[numbers]
-        self.left_out_probabilities_: np.ndarray | None = None
-        self._left_out: list[LeftOut] = []
-        if not folds:
-            return {}
-        accuracy: dict[str, float] = {}
-        for method in methods:
-            cfg, correct = self._config(LIST, method), 0
-            for left in folds:
-                seen = np.setdiff1d(np.arange(len(labels)), left)
-                chosen, statistics = all_files[seen].tolist(), None
-                if trainer_class(method).learner_class is None:
-                    learner: Any = TemplatePrompts(self._clip, texts, [DEFAULT_TEMPLATE])
-                    told.next()
-                else:
-                    trainer = train_on_list(cfg, self._clip, chosen, labels[seen], texts, told.next())
-                    learner, statistics = trainer.learner, statistics_of(trainer)[0]
-                with torch.no_grad():
-                    text = None if learner.per_image else learner.text_features()
-                scores, features = self._scores(learner, text, cfg, all_files[left].tolist())
-                targets = torch.from_numpy(labels[left])
-                correct += int((scores.argmax(dim=1) == targets).sum())
-                if method == self.method:
-                    self._left_out.append(LeftOut(scores, targets, features, statistics))
-            accuracy[method] = 100.0 * correct / len(numbers)
-        return accuracy
-
-    def _measured(self, knowledge: Knowledge, accuracy: dict[str, float], by: str) -> Knowledge:
-        """The knowledge with what photos that were left out say of it."""
-        confidence = confidence_of(self._left_out)
-        if self._left_out:
-            scores = torch.cat([one.scores for one in self._left_out])
-            self.left_out_probabilities_ = (scores / confidence.temperature).softmax(dim=1).numpy()
-        by = by if accuracy else ""
-        return dataclasses.replace(knowledge, confidence=confidence, accuracy=accuracy, accuracy_by=by)
 
     def _fit_folder(self, folder: str, progress: Progress | None) -> "Classifier":
         of_class = class_folders(folder)
         if all(len(files) == 1 for files in of_class.values()):  # nothing can be held out
-            return self._fit_files([file for (file,) in of_class.values()], np.array(list(of_class)), progress)
+            return self._fit_files([file for (file,) in of_class.values()], np.array(list(of_class)), False, progress)
         place = ["--dataset", "folder", "--root", os.path.abspath(os.path.expanduser(folder))]
         cfg = self._config(place)
         compared = [method for method in COMPARED if self.folds and method != self.method]
-        told = _Shares(progress, 1 + len(compared) + self.folds)
+        told = Shares(progress, 1 + len(compared) + self.folds)
         trainer = train(cfg, None, told.next())
         self._clip, knowledge, dataset = trainer.clip, knowledge_of(trainer), trainer.dm.dataset
         accuracy = {self.method: trainer.accuracy}
@@ -250,9 +198,8 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
         with quiet():
             self._model = trained_model(knowledge, self._clip)
         self._transform(config_from(knowledge.settings))
-        known = dict(zip(map(str, getattr(self, "classes_", ())), getattr(self, "classes_", ()), strict=True))
         self._knowledge, self._original = knowledge, None
-        self.classes_ = np.array([known.get(name, name) for name in knowledge.names])
+        self.classes_ = shown(knowledge.names, knowledge.numbers)
 
     # What it knows.
 
@@ -455,26 +402,6 @@ class Classifier(Growing, ClassifierMixin, BaseEstimator):
     def from_run(cls, folder: str | os.PathLike[str], weights: str = "", device: str = "") -> "Classifier":
         """The classifier that a run has trained; see `load`."""
         return cls.load(folder, weights, device)
-
-
-class _Shares:
-    """Several works, one after the other, told as one.
-
-    Args:
-        progress: see `Progress`.
-        works: how many there are.
-    """
-
-    def __init__(self, progress: Progress | None, works: int) -> None:
-        self._progress, self._works, self._done = progress, works, -1
-
-    def next(self) -> Progress | None:
-        """What the next work tells its progress to."""
-        self._done += 1
-        progress, done, works = self._progress, self._done, self._works
-        if progress is None:
-            return None
-        return lambda share, what: progress(min(1.0, (done + share) / works), what)
 
 
 def _workers(photos: int) -> int:

@@ -88,11 +88,12 @@ class LeftOut(NamedTuple):
     statistics: ClassStatistics | None
 
 
-def confidence_of(parts: Sequence[LeftOut]) -> Confidence:
+def confidence_of(parts: Sequence[LeftOut], names: Sequence[str] = ()) -> Confidence:
     """Temperature, and the threshold that `COVERAGE` of the photos stay below.
 
     Args:
         parts: by one classifier each.
+        names: of the classes.
     """
     if not parts:
         return Confidence()
@@ -108,6 +109,7 @@ def confidence_of(parts: Sequence[LeftOut]) -> Confidence:
         photos=len(labels),
         ece=_ece(scores / temperature, labels),
         ece_before=_ece(scores, labels),
+        classes=tuple(names),
     )
 
 

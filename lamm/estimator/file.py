@@ -19,7 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from lamm.errors import CheckpointError
+from lamm.errors import CheckpointError, DataError
+from lamm.estimator.names import require_name, require_names
 from lamm.files import atomic_path, has_mark, require_place, with_sorted_metadata
 from lamm.gda import ClassStatistics
 from lamm.reading import json_value
@@ -47,6 +48,7 @@ class Confidence:
         photos: how many were left out; 0: nothing was measured, and the temperature is 1.
         ece: expected calibration error of these photos, in percent, with the temperature.
         ece_before: the same without.
+        classes: the names of the classes that this was measured with; others may have come or gone since.
     """
 
     temperature: float = 1.0
@@ -55,6 +57,7 @@ class Confidence:
     photos: int = 0
     ece: float = math.nan
     ece_before: float = math.nan
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class Knowledge:
         templates: of hand-written prompts.
         accuracy: in percent, of this and other methods, on photos that were left out: method → accuracy.
         accuracy_by: which photos these were.
+        numbers: whether the classes are whole numbers, which a classifier gives as such.
     """
 
     trainer: str
@@ -113,6 +117,7 @@ class Knowledge:
     templates: list[str] = field(default_factory=list)
     accuracy: dict[str, float] = field(default_factory=dict)
     accuracy_by: str = ""
+    numbers: bool = False
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file in one step.
@@ -131,10 +136,12 @@ class Knowledge:
             ],
             "extra": {key: value for key, value in self.extra.items() if key != "class_names"},
             "views": self.views,
-            "confidence": {key: _finite(value) for key, value in vars(self.confidence).items()},
+            "confidence": {key: _finite(value) for key, value in vars(self.confidence).items() if key != "classes"},
+            "confidence_of": self.confidence.classes,
             "templates": self.templates,
             "accuracy": self.accuracy,
             "accuracy_by": self.accuracy_by,
+            "numbers": self.numbers,
         }
         tensors = {f"{LEARNED}{name}": value for name, value in self.learned.items()}
         tensors |= {"text": self.text, "photos": torch.cat(self.photos), "passed": self.passed}
@@ -217,6 +224,7 @@ def load_knowledge(path: str | os.PathLike[str]) -> Knowledge:
         return _checked(json_value(metadata["knowledge"]), tensors)
     except (
         SafetensorError,
+        DataError,
         ValueError,
         KeyError,
         TypeError,
@@ -242,8 +250,10 @@ def _checked(described: dict[str, Any], tensors: dict[str, Tensor]) -> Knowledge
         raise ValueError("what it says of its backbone is not of the right kind")
     if not names or text.shape != (count, backbone["embedding_size"]) or text.dtype != torch.float32:
         raise ValueError("its text features don't fit its classes")
-    if len(set(names)) < count:
-        raise ValueError("two of its classes have the same name")
+    numbers = described.get("numbers", False)
+    if type(numbers) is not bool:
+        raise ValueError("it does not say whether its classes are numbers")
+    require_names(names, numbers)
     for name, value in tensors.items():
         if value.is_floating_point() and not value.isfinite().all():
             raise ValueError(f'"{name}" holds numbers that are not finite')
@@ -264,9 +274,14 @@ def _checked(described: dict[str, Any], tensors: dict[str, Tensor]) -> Knowledge
     if type(views) is not int or views < 1 or not all(math.isfinite(value) for value in accuracy.values()):
         raise ValueError("its numbers are out of range")
     words = [_text(one["words"]) for one in classes]
+    for read in words:
+        require_name(read)
     told = {key: math.nan if value is None else float(value) for key, value in confidence.items()}
     threshold = math.inf if confidence["threshold"] is None else told["threshold"]
-    sure = Confidence(**{**told, "threshold": threshold, "photos": int(told["photos"])})  # type: ignore[arg-type]
+    measured = tuple(_text(name) for name in list(described.get("confidence_of", [])))
+    sure = Confidence(
+        **{**told, "threshold": threshold, "photos": int(told["photos"]), "classes": measured}  # type: ignore[arg-type]
+    )
     if not 0 < sure.temperature < math.inf or math.isnan(sure.threshold) or sure.photos < 0:
         raise ValueError("its confidence is out of range")
     return Knowledge(
@@ -287,6 +302,7 @@ def _checked(described: dict[str, Any], tensors: dict[str, Tensor]) -> Knowledge
         templates=[_text(one) for one in described["templates"]],
         accuracy=accuracy,
         accuracy_by=_text(described["accuracy_by"]),
+        numbers=numbers,
     )
 
 

@@ -5,34 +5,31 @@ Letters: n photos, k views, N classes, D width of the text tower, E embedding si
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lamm.datasets.listing import folder_names, images_below
-from lamm.datasets.own_images import pretty_names
 from lamm.errors import ConfigError, DataError, unknown_name
-from lamm.estimator.file import Knowledge, Origin, no_photos, rounded
+from lamm.estimator.file import PHOTO_BYTES, Knowledge, Origin, no_photos, rounded
 from lamm.estimator.joining import (
     LABELS,
     labels_of,
     less,
     merged,
+    news,
     require_alike,
     selected,
     with_labels,
 )
 from lamm.estimator.labels import Draws, learn_labels
 from lamm.estimator.model import config_from, photo_hashes, today
-from lamm.estimator.photos import as_files
+from lamm.estimator.names import require_name
+from lamm.estimator.photos import as_files, as_files_each, class_folders
 from lamm.estimator.training import Progress, quiet, seeded, trainer_class
 from lamm.gda import ClassStatistics
-from lamm.inference.photos import UNKNOWN
 
 SAME = ("ask", "average", "apart")
 
@@ -82,7 +79,7 @@ class Growing:
         self._require_growing()
         for name in photos:
             self._require_new_name(name)
-        with _as_files_each(photos) as files:
+        with as_files_each(photos) as files:
             self._learn({name: _fresh(of_class, [no_photos()]) for name, of_class in files.items()}, "add", progress)
         return self
 
@@ -111,22 +108,47 @@ class Growing:
         Raises:
             DataError: the photo is not one that `source` was learned from, or is its only one.
         """
-        knowledge = self._require_growing()
-        place, _ = self._place(source), self._place(target)
+        self._require_growing()
+        self._place(target)
         with as_files([photo]) as files:
-            own = knowledge.photos[place]
-            there = (own == photo_hashes(files)).all(dim=1).nonzero().flatten().tolist()
-            if not there:
-                raise DataError(f'the photo is not one that "{source}" was learned from')
-            if len(own) == 1:
-                raise DataError(f'it is the only photo of "{source}": remove the class')
-            assert knowledge.statistics is not None
-            photos = list(knowledge.photos)
-            photos[place] = torch.cat([own[: there[0]], own[there[0] + 1 :]])
-            statistics = rounded(less(knowledge.statistics, place, self._views_of(files)))
-            without = dataclasses.replace(knowledge, statistics=statistics, photos=photos)
+            without = self._without(source, files)
             self._learn({str(source): [], str(target): files}, "move", progress, without)
         return self
+
+    def remove_photos(self, name: str, photos: Any, progress: Progress | None = None) -> Any:
+        """Forget photos of a class, which is learned anew; the others stay as they are.
+
+        Args:
+            name: of the class.
+            photos: that it was learned from; `update` does not learn them again.
+            progress: see `Classifier.fit`.
+
+        Raises:
+            DataError: one of them is not such a photo, or no other is left.
+        """
+        knowledge = self._require_growing()
+        with as_files(photos) as files:
+            passed = torch.cat([knowledge.passed, photo_hashes(files)])
+            without = dataclasses.replace(self._without(name, files), passed=passed)
+            self._learn({str(name): []}, "remove", progress, without)
+        return self
+
+    def _without(self, name: str, files: Sequence[str]) -> Knowledge:
+        """What is known without photos of a class, whose label still is of all of them."""
+        knowledge, place = self._fitted(), self._place(name)
+        own = [bytes(row.tolist()) for row in knowledge.photos[place]]
+        for file, row in zip(files, photo_hashes(files), strict=True):
+            if bytes(row.tolist()) not in own:
+                raise DataError(f'{os.path.basename(file)} is not a photo that "{name}" was learned from')
+            own.remove(bytes(row.tolist()))
+        statistics = knowledge.statistics
+        assert statistics is not None
+        if round(statistics.count[place].item()) <= len(files) * knowledge.views:
+            raise DataError(f'no other photo of "{name}" is left: remove the class')
+        photos = list(knowledge.photos)
+        photos[place] = torch.tensor([list(row) for row in own], dtype=torch.uint8).view(len(own), PHOTO_BYTES)
+        statistics = rounded(less(statistics, place, self._views_of(files)))
+        return dataclasses.replace(knowledge, statistics=statistics, photos=photos)
 
     def rename(self, old: str, new: str) -> Any:
         """Call a class something else; what it has learned stays."""
@@ -153,12 +175,13 @@ class Growing:
 
         Args:
             other: it stays as it is.
-            same: what happens to a class that both have: `ask` refuses it, `average` makes one of both, `apart` keeps
-                both, the other's with " (2)" behind its name.
+            same: what happens to a class that both have: `ask` refuses it, `average` makes one of both, unless the
+                other's photos are known already, `apart` keeps both, the other's with " (2)" behind its name.
 
         Raises:
             ConfigError: classifiers that don't go together; names the difference.
-            DataError: classes that both have, with `same` "ask".
+            DataError: classes that both have, with `same` "ask"; with "average", a class some of whose photos both have
+                learned: they would count twice.
         """
         if same not in SAME:
             raise ConfigError(unknown_name("value of same", same, SAME))
@@ -166,6 +189,11 @@ class Growing:
             raise ConfigError(f"merge takes a classifier, not {type(other).__name__}: lamm.load(file) gives one")
         own, theirs = self._require_growing(), other._require_growing()
         require_alike(own, theirs)
+        if same == "average":
+            new = news(own, theirs)
+            if new is None:
+                return self
+            theirs = new
         joined = merged(own, theirs, same)
         averaged = [own.names.index(name) for name in theirs.names if name in own.names and same == "average"]
         if averaged:
@@ -216,11 +244,10 @@ class Growing:
         """
         knowledge = knowledge or self._fitted()
         assert knowledge.statistics is not None
-        cfg, size = config_from(knowledge.settings), knowledge.text.shape[1]
+        size = knowledge.text.shape[1]
         new = [name for name in photos if name not in knowledge.names]
         names, words = [*knowledge.names, *new], [*knowledge.words, *new]
         chosen = [names.index(name) for name in photos]
-        others = [place for place in range(len(knowledge.names)) if place not in chosen]
         files = [file for of_class in photos.values() for file in of_class]
         if progress is not None:
             progress(0.0, "encoding")
@@ -241,15 +268,8 @@ class Growing:
         if taught:
             part, _ = self._part([words[place] for place in taught])
             if vectors:
-                order = torch.tensor([*chosen, *others])
-                draws = Draws(ClassStatistics(before.count[order], before.sum[order], before.outer), knowledge.views)
-                local = torch.tensor([chosen.index(place) for place in places], dtype=torch.long)
-                rest = knowledge.text[others], self._original_text()[others]
-                with seeded(cfg.SEED):
-                    learn_labels(part, *rest, draws, features, local, cfg, progress)
-                of_place = dict(enumerate(vectors))
-                own = part.label_embeddings.detach().cpu().split(part.label_counts)
-                of_place |= {place: one.clone() for place, one in zip(chosen, own, strict=True)}
+                own = self._taught(part, chosen, before, features, places, progress)
+                of_place = {**dict(enumerate(vectors)), **dict(zip(chosen, own, strict=True))}
                 vectors = [of_place[place] for place in range(len(names))]
             with torch.no_grad():
                 text[taught] = part.text_features()[0].cpu()
@@ -265,6 +285,36 @@ class Growing:
                 **with_labels(knowledge, words, vectors),
             )
         )
+
+    def _taught(
+        self,
+        part: Any,
+        chosen: Sequence[int],
+        before: ClassStatistics,
+        features: Tensor,
+        places: Sequence[int],
+        progress: Progress | None,
+    ) -> list[Tensor]:
+        """The label vectors of the chosen classes, learned beside the others.
+
+        Args:
+            part: a learner of the chosen classes.
+            chosen: their places among all.
+            before: statistics of all classes, without the new photos.
+            features: of the new photos' views, (n, k, E).
+            places: the class of each, (n,).
+            progress: see `Classifier.fit`.
+        """
+        knowledge = self._fitted()
+        cfg = config_from(knowledge.settings)
+        others = [place for place in range(len(knowledge.names)) if place not in chosen]
+        order = torch.tensor([*chosen, *others])
+        draws = Draws(ClassStatistics(before.count[order], before.sum[order], before.outer), knowledge.views)
+        local = torch.tensor([chosen.index(place) for place in places], dtype=torch.long)
+        rest = knowledge.text[others], self._original_text()[others]
+        with seeded(cfg.SEED):
+            learn_labels(part, *rest, draws, features, local, cfg, progress)
+        return [one.clone() for one in part.label_embeddings.detach().cpu().split(part.label_counts)]
 
     def _part(self, words: Sequence[str], vectors: Sequence[Tensor] = ()) -> tuple[Any, Tensor]:
         """A learner of some classes with the context of all, labels from their names or given; its text features."""
@@ -324,10 +374,7 @@ class Growing:
             )
 
     def _require_new_name(self, name: str) -> None:
-        if not str(name).strip():
-            raise DataError("a class needs a name")
-        if str(name) == UNKNOWN:
-            raise DataError(f'no class can be called "{UNKNOWN}", which stands for none of them')
+        require_name(str(name), self._fitted().numbers)
         if str(name) in self._fitted().names:
             raise DataError(f'there is a class "{name}" already: add_photos adds photos to it')
 
@@ -336,13 +383,6 @@ class Growing:
         if str(name) not in names:
             raise DataError(unknown_name("class", str(name), names))
         return names.index(str(name))
-
-
-@contextmanager
-def _as_files_each(photos: Mapping[str, Any]) -> Iterator[dict[str, list[str]]]:
-    """The photos of several classes as files; see `as_files`."""
-    with ExitStack() as stack:
-        yield {str(name): stack.enter_context(as_files(of_class)) for name, of_class in photos.items()}
 
 
 def _fresh(files: Sequence[str], known: Sequence[Tensor]) -> list[str]:
@@ -354,20 +394,3 @@ def _fresh(files: Sequence[str], known: Sequence[Tensor]) -> list[str]:
             seen.add(content)
             fresh.append(file)
     return fresh
-
-
-def class_folders(folder: str | os.PathLike[str]) -> dict[str, list[str]]:
-    """Class → its photos, of a folder with a folder for each; names as `classnames.txt` has them.
-
-    Raises:
-        DataError: there are none.
-    """
-    place = Path(os.path.expanduser(folder))
-    if not place.is_dir():
-        raise DataError(f"{place} is not a folder; it must hold a folder of photos for each class")
-    of_folder = {name: [str(place / name / one) for one in images_below(place / name)] for name in folder_names(place)}
-    of_folder = {name: files for name, files in of_folder.items() if files}
-    if not of_folder:
-        raise DataError(f"{place} holds no folder with photos; give the folder that holds one for each class")
-    names = pretty_names(place, list(of_folder))
-    return {names[name]: files for name, files in of_folder.items()}

@@ -75,6 +75,7 @@ def require_alike(own: Knowledge, other: Knowledge) -> None:
     for what, mine, theirs in (
         ("method", own.trainer, other.trainer),
         ("number of views", own.views, other.views),
+        ("kind of name", *("whole numbers" if one.numbers else "text" for one in (own, other))),
         *(
             (f"setting {key}", own.settings.get(key, "the default"), other.settings.get(key, "the default"))
             for key in sorted({*own.settings, *other.settings})
@@ -90,6 +91,18 @@ def require_alike(own: Knowledge, other: Knowledge) -> None:
                 f'the classifiers can\'t be merged: they have learned another context ("{name}"), in which the labels '
                 "of the other have no meaning"
             )
+
+
+def news(own: Knowledge, other: Knowledge) -> Knowledge | None:
+    """What of `other` is to be averaged with `own`: all classes but those whose photos `own` has learned already.
+
+    None: there is nothing new.
+
+    Raises:
+        DataError: both have learned some of the photos of a class, which can't be told apart in the sums.
+    """
+    new = [number for number, name in enumerate(other.names) if not _is_known(own, other, name)]
+    return selected(other, new) if 0 < len(new) < len(other.names) else other if new else None
 
 
 def merged(own: Knowledge, other: Knowledge, same: str) -> Knowledge:
@@ -109,6 +122,8 @@ def merged(own: Knowledge, other: Knowledge, same: str) -> Knowledge:
         raise DataError(
             f"both classifiers have {shown}: same='average' (--same average) makes one of both, 'apart' keeps both"
         )
+    if common and own.numbers and same == "apart":
+        raise DataError(f"both classifiers have {common[0]}, and a number has no second name to keep both apart by")
     names, place_of = list(own.names), {}
     for name in other.names:
         if name in common and same == "average":
@@ -167,6 +182,26 @@ def merged(own: Knowledge, other: Knowledge, same: str) -> Knowledge:
     return dataclasses.replace(joined, learned={**joined.learned, **weights})
 
 
+def _is_known(own: Knowledge, other: Knowledge, name: str) -> bool:
+    """Whether `own` has learned all photos of a class of `other`; see `news`."""
+    if name not in own.names:
+        return False
+    mine, theirs = own.names.index(name), other.names.index(name)
+    assert own.statistics is not None
+    assert other.statistics is not None
+    if torch.equal(own.statistics.sum[mine], other.statistics.sum[theirs]):  # also of a run, which has no hashes
+        return True
+    seen = {bytes(row.tolist()) for row in own.photos[mine]}
+    rows = [bytes(row.tolist()) for row in other.photos[theirs]]
+    both = sum(row in seen for row in rows)
+    if 0 < both < len(rows):
+        raise DataError(
+            f'"{name}" was learned from {both} of the same photos in both classifiers, which would count twice: '
+            "remove_photos takes them out of one of the two, and same='apart' (--same apart) keeps two classes"
+        )
+    return both > 0
+
+
 def _between(own: Confidence, other: Confidence) -> Confidence:
     """Between two; the thresholds weigh as many photos as they come from."""
     photos = own.photos + other.photos
@@ -178,6 +213,7 @@ def _between(own: Confidence, other: Confidence) -> Confidence:
         threshold=share * own.threshold + (1 - share) * other.threshold,
         coverage=share * own.coverage + (1 - share) * other.coverage,
         photos=photos,
+        classes=tuple(dict.fromkeys((*own.classes, *other.classes))),
     )
 
 

@@ -34,13 +34,13 @@ from lamm.estimator.file import (
     no_photos,
     rounded,
 )
+from lamm.estimator.names import require_names
 from lamm.estimator.training import register, trainer_class
 from lamm.features.store import tower_identity
 from lamm.files import sha256_of_file
 from lamm.gda import NEVER, ClassStatistics, head
 from lamm.images import image_errors
 from lamm.inference.model import RunFolder, TrainedModel
-from lamm.inference.photos import UNKNOWN
 from lamm.run.fingerprint import flat, store_config
 from lamm.run.record import RunClasses
 
@@ -113,7 +113,7 @@ def knowledge_of(trainer: Any, how: str = "fit") -> Knowledge:
         how: of the classes' `Origin`.
     """
     learner, names = trainer.learner, list(trainer.dm.dataset.classnames)
-    require_unique(names)
+    require_names(names)
     photos = trainer.dm.dataset.train_x
     paths: list[list[str]] = [[] for _ in names]
     for item in photos:
@@ -179,12 +179,13 @@ def knowledge_of_run(folder: str | os.PathLike[str], weights: str = "") -> Knowl
 
     Raises:
         ConfigError: not a run's folder.
-        CheckpointError: it has learned nothing, or its classes can't be told apart by name.
+        CheckpointError: it has learned nothing.
+        DataError: its classes can't be told apart by name.
     """
     model = TrainedModel.from_run(folder, [register()], backbone_path=weights)
     run, learner = model.run, model.learner
     assert run is not None, "it was made from a run"
-    require_unique(model.class_names)
+    require_names(model.class_names)
     own_head = getattr(learner, "head", None)
     statistics = own_head.statistics if own_head is not None and hasattr(own_head, "keep") else None
     views = max(1, run.cfg.INPUT.CACHE_VIEWS)
@@ -199,21 +200,6 @@ def knowledge_of_run(folder: str | os.PathLike[str], weights: str = "") -> Knowl
         text = model.text_features()[0]
     parts = (model.class_names, origins, text, statistics, views, nothing, templates)
     return _knowledge(run.trainer_class, learner, run.cfg, *parts)
-
-
-def require_unique(names: Sequence[str]) -> None:
-    """Refuse two classes of one name.
-
-    Raises:
-        CheckpointError: there are such, or one is called as what is none of them.
-    """
-    if UNKNOWN in names:
-        raise CheckpointError(
-            f'no class can be called "{UNKNOWN}", which stands for none of them: give it another name'
-        )
-    twice = next((name for name in names if list(names).count(name) > 1), None)
-    if twice is not None:
-        raise CheckpointError(f'two classes are called "{twice}": a classifier needs a name of its own for each')
 
 
 def clip_of(knowledge: Knowledge, device: torch.device, weights: str = "") -> ClipModel:

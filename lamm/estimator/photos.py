@@ -5,8 +5,8 @@ Letters: n photos.
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ import numpy as np
 from PIL import Image
 
 from lamm.datasets.before_use import require_readable
-from lamm.datasets.listing import images_below
-from lamm.datasets.own_images import OwnDataset
+from lamm.datasets.listing import folder_names, images_below
+from lamm.datasets.own_images import OwnDataset, pretty_names
 from lamm.datasets.splits import Split, SplitItem
 from lamm.errors import DataError
+from lamm.estimator.names import require_name
 from lamm.files import write_json
 from lamm.reading import json_value, read_bytes
 
@@ -53,6 +54,13 @@ def as_files(photos: Any) -> Iterator[list[str]]:
         ]
 
 
+@contextmanager
+def as_files_each(photos: Mapping[str, Any]) -> Iterator[dict[str, list[str]]]:
+    """The photos of several classes as files; see `as_files`."""
+    with ExitStack() as stack:
+        yield {str(name): stack.enter_context(as_files(of_class)) for name, of_class in photos.items()}
+
+
 def files_of(folder: str | os.PathLike[str]) -> list[str]:
     """The photos in a folder and below it, sorted.
 
@@ -66,6 +74,25 @@ def files_of(folder: str | os.PathLike[str]) -> list[str]:
     if not found:
         raise DataError(f"{place} holds no photos")
     return found
+
+
+def class_folders(folder: str | os.PathLike[str]) -> dict[str, list[str]]:
+    """Class → its photos, of a folder with a folder for each; names as `classnames.txt` has them.
+
+    Raises:
+        DataError: there are none, or no class can have such a name.
+    """
+    place = Path(os.path.expanduser(folder))
+    if not place.is_dir():
+        raise DataError(f"{place} is not a folder; it must hold a folder of photos for each class")
+    of_folder = {name: [str(place / name / one) for one in images_below(place / name)] for name in folder_names(place)}
+    of_folder = {name: files for name, files in of_folder.items() if files}
+    if not of_folder:
+        raise DataError(f"{place} holds no folder with photos; give the folder that holds one for each class")
+    names = pretty_names(place, list(of_folder))
+    for name in names.values():
+        require_name(name)
+    return {names[name]: files for name, files in of_folder.items()}
 
 
 def _written(photo: Any, folder: str, number: int) -> str:

@@ -168,6 +168,7 @@ def _table_by_shots(
 
 COST_HEADINGS = (
     *("method", "data set", "shots", "seconds", "memory (MiB)", "trained parameters", "precision", "accuracy (%)"),
+    *("ECE (%)", "AUROC (%)"),
 )
 
 
@@ -177,7 +178,8 @@ def cost_tables(material: Material) -> list[Table]:
     most = points.groupby(["dataset", "label"], sort=False).tail(1)
     notes = [
         "Median seconds of training over the seeds, largest peak memory: of the GPU's tensors where there is one, else "
-        "of the process. Runs beside each other on one machine slow each other down."
+        "of the process. Runs beside each other on one machine slow each other down.",
+        "ECE: mean distance of confidence from accuracy. AUROC: how often a right prediction is surer than a wrong.",
     ]
     tables = [Table("At the most shots", COST_HEADINGS, _costs(material, most), notes)] if len(most) else []
     if len(points) > len(most):
@@ -207,6 +209,7 @@ def _costs(material: Material, points: pd.DataFrame) -> list[list[Cell]]:
                 cell(runs.trainable_parameters.max(), ",d"),
                 name_cell(", ".join(sorted({*runs.precision} - {""}))),
                 statistic_cell(point.value, sources, material.detail(point.runs)),
+                *(cell(runs[name].mean() if name in runs else None, ".1f") for name in ("ece", "auroc")),
             ]
         )
     return rows

@@ -16,7 +16,7 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 import lamm
-from lamm.calibration import expected_calibration_error
+from lamm.calibration import expected_calibration_error, right_from_wrong
 from lamm.engine import ENGINE, TRAINER_REGISTRY
 from lamm.engine.embedded.log import say
 from lamm.engine.embedded.meters import fetched
@@ -273,12 +273,15 @@ class RunRecord:
         return self._write(FINISHED if tested else RUNNING, metrics)
 
     def _calibration(self) -> dict[str, float]:
-        """The expected calibration error of the images tested, where there are probabilities."""
+        """ECE and AUROC of the images tested, where there are probabilities; see `lamm.calibration`."""
         told = self._trainer.evaluator.predictions
         if not told:
             return {}
         labels, predicted, confidence = (torch.tensor(column) for column in zip(*told, strict=True))
-        return {"ece": expected_calibration_error(confidence, labels == predicted)}
+        correct = labels == predicted
+        auroc = right_from_wrong(confidence, correct)
+        measured = {"ece": expected_calibration_error(confidence, correct)}
+        return measured if auroc is None else {**measured, "auroc": auroc}
 
     def write_predictions(self) -> None:
         """Write `predictions.csv`, if there is a prediction for every image of the split that was tested, in order."""

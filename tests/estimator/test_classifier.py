@@ -1,5 +1,6 @@
 """`lamm.Classifier`: the trainers' numbers, scikit-learn's contract, one file, classes that come and go."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 
 import lamm
 from lamm.errors import BackboneError, CheckpointError, ConfigError, DataError
-from lamm.estimator.file import load_knowledge
+from lamm.estimator.file import load_knowledge, no_photos
 
 QUICK = {"OPTIM.MAX_EPOCH": 6}
 NAMES = ("red square", "green circle", "blue star", "white cross")
@@ -117,10 +118,26 @@ def test_one_photo_per_class_is_enough(folder: Path) -> None:
         one.predict(paths, unknown=True)
 
 
-def test_labels_keep_their_type(folder: Path) -> None:
+def test_numbers_stay_numbers_whatever_happens_to_the_classes(folder: Path, tmp_path: Path) -> None:
     paths, names = photos_of(folder)
     numbers = [10 * NAMES.index(name) for name in names]
-    assert classifier(method="GDA").fit(paths, numbers).predict(paths[:9]).tolist() == numbers[:9]
+    grown = classifier(method="GDA").fit(paths[:16], numbers[:16])
+    assert grown.predict(paths[:9]).tolist() == numbers[:9]
+    grown.add_class(20, paths[16:20]).add_photos(20, paths[20:24]).rename(0, 7)
+    grown.save(tmp_path / "a.lamm")
+    loaded = lamm.load(tmp_path / "a.lamm").merge(classifier(method="GDA").fit(paths[8:], numbers[8:]), "average")
+    assert loaded.classes_.tolist() == [7, 10, 20, 30]
+    assert loaded.remove(10).predict(paths[:1]).tolist() == [7]
+    with pytest.raises(DataError, match='whole numbers: "star"'):
+        grown.add_class("star", paths[24:])
+    with pytest.raises(DataError, match='"07"'):
+        grown.rename(7, "07")
+    with pytest.raises(DataError, match="have 20"):
+        loaded.merge(grown.remove(7), same="apart")
+    with pytest.raises(ConfigError, match="whole numbers"):
+        loaded.merge(classifier(method="GDA").fit(paths, names))
+    with pytest.raises(DataError, match="float"):
+        classifier(method="GDA").fit(paths, np.array(numbers, dtype=float))
 
 
 def test_the_file_holds_the_same_classifier_and_neither_photo_nor_path(
@@ -222,6 +239,40 @@ def test_a_photo_is_moved_and_photos_are_added_once(fitted: lamm.Classifier, fol
         fitted.move(paths[0], first, second)
 
 
+def test_photos_that_are_removed_are_in_no_sum_any_more(folder: Path) -> None:
+    paths, names = photos_of(folder, *NAMES[:2])
+    grown = classifier().fit(paths, names)
+    first, second = grown.classes_.tolist()
+    own, before = photos_of(folder, first)[0], grown.text_features_.copy()
+    grown.remove_photos(first, own[5:])
+    cached = grown._views_of([*own[:5], *photos_of(folder, second)[0]])  # (13, 2, E)
+    statistics = grown._knowledge.statistics
+    assert statistics is not None
+    assert statistics.count.tolist() == [10, 16]
+    np.testing.assert_allclose(statistics.sum[0], cached[:5].sum(dim=(0, 1)), atol=1e-4)
+    rows = cached.flatten(0, 1).double()
+    np.testing.assert_allclose(statistics.outer, rows.T @ rows, atol=1e-4)
+    np.testing.assert_array_equal(grown.text_features_[1], before[1])
+    assert (grown.text_features_[0] != before[0]).any()
+    assert grown._knowledge.origins[0].photos == 5
+    assert first not in grown.update(folder)
+    with pytest.raises(DataError, match=r"7\.png"):
+        grown.remove_photos(first, own[7:])
+    with pytest.raises(DataError, match="remove the class"):
+        grown.remove_photos(first, own[:5])
+
+
+def test_confidence_says_which_classes_it_was_measured_with(
+    whole: lamm.Classifier, folder: Path, tmp_path: Path
+) -> None:
+    grown = clone_of(whole).rename(NAMES[0], "ruby").remove(NAMES[1])
+    grown.save(tmp_path / "a.lamm")
+    for one in (grown, lamm.load(tmp_path / "a.lamm")):
+        assert one.confidence_ == whole.confidence_
+        assert one.confidence_.classes == tuple(sorted(NAMES))
+        assert set(one.predict(photos_of(folder)[0], unknown=True)) <= {"unknown", *one.classes_}
+
+
 def test_a_class_is_renamed_and_removed(fitted: lamm.Classifier, folder: Path) -> None:
     paths, _names = photos_of(folder, *NAMES[:3])
     before = fitted.text_features_.copy()
@@ -255,6 +306,25 @@ def test_two_classifiers_are_merged_as_what_both_have_says(folder: Path) -> None
         one.merge(classifier(views=1).fit(*photos_of(folder, *NAMES[2:])))
     with pytest.raises(ConfigError, match="GDA"):
         one.merge(classifier(method="GDA").fit(*photos_of(folder, *NAMES[2:])))
+
+
+def test_no_photo_counts_twice_in_a_merged_class(folder: Path) -> None:
+    (paths, names), last = photos_of(folder, *NAMES[:2]), photos_of(folder, NAMES[2])
+    one = classifier(method="LAMM_GDA").fit(paths, names)
+    before = one._knowledge
+    assert clone_of(one).merge(one, same="average")._knowledge is before
+    for known in (before, dataclasses.replace(before, photos=[no_photos()] * 2)):  # a run has no hashes of photos
+        grown = clone_of(one).add_class(NAMES[2], last[0])
+        grown._keep(dataclasses.replace(grown._knowledge, photos=[*known.photos, grown._knowledge.photos[2]]))
+        joined = clone_of(one).merge(grown, same="average")
+        assert joined._knowledge.statistics.count.tolist() == [16, 16, 16]  # of two views each
+        assert [origin.photos for origin in joined._knowledge.origins] == [8, 8, 8]
+        np.testing.assert_array_equal(joined.text_features_[:2], one.text_features_)
+    other = classifier().fit([*last[0], *paths[5:]], [NAMES[0], *last[1][1:], *names[5:]])
+    with pytest.raises(DataError, match=f'"{NAMES[0]}" was learned from 3 of the same photos'):
+        one.merge(other, same="average")
+    assert one._knowledge is before
+    assert len(one.merge(other, same="apart").classes_) == 5
 
 
 def clone_of(one: lamm.Classifier) -> lamm.Classifier:
@@ -362,3 +432,29 @@ def test_mistakes_are_told(folder: Path) -> None:
             classifier(**wrong).fit(paths, names)
     with pytest.raises(ConfigError, match=r"OPTIM\.EPOCH"):
         classifier(settings={"OPTIM.EPOCH": 1}).fit(paths, names)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\0", "\x1b[31mred", "a\u2028b", "a\udcff", " ", "unknown"])
+def test_a_name_that_is_not_a_line_of_text_is_refused_wherever_it_comes_from(
+    name: str, whole: lamm.Classifier, folder: Path, tmp_path: Path
+) -> None:
+    paths, names = photos_of(folder)
+    own, said = clone_of(whole), r"a name|no class"
+    for what in (
+        lambda: classifier().fit(paths, [name, *names[1:]]),
+        lambda: own.add_class(name, paths[:1]),
+        lambda: own.rename(NAMES[0], name),
+    ):
+        with pytest.raises(DataError, match=said) as told:
+            what()
+        assert str(told.value).isprintable()
+    if name.isascii():
+        known = whole._knowledge
+        dataclasses.replace(known, names=[name, *known.names[1:]]).save(tmp_path / "a.lamm")
+        with pytest.raises(CheckpointError, match=said):
+            lamm.load(tmp_path / "a.lamm")
+    if name.isascii() and "\0" not in name:
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        (tmp_path / "photos" / name / "a.png").write_bytes(Path(paths[0]).read_bytes())
+        with pytest.raises(DataError, match=said):
+            own.update(tmp_path / "photos")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lamm.calibration import TEMPERATURES, expected_calibration_error, temperature_of
+from lamm.calibration import TEMPERATURES, expected_calibration_error, right_from_wrong, temperature_of
 from lamm.estimator.confidence import DEFAULT_SCORE, LeftOut, OutOfClass, confidence_of
 from lamm.estimator.labels import Draws
 from lamm.gda import ClassStatistics
@@ -44,6 +44,14 @@ def test_the_calibration_error_is_the_distance_of_the_bins() -> None:
             error += inside.sum() / 6 * abs(confidence[inside].mean() - correct[inside].mean())
     found = expected_calibration_error(torch.tensor(confidence), torch.tensor(correct))
     assert found == pytest.approx(100 * error)
+
+
+def test_right_predictions_are_told_from_wrong_ones_as_often_as_they_are_surer() -> None:
+    confidence, correct = torch.tensor([0.9, 0.5, 0.5, 0.7, 0.2]), torch.tensor([True, True, False, False, True])
+    pairs = [(r, w) for r in confidence[correct].tolist() for w in confidence[~correct].tolist()]
+    expected = sum(1.0 if r > w else 0.5 if r == w else 0.0 for r, w in pairs) / len(pairs)
+    assert right_from_wrong(confidence, correct) == pytest.approx(100 * expected)
+    assert right_from_wrong(confidence, torch.ones(5, dtype=torch.bool)) is None
 
 
 def test_mahalanobis_is_the_distance_to_the_nearest_class() -> None:

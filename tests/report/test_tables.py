@@ -4,7 +4,7 @@ import pytest
 
 from lamm.errors import ResultsError
 from lamm.report.material import Material
-from lamm.report.tables import Table, average_tables, means, shots_tables
+from lamm.report.tables import Table, average_tables, cost_tables, means, shots_tables
 from tests.report.report_runs import ELEVEN, RunTree
 
 
@@ -131,3 +131,11 @@ def test_cells_name_the_groups_that_they_come_from(demo: RunTree) -> None:
     row = next(row for row in table.rows if row[0].text == "LAMM")
     groups = material.runs.drop_duplicates("anchor").set_index("anchor").loc[list(row[2].sources)]
     assert list(zip(groups.dataset, groups.shots, strict=True)) == [("digits", 16), ("shapes", 16)]
+
+
+def test_costs_have_the_mean_calibration_error_and_auroc_over_the_seeds(tree: RunTree) -> None:
+    tree.run(seed=1, metrics={"ece": 2.0, "auroc": 90.0})
+    tree.run(seed=2, metrics={"ece": 4.0})  # of this one all images were right
+    tree.run(trainer="CoOp")  # of an earlier version
+    rows = {row[0].text: [cell.text for cell in row[-2:]] for row in cost_tables(tree.material())[0].rows}
+    assert rows == {"LAMM": ["3.0", "90.0"], "CoOp": ["–", "–"]}

@@ -119,6 +119,26 @@ def test_a_tested_run_is_finished_and_has_the_further_metrics(tmp_path: Path) ->
     assert results.metrics == {"accuracy": 50, "error_rate": 50, "macro_f1": 40, "labels_learned": 2}
 
 
+def test_confidence_is_measured_with_the_images_of_the_last_test(tmp_path: Path) -> None:
+    trainer: Any = TrainerAfterTest(tmp_path)
+    record = record_of(trainer, tmp_path)
+    give(trainer, [1, 1, 1])
+    sure = torch.tensor([0.6, 0.9, 0.7])  # of class 1, while the first image is of class 0
+    give(trainer, LABELS, torch.stack([1 - sure, sure], dim=1).log())
+    trainer.evaluator.evaluate()
+    found = record.finish().metrics
+    assert found["ece"] == pytest.approx(100 * (0.6 + 0.1 + 0.3) / 3, abs=1e-3)
+    assert found["auroc"] == pytest.approx(100)
+
+
+def test_where_all_are_right_nothing_is_told_from_wrong(tmp_path: Path) -> None:
+    trainer: Any = TrainerAfterTest(tmp_path)
+    record = record_of(trainer, tmp_path)
+    give(trainer, [1, 1, 1])
+    trainer.evaluator.evaluate()
+    assert record.finish().metrics.keys() == {"accuracy", "error_rate", "macro_f1", "ece"}
+
+
 def test_the_recorded_class_bears_the_registered_name(monkeypatch: pytest.MonkeyPatch) -> None:
     class Some:
         """Some trainer."""

@@ -130,6 +130,7 @@ export default {
       try {
         if (!navigator.mediaDevices) throw new Error("browsers allow the camera on this machine's own page only");
         this.stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+        if (!this.$refs.camera.open) return this.endFilm(); // closed while the browser asked
         this.$refs.video.srcObject = this.stream;
       } catch (error) {
         this.trouble = `The camera can't be used (${error.message}). Allow it in the browser, or choose photos.`;

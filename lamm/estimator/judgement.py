@@ -1,0 +1,110 @@
+"""How good a classifier is: photos that were left out, judged by classifiers that have not seen them.
+
+Letters: n photos, N classes, E embedding size.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lamm.datasets import DEFAULT_TEMPLATE
+from lamm.estimator.confidence import LeftOut, confidence_of
+from lamm.estimator.file import Knowledge
+from lamm.estimator.model import statistics_of
+from lamm.estimator.training import Progress, folds_of, train_on_list, trainer_class
+from lamm.scoring import TemplatePrompts
+
+ZERO_SHOT = "ZeroshotCLIP"
+COMPARED = ("GDA", "LinearProbe", ZERO_SHOT)
+LIST = ("--dataset", "csv", "--csv", "photos.json")
+"""In place of `--dataset folder`, for `train_on_list`, which puts its own list there."""
+
+
+class Shares:
+    """Several works, one after the other, told as one.
+
+    Args:
+        progress: see `Progress`.
+        works: how many there are.
+    """
+
+    def __init__(self, progress: Progress | None, works: int) -> None:
+        self._progress, self._works, self._done = progress, works, -1
+
+    def next(self) -> Progress | None:
+        """What the next work tells its progress to."""
+        self._done += 1
+        progress, done, works = self._progress, self._done, self._works
+        if progress is None:
+            return None
+        return lambda share, what: progress(min(1.0, (done + share) / works), what)
+
+
+class Judged:
+    """What a classifier learns of itself from photos that were left out."""
+
+    method: str
+    folds: int
+    seed: int
+    _clip: Any
+
+    def _config(self, place: Sequence[str], method: str = "") -> Any:
+        raise NotImplementedError
+
+    def _scores(
+        self, learner: Any, text: Tensor | None, cfg: Any, files: Sequence[str]
+    ) -> tuple[Tensor, Tensor | None]:
+        raise NotImplementedError
+
+    def _judge(
+        self, files: Sequence[str], labels: np.ndarray, texts: list[str], methods: Sequence[str], told: Shares
+    ) -> dict[str, float]:
+        """Score each photo by classifiers that have not seen it, and keep what the first method makes of it.
+
+        Returns:
+            Method → accuracy in percent; empty where no photo can be left out.
+        """
+        fold_of = folds_of(labels, self.folds, self.seed) if methods else np.full(len(labels), -1)
+        folds = [np.flatnonzero(fold_of == fold) for fold in range(self.folds)]
+        folds = [left for left in folds if len(left)]
+        numbers = np.concatenate([np.zeros(0, dtype=int), *folds])
+        all_files = np.array(files, dtype=str)
+        self.photos_, self.labels_ = all_files[numbers], labels[numbers]
+        self.left_out_probabilities_: np.ndarray | None = None
+        self._left_out: list[LeftOut] = []
+        if not folds:
+            return {}
+        accuracy: dict[str, float] = {}
+        for method in methods:
+            cfg, correct = self._config(LIST, method), 0
+            for left in folds:
+                seen = np.setdiff1d(np.arange(len(labels)), left)
+                chosen, statistics = all_files[seen].tolist(), None
+                if trainer_class(method).learner_class is None:
+                    learner: Any = TemplatePrompts(self._clip, texts, [DEFAULT_TEMPLATE])
+                    told.next()
+                else:
+                    trainer = train_on_list(cfg, self._clip, chosen, labels[seen], texts, told.next())
+                    learner, statistics = trainer.learner, statistics_of(trainer)[0]
+                with torch.no_grad():
+                    text = None if learner.per_image else learner.text_features()
+                scores, features = self._scores(learner, text, cfg, all_files[left].tolist())
+                targets = torch.from_numpy(labels[left])
+                correct += int((scores.argmax(dim=1) == targets).sum())
+                if method == self.method:
+                    self._left_out.append(LeftOut(scores, targets, features, statistics))
+            accuracy[method] = 100.0 * correct / len(numbers)
+        return accuracy
+
+    def _measured(self, knowledge: Knowledge, accuracy: dict[str, float], by: str) -> Knowledge:
+        """The knowledge with what photos that were left out say of it."""
+        confidence = confidence_of(self._left_out, knowledge.names)
+        if self._left_out:
+            scores = torch.cat([one.scores for one in self._left_out])
+            self.left_out_probabilities_ = (scores / confidence.temperature).softmax(dim=1).numpy()
+        by = by if accuracy else ""
+        return dataclasses.replace(knowledge, confidence=confidence, accuracy=accuracy, accuracy_by=by)
