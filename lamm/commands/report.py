@@ -14,8 +14,6 @@ from tqdm import tqdm
 
 from lamm.commands.parser import Parser
 from lamm.files import require_place
-from lamm.report.material import gather
-from lamm.report.page import MARK, require_libraries, write_report
 
 
 def parser() -> Parser:
@@ -34,6 +32,9 @@ def parser() -> Parser:
 
 def main(arguments: argparse.Namespace) -> int:
     """Write the page, and say where it is."""
+    from lamm.report.material import gather
+    from lamm.report.page import MARK, require_libraries, write_report
+
     require_libraries()
     require_place(arguments.output, MARK)
     material = gather(arguments.folders, arguments.trainer, arguments.test_log)
