@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from lamm.results.schema import RunResults
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [
     *sorted(path for top in ("lamm", "trainers", "tools") for path in (ROOT / top).rglob("*.py")),
@@ -145,9 +147,15 @@ def test_no_file_is_a_drawer() -> None:
 
 def test_commands_that_compute_nothing_start_without_torch(tmp_path):
     """In one process: the overview, the parsers, the table of a run, and a check of data without decoding."""
-    (tmp_path / "cat").mkdir()
-    (tmp_path / "cat" / "photo.jpg").touch()
-    write_run(tmp_path / "run")
+    data, run = tmp_path / "data", tmp_path / "run"
+    (data / "cat").mkdir(parents=True)
+    (data / "cat" / "photo.jpg").touch()
+    results = RunResults(
+        **{"trainer": "LAMM", "dataset": "digits", "shots": 1, "seed": 1, "cfg": "tiny", "protocol": "few_shot"},
+        **{"split": "test", "precision": "fp32", "config_hash": "0", "status": "finished"},
+        metrics={"accuracy": 12.5, "error_rate": 87.5, "macro_f1": 10.0},
+    )
+    results.write(run / "results.json")
     program = f"""
 import importlib, sys
 from lamm.commands import COMMANDS, MODULES, overview
@@ -157,7 +165,7 @@ for name in COMMANDS:
     if name not in ("benchmark", "make-demo"):  # whose parsers name what only trainers know
         modules[name] = importlib.import_module("lamm.commands." + MODULES.get(name, name.replace("-", "_")))
         modules[name].parser().format_help()
-for words in (["check-data", "folder", "--quick", "--root", {str(tmp_path)!r}], ["parse-results", {str(tmp_path)!r}]):
+for words in (["check-data", "folder", "--quick", "--root", {str(data)!r}], ["parse-results", {str(run)!r}]):
     modules[words[0]].main(modules[words[0]].parser().parse_args(words[1:]))
 heavy = ("torch", "torchvision", "sklearn", "scipy", "open_clip", "matplotlib", "nicegui")
 sys.exit(" ".join(name for name in heavy if name in sys.modules))
