@@ -342,7 +342,7 @@ def test_the_main_script_trains_and_prints_few_lines_and_the_table(tmp_path: Pat
     assert results.parent.name == "seed4"
     lines = done.stdout.splitlines()
     assert "accuracy" in lines[-3]
-    assert len(lines) == 9, done.stdout
+    assert len(lines) == 10, done.stdout
     assert lines[0] == "seed 4 (1 of 1)"
 
 

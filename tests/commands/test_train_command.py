@@ -96,7 +96,9 @@ def test_a_run_leaves_log_config_checkpoints_labels_and_results(data_root):
     assert lines[1].startswith("CLIP tiny, precision fp32, on c")
     assert [line[:10] for line in lines[2:4]] == ["epoch 1/2:", "epoch 2/2:"]
     assert lines[4].startswith(f"validation accuracy {made.metrics['accuracy']:.1f}%")
-    assert len(lines) == 5
+    assert re.fullmatch(r"\d+\.\d s: \S+ .*\bstart-up \d+\.\d\b.*", lines[5])
+    assert made.seconds_by_part.keys() >= {"start-up", "encode", "text", "loss", "backward", "test", "write"}
+    assert len(lines) == 6
     assert all(line in log for line in lines)
 
 
