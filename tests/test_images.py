@@ -23,6 +23,7 @@ from lamm.images import (
     readable_formats,
     unreadable_line,
 )
+from tests.pictures import noise
 
 LEVELS = np.linspace(0, 255, 64).astype(np.uint8).reshape(8, 8)
 WHITE, BLACK, RED = (255, 255, 255), (0, 0, 0), (255, 0, 0)
@@ -255,7 +256,7 @@ def test_an_image_that_would_take_gigabytes_is_one_line(tmp_path: Path, size: tu
 
 def test_a_damaged_file_of_any_format_is_one_line(tmp_path: Path) -> None:
     for name in ("a.jpg", "a.png", "a.gif", "a.bmp", "a.ppm", "a.tif", "a.webp", "a.jp2", "a.avif"):
-        Image.effect_noise((40, 30), 90).convert("RGB").save(tmp_path / name)
+        noise(40, 30).save(tmp_path / name)
         content = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(content[: len(content) // 3])
         with pytest.raises(ImageError, match=name) as error:

@@ -3,7 +3,8 @@
 Near-duplicates have a similar perceptual hash (ImageHash's `phash`) *and* similar image features: either alone finds
 too much on plain backgrounds or within a class. Limits of quality are those of a photo as it is, but blur and how odd a
 photo is are told beside the other photos of the collection: by how many robust standard deviations (1.4826 times the
-median distance from the median) it is away from their median.
+median distance from the median) it is away from their median. Such a deviation has a least value: among few photos, or
+photos that are nearly the same, small differences say nothing.
 
 Letters: n photos, E embedding size.
 """
@@ -33,6 +34,8 @@ LONG = 3.0
 """Longer side over the shorter one, from which on the centre crop shows less than a third."""
 AWAY = 4.0
 """Robust standard deviations from the median that make a photo blurred or odd."""
+LEAST_SHARPNESS, LEAST_SIMILARITY = 0.25, 0.01
+"""The least robust standard deviations: of the logarithm of sharpness, and of the cosine to the photos most alike."""
 NEIGHBOURS = 3
 SIDE = 256
 ROWS_AT_ONCE = 1024
@@ -127,8 +130,8 @@ def odd_photos(seen: Sequence[Look], features: Tensor, smallest: int) -> list[Od
         features: unit features, (n, E).
         smallest: side below which the model sees an enlarged photo, in pixels.
     """
-    blur = -away(np.array([one.sharpness for one in seen]))
-    strange = away(-similarity_to_nearest(features))
+    blur = -away(np.array([one.sharpness for one in seen]), LEAST_SHARPNESS)
+    strange = away(-similarity_to_nearest(features), LEAST_SIMILARITY)
     measures: dict[str, tuple[np.ndarray, float, str]] = {
         "blurred": (blur, AWAY, "{:.1f} deviations below the usual sharpness"),
         "dark": (np.array([1 - one.darkest for one in seen]), 1 - DARK, "99 % of it is darker than {:.0%} of white"),
@@ -147,11 +150,10 @@ def odd_photos(seen: Sequence[Look], features: Tensor, smallest: int) -> list[Od
     return found
 
 
-def away(values: np.ndarray) -> np.ndarray:
-    """Robust standard deviations from the median; 0 where most values are the same. Shape: (n,)"""
+def away(values: np.ndarray, least: float) -> np.ndarray:
+    """Robust standard deviations, each at least `least`, from the median. Shape: (n,)"""
     distance = values - np.median(values)
-    deviation = 1.4826 * np.median(np.abs(distance))
-    return distance / deviation if deviation > 1e-9 else np.zeros_like(distance)
+    return distance / max(1.4826 * np.median(np.abs(distance)), least)
 
 
 def similarity_to_nearest(features: Tensor) -> np.ndarray:

@@ -17,6 +17,7 @@ from lamm.datasets import dataset_class
 from lamm.datasets.sources import SOURCES
 from tests.checking.checked_data import Builder, Checked, texts
 from tests.datasets.miniature_trees import MINIATURES
+from tests.pictures import noise
 
 
 @pytest.mark.parametrize("name", MINIATURES)
@@ -335,7 +336,7 @@ def test_nothing_is_written(caltech: Checked) -> None:
 @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "webp", "tiff"])
 def test_whole_images_have_no_problem_and_cut_ones_do(suffix: str, tmp_path: Path) -> None:
     file = tmp_path / f"a.{suffix}"
-    Image.effect_noise((64, 64), 60).convert("RGB").save(file)
+    noise(64, 64).save(file)
     assert problem_of(str(file)) is None
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     problem = problem_of(str(file))
@@ -347,7 +348,7 @@ def test_whole_images_have_no_problem_and_cut_ones_do(suffix: str, tmp_path: Pat
 @pytest.mark.parametrize("cut", [2, 30, 500])
 def test_a_jpeg_that_lacks_its_last_bytes_is_damaged(cut: int, progressive: bool, tmp_path: Path) -> None:
     file = tmp_path / "a.jpg"
-    Image.effect_noise((100, 80), 60).convert("RGB").save(file, progressive=progressive)
+    noise(100, 80).save(file, progressive=progressive)
     file.write_bytes(file.read_bytes()[:-cut])
     assert (problem_of(str(file)) or ("",))[0] == DAMAGED
 

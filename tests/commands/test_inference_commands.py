@@ -20,6 +20,7 @@ from lamm.inference.model import TrainedModel
 from lamm.inference.onnx_file import missing_for_onnx
 from lamm.inference.photos import PhotoFiles
 from lamm.results.schema import RunResults
+from tests.pictures import noise
 from tests.train_command import ROOT, Outcome, train
 
 Command = Callable[[str, str], Outcome]
@@ -89,7 +90,7 @@ def test_bad_photos_are_listed_at_the_end_and_the_others_classified(
 ) -> None:
     Path("my photos/bad.jpg").write_text("no image")
     Path("my photos/empty.png").touch()
-    Image.effect_noise((64, 64), 90).save("my photos/cut.jpg")
+    noise(64, 64).convert("L").save("my photos/cut.jpg")
     os.truncate("my photos/cut.jpg", 900)
     done = command("predict", f"{digits_run} 'my photos' nowhere.png 'no*match' --csv out.csv")
     assert done.code == 1

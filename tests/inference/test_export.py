@@ -25,6 +25,7 @@ from lamm.inference.export import export, exportable, files_written_together
 from lamm.inference.model import RunFolder, TrainedModel
 from lamm.inference.onnx_file import ExportError, largest_difference, missing_for_onnx, write_onnx
 from tests.clip import small_clip_models as small
+from tests.pictures import noise
 from tests.trainers.learner_cases import clip_lora, cocoop_lamm, coop, disturb, lamm, maple_lamm, promptsrc, top_lamm
 
 NAMES = ["crane", "german_shepherd", "C++", "große Null"]
@@ -190,7 +191,7 @@ def test_the_described_preprocessing_is_that_of_the_test_images(tiny: ClipModel,
     assert transform is not None
     for size in ((97, 150), (64, 64), (32, 200), (20, 31)):
         photo = tmp_path / "photo.png"
-        Image.effect_noise(size, 80).convert("RGB").save(photo)
+        noise(*size).save(photo)
         described = preprocessing_description(cfg.INPUT)
         expected = transform(Image.open(photo))
         torch.testing.assert_close(preprocessed(photo, described)[0], expected, atol=1e-6, rtol=0)

@@ -14,6 +14,7 @@ from torchvision import transforms as T
 
 from lamm.images import begin_notices
 from lamm.inference.photos import Layout, PhotoFiles, Prediction, Table, Unreadable, find_photos, predictions
+from tests.pictures import noise
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -34,7 +35,7 @@ def no_photo(path: Path, content: bytes = b"not an image") -> str:
 
 def cut_short(path: Path) -> str:
     """Write a JPEG that ends too early; its path."""
-    Image.effect_noise((64, 64), 90).save(path, "JPEG")
+    noise(64, 64).convert("L").save(path, "JPEG")
     path.write_bytes(path.read_bytes()[:-400])
     return str(path)
 

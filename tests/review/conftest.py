@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
 from lamm.review.findings import Photos, Review, review
 from lamm.review.photos import look
+from tests.pictures import noise
 
 NAMES = ["=<script>alert(1)</script> & pear", "plum", "a" * 90]
 
@@ -18,7 +18,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Review:
     folder = tmp_path_factory.mktemp("review")
     paths = [str(folder / f"<b>{number}.png") for number in range(6)]
     for number, path in enumerate(paths):
-        Image.effect_noise((40, 40), 20 + 10 * min(number, 4)).convert("RGB").save(path)
+        noise(40, 40, 20 + 10 * min(number, 4), seed=number).save(path)
     Path(paths[5]).write_bytes(Path(paths[4]).read_bytes())
     labels = torch.tensor([0, 0, 0, 1, 2, 2])
     photos = Photos(paths, labels, ["train"] * 5 + ["test"], NAMES, str(folder))

@@ -82,10 +82,11 @@ def test_a_photo_that_can_not_be_read_is_a_reason_in_its_place(tmp_path: Path) -
     assert "b.png" in str(second)
 
 
-def test_distance_from_the_median_is_robust_and_nothing_where_all_are_the_same() -> None:
+def test_distance_from_the_median_is_robust_and_small_among_values_that_are_nearly_the_same() -> None:
     values = np.array([1.0, 2.0, 3.0, 4.0, 100.0])
-    assert away(values) == pytest.approx((values - 3) / 1.4826)
-    assert away(np.array([1.0, 1.0, 1.0, 5.0])).tolist() == [0, 0, 0, 0]
+    assert away(values, least=0.5) == pytest.approx((values - 3) / 1.4826)
+    assert away(values, least=2.0) == pytest.approx((values - 3) / 2)
+    assert away(np.array([1.0, 1.0, 1.0, 5.0]), least=0.5).tolist() == [0, 0, 0, 8]
 
 
 def test_similarity_is_the_mean_over_the_three_nearest_others() -> None:
