@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from torch.profiler import ProfilerActivity, profile
 
 from lamm.files import atomic_path
@@ -79,7 +80,8 @@ class StepTrace:
     def begin_step(self) -> None:
         """Start the profiler when the first step of the trace begins."""
         if self._done == self._before:
-            self._profiler = profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA])
+            gpu = [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
+            self._profiler = profile(activities=[ProfilerActivity.CPU, *gpu])
             self._profiler.start()
 
     def end_step(self) -> None:
