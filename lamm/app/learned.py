@@ -117,6 +117,7 @@ class Learned:
         """What is to be learned, photo by photo or class by class: title and work."""
         steps: list[tuple[str, Callable[[], None]]] = []
         lost = {class_id for file, class_id in self.labels.items() if file not in wanted}
+        lost |= {*self.labels.values()} - {one for file, one in self.labels.items() if wanted.get(file) == one}
         new: dict[str, list[str]] = {}
         for file, class_id in wanted.items():
             if class_id in lost or file not in self.labels or self.labels[file] in lost:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lamm.clip.image_encoder import ImageEncoder, image_encoder_of
 from lamm.clip.text_tower import TextTower
 from lamm.clip.tokenizer import Tokenizer
 from lamm.clip.vision import VisionPrompts, VisionSizes, encode_with_prompts, vision_sizes
@@ -102,6 +103,8 @@ class ClipModel(nn.Module):
         self.tokenizer = tokenizer
         self.image_size = image_size
         self.precision = "fp32"
+        self._image_encoder: ImageEncoder | None = None
+        self._encoder_is_known = False
         self.requires_grad_(False)
         self.train(False)
 
@@ -128,7 +131,17 @@ class ClipModel(nn.Module):
     def encode_image(self, images: Tensor, prompts: VisionPrompts | None = None) -> Tensor:
         """Image features [B, E], not normalised, of images [B, 3, H, W] in any floating dtype."""
         images = images.to(self.dtype)
+        # An exporter follows the tower itself, whose weights it knows by name.
+        encoder = None if torch.compiler.is_compiling() else self.image_encoder(images)
+        if encoder is not None:
+            return encoder.encode(images, prompts)
         return self.visual(images) if prompts is None else encode_with_prompts(self.visual, images, prompts)
+
+    def image_encoder(self, images: Tensor) -> ImageEncoder | None:
+        """The fast encoder; None: the tower is run as it is. Decided once, for images like these (B, 3, H, W)."""
+        if not self._encoder_is_known:
+            self._image_encoder, self._encoder_is_known = image_encoder_of(self.visual, images), True
+        return self._image_encoder
 
     def image_features(self, images: Tensor, prompts: VisionPrompts | None = None) -> Tensor:
         """Unit image features [B, E] in fp32; without prompts no gradient is recorded."""

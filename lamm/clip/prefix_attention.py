@@ -133,7 +133,7 @@ class BlockParts:
     def project(self, normed: Tensor, rows: slice = slice(None)) -> Tensor:
         """Queries, keys and values side by side, or some rows of that product. Shape: (A, 3 · D)"""
         weight, bias = self._in
-        return F.linear(normed, weight[rows], None if bias is None else bias[rows])
+        return self._linear(normed, Product(weight[rows], None if bias is None else bias[rows]))
 
     def after_attention(self, x: Tensor, attended: Tensor) -> Tensor:
         """The rest of the block: output projection and MLP, with open_clip's layer scales where there are any.
@@ -143,15 +143,19 @@ class BlockParts:
             attended: the attention's result before its output projection, (A, D).
         """
         block = self._block
-        attended = F.linear(attended, *self._out)
+        attended = self._linear(attended, self._out)
         x = x + (block.ls_1(attended) if hasattr(block, "ls_1") else attended)
         out = block.ln_2(x)
         if self._mlp is None:
             out = block.mlp(out)
         else:
             wide, activation, narrow = self._mlp
-            out = F.linear(activation(F.linear(out, *wide)), *narrow)
+            out = self._linear(activation(self._linear(out, wide)), narrow)
         return x + (block.ls_2(out) if hasattr(block, "ls_2") else out)
+
+    @staticmethod
+    def _linear(x: Tensor, product: "Product") -> Tensor:
+        return F.linear(x, *product)
 
 
 class Product(NamedTuple):

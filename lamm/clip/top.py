@@ -11,52 +11,23 @@ tower, K of the top, H heads, C width of a head.
 """
 
 import copy
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lamm.clip.image_encoder import class_token, unsupported_reason
 from lamm.clip.low_rank import LowRank, LowRankBlock, redraw
 from lamm.clip.model import ClipModel
-from lamm.clip.prefix_attention import BlockParts, unknown_parts
+from lamm.clip.prefix_attention import BlockParts
 from lamm.errors import BackboneError, ConfigError
 
 TUNED = ("blocks", "lora", "layernorm")
 NEAR = {"fp32": 1e-3}
 """Precision → how far a feature made in parts may be from the tower's own, as a share of its length."""
 NEAR_IN_16_BITS = 0.1
-
-
-class Reached(Exception):
-    """Ends a pass through the tower at the cut."""
-
-
-@torch.no_grad()
-def tokens_at(clip: ClipModel, images: Tensor, block: int) -> Tensor:
-    """What the frozen image tower hands to a block. Shape: (B, N, W)
-
-    Args:
-        clip: with a vision transformer.
-        images: (B, 3, height, width).
-        block: its number, from 0.
-    """
-    transformer: Any = clip.visual.transformer
-    reached: list[Tensor] = []
-
-    def end(_: nn.Module, given: tuple[Tensor, ...]) -> None:
-        reached.append(given[0])
-        if not torch.compiler.is_compiling():  # an exporter follows whole passes; it drops what nothing reads
-            raise Reached
-
-    handle = transformer.resblocks[block].register_forward_pre_hook(end)
-    try:
-        with clip.autocast(), suppress(Reached):
-            clip.encode_image(images)
-    finally:
-        handle.remove()
-    return reached[0] if getattr(transformer, "batch_first", False) else reached[0].transpose(0, 1)
 
 
 class TowerTop(nn.Module):
@@ -89,11 +60,10 @@ class TowerTop(nn.Module):
     ) -> None:
         super().__init__()
         visual: Any = clip.visual
-        tower: Any = getattr(getattr(visual, "transformer", None), "resblocks", None)
-        reason = "" if tower and hasattr(visual, "ln_post") else "it is not a vision transformer"
-        reason = reason or next(filter(None, map(unknown_parts, tower)), "")
+        reason = unsupported_reason(visual)
         if reason:
             raise BackboneError(_refusal(clip, reason))
+        tower = visual.transformer.resblocks
         layers = len(tower)
         blocks = layers if blocks is None else blocks
         if not -1 <= blocks <= layers or blocks == 0:
@@ -125,7 +95,11 @@ class TowerTop(nn.Module):
 
     def cut(self, images: Tensor) -> Tensor:
         """What the frozen tower hands to the top. Shape: (B, N, W)"""
-        return tokens_at(self._clip, images, self.first)
+        images = images.to(self._clip.dtype)
+        with torch.no_grad(), self._clip.autocast():
+            encoder = self._clip.image_encoder(images)
+            assert encoder is not None, "such a tower is refused at the start"
+            return encoder.tokens(images, self.first)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Unit image features, fp32. Shape: (B, E)
@@ -136,16 +110,9 @@ class TowerTop(nn.Module):
         redraw(self.modules())
         x = tokens.to(torch.float32 if self._has_norms else self._clip.dtype)
         with self._autocast(x.device):
-            *blocks, last = self._blocks(x.device)
-            for block in blocks:
-                queries, keys, values = block.project(block.normed(x)).chunk(3, dim=-1)  # (B, N, W) each
-                x = block.after_attention(x, _attend(queries, keys, values, block.heads))
-            width, normed = x.shape[-1], last.normed(x)
-            queries = last.project(normed[:, :1], slice(width))  # (B, 1, W)
-            keys, values = last.project(normed, slice(width, None)).chunk(2, dim=-1)
-            x = last.after_attention(x[:, :1], _attend(queries, keys, values, last.heads))
+            x = class_token(self._blocks(x.device), x)  # (B, W)
             ln_post, projection = self._end
-            feature = ln_post(x[:, 0])  # (B, W)
+            feature = ln_post(x)
             if projection is not None:
                 feature = feature @ projection.to(feature.dtype)
         return F.normalize(feature.float(), dim=-1)
@@ -175,6 +142,8 @@ class TowerTop(nn.Module):
         images = torch.randn(2, 3, clip.image_size, clip.image_size, generator=generator)
         images = images.to(clip.logit_scale.device)
         expected = clip.image_features(images)
+        if clip.image_encoder(images) is None:
+            raise BackboneError(_refusal(clip, "its parts do not make up its features"))
         try:
             away = (self(self.cut(images)) - expected).norm(dim=-1).max().item()
         except (RuntimeError, AttributeError, TypeError) as error:
@@ -195,12 +164,6 @@ def copied(module: Any, tune: str) -> Any:
             value.data = value.data.float()
             value.requires_grad_(True)
     return own
-
-
-def _attend(queries: Tensor, keys: Tensor, values: Tensor, heads: int) -> Tensor:
-    """softmax(Q · Kᵀ / √C) · V of each head, side by side. Shape: that of `queries`"""
-    by_head = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in (queries, keys, values))  # (B, H, N, C)
-    return F.scaled_dot_product_attention(*by_head).transpose(1, 2).flatten(2)
 
 
 def _refusal(clip: ClipModel, reason: str) -> str:

@@ -1,7 +1,8 @@
 """Prompts on the vision side (MaPLe, arXiv:2210.03117): extra positions in a CLIP vision transformer.
 
 They are appended after the patch tokens, without positional embedding, before `ln_pre`, and replaced block by block
-by the deep ones; the feature is read as ever. The tower itself runs unchanged: hooks put the prompts in.
+by the deep ones; the feature is read as ever. Here the tower itself runs unchanged, and hooks put the prompts in;
+towers that can be run in parts have `lamm.clip.image_encoder`.
 
 Letters: B images, L positions (class token and patches), C prompts, W width of the image tower, E embedding size.
 """
@@ -68,15 +69,18 @@ def encode_with_prompts(visual: Any, images: Tensor, prompts: VisionPrompts) -> 
         ValueError: more deep ones, none at all, or a tower that is set to run its blocks again in the backward pass,
             where they would run without prompts.
     """
-    transformer = visual.transformer
-    if not len(prompts.first) or len(prompts.deep) >= len(transformer.resblocks):
-        raise ValueError(
-            f"{len(prompts.first)} prompts, {len(prompts.deep)} deep for {len(transformer.resblocks)} blocks"
-        )
-    if getattr(transformer, "grad_checkpointing", False):
+    require_prompts(visual, prompts)
+    if getattr(visual.transformer, "grad_checkpointing", False):
         raise ValueError("vision prompts don't go with set_grad_checkpointing(True)")
     with _prompted(visual, prompts):
         return visual(images)
+
+
+def require_prompts(visual: Any, prompts: VisionPrompts) -> None:
+    """Raises ValueError, unless there are prompts and at most as many deep ones as blocks after the first."""
+    blocks = len(visual.transformer.resblocks)
+    if not len(prompts.first) or len(prompts.deep) >= blocks:
+        raise ValueError(f"{len(prompts.first)} prompts, {len(prompts.deep)} deep for {blocks} blocks")
 
 
 @contextmanager

@@ -157,7 +157,9 @@ class Growing:
             self._require_new_name(new)
         names = [*knowledge.names]
         names[place] = str(new)
-        self._keep(dataclasses.replace(knowledge, names=names))
+        measured = tuple(str(new) if name == old else name for name in knowledge.confidence.classes)
+        confidence = dataclasses.replace(knowledge.confidence, classes=measured)
+        self._keep(dataclasses.replace(knowledge, names=names, confidence=confidence))
         return self
 
     def remove(self, name: str) -> Any:

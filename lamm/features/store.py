@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import PIL
 import torch
@@ -33,6 +34,8 @@ TEST_TRANSFORMS = ("normalize", "instance_norm")
 # The keys of INPUT that say where and how many features are stored, not what they are.
 NOT_PIXELS = ("CACHE_VIEWS", "CACHE_DIR", "CACHE_GB", "EXIF")
 KEY_BYTES = 16
+# Values of a tensor that are summed up at once, by one thread: they stay in its cache, and it waits for no other.
+PART = 1 << 15
 # Raised when the same file, options and libraries give other pixels than before: older features are not read then.
 PIXELS = 2
 
@@ -40,12 +43,35 @@ PIXELS = 2
 def tower_identity(tower: nn.Module) -> str:
     """A fingerprint of a module's parameters and buffers; a change of any single value changes it.
 
-    Values are summed up as integers, weighted by their place, which takes one pass over the memory.
+    Values are summed up as integers, weighted by their place, which takes one pass over the memory; it is taken again
+    only when a tensor was written to or replaced since.
     """
+    state = sorted(tower.state_dict().items())
+    written = None
+    if not any(value.is_inference() for _, value in state):  # those don't count how often they are written to
+        written = [(name, value.data_ptr(), value._version) for name, value in state]
+        if tower in _known and _known[tower].written == written:
+            return _known[tower].identity
     digest = hashlib.sha256()
-    for name, value in sorted(tower.state_dict().items()):
+    for name, value in state:
         digest.update(f"{name} {tuple(value.shape)} {value.dtype} {_checksum(value)}\n".encode())
+    if written is not None:
+        _known[tower] = Identity(digest.hexdigest(), written, state)
     return digest.hexdigest()
+
+
+class Identity(NamedTuple):
+    """A tower's fingerprint, and by what it is known to hold still: each tensor's name, place and number of writes.
+
+    The tensors are kept, so that no other one takes their place in the memory.
+    """
+
+    identity: str
+    written: list[tuple[str, int, int]]
+    state: list[tuple[str, Tensor]]
+
+
+_known: WeakKeyDictionary[nn.Module, Identity] = WeakKeyDictionary()
 
 
 def transform_identity(options: CfgNode, is_train: bool, upright: bool = False) -> dict[str, Any]:
@@ -87,12 +113,18 @@ def image_identity(path: str, view: int = 0) -> bytes:
 
 
 def _checksum(value: Tensor) -> int:
+    """Σ_i (2i + 1) v_i over the values as integers, i from 1, modulo 2^64 as a signed number; in parts that stay in the
+    processor's cache."""
     flat = value.detach().contiguous().flatten()
     if flat.numel() == 0:
         return 0
-    whole = flat.view(torch.uint8).to(torch.int64) if flat.element_size() != 4 else flat.view(torch.int32).long()
-    places = torch.arange(1, len(whole) + 1, device=whole.device, dtype=torch.int64)
-    return int((whole * (2 * places + 1)).sum().item())
+    flat = flat.view(torch.uint8 if flat.element_size() != 4 else torch.int32)
+    weights = torch.arange(1, min(len(flat), PART) + 1, device=flat.device, dtype=torch.int64) * 2 + 1
+    total = torch.zeros((), device=flat.device, dtype=torch.int64)
+    for start in range(0, len(flat), PART):
+        part = flat[start : start + PART].long()
+        total += 2 * start * part.sum() + (part * weights[: len(part)]).sum()
+    return int(total)
 
 
 SUFFIX = ".safetensors"

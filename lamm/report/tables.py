@@ -27,7 +27,7 @@ class Cell:
         value: What the column is sorted by; None: the text.
         sources: Anchors of the groups of runs that it comes from, in the list at the page's end.
         detail: The numbers behind it, for a tooltip.
-        kind: How it looks: `name`, `number`, `best`, `gain`, `loss`, `incomplete` or `nothing`.
+        kind: How it looks: `name`, `text`, `number`, `best`, `gain`, `loss`, `incomplete` or `nothing`.
     """
 
     text: str

@@ -76,6 +76,23 @@ def test_a_classifier_follows_every_change_and_is_found_again(project: Project) 
     assert "yellow" in follows()
 
 
+def test_classes_that_change_all_their_photos_are_learned_anew(tmp_path: Path) -> None:
+    project = Project.create(tmp_path, "Two", SETTINGS | {"folds": 0})
+    photos = {name: photo(project, COLOURS[name], 0) for name in ("red", "green")}
+    for name, file in photos.items():
+        project.add_photos(project.add_class(name), {file: "x"})
+    learned = Learned.train(project, silent)
+    first, second = project.state.classes
+    project.move([photos["green"]], first.id)
+    project.move([photos["red"]], second.id)
+    learned.follow(project, silent)
+    assert not learned.is_behind(project.state)
+    anew = Learned.train(project, silent)
+    for file in photos.values():
+        shares = [dict(one.predict(project, [file])[0].ranked) for one in (learned, anew)]
+        assert shares[0] == pytest.approx(shares[1], abs=1e-5)
+
+
 def test_classes_of_another_file_stay_after_training_anew(project: Project, tmp_path: Path) -> None:
     other = Project.create(tmp_path, "Greys", SETTINGS)
     for name, grey in {"black": 10, "white": 240}.items():

@@ -185,15 +185,17 @@ def test_what_chunks_encode_again_is_not_counted(small_clip: ClipModel, build: o
 
 
 def test_a_frozen_tower_counts_forward_and_a_prompted_one_in_both_directions(small_clip: ClipModel) -> None:
-    blocks, width = small_clip.vision_sizes.layers, small_clip.vision_sizes.width
-    for learner, directions in ((lamm(small_clip), 1), (maple(small_clip), 2)):
+    (width, layers), batch, patches = small_clip.vision_sizes, 4, 4 * 4
+    for learner, directions, prompts in ((lamm(small_clip), 1, 0), (maple(small_clip), 2, 2)):
         step = step_of(learner)
         step.whole()
         found = needed_products(step)
-        wide = [times for shape, times in found.items() if {shape.k, shape.n} == {width, 4 * width} and shape.m > width]
-        narrow = [times for shape, times in found.items() if (shape.k, shape.n) == (width, 3 * width)]
-        assert sum(narrow) >= blocks
-        assert sum(wide) == 2 * blocks * directions
+        positions = batch * (1 + patches + prompts)
+        for one, other in ((width, 4 * width), (4 * width, width)):
+            assert found[Product(0, positions, one, other, FP32)] == (layers - 1) * directions
+            assert found[Product(0, batch, one, other, FP32)] == directions  # of the last block only the class token
+        assert found[Product(0, positions, width, 3 * width, FP32)] == layers - 1
+        assert found[Product(0, positions, width, 2 * width, FP32)] == 1  # keys and values, which all positions have
 
 
 def test_the_time_by_themselves_grows_with_how_often_they_come() -> None:

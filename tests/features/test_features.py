@@ -1,5 +1,6 @@
 """Features of images: the store and the cache of runs."""
 
+import hashlib
 import os
 import shutil
 import threading
@@ -131,6 +132,7 @@ def test_equal_weights_have_one_name() -> None:
 @pytest.mark.parametrize("name", ["0.weight", "0.bias", "1.running_mean", "1.num_batches_tracked"])
 def test_a_single_changed_value_changes_the_name(name: str) -> None:
     changed = tower()
+    assert tower_identity(changed) == tower_identity(tower())
     changed.state_dict()[name].view(-1)[-1:].add_(1)
     assert tower_identity(changed) != tower_identity(tower())
 
@@ -140,6 +142,23 @@ def test_two_values_that_change_places_change_the_name() -> None:
     weight = changed.state_dict()["0.weight"].view(-1)
     weight[:2] = weight[:2].flip(0).clone()
     assert tower_identity(changed) != tower_identity(tower())
+
+
+def test_replaced_weights_change_the_name() -> None:
+    changed = tower()
+    before = tower_identity(changed)
+    changed[0].weight = nn.Parameter(torch.zeros(3, 5))
+    between = tower_identity(changed)
+    changed[0].weight.data = torch.ones(3, 5)
+    assert len({before, between, tower_identity(changed)}) == 3
+
+
+def test_values_are_summed_up_weighted_by_their_place() -> None:
+    layer = nn.Linear(1000, 99, bias=False)
+    values = layer.weight.detach().view(torch.int32).flatten().tolist()
+    total = sum((2 * place + 1) * value for place, value in enumerate(values, 1))
+    line = f"weight (99, 1000) torch.float32 {(total + 2**63) % 2**64 - 2**63}\n"
+    assert tower_identity(layer) == hashlib.sha256(line.encode()).hexdigest()
 
 
 def test_the_dtype_changes_the_name() -> None:

@@ -47,6 +47,7 @@ RUNS = {
     "teacher": 132,
     "kd_direction": 198,
     "cos_over": 198,
+    "top_lamm_holds": 80,
     "wide": 660,
 }
 
