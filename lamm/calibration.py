@@ -9,7 +9,6 @@ import math
 
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 TEMPERATURES = tuple(10.0 ** (step / 24) for step in range(-48, 49))
@@ -64,4 +63,6 @@ def right_from_wrong(confidence: Tensor, correct: Tensor) -> float | None:
     """
     if correct.all() or not correct.any():
         return None
+    from sklearn.metrics import roc_auc_score  # a second or more, which predicting does without
+
     return 100 * float(roc_auc_score(correct.numpy(), confidence.double().numpy()))

@@ -6,6 +6,8 @@ It prints to whatever `sys.stdout` is at the moment of the call, so that the eng
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import TextIO
 
 from lamm.escaping import printable
@@ -45,3 +47,15 @@ def _make_logger() -> logging.Logger:
 
 
 logger = _make_logger()
+
+
+@contextmanager
+def warnings_alone() -> Iterator[None]:
+    """Log warnings only, and print to stderr: stdout is for a command's result."""
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        logger.setLevel(level)

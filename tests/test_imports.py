@@ -1,10 +1,14 @@
 """Imports point one way, and other rules of the code that can be read off the files."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Collection
 from pathlib import Path
 
 import pytest
+
+from lamm.results.schema import RunResults
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [
@@ -139,3 +143,33 @@ def test_trainers_print_only_the_engines_literal_lines() -> None:
 
 def test_no_file_is_a_drawer() -> None:
     assert [name_of(path) for path in SOURCES if path.stem in DRAWERS or path.parent.name in DRAWERS] == []
+
+
+def test_commands_that_compute_nothing_start_without_torch(tmp_path):
+    """In one process: the overview, the parsers, the table of a run, and a check of data without decoding."""
+    data, run = tmp_path / "data", tmp_path / "run"
+    (data / "cat").mkdir(parents=True)
+    (data / "cat" / "photo.jpg").touch()
+    results = RunResults(
+        **{"trainer": "LAMM", "dataset": "digits", "shots": 1, "seed": 1, "cfg": "tiny", "protocol": "few_shot"},
+        **{"split": "test", "precision": "fp32", "config_hash": "0", "status": "finished"},
+        metrics={"accuracy": 12.5, "error_rate": 87.5, "macro_f1": 10.0},
+    )
+    results.write(run / "results.json")
+    program = f"""
+import importlib, sys
+from lamm.commands import COMMANDS, MODULES, overview
+overview("--help")
+modules = dict()
+for name in COMMANDS:
+    if name not in ("benchmark", "make-demo"):  # whose parsers name what only trainers know
+        modules[name] = importlib.import_module("lamm.commands." + MODULES.get(name, name.replace("-", "_")))
+        modules[name].parser().format_help()
+for words in (["check-data", "folder", "--quick", "--root", {str(data)!r}], ["parse-results", {str(run)!r}]):
+    modules[words[0]].main(modules[words[0]].parser().parse_args(words[1:]))
+heavy = ("torch", "torchvision", "sklearn", "scipy", "open_clip", "matplotlib", "nicegui")
+sys.exit(" ".join(name for name in heavy if name in sys.modules))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stderr == "\n", ended.stderr  # the names of the modules that should not be there
+    assert "12.50" in ended.stdout

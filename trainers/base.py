@@ -7,6 +7,7 @@ import functools
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 from typing import Any
 
@@ -61,6 +62,7 @@ class PromptTrainer(Scoring, TrainerX):
         learns_in_steps: such a trainer can learn a data set's classes set by set (`IncrementalStep`).
         several_processes: such a trainer can share its work out over processes.
         further_metrics: what a run records beside its evaluator's metrics, by name.
+        part: times a part of the run, `with self.part(name)`; a run of our commands puts its clock there.
         zero_shot_accuracy: of CLIP as it is with "a photo of a {}.", on the images tested after training, in percent.
             None: it was not computed, because the prompts change the image tower, or nothing was trained or tested.
     """
@@ -82,6 +84,7 @@ class PromptTrainer(Scoring, TrainerX):
     scaler: Any = None
     further_metrics: Mapping[str, float] = MappingProxyType({})
     zero_shot_accuracy: float | None = None
+    part: Callable[[str], AbstractContextManager[Any]] = nullcontext
     _bar = tqdm(disable=True)
     _all_finite: Tensor | bool = True
     _evaluated_text: Tensor | None = None
@@ -100,21 +103,23 @@ class PromptTrainer(Scoring, TrainerX):
             The numbers of the progress line, as tensors on the device: fetching them is left to whoever prints.
         """
         images, labels = self.parse_batch_train(batch)
-        parts, logits = self.loss_parts(images, labels)
-        loss = torch.stack(list(parts.values())).sum()
-
-        self._check_loss(loss.detach())
-        self.model_zero_grad()
-        (loss if self.scaler is None else self.scaler.scale(loss)).backward()
-        if self.with_others:
-            average_gradients(self._learned(), self.ranks)
-        if self.scaler is None:
-            self.model_update()
-        else:
-            self.scaler.step(self.optim)
-            self.scaler.update()
-        if self.batch_idx + 1 == self.num_batches:
-            self.update_lr()
+        with self.part("loss"):
+            parts, logits = self.loss_parts(images, labels)
+            loss = torch.stack(list(parts.values())).sum()
+            self._check_loss(loss.detach())
+        with self.part("backward"):
+            self.model_zero_grad()
+            (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+            if self.with_others:
+                average_gradients(self._learned(), self.ranks)
+        with self.part("update"):
+            if self.scaler is None:
+                self.model_update()
+            else:
+                self.scaler.step(self.optim)
+                self.scaler.update()
+            if self.batch_idx + 1 == self.num_batches:
+                self.update_lr()
 
         self._bar.update()
         shown = {"loss": loss.detach(), "acc": compute_accuracy(logits.detach(), labels)[0]}
@@ -126,7 +131,8 @@ class PromptTrainer(Scoring, TrainerX):
 
     def parts_of(self, image: Tensor, labels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """The same, given image features (B, E)."""
-        text = self.text_features(image)  # (G, N, E)
+        with self.part("text"):
+            text = self.text_features(image)  # (G, N, E)
         logits = self.learner.scores(image, text)  # (B, N)
         if self.incremental is None or not self.incremental.negatives:
             return self.learner.loss_parts(text, image, logits, labels, self.shots), logits
@@ -144,7 +150,8 @@ class PromptTrainer(Scoring, TrainerX):
         Args:
             images: (B, 3, H, W), or a process's share of them. Cached features, (B, E), are returned as they are.
         """
-        return self.encoded(images, super().image_features)
+        with self.part("encode"):
+            return self.encoded(images, super().image_features)
 
     def encoded(self, images: Any, encode: Callable[[Any], Tensor]) -> Tensor:
         """What `encode` makes of a batch, (B, …); of a process's share of it, what all processes make together."""

@@ -15,17 +15,18 @@ Letters: n training images, k views of each, N classes, E embedding size.
 
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
 from lamm.clip.model import ClipModel
 
 from .heads import NEVER, Head, HeadTrainer, Images
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 FOLDS = 5
 STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1e3, 1e4)
@@ -85,8 +86,8 @@ class LinearProbeLearner(Head):
 
 
 def regression(
-    images: np.ndarray, labels: np.ndarray, strength: float, fitted: LogisticRegression | None = None
-) -> LogisticRegression:
+    images: np.ndarray, labels: np.ndarray, strength: float, fitted: "LogisticRegression | None" = None
+) -> "LogisticRegression":
     """The classifier of all views.
 
     Args:
@@ -95,6 +96,10 @@ def regression(
         strength: C.
         fitted: with another C to the same images: it is fitted again, from where it stands.
     """
+    # Imported here, and below: it takes a second, which no other trainer needs.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     _, views, size = images.shape
     fitted = fitted or LogisticRegression(max_iter=ITERATIONS, warm_start=True)
     fitted.set_params(C=strength)
@@ -106,6 +111,8 @@ def regression(
 
 def by_folds(images: np.ndarray, labels: np.ndarray) -> float:
     """C of the least log-loss of images that the classifier has not seen."""
+    from sklearn.model_selection import StratifiedKFold
+
     counts = np.unique(labels, return_inverse=True, return_counts=True)
     of_class = counts[2][counts[1]]  # how many images there are of each image's class
     alone, several = (np.flatnonzero(chosen) for chosen in (of_class < 2, of_class >= 2))

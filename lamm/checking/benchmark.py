@@ -10,7 +10,6 @@ from lamm.checking.findings import Finding, Report, State, in_words, listed
 from lamm.checking.images import extra_findings, files_below, missing_findings, unreadable_findings
 from lamm.checking.leaks import leak_findings
 from lamm.checking.splits import content_findings, split_of
-from lamm.clip.open_clip_models import imagenet_class_names
 from lamm.datasets import dataset_class
 from lamm.datasets.base import BenchmarkDataset
 from lamm.datasets.imagenet import read_classnames
@@ -166,6 +165,8 @@ def check_class_folders(
 
 def class_names(folder: Path) -> tuple[dict[str, str], list[Finding]]:
     """WordNet id → name from `classnames.txt` (OpenAI's where it can't be read), and what is wrong with the file."""
+    from lamm.clip.open_clip_models import imagenet_class_names  # takes torch, and only ImageNet needs it
+
     published = imagenet_class_names()
     try:
         names = read_classnames(folder)

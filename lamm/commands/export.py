@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from lamm.commands.parser import Parser, add_run_arguments, imported_extensions
-from lamm.inference.model import warnings_alone
+from lamm.log import warnings_alone
 
 
 def main(arguments: argparse.Namespace) -> None:

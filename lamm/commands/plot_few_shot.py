@@ -12,9 +12,6 @@ import sys
 
 from lamm.commands.parser import Parser
 from lamm.escaping import printable
-from lamm.results.curves import few_shot_curves, require_few_shot_runs, without_point
-from lamm.results.figure import draw, require_picture
-from lamm.results.frame import GROUP, describe, load, problems
 from lamm.results.schema import KEYWORDS
 
 
@@ -30,6 +27,10 @@ def parser() -> Parser:
 
 def main(arguments: argparse.Namespace) -> int:
     """Draw the picture, and list the problems on stderr."""
+    from lamm.results.curves import few_shot_curves, require_few_shot_runs, without_point
+    from lamm.results.figure import draw, require_picture
+    from lamm.results.frame import GROUP, describe, load, problems
+
     require_picture(arguments.output)
     few_shot, left_out = require_few_shot_runs(load(*arguments.folders, test_log=arguments.test_log))
     if left_out:

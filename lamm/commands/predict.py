@@ -14,16 +14,18 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from lamm.commands.parser import Parser, add_run_arguments, at_least, chosen_device, imported_extensions
 from lamm.errors import ConfigError, DataError
 from lamm.files import atomic_path, require_place
-from lamm.inference.model import warnings_alone
-from lamm.inference.photos import CSV_MARK, Layout, Prediction, Table, Unreadable, find_photos, predictions
+from lamm.log import warnings_alone
 from lamm.numbers import PROCESSES, Range
+
+if TYPE_CHECKING:
+    from lamm.inference.photos import Unreadable
 
 SOME_NOT_CLASSIFIED = 1
 
@@ -31,6 +33,8 @@ SOME_NOT_CLASSIFIED = 1
 def main(arguments: argparse.Namespace) -> int:
     if arguments.quiet and not arguments.csv:
         raise ConfigError("--quiet without --csv would put the classes nowhere: give --csv FILE, or leave --quiet out")
+    from lamm.inference.photos import find_photos  # here and below: it takes torch
+
     photos = find_photos(arguments.photos)
     if not photos.files:
         raise DataError(f"there is no photo to classify: {'; '.join(one.line() for one in photos.missing)}")
@@ -56,6 +60,8 @@ def csv_file(path: str) -> Iterator[Any]:
         with open(there, "w", **text) as file:
             yield file
         return
+    from lamm.inference.photos import CSV_MARK
+
     require_place(path, CSV_MARK)
     with atomic_path(there) as temporary, temporary.open("w", **text) as file:
         yield file
@@ -79,9 +85,10 @@ def load(arguments: argparse.Namespace) -> Any:
     return classifier
 
 
-def classify(classifier: Any, photos: Sequence[str], file: Any, arguments: argparse.Namespace) -> list[Unreadable]:
+def classify(classifier: Any, photos: Sequence[str], file: Any, arguments: argparse.Namespace) -> "list[Unreadable]":
     """Classify, print and write; what could not be read."""
     from lamm.engine.embedded.loader import usable_cores
+    from lamm.inference.photos import Layout, Prediction, Table, Unreadable, predictions
 
     workers = usable_cores() if arguments.workers is None else arguments.workers
     layout = Layout(photos, classifier.class_names) if sys.stdout.isatty() else Layout()

@@ -16,11 +16,7 @@ from tqdm import tqdm
 
 from lamm.commands.parser import Parser
 from lamm.errors import ConfigError
-from lamm.estimator.file import is_classifier_file
 from lamm.files import require_place
-from lamm.report.classifier_file import write_classifier_report
-from lamm.report.material import gather
-from lamm.report.page import MARK, require_libraries, write_report
 
 
 def parser() -> Parser:
@@ -41,9 +37,15 @@ def parser() -> Parser:
 
 def main(arguments: argparse.Namespace) -> int:
     """Write the page, and say where it is."""
+    # Imported here, and below, so that --help is quick.
+    from lamm.estimator.file import is_classifier_file
+
     files = [is_classifier_file(path) for path in arguments.folders]
     if any(files):
         return report_on_files(arguments, all(files))
+    from lamm.report.material import gather
+    from lamm.report.page import MARK, require_libraries, write_report
+
     require_libraries()
     require_place(arguments.output, MARK)
     material = gather(arguments.folders, arguments.trainer, arguments.test_log)
@@ -64,6 +66,8 @@ def report_on_files(arguments: argparse.Namespace, files_alone: bool) -> int:
     for flag in ("trainer", "root", "test_log"):
         if getattr(arguments, flag):
             raise ConfigError(f"--{flag.replace('_', '-')} is for runs; a classifier file has none")
+    from lamm.report.classifier_file import write_classifier_report
+
     size = write_classifier_report(arguments.folders, arguments.output, arguments.title)
     count = len(arguments.folders)
     print(f"wrote {arguments.output}: {size / 1e6:.1f} MB, {count} classifier file{'' if count == 1 else 's'}")

@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tabulate import tabulate
 from tqdm import tqdm
 
 from lamm.commands.parser import Parser, at_least, chosen_device, data_root, imported_extensions
@@ -25,12 +24,14 @@ from lamm.datasets import DATASETS, TEMPLATES
 from lamm.errors import ConfigError, DataError, unknown_name
 from lamm.escaping import printable
 from lamm.files import require_place
+from lamm.log import warnings_alone
 from lamm.numbers import PROCESSES, Range
-from lamm.review.findings import CSV_MARK, Photos, Review, photos_of, review
-from lamm.review.photos import Look, looks, require_libraries
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what looks at photos takes torch
     import torch
+
+    from lamm.review.findings import Photos, Review
+    from lamm.review.photos import Look
 
 BACKBONE = "ViT-B/16"
 VIEWS = 8
@@ -60,6 +61,9 @@ def parser() -> Parser:
 
 def main(arguments: argparse.Namespace) -> int:
     """Look at the photos, and say what was found."""
+    from lamm.review.findings import CSV_MARK, photos_of, review
+    from lamm.review.photos import require_libraries
+
     root = place_of(arguments)
     require_libraries()
     if arguments.csv:
@@ -70,7 +74,6 @@ def main(arguments: argparse.Namespace) -> int:
         page.require_libraries()
         require_place(arguments.html, page.MARK)
     from lamm.engine.embedded.loader import usable_cores
-    from lamm.inference.model import warnings_alone
 
     workers = usable_cores() if arguments.workers is None else arguments.workers
     with warnings_alone():
@@ -108,12 +111,14 @@ def place_of(arguments: argparse.Namespace) -> str:
     return os.path.expanduser(arguments.folder or arguments.root or data_root())
 
 
-def readable(photos: Photos, workers: int) -> tuple[Photos, list[Look], list[str]]:
+def readable(photos: "Photos", workers: int) -> "tuple[Photos, list[Look], list[str]]":
     """The photos that can be read, what they look like, and a line for each other one.
 
     Raises:
         DataError: there are too few.
     """
+    from lamm.review.photos import Look, looks
+
     seen = list(looks(photos.paths, workers))
     failed = [one for one in seen if isinstance(one, str)]
     whole = photos.some([place for place, one in enumerate(seen) if isinstance(one, Look)])
@@ -126,7 +131,7 @@ Judged = tuple["torch.Tensor", "torch.Tensor", "torch.Tensor", Sequence[str], in
 """What `review` needs to know: features, log-probabilities, classes by name, class names, side in pixels, the judge."""
 
 
-def by_the_others(arguments: argparse.Namespace, workers: int) -> Callable[[Photos], Judged]:
+def by_the_others(arguments: argparse.Namespace, workers: int) -> "Callable[[Photos], Judged]":
     """Labels are judged by zero-shot scores and what all other photos look like."""
     from lamm.clip.loading import TINY, load_clip
     from lamm.clip.model import resolve_precision
@@ -146,7 +151,7 @@ def by_the_others(arguments: argparse.Namespace, workers: int) -> Callable[[Phot
     cfg.INPUT.SIZE, cfg.INPUT.EXIF = (clip.image_size, clip.image_size), "apply"
     template = TEMPLATES[DATASETS[arguments.dataset]]
 
-    def judged(photos: Photos) -> Judged:
+    def judged(photos: "Photos") -> Judged:
         cache, scale = FeatureCache(cfg, clip), clip.logit_scale.cpu()
         augmented: Any = build_transform(cfg, is_train=True)
         as_tested: Any = build_transform(cfg, is_train=False)
@@ -161,7 +166,7 @@ def by_the_others(arguments: argparse.Namespace, workers: int) -> Callable[[Phot
     return judged
 
 
-def by_classifier(arguments: argparse.Namespace, workers: int) -> Callable[[Photos], Judged]:
+def by_classifier(arguments: argparse.Namespace, workers: int) -> "Callable[[Photos], Judged]":
     """Labels are judged by a classifier file, or a run's folder."""
     import torch
 
@@ -172,7 +177,7 @@ def by_classifier(arguments: argparse.Namespace, workers: int) -> Callable[[Phot
     classifier = lamm.load(arguments.classifier, arguments.backbone_path, arguments.device)
     clip = load_clip(classifier.backbone, arguments.backbone_path)
 
-    def judged(photos: Photos) -> Judged:
+    def judged(photos: "Photos") -> Judged:
         names = [str(name) for name in classifier.classes_]
         others = sorted(set(photos.names) - set(names))
         if others:
@@ -186,8 +191,10 @@ def by_classifier(arguments: argparse.Namespace, workers: int) -> Callable[[Phot
     return judged
 
 
-def summary(found: Review, most: int) -> str:
+def summary(found: "Review", most: int) -> str:
     """The findings as tables, the first rows of each."""
+    from tabulate import tabulate
+
     photos, names = found.photos, found.class_names
     labels = [
         (photos.shown(one.photo), photos.name(one.photo), f"{one.probability:.1%}", names[one.suggested],

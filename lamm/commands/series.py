@@ -24,21 +24,18 @@ from collections.abc import Callable, Sequence
 
 from tqdm import tqdm
 
-from lamm.commands import call, parse_results
+from lamm.commands import call
 from lamm.commands.parser import INTERRUPTED, SCRIPT_VARIABLE, Parser, at_least, data_root
 from lamm.datasets import OWN, register_datasets
 from lamm.errors import ConfigError, LammError, unknown_name
 from lamm.files import write_json
-from lamm.incremental.results import incremental_findings
-from lamm.incremental.table import as_json, draw_incremental
 from lamm.numbers import SEEDS
-from lamm.results import load
-from lamm.run.arguments import KEY, TAG_HELP, require_no_folder, train_parser
+from lamm.run.arguments import KEY, PROFILE_HELP, TAG_HELP, require_no_folder, train_parser
 from lamm.run.before import require_weights
 from lamm.run.plan import RunPlan, plan_run, trainer_config, trainer_configs
 from lamm.sweep.runs import require_data
+from lamm.transfer import BASE_TO_NEW, PROTOCOLS
 from lamm.transfer import plan as transfer
-from lamm.transfer.runs import BASE_TO_NEW, PROTOCOLS
 
 METHODS = {
     "zeroshot": "ZeroshotCLIP",
@@ -71,7 +68,7 @@ NUMBER_LIKE = re.compile(r"[-+]?\.?\d.*")
 OF_STEPS = {"INCREMENTAL.STEPS": "it is the word behind SHOTS", "INCREMENTAL.STEP": "all steps are run"}
 """Keys that the incremental protocol sets itself → why."""
 
-IMPORTED_ONCE = ("lamm.run.execute", "open_clip", "torch.utils.tensorboard")
+IMPORTED_ONCE = ("lamm.run.execute", "open_clip", "sklearn.metrics", "torch.utils.tensorboard")
 """What every run imports besides the trainers."""
 
 # A fork of a process with Apple's frameworks in it may crash.
@@ -116,6 +113,8 @@ def plan_main(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
     folders = [str(one.output_dir) for one in plans]
 
     def table() -> int:
+        from lamm.commands import parse_results  # here and below: tables take pandas
+
         if arguments.dataset in OWN:
             print(f"to classify photos: lamm predict {shlex.quote(folders[0])} PHOTOS", flush=True)
         words = [*folders, "--seeds", *map(str, seeds)]
@@ -152,6 +151,11 @@ def plan_incremental(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
     above_seeds = first.output_dir.parents[1]
 
     def table() -> int:
+        from lamm.commands import parse_results
+        from lamm.incremental.results import incremental_findings
+        from lamm.incremental.table import as_json, draw_incremental
+        from lamm.results.frame import load
+
         for result in incremental_findings(load(above_seeds)).results:
             write_json(above_seeds / "incremental.json", as_json(result))
             try:
@@ -173,6 +177,8 @@ def plan_transfer(arguments: argparse.Namespace, seeds: list[int]) -> Plan:
     runs = transfer.plan_transfer(request, seeds, data_root(), extend_cfg, shared_flags(arguments))
 
     def table() -> int:
+        from lamm.commands import parse_results
+
         words = ["--transfer", *(str(planned(run_words).output_dir) for _, run_words in runs)]
         return parse_results.main(parse_results.parser().parse_args(words))
 
@@ -212,7 +218,7 @@ def config_and_pairs(trainer: str, words: Sequence[str]) -> tuple[list[str], lis
 
 def shared_flags(arguments: argparse.Namespace) -> list[str]:
     """The flags of this command that each run gets too."""
-    flags = [f"--{name}" for name in ("debug", "verbose") if getattr(arguments, name)]
+    flags = [f"--{name}" for name in ("debug", "verbose", "profile") if getattr(arguments, name)]
     return [*flags, "--tag", arguments.tag] if arguments.tag else flags
 
 
@@ -273,6 +279,7 @@ def parser() -> Parser:
     protocols = top.add_subparsers(dest="protocol", metavar="PROTOCOL", required=True, parser_class=Parser)
     verbose = "show all of each run's log.txt on the terminal"
     top.add_argument("--verbose", action="store_true", help=verbose)
+    top.add_argument("--profile", action="store_true", help=PROFILE_HELP)
     top.add_argument("--tag", default="", metavar="NAME", help=TAG_HELP)
     meanings = {
         "main": "train and test with several seeds",
@@ -302,5 +309,6 @@ def parser() -> Parser:
         rest = protocol.add_argument("rest", nargs=argparse.REMAINDER, metavar=words, help=meaning)
         rest.required = False  # argparse counts it among what is missing when the words before it are
         protocol.add_argument("--verbose", action="store_true", help=verbose)
+        protocol.add_argument("--profile", action="store_true", help=PROFILE_HELP)
         protocol.add_argument("--tag", metavar="NAME", help=TAG_HELP)
     return top

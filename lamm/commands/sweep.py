@@ -24,7 +24,6 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from lamm.commands import parse_results
 from lamm.commands.parser import (
     INTERRUPTED,
     USER_ERROR,
@@ -270,6 +269,8 @@ def slots(runs: Sequence[SweepRun], machine: Machine, arguments: argparse.Namesp
 
 def table(runs: Sequence[SweepRun]) -> None:
     """The results, as lamm parse-results prints them."""
+    from lamm.commands import parse_results
+
     folders = [run.folder for run in runs if Path(run.folder).is_dir()]
     seeds = sorted({str(run.seed) for run in runs})
     if folders:

@@ -7,6 +7,7 @@ in `log.txt`, and on the terminal with `--verbose`.
 """
 
 import argparse
+import time
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -18,6 +19,7 @@ from lamm.run.arguments import train_parser
 
 
 def main(arguments: argparse.Namespace) -> None:
+    began = time.perf_counter()
     # Imported here so that --help is quick, and so that an engine that can't run is one line like any mistake. What the
     # user brings comes first: its folder is searched before ours.
     extensions = imported_extensions(arguments.imports)
@@ -31,7 +33,7 @@ def main(arguments: argparse.Namespace) -> None:
         for extend in extensions:
             extend(cfg)
 
-    execute(plan_run(arguments, extend_cfg), arguments)
+    execute(plan_run(arguments, extend_cfg), arguments, began)
 
 
 def train(words: Sequence[str]) -> NoReturn:

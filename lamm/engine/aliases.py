@@ -12,8 +12,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from lamm.engine import ENGINE, upstream
-from lamm.engine.choice import VARIABLE, requested_engine
+from lamm.engine import ENGINE
+from lamm.engine.choice import ALIAS_MARK, VARIABLE, is_alias, is_installed, requested_engine
 from lamm.errors import EngineError
 
 TOOLS = ("set_random_seed", "mkdir_if_missing", "check_isfile", "read_json", "write_json", "listdir_nohidden")
@@ -28,7 +28,7 @@ ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "dassl.engine.trainer": {
         ".trainer": ("TrainerBase", "SimpleTrainer", "TrainerX"),
-        ".log": ("MetricMeter", "AverageMeter"),
+        ".meters": ("MetricMeter", "AverageMeter"),
         "torch.utils.tensorboard": ("SummaryWriter",),
     },
     "dassl.data": {".data_manager": ("DataManager", "DatasetWrapper")},
@@ -53,7 +53,8 @@ ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
     "dassl.config": {".config": ("get_cfg_default", "clean_cfg", "cfg_default")},
     "dassl.utils": {
         ".registry": ("Registry", "check_availability"),
-        ".log": ("Logger", "setup_logger", "AverageMeter", "MetricMeter"),
+        ".log": ("Logger", "setup_logger"),
+        ".meters": ("AverageMeter", "MetricMeter"),
         ".dassl_utils": (*TOOLS, "collect_env_info", "load_pretrained_weights", "count_num_param"),
         ".decoding": ("read_image",),
         ".checkpoint": ("save_checkpoint", "load_checkpoint", "resume_from_checkpoint"),
@@ -68,13 +69,13 @@ def install_aliases() -> None:
     Raises:
         EngineError: Upstream is in charge, or an installed or imported dassl would be hidden without being asked to.
     """
-    if upstream.is_alias():
+    if is_alias():
         return
     if ENGINE.name != "embedded":
         raise EngineError("dassl runs itself in this process; its names need no aliases")
     if "dassl" in sys.modules:
         raise EngineError("dassl is already imported; it can't be replaced by the embedded engine in this process")
-    if upstream.is_installed() and requested_engine() != "embedded":
+    if is_installed() and requested_engine() != "embedded":
         raise EngineError(
             f"dassl is installed but not in use ({ENGINE.reason}); "
             f"with {VARIABLE}=embedded the embedded engine answers in its place"
@@ -97,7 +98,7 @@ class _AliasModule(ModuleType):
         self.__path__: list[str] = []
         self.__spec__ = ModuleSpec(name, loader=None, is_package=True)
         self.__all__ = [exported for names in sources.values() for exported in names]
-        setattr(self, upstream.ALIAS_MARK, True)
+        setattr(self, ALIAS_MARK, True)
         self._sources = {exported: source for source, names in sources.items() for exported in names}
 
     def __getattr__(self, name: str) -> Any:
@@ -113,7 +114,7 @@ class _MissingModules(MetaPathFinder):
     """Turns the import of a name or module that the engine lacks into an error that says so."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
-        if fullname.startswith("dassl.") and upstream.is_alias():
+        if fullname.startswith("dassl.") and is_alias():
             # A ModuleNotFoundError would be dropped by `from module import name`, and its text with it.
             raise ImportError(_lacks(fullname), name=fullname)
 

@@ -9,10 +9,10 @@ import sys
 from dataclasses import dataclass
 
 import lamm
-from lamm.engine import upstream
 from lamm.errors import EngineError
 
 VARIABLE = "LAMM_ENGINE"
+ALIAS_MARK = "__answered_by_embedded_engine__"
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,24 @@ def requested_engine() -> str:
     return value
 
 
+def is_alias() -> bool:
+    """Whether the module called `dassl` in this process is the embedded engine's alias."""
+    return hasattr(sys.modules.get("dassl"), ALIAS_MARK)
+
+
+def is_installed() -> bool:
+    """Whether a package called `dassl` can be imported; a plain folder of that name does not count."""
+    if "dassl" in sys.modules and not is_alias():
+        return True
+    # Not importlib.util.find_spec, which would find the alias. Editable installs have finders of their own.
+    for finder in sys.meta_path:
+        find_spec = getattr(finder, "find_spec", None)
+        spec = find_spec("dassl", None) if find_spec is not None else None
+        if spec is not None:
+            return spec.origin is not None
+    return False
+
+
 def choose_engine() -> EngineChoice:
     """Decide for this process; upstream is imported and mended if it is chosen.
 
@@ -53,7 +71,7 @@ def choose_engine() -> EngineChoice:
         EngineError: A wrong LAMM_ENGINE, or `dassl` where that can't run, asked for or imported already.
     """
     requested = requested_engine()
-    imported = "dassl" in sys.modules and not upstream.is_alias()
+    imported = "dassl" in sys.modules and not is_alias()
     if requested == "embedded":
         if imported:
             raise EngineError(
@@ -61,13 +79,16 @@ def choose_engine() -> EngineChoice:
                 "or have the embedded engine run it, with lamm train --import FILE"
             )
         return _embedded(f"{VARIABLE}=embedded")
-    if not imported and not upstream.is_installed():
+    if not imported and not is_installed():
         if requested == "dassl":
             raise EngineError(
                 f"{VARIABLE}=dassl, but dassl is not installed; put a checkout of Dassl.pytorch on PYTHONPATH, "
                 f"or use {VARIABLE}=embedded"
             )
         return _embedded("dassl is not installed")
+    # Imported here: it takes torch, which a process without Dassl may never need.
+    from lamm.engine import upstream
+
     try:
         version = upstream.prepare()
     except upstream.UpstreamFault as fault:

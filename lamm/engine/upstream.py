@@ -30,7 +30,6 @@ from lamm.errors import ConfigError, DataError
 
 WRAPPER = 8
 """Place of `dataset_wrapper` among the arguments of `build_data_loader`, behind the config."""
-ALIAS_MARK = "__answered_by_embedded_engine__"
 _MENDED = "_mended_by_lamm"
 _WILDS = "dassl.data.datasets.dg.wilds"
 
@@ -50,24 +49,6 @@ NEEDED = {
 
 class UpstreamFault(Exception):
     """Why the installed dassl can't be used; one line."""
-
-
-def is_alias() -> bool:
-    """Whether the module called `dassl` in this process is the embedded engine's alias."""
-    return hasattr(sys.modules.get("dassl"), ALIAS_MARK)
-
-
-def is_installed() -> bool:
-    """Whether a package called `dassl` can be imported; a plain folder of that name does not count."""
-    if "dassl" in sys.modules and not is_alias():
-        return True
-    # Not importlib.util.find_spec, which would find the alias. Editable installs have finders of their own.
-    for finder in sys.meta_path:
-        find_spec = getattr(finder, "find_spec", None)
-        spec = find_spec("dassl", None) if find_spec is not None else None
-        if spec is not None:
-            return spec.origin is not None
-    return False
 
 
 def prepare() -> str:

@@ -250,7 +250,7 @@ def _stages(runs: pd.DataFrame) -> list[float] | None:
     recorded = [metrics.get(STAGE) for metrics in runs.metrics]
     if None not in recorded:
         return recorded
-    from lamm.results.run_files import read_predictions  # here, since it imports torch
+    from lamm.results.run_files import read_predictions
 
     images = [len(read_predictions(folder) or ()) for folder in runs.folder]
     if 0 in images:

@@ -3,11 +3,9 @@
 Letters: B images, N classes.
 """
 
-import logging
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -30,7 +28,6 @@ from lamm.clip.model import ClipModel
 from lamm.engine import TRAINER_REGISTRY, build_transform, get_cfg_default
 from lamm.engine.embedded.config_merge import merge_config
 from lamm.errors import BackboneError, CheckpointError, ConfigError, ResultsError
-from lamm.log import logger
 from lamm.reading import read_yaml
 from lamm.results.schema import RESULTS_FILE, RunResults
 from lamm.run.fingerprint import CONFIG_FILE
@@ -117,18 +114,6 @@ def _stored_config(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{file} can't be read ({type(error).__name__}): it is damaged") from error
     return content if isinstance(content, dict) else {}
-
-
-@contextmanager
-def warnings_alone() -> Iterator[None]:
-    """Log warnings only, and print to stderr: stdout is for a command's result."""
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def _learned(run: RunFolder) -> tuple[str, dict[str, Any], list[str]]:

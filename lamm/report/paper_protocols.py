@@ -25,8 +25,8 @@ from lamm.results.frame import natural, shots_in_words
 from lamm.results.published import PublishedRow, PublishedTable, comparable, place_in_tables, published
 from lamm.results.schema import EVALUATION, INCREMENTAL
 from lamm.results.table import Statistic
+from lamm.transfer import BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION
 from lamm.transfer.results import TransferResult, transfer_findings, with_base_to_new_means
-from lamm.transfer.runs import BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION
 from lamm.transfer.table import why_not_comparable
 
 TRANSFER_COMMAND = "lamm run lamm domain_generalization shapes 16      # imagenet 16: the paper's"

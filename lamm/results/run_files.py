@@ -10,19 +10,20 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
 
 from lamm.errors import ResultsError
 from lamm.escaping import csv_cell, csv_value
 from lamm.files import atomic_path
 from lamm.prompts import DEFAULT_CONTEXT
 from lamm.reading import json_value
-from lamm.scoring import Scoring, TemplatePrompts
+
+if TYPE_CHECKING:  # predictions are read without torch, as for a table of results
+    from torch import Tensor
+
+    from lamm.scoring import Scoring
 
 CLASS_FEATURES_FILE = "class_features.safetensors"
 PREDICTIONS_FILE = "predictions.csv"
@@ -39,11 +40,13 @@ class ClassFeatures:
     """
 
     class_names: list[str]
-    learned: Tensor
-    original: Tensor
+    learned: "Tensor"
+    original: "Tensor"
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the file into a run's folder in one step."""
+        from safetensors.torch import save
+
         tensors = {name: getattr(self, name).detach().cpu().half().contiguous() for name in ("learned", "original")}
         names = json.dumps(self.class_names, ensure_ascii=False, separators=(",", ":"))
         with atomic_path(Path(folder) / CLASS_FEATURES_FILE) as temporary:
@@ -70,16 +73,22 @@ class ClassFeatures:
             raise ResultsError(f"{file} is damaged: its names don't fit its features")
         return cls(names, learned, original)
 
-    def moved(self) -> Tensor:
+    def moved(self) -> "Tensor":
         """How far each class moved: 1 − cos(learned, original). Shape: (N,)"""
+        import torch
+
         return 1 - torch.cosine_similarity(self.learned, self.original, dim=1)
 
 
-@torch.no_grad()
-def class_features(scoring: Scoring, class_names: Sequence[str]) -> ClassFeatures:
+def class_features(scoring: "Scoring", class_names: Sequence[str]) -> ClassFeatures:
     """Unit features of the current prompts, beside those of "a photo of a {}." with CLIP as it is."""
-    original = TemplatePrompts(scoring.clip, class_names, [f"{DEFAULT_CONTEXT} {{}}."]).text_features()
-    return ClassFeatures(list(class_names), scoring.text_features()[0], original[0])
+    import torch
+
+    from lamm.scoring import TemplatePrompts
+
+    with torch.no_grad():
+        original = TemplatePrompts(scoring.clip, class_names, [f"{DEFAULT_CONTEXT} {{}}."]).text_features()
+        return ClassFeatures(list(class_names), scoring.text_features()[0], original[0])
 
 
 class Prediction(NamedTuple):

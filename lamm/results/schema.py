@@ -52,6 +52,7 @@ class RunResults:
         config_hash: Fingerprint of config, data root and split.
         versions: Versions of the software in use, by package name.
         status: "running" or "finished".
+        seconds_by_part: Wall-clock seconds by part of the run, such as `text`; empty in files of earlier versions.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -70,6 +71,7 @@ class RunResults:
     config_hash: str
     versions: dict[str, str] = field(default_factory=dict)
     status: str
+    seconds_by_part: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check every field.
@@ -124,7 +126,7 @@ def _checked_names(content: Any) -> dict[str, Any]:
     for name in content:
         if name not in known:
             raise ResultsError(unknown_name("field", name, known))
-    if lacking := [name for name in known if name not in content]:
+    if lacking := [name for name in known if name not in content and name != "seconds_by_part"]:
         raise ResultsError(f"lacks {', '.join(lacking)}")
     return content
 
@@ -144,7 +146,7 @@ _CHECKS: dict[str, _Check] = {
     "shots": ("a whole number", Range(FINITE.low, FINITE.high).__contains__),
     "seed": ("a whole number from -1 up", Range(-1, FINITE.high).__contains__),
     **dict.fromkeys(("cfg", "protocol", "split"), _TEXT),
-    "metrics": ("an object of finite numbers", _holds(FINITE.__contains__)),
+    **dict.fromkeys(("metrics", "seconds_by_part"), ("an object of finite numbers", _holds(FINITE.__contains__))),
     **{"trainable_parameters": _COUNT, "seconds_train": _AMOUNT, "peak_memory_mb": _AMOUNT},
     **{"precision": _TEXT, "config_hash": _TEXT},
     "versions": ("an object of texts", _holds(_TEXT[1])),

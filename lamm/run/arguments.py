@@ -65,11 +65,13 @@ def train_parser() -> Parser:
     add("--backbone", default="", help="name of the CLIP model (MODEL.BACKBONE.NAME)")
     add("--head", default="", help="name of the head, for trainers that have one")
     parser.add_argument("--verbose", action="store_true", help="show all of log.txt on the terminal")
+    parser.add_argument("--profile", action="store_true", help=PROFILE_HELP)
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="config overrides; they come last")
     return parser
 
 
 TAG_HELP = "a name for this run's folder, behind the config's, so that it lies beside a run of the same config"
+PROFILE_HELP = "leave trace.json in the run's folder: a few training steps, for ui.perfetto.dev"
 
 # Argument → config key that it sets.
 FLAGS = {

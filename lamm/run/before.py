@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from yacs.config import CfgNode
 
@@ -17,23 +17,25 @@ from lamm.engine import ENGINE
 from lamm.errors import CheckpointError, ConfigError, EngineError, ResultsError
 from lamm.files import LEFTOVER
 from lamm.incremental.plan import require_earlier_steps, require_split_of_earlier_steps
-from lamm.parallel.ranks import Ranks
 from lamm.results.schema import RESULTS_FILE, RunResults
 from lamm.run.fingerprint import CONFIG_FILE, config_hash, differing_keys, is_hash_of
 from lamm.run.lock import LOCK_FILE
 from lamm.run.plan import RunPlan
-from lamm.run.record import RunClasses
+
+if TYPE_CHECKING:  # a dry run reads earlier records without torch
+    from lamm.parallel.ranks import Ranks
+    from lamm.run.record import RunClasses
 
 LOG_FILE = "log.txt"
 BESIDE = "it stays as it is; --tag v2, or another --output-dir, trains beside it"
 """The way on where a folder holds another run."""
 BEGINNING = re.compile(
-    r"(log|tensorboard)(-before-[-\d]+)?(\.txt)?|stdout\.txt|config\.yaml|classes\.json|results\.json|\.lock|\..+\.tmp"
+    r"(log|tensorboard)(-before-[-\d]+)?(\.txt)?|stdout\.txt|config\.yaml|classes\.json|results\.json|trace\.json|\.lock|\..+\.tmp"
 )
 """Names in the folder of a run that has learned and tested nothing yet."""
 
 
-def before_build(plan: RunPlan, eval_only: bool, ranks: Ranks) -> RunResults | None:
+def before_build(plan: RunPlan, eval_only: bool, ranks: "Ranks") -> RunResults | None:
     """Refuse a run that can't work, or would overwrite another one.
 
     Args:
@@ -62,7 +64,7 @@ def before_build(plan: RunPlan, eval_only: bool, ranks: Ranks) -> RunResults | N
     return earlier
 
 
-def before_train(plan: RunPlan, trainer: Any, earlier: RunResults | None, ranks: Ranks) -> str:
+def before_train(plan: RunPlan, trainer: Any, earlier: RunResults | None, ranks: "Ranks") -> str:
     """Refuse to train or test what would not be what was asked for; the run's fingerprint.
 
     Args:
@@ -177,12 +179,14 @@ def require_same_split(plan: RunPlan, earlier: RunResults | None, dataset: Any) 
     split_hash = getattr(dataset, "split_hash", "")
     fingerprint = config_hash(plan.cfg, split_hash)
     if earlier is not None and not is_hash_of(earlier.config_hash, plan.cfg, split_hash, plan.output_dir):
+        from lamm.run.record import RunClasses
+
         changes = changes_since(RunClasses.read(plan.output_dir), getattr(dataset, "images_per_class", {}))
         raise ConfigError(f"{plan.output_dir} holds a run on another split of the data{changes}: {BESIDE}")
     return fingerprint
 
 
-def changes_since(before: RunClasses | None, images: Mapping[str, int]) -> str:
+def changes_since(before: "RunClasses | None", images: Mapping[str, int]) -> str:
     """What has changed in own images since a run, such as ` (25 new photos in "starfish")`; "" if that is not known."""
     if before is None or not before.images or not images:
         return ""
@@ -196,7 +200,7 @@ def changes_since(before: RunClasses | None, images: Mapping[str, int]) -> str:
     return f" ({', '.join([*told[:3], *more]) or 'other photos, as many as before'})"
 
 
-def config_to_build(plan: RunPlan, earlier: RunResults | None, ranks: Ranks) -> CfgNode:
+def config_to_build(plan: RunPlan, earlier: RunResults | None, ranks: "Ranks") -> CfgNode:
     """The config that the trainer is built with; the plan's, but for two settings.
 
     A resumed run keeps the precision that `PREC auto` meant when it began. Where another process writes, the evaluator
@@ -233,7 +237,7 @@ def remove_mere_log(folder: Path, runs: Path = Path("output")) -> None:
             above.rmdir()
 
 
-def _require_shareable(plan: RunPlan, ranks: Ranks) -> None:
+def _require_shareable(plan: RunPlan, ranks: "Ranks") -> None:
     """Refuse what only one process can do."""
     if ENGINE.name != "embedded":
         raise EngineError(

@@ -4,6 +4,7 @@ import argparse
 import errno
 import os
 import threading
+import time
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ from lamm.run.fingerprint import store_config
 from lamm.run.lock import locked
 from lamm.run.plan import RunPlan
 from lamm.run.record import Recorded, RunClasses, RunRecord, build_recorded
+from lamm.run.timing import Clock
 
 COLLAPSED = 95
 """Percent of the predictions that are one class."""
@@ -41,7 +43,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 """What a write fails with where the disk is the reason; such an error may lack the file's name."""
 
 
-def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:
+def execute(plan: RunPlan, arguments: argparse.Namespace, began: float | None = None) -> None:
     """Run, resume, or skip what is finished; a run that only tests is always done anew.
 
     The terminal gets a few lines. What the engine prints goes to `log.txt`, and to the terminal too if `--verbose` is
@@ -50,15 +52,17 @@ def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:
     Args:
         plan: the run.
         arguments: of train.py.
+        began: `time.perf_counter()` when the command began, for the seconds of its start; None: now.
 
     Raises:
         LammError: whatever a user can mend.
     """
+    began = time.perf_counter() if began is None else began
     ranks = current_ranks()
     threading.excepthook = _without_writers
     with locked(plan.output_dir) if ranks.first else nullcontext():
         try:
-            _execute(plan, arguments, ranks)
+            _execute(plan, arguments, ranks, began)
         except (MemoryError, torch.OutOfMemoryError) as error:
             raise LammError(
                 "out of memory: lower DATALOADER.TRAIN_X.BATCH_SIZE or DATALOADER.TEST.BATCH_SIZE, take a smaller "
@@ -73,7 +77,7 @@ def execute(plan: RunPlan, arguments: argparse.Namespace) -> None:
                 remove_mere_log(plan.output_dir)
 
 
-def _execute(plan: RunPlan, arguments: argparse.Namespace, ranks: Ranks) -> None:
+def _execute(plan: RunPlan, arguments: argparse.Namespace, ranks: Ranks, began: float) -> None:
     # One line per loader, about the machine; it would drown the line that says what is wrong.
     warnings.filterwarnings("ignore", message="This DataLoader will create")
     place = take_device(plan.cfg.USE_CUDA)
@@ -116,6 +120,10 @@ def _execute(plan: RunPlan, arguments: argparse.Namespace, ranks: Ranks) -> None
         _say_what_runs(trainer, cfg, place)
         store_config(plan.cfg, plan.output_dir)
         RunClasses.of_trainer(trainer).write(plan.output_dir)
+        trainer.trace_folder = plan.output_dir if arguments.profile else None
+        trainer.clock = Clock(earlier.seconds_by_part if earlier else None)
+        start = time.perf_counter() - began
+        trainer.clock.seconds["start-up"] = trainer.clock.seconds.get("start-up", 0.0) + start
         trainer.record = RunRecord(plan, trainer, fingerprint, earlier)
     try:
         if arguments.eval_only:
@@ -132,6 +140,7 @@ def _execute(plan: RunPlan, arguments: argparse.Namespace, ranks: Ranks) -> None
         raise
     if trainer.record is not None:
         _say_result(trainer, plan)
+        say(trainer.clock.line())
 
 
 def _without_writers(failed: threading.ExceptHookArgs) -> None:

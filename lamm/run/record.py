@@ -6,6 +6,7 @@ import platform
 import resource
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,8 @@ from yacs.config import CfgNode
 import lamm
 from lamm.calibration import expected_calibration_error, right_from_wrong
 from lamm.engine import ENGINE, TRAINER_REGISTRY
-from lamm.engine.embedded.log import fetched, say
+from lamm.engine.embedded.log import say
+from lamm.engine.embedded.meters import fetched
 from lamm.engine.foreign import refuse
 from lamm.errors import CheckpointError, LammError
 from lamm.files import write_json
@@ -26,6 +28,7 @@ from lamm.reading import json_value, read_bytes
 from lamm.results.run_files import Prediction, write_predictions
 from lamm.results.schema import FINISHED, METRICS, RESULTS_FILE, RUNNING, RunResults
 from lamm.run.plan import RunPlan
+from lamm.run.timing import Clock, StepTrace
 
 if TYPE_CHECKING:
     from lamm.engine import TrainerX as Trainer
@@ -74,15 +77,24 @@ class Recorded(Trainer):
         record: is written with each checkpoint; None, as in all processes but the first: nothing is written or told.
         evaluator: the trainer's, in a wrapper that remembers the last test.
         seconds_test: that tests took so far; training is timed without them.
+        clock: counts the seconds of the run's parts.
+        trace_folder: of the trace of a few steps; None: there is none.
     """
 
     record: "RunRecord | None" = None
     seconds_test = 0.0
+    trace_folder: Path | None = None
+    _trace: StepTrace | None = None
 
     def __init__(self, cfg: CfgNode) -> None:
         self._values: list[Mapping[str, Any]] = []
+        self.clock = Clock()
         super().__init__(cfg)
         self.evaluator: Any = RecordedEvaluator(self.evaluator)
+
+    def part(self, name: str) -> AbstractContextManager[None]:
+        """Count what runs inside as a part of the run."""
+        return self.clock.part(name)
 
     def check_cfg(self, cfg: CfgNode) -> None:
         """Turn an assertion, by which others' trainers refuse a config, into one line."""
@@ -97,15 +109,33 @@ class Recorded(Trainer):
         if self.record is not None and self.start_epoch > 0:
             say(f"resuming after epoch {self.start_epoch} of {self.max_epoch}")
 
+    def run_epoch(self) -> None:
+        """What an epoch takes besides its steps is mostly waiting for images."""
+        with self.part("data"):
+            super().run_epoch()
+
     def forward_backward(self, *batches: Any, **named: Any) -> Any:
         """Keep the numbers of a step whose epoch has a line; they stay on the device until its end."""
+        if self.trace_folder is not None and self._trace is None:
+            self._trace = StepTrace(self.trace_folder, (self.max_epoch - self.start_epoch) * self.num_batches)
+        if self._trace is not None:
+            self._trace.begin_step()
         try:
-            values = super().forward_backward(*batches, **named)
+            with self.part("step"):
+                values = super().forward_backward(*batches, **named)
         except FloatingPointError as error:  # Dassl's `detect_anomaly`
             raise LammError(self._diverged("the loss is")) from error
+        if self._trace is not None:
+            self._trace.end_step()
         if self._has_line() and isinstance(values, Mapping):
             self._values.append(values)
         return values
+
+    def after_train(self) -> None:
+        """Write the trace of a training with fewer steps than it should have."""
+        if self._trace is not None:
+            self._trace.close()
+        super().after_train()
 
     def after_epoch(self) -> None:
         """Tell the means of an epoch, fetched at once."""
@@ -121,16 +151,18 @@ class Recorded(Trainer):
         """Test what has not diverged; leave the time of testing out of that of training."""
         self._require_finite()
         began = time.monotonic()
-        result = super().test(*positional, **named)
+        with self.part("test"):
+            result = super().test(*positional, **named)
         self.seconds_test += time.monotonic() - began
         return result
 
     def save_model(self, *positional: Any, **named: Any) -> None:
         """Save what has not diverged, and write the record with it."""
         self._require_finite()
-        super().save_model(*positional, **named)
-        if self.record is not None:
-            self.record.write_running()
+        with self.part("write"):
+            super().save_model(*positional, **named)
+            if self.record is not None:
+                self.record.write_running()
 
     def _require_finite(self) -> None:
         """Look once at all learned tensors, so that no run ends and no checkpoint is replaced with infinite ones.
@@ -276,6 +308,7 @@ class RunRecord:
             peak_bytes = torch.cuda.max_memory_allocated()
         else:
             peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 2**10
+        trainer.clock.settle()
         seconds = self._seconds_before + time.monotonic() - self._began - trainer.seconds_test
         results = RunResults(
             trainer=plan.trainer,
@@ -293,6 +326,7 @@ class RunRecord:
             config_hash=self._hash,
             versions=versions(),
             status=status,
+            seconds_by_part={name: round(value, 3) for name, value in trainer.clock.seconds.items()},
         )
         results.write(plan.output_dir / RESULTS_FILE)
         return results

@@ -12,7 +12,6 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from lamm.clip.loading import load_clip
 from lamm.datasets.demo import DemoDataset
 from lamm.engine import DATASET_REGISTRY, TRAINER_REGISTRY, build_dataset
 from lamm.errors import BackboneError, ConfigError, DataError, LammError, ResultsError, unknown_name
@@ -237,6 +236,8 @@ def earlier_results(plan: RunPlan, split: str | None) -> RunResults | None:
 
 def missing_weights(plans: Iterable[RunPlan]) -> list[str]:
     """Load each backbone once; one line for each that can't be had."""
+    from lamm.clip.loading import load_clip  # takes torch, which sweep --help does without
+
     problems = []
     backbones = [plan.cfg.MODEL.BACKBONE for plan in plans]
     for name, path in sorted({(backbone.NAME, str(getattr(backbone, "PATH", ""))) for backbone in backbones}):

@@ -27,6 +27,7 @@ PRELOAD = (
     "lamm_trainers",
     "lamm.run.execute",
     "open_clip",
+    "sklearn.metrics",
     "torch.utils.tensorboard",
 )
 TAIL_BYTES = 8192

@@ -13,7 +13,7 @@ from lamm.run.arguments import KEY, require_no_folder, train_parser
 from lamm.run.before import earlier_run
 from lamm.run.plan import RunPlan, default_config, plan_run, trainer_config, trainer_configs
 from lamm.sweep.runs import require_data
-from lamm.transfer.runs import BASE, BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION, NEW
+from lamm.transfer import BASE, BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION, NEW
 
 SUBSET = "DATASET.SUBSAMPLE_CLASSES"
 ExtendCfg = Callable[[CfgNode], None]

@@ -12,7 +12,8 @@ from lamm.results.frame import natural, shots_in_words
 from lamm.results.published import place_in_tables
 from lamm.results.schema import RESULTS_FILE
 from lamm.results.table import Statistic
-from lamm.transfer.runs import BASE_TO_NEW, DOMAIN_GENERALIZATION, NEW, PROTOCOLS, find_transfers
+from lamm.transfer import BASE_TO_NEW, DOMAIN_GENERALIZATION, NEW, PROTOCOLS
+from lamm.transfer.runs import find_transfers
 
 NAMES = ["protocol", "source", "shots", "trainer", "cfg", "split", "backbone"]
 """What the pairs of one result have in common."""

@@ -12,12 +12,8 @@ from lamm.results.frame import ALL_CLASSES, load_run, natural
 from lamm.results.published import config_of
 from lamm.results.schema import EVALUATION, FEW_SHOT, RESULTS_FILE
 from lamm.run.fingerprint import flat
+from lamm.transfer import BASE, BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION, NEW
 
-DOMAIN_GENERALIZATION = "domain_generalization"
-BASE_TO_NEW = "base_to_new"
-CROSS_DATASET = "cross_dataset"
-PROTOCOLS = (DOMAIN_GENERALIZATION, BASE_TO_NEW, CROSS_DATASET)
-BASE, NEW = "base", "new"
 TESTED_WITH = ("MODEL", "INPUT.SIZE", "INPUT.INTERPOLATION", "INPUT.PIXEL_MEAN", "INPUT.PIXEL_STD")
 """Config keys, or nodes, that a model's scores depend on beside its checkpoint."""
 Run = Any

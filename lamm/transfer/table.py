@@ -9,8 +9,8 @@ from lamm.results.curves import ZERO_SHOT_TRAINER
 from lamm.results.frame import shots_in_words
 from lamm.results.published import comparable, place_in_tables, published
 from lamm.results.table import csv_text, escaped, tabulated
+from lamm.transfer import BASE, BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION
 from lamm.transfer.results import NAMES, TransferResult
-from lamm.transfer.runs import BASE, BASE_TO_NEW, CROSS_DATASET, DOMAIN_GENERALIZATION
 
 TITLES = {
     DOMAIN_GENERALIZATION: "Domain generalisation: trained on {source}, {shots}; average of source and targets",

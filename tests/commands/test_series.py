@@ -15,7 +15,7 @@ import pytest
 import torch
 from lamm_trainers import TRAINERS
 
-from lamm.commands import series
+from lamm.commands import parse_results, series
 from lamm.commands.parser import run
 from lamm.errors import ResultsError
 from lamm.results.schema import RunResults
@@ -83,7 +83,7 @@ def steps_of(words: list[str]) -> tuple[str, ...]:
 def transfer_tables(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The folders that are handed to the table."""
     tables: list[list[str]] = []
-    monkeypatch.setattr(series.parse_results, "main", lambda arguments: tables.append(arguments.folders) or 0)
+    monkeypatch.setattr(parse_results, "main", lambda arguments: tables.append(arguments.folders) or 0)
     return tables
 
 
@@ -156,7 +156,7 @@ def test_without_matplotlib_all_but_the_picture_is_there(
     def refuse(*_: Any) -> None:
         raise ResultsError("plots need matplotlib")
 
-    monkeypatch.setattr(series, "draw_incremental", refuse)
+    monkeypatch.setattr("lamm.incremental.table.draw_incremental", refuse)
     assert start("incremental digits 16") == 0
     assert "no heat map: plots need matplotlib" in capsys.readouterr().err
     assert list(tmp_path.rglob("incremental.json"))
@@ -295,7 +295,7 @@ def test_planning_asks_nothing_of_a_gpu_so_that_runs_can_be_forked(
 ) -> None:
     for name in ("is_available", "device_count", "init", "_lazy_init"):
         monkeypatch.setattr(torch.cuda, name, lambda: pytest.fail("CUDA was asked before the fork"))
-    monkeypatch.setattr(series.parse_results, "main", lambda arguments: 0)
+    monkeypatch.setattr(parse_results, "main", lambda arguments: 0)
     assert start("incremental digits 16") == 0
 
 
@@ -342,7 +342,7 @@ def test_the_main_script_trains_and_prints_few_lines_and_the_table(tmp_path: Pat
     assert results.parent.name == "seed4"
     lines = done.stdout.splitlines()
     assert "accuracy" in lines[-3]
-    assert len(lines) == 9, done.stdout
+    assert len(lines) == 10, done.stdout
     assert lines[0] == "seed 4 (1 of 1)"
 
 

@@ -66,13 +66,13 @@ def accuracy_of_coop_parser(log: Path, signal: str = "Finish training") -> float
     return found[-1]
 
 
-def test_a_run_leaves_log_config_checkpoints_labels_and_results(data_root):
-    done = lamm_run(data_root, f"--seed 1 {SHORT} 2")
+def test_a_run_leaves_log_config_checkpoints_labels_results_and_a_trace_if_asked_for(data_root):
+    done = lamm_run(data_root, f"--seed 1 --profile {SHORT} 2")
     assert (done.code, done.err) == (0, "")
     folder = Path("output/digits/shots_1/LAMM/tiny_ep50+SPLIT=val+CHECKPOINT_FREQ=1+MAX_EPOCH=2/seed1")
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     expected = {"log.txt", "config.yaml", "classes.json", "labels.safetensors", "results.json"}
-    expected |= {"predictions.csv", "class_features.safetensors"}
+    expected |= {"predictions.csv", "class_features.safetensors", "trace.json"}
     expected |= {"prompt_learner/checkpoint", "prompt_learner/model.pth.tar-1", "prompt_learner/model.pth.tar-2"}
     assert expected <= names
     assert {name.split("/")[0] for name in names - expected} == {"tensorboard"}
@@ -96,7 +96,9 @@ def test_a_run_leaves_log_config_checkpoints_labels_and_results(data_root):
     assert lines[1].startswith("CLIP tiny, precision fp32, on c")
     assert [line[:10] for line in lines[2:4]] == ["epoch 1/2:", "epoch 2/2:"]
     assert lines[4].startswith(f"validation accuracy {made.metrics['accuracy']:.1f}%")
-    assert len(lines) == 5
+    assert re.fullmatch(r"\d+\.\d s: .*\bstart-up \d+\.\d\b.*", lines[5])
+    assert made.seconds_by_part.keys() >= {"start-up", "encode", "text", "loss", "backward", "test", "write"}
+    assert len(lines) == 6
     assert all(line in log for line in lines)
 
 

@@ -6,7 +6,8 @@ import sys
 import pytest
 import torch
 
-from lamm.engine.embedded.log import AverageMeter, Logger, MetricMeter, setup_logger
+from lamm.engine.embedded.log import Logger, setup_logger
+from lamm.engine.embedded.meters import AverageMeter, MetricMeter
 
 
 @pytest.fixture(autouse=True)

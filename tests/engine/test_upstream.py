@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lamm.engine import ENGINE, upstream
+from lamm.engine import ENGINE, choice, upstream
 from lamm.engine.choice import choose_engine
 from lamm.engine.embedded.config import get_cfg_default
 from lamm.engine.embedded.data_manager import DatasetWrapper
@@ -44,7 +44,7 @@ def lines(process):
 
 
 def test_upstream_that_is_missing_or_cannot_run_gives_way_unless_asked_for_by_name(tmp_path):
-    if upstream.is_installed():  # also by an editable install, which has a finder of its own
+    if choice.is_installed():  # also by an editable install, which has a finder of its own
         pytest.skip("dassl is installed here")
     (tmp_path / "folder" / "dassl").mkdir(parents=True)  # a folder of that name is no package
     lacking = write_standin_dassl(tmp_path / "lacking", {"optim/__init__.py": "from . import lr_scheduler"})
@@ -134,11 +134,11 @@ class EditableFinder:
         return spec_from_file_location(name, FOLDER + "/dassl/__init__.py") if name == "dassl" else None
 sys.meta_path.append(EditableFinder)
 import lamm.engine as e
-from lamm.engine import aliases, upstream
+from lamm.engine import aliases, choice
 print(e.ENGINE.line())
 if e.ENGINE.name == "embedded":
     aliases.install_aliases()
-    print(upstream.is_alias(), upstream.is_installed())
+    print(choice.is_alias(), choice.is_installed())
 """
 
 

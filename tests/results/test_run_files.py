@@ -47,6 +47,7 @@ def test_the_file_has_exactly_the_declared_fields_in_order(tmp_path: Path) -> No
     assert list(json.loads((tmp_path / "results.json").read_text())) == [
         *("schema_version", "trainer", "dataset", "shots", "seed", "cfg", "protocol", "split", "metrics"),
         *("trainable_parameters", "seconds_train", "peak_memory_mb", "precision", "config_hash", "versions", "status"),
+        "seconds_by_part",
     ]
 
 
@@ -163,3 +164,11 @@ def test_damaged_predictions_are_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "predictions.csv").write_text(content, encoding="latin-1")
     with pytest.raises(ResultsError, match=r"predictions\.csv is damaged"):
         read_predictions(tmp_path)
+
+
+def test_a_file_of_a_version_without_seconds_by_part_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path / "results.json")
+    content = json.loads(path.read_text())
+    del content["seconds_by_part"]
+    path.write_text(json.dumps(content))
+    assert RunResults.read(path) == RESULTS

@@ -13,6 +13,7 @@ from lamm.engine import TRAINER_REGISTRY, get_cfg_default
 from lamm.errors import CheckpointError, LammError
 from lamm.results.run_files import Prediction, read_predictions
 from lamm.run.record import Recorded, RecordedEvaluator, RunClasses, RunRecord, build_recorded
+from lamm.run.timing import Clock
 
 LABELS = [0, 1, 1]
 
@@ -43,6 +44,7 @@ class TrainerAfterTest:
         items = [SimpleNamespace(impath=str(path), label=label) for path, label in zip(paths, LABELS, strict=True)]
         self.dm = SimpleNamespace(dataset=SimpleNamespace(test=items, val=items[:1], classnames=["pear", "plum"]))
         self.evaluator = RecordedEvaluator(Evaluator())
+        self.clock = Clock()
         self._optims: dict[str, Any] = {}
 
 

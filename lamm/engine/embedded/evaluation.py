@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import confusion_matrix, f1_score
 from torch import Tensor
 from yacs.config import CfgNode
 
@@ -67,6 +66,8 @@ class Classification(EvaluatorBase):
         self._y_true.extend(gt.cpu().tolist())
 
     def evaluate(self) -> "OrderedDict[str, float]":
+        from sklearn.metrics import confusion_matrix, f1_score  # a second or more, which predicting does without
+
         total = len(self._y_true)
         correct = sum(true == predicted for true, predicted in zip(self._y_true, self._y_pred, strict=True))
         accuracy = 100.0 * correct / total

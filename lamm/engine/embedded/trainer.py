@@ -16,7 +16,7 @@ from yacs.config import CfgNode
 from lamm.engine.embedded.checkpoint import BEST_MODEL
 from lamm.engine.embedded.data_manager import DataManager
 from lamm.engine.embedded.evaluation import build_evaluator
-from lamm.engine.embedded.log import AverageMeter, MetricMeter
+from lamm.engine.embedded.meters import AverageMeter, MetricMeter
 from lamm.engine.embedded.models import RegisteredModels
 from lamm.errors import EngineError
 
