@@ -95,7 +95,8 @@ class Home:
                 with ui.row().classes("wrap"):
                     self.name = ui.input("Name of a new project", placeholder="My animals").props("outlined dense")
                     self.name.on("keydown.enter", self.create)
-                    self.backbone = ui.select([TINY], value=TINY, label="CLIP model").props("outlined dense").style("min-width: 8rem")
+                    self.backbone = ui.select([TINY], value=TINY, label="CLIP model").props("outlined dense")
+                    self.backbone.style("min-width: 8rem")
                     self.new = ui.button("New project", icon="add", on_click=self.create)
                 self.note = ui.label().classes("quiet small")
                 with ui.row().classes("wrap"):
