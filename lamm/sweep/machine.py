@@ -115,5 +115,7 @@ def free_bytes(device: "torch.device") -> float:
         limits += [1024.0 * int(word) for word in line.split() if word.isdigit()]
     limit, used = CGROUP / "memory.max", CGROUP / "memory.current"
     if limit.exists() and limit.read_text().strip().isdigit():
-        limits.append(float(limit.read_text()) - float(used.read_text()))
+        # What files read before still take is given back as soon as somebody wants it.
+        stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        limits.append(float(limit.read_text()) - float(used.read_text()) + float(stat.get("inactive_file", 0)))
     return min(limits)

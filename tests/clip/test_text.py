@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lamm.clip.model import ClipModel, autocast
 from lamm.clip.shared_prefix import SharedPrefixEncoder, unsupported_reason
-from lamm.clip.text import PlainTextEncoder, encode_texts
+from lamm.clip.text import Chunks, PlainTextEncoder, encode_texts
 from lamm.clip.text_tower import TextTower, text_tower_of
 from lamm.errors import PromptError
 from lamm.prompt_layout import FixedPrefix
@@ -128,7 +128,7 @@ def test_they_agree_on_a_gpu(text_model: Any, tower: TextTower, precision: str) 
     prefix, labels, end, deep = sides
     moved = Sides(prefix.cuda(), labels.cuda(), end.cuda(), tuple(prompt.cuda() for prompt in deep))
     with autocast(precision, torch.device("cuda")):
-        features = SharedPrefixEncoder(there, chunk=5).encode(*moved)
+        features = SharedPrefixEncoder(there, Chunks(5)).encode(*moved)
     found = [tensor.cpu() for tensor in with_gradients(features, sides.learned)]
     if precision == "fp32":
         assert_agree(found, expected)
