@@ -17,6 +17,7 @@ from yacs.config import CfgNode
 
 from lamm.clip.model import ClipModel
 from lamm.clip.shared_prefix import TextEncoder, text_encoder_of
+from lamm.clip.text import Chunks
 from lamm.errors import ConfigError
 from lamm.prompt_layout import LabelSide, PromptLayout, plan_prompts
 from lamm.prompts import DEFAULT_CONTEXT, PromptTokens, split_prompt, spoken_words
@@ -86,7 +87,7 @@ class PromptLearner(Prompts):
     def from_config(cls, cfg: CfgNode, clip: ClipModel, class_names: Sequence[str]) -> "PromptLearner":
         """The learner that a config asks for."""
         learner = cls(clip, class_names, **cls.arguments(cfg))
-        learner.encode_in_chunks(cfg.TRAINER.TEXT_CHUNK)
+        learner.encode_in_chunks(cfg.TRAINER.TEXT_CHUNK, cfg.TRAINER.TEXT_MEMORY)
         return learner
 
     @classmethod
@@ -156,19 +157,25 @@ class PromptLearner(Prompts):
         """The words before the class name in a teacher's prompts: those of the context, or the usual ones."""
         return self.context_words or (DEFAULT_CONTEXT if self._learns_context else "")
 
-    def encode_in_chunks(self, prompts: int) -> None:
-        """Encode `prompts` prompts at a time in training, so that memory does not grow with the classes; 0: all.
+    def encode_in_chunks(self, prompts: int, memory: float = 0) -> None:
+        """Bound what training takes for many classes.
+
+        Args:
+            prompts: encoded at a time; 0: all at once where they fit the memory.
+            memory: of what is kept for the backward pass, in MiB; what does not fit is encoded again there. 0: half of
+                what is free.
 
         Raises:
             ConfigError: a negative number.
         """
-        if prompts < 0:
-            raise ConfigError(f"TRAINER.TEXT_CHUNK must be 0 or above, got {prompts}")
-        self.text_encoder.chunk = prompts
+        for key, value in (("TEXT_CHUNK", prompts), ("TEXT_MEMORY", memory)):
+            if value < 0:
+                raise ConfigError(f"TRAINER.{key} must be 0 or above, got {value}")
+        self.text_encoder.chunks = Chunks(prompts, memory)
 
     def encode_with(self, encoder: TextEncoder) -> None:
         """Replace the text encoder, for example by the plain one, to compare with it."""
-        encoder.chunk = self.text_encoder.chunk
+        encoder.chunks = self.text_encoder.chunks
         self.text_encoder = encoder
 
     # Training.

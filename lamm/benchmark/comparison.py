@@ -20,8 +20,8 @@ from lamm.benchmark.measure import (
     seconds_of,
 )
 from lamm.benchmark.steps import STAGES, TrainingStep
+from lamm.memory import free_bytes
 from lamm.results.figure import picture
-from lamm.sweep.machine import free_bytes
 
 PROBE_CLASSES = 6
 FAST_RUNS = 5  # for each run of the plain path, half of them before it and half behind

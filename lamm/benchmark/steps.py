@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lamm.benchmark.measure import seconds_of
+from lamm.clip.text import Chunks
 from lamm.clip.tokenizer import Tokenizer
 from lamm.errors import LammError
 from lamm.features.cache import CutViews
@@ -181,10 +182,9 @@ class OriginalEncoder:
         model: an open_clip `CLIP`.
     """
 
-    chunk = 0
-
     def __init__(self, model: Any) -> None:
         self.model = model
+        self.chunks = Chunks()
 
     def encode(
         self, prefix: Tensor, labels: Tensor, end: Tensor, deep: Sequence[Tensor] = (), packing: Any = None

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lamm.clip.prefix_attention import BlockParts, KeysValues, attend, unknown_parts
-from lamm.clip.text import PlainTextEncoder, encode_in_chunks
+from lamm.clip.text import Chunks, PlainTextEncoder
 from lamm.clip.text_tower import TextTower, replace_context
 from lamm.log import logger
 from lamm.prompt_layout import FixedPrefix, Packing
@@ -28,12 +28,12 @@ class SharedPrefixEncoder:
     Args:
         tower: a text tower for which `unsupported_reason` is None. It is frozen: it can be moved, but other weights
             need another encoder.
-        chunk: prompts that training encodes at a time (`encode_in_chunks`).
+        chunks: how many prompts are encoded at a time.
     """
 
-    def __init__(self, tower: TextTower, chunk: int = 0) -> None:
+    def __init__(self, tower: TextTower, chunks: Chunks | None = None) -> None:
         self.tower = tower
-        self.chunk = chunk
+        self.chunks = chunks or Chunks()
         self._parts: dict[tuple[torch.dtype, torch.device], list[BlockParts]] = {}
 
     def encode(
@@ -54,7 +54,7 @@ class SharedPrefixEncoder:
             raise ValueError(f"{len(deep[0])} deep prompts a layer don't fit a prefix of {prefix_length} positions")
         flat = [part for pair in self._prefix_keys_values(prefix, deep) for part in pair]
         packing = packing or Packing.of(end, labels.shape[1])
-        return encode_in_chunks(self._run_labels, flat, labels, packing, self.chunk)
+        return self.chunks.encode(self._run_labels, flat, labels, packing)
 
     def _dtype(self, device: torch.device) -> torch.dtype:
         """The dtype that the blocks' products run in."""
@@ -123,7 +123,7 @@ class SharedPrefixEncoder:
 class TextEncoder(Protocol):
     """What a text encoder can do; see `PlainTextEncoder`."""
 
-    chunk: int
+    chunks: Chunks
 
     def encode(
         self,

@@ -4,7 +4,9 @@ Letters: G prefixes (1, or one per image), N classes, P prefix positions, T labe
 E embedding size.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -13,42 +15,119 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from lamm.clip.text_tower import TextTower
+from lamm.log import logger
+from lamm.memory import free_bytes
+from lamm.parallel.ranks import current_ranks
 
 EVALUATION_CHUNK = 4096
+TRAINING_CHUNK = 256
+MIB = 2**20
 
 
-def encode_in_chunks(
-    run: Callable[..., Tensor], prefixes: Sequence[Tensor], labels: Tensor, end: Any, chunk: int
-) -> Tensor:
-    """Features of every prefix with every class.
+@dataclass
+class Chunks:
+    """How many prompts an encoder takes at a time, and how many of them it keeps for the backward pass.
+
+    What the backward pass needs of a chunk is kept where it fits the memory; otherwise the chunk is encoded again.
 
     Args:
-        run: from (labels (n, T, D), end of these n classes, *prefixes (g, ...)) to features (g, n, E).
-        prefixes: what belongs to the prefixes, each tensor (G, ...).
-        labels: (N, T, D).
-        end: where the N end tokens stand: anything whose slices are those of the classes.
-        chunk: prompts at a time where gradients are recorded; the backward pass encodes each chunk again. 0: all at
-            once. Without gradients it is `EVALUATION_CHUNK` at most.
-
-    Returns:
-        (G, N, E)
+        size: prompts at a time where gradients are recorded, or `EVALUATION_CHUNK` without gradients if that is less.
+            0: all at once where they fit the memory, otherwise `TRAINING_CHUNK`.
+        memory: what may be kept, in MiB. 0: half of what is free when it is first asked, shared by the processes on a
+            CPU.
     """
-    groups, classes = len(prefixes[0]), len(labels)
-    recording = torch.is_grad_enabled()
-    if not recording:
-        chunk = min(chunk or EVALUATION_CHUNK, EVALUATION_CHUNK)
-    if not chunk or groups * classes <= chunk:
-        return run(labels, end, *prefixes)
-    if recording:
-        run = partial(checkpoint, run, use_reentrant=False, preserve_rng_state=False)
-    # A chunk is some prefixes with all classes, or one prefix with some classes.
-    together = max(1, chunk // classes)
-    ends = [end[start : start + chunk] for start in range(0, classes, chunk)]
-    rows = []
-    for some_prefixes in zip(*(part.split(together) for part in prefixes), strict=True):
-        some_classes = zip(labels.split(chunk), ends, strict=True)
-        rows.append(torch.cat([run(some, own_ends, *some_prefixes) for some, own_ends in some_classes], dim=1))
-    return torch.cat(rows)
+
+    size: int = 0
+    memory: float = 0
+    _fitting: float | None = field(default=None, init=False)  # prompts that fit the memory; None: not known yet
+    _told: bool = field(default=False, init=False)
+
+    def encode(self, run: Callable[..., Tensor], prefixes: Sequence[Tensor], labels: Tensor, end: Any) -> Tensor:
+        """Features of every prefix with every class.
+
+        Args:
+            run: from (labels (n, T, D), end of these n classes, *prefixes (g, ...)) to features (g, n, E).
+            prefixes: what belongs to the prefixes, each tensor (G, ...).
+            labels: (N, T, D).
+            end: where the N end tokens stand: anything whose slices are those of the classes.
+
+        Returns:
+            (G, N, E)
+        """
+        groups, classes = len(prefixes[0]), len(labels)
+        count, fitting = groups * classes, math.inf
+        recording = torch.is_grad_enabled()
+        size = self.size or TRAINING_CHUNK
+        if not recording:
+            size = min(self.size or EVALUATION_CHUNK, EVALUATION_CHUNK)
+        if count <= size:
+            return run(labels, end, *prefixes)
+        # A chunk is some prefixes with all classes, or one prefix with some classes.
+        together = max(1, size // classes)
+        if recording:
+            first = labels[:size], end[:size], *(part[:together] for part in prefixes)
+            fitting = self._prompts_that_fit(run, *first)
+            if count <= fitting and not self.size:
+                return run(labels, end, *prefixes)
+        run_again = partial(checkpoint, run, use_reentrant=False, preserve_rng_state=False)
+        ends = [end[start : start + size] for start in range(0, classes, size)]
+        rows, left, again = [], count, 0
+        for some_prefixes in zip(*(part.split(together) for part in prefixes), strict=True):
+            row = []
+            for some, own_end in zip(labels.split(size), ends, strict=True):
+                # The last chunks are kept: the backward pass begins with them, and has freed them before it encodes
+                # the first ones again.
+                fits = left <= fitting
+                row.append((run if fits else run_again)(some, own_end, *some_prefixes))
+                prompts = len(some_prefixes[0]) * len(some)
+                left -= prompts
+                again += 0 if fits else prompts
+            rows.append(torch.cat(row, dim=1))
+        if again and not self._told:
+            self._told = True
+            logger.info(
+                "Text side: %s of %s prompts are kept for the backward pass, the others encoded twice "
+                "(TRAINER.TEXT_MEMORY)",
+                *(f"{number:,}" for number in (count - again, count)),
+            )
+        return torch.cat(rows)
+
+    def _prompts_that_fit(self, run: Callable[..., Tensor], labels: Tensor, *others: Any) -> float:
+        """How many prompts the memory has room for, by what a chunk of them takes; measured once."""
+        if self._fitting is None:
+            per_prompt = bytes_per_prompt(run, labels, *others)
+            if not per_prompt:
+                return math.inf  # nothing is learned here
+            sharing = current_ranks().local_size if labels.device.type == "cpu" else 1
+            self._fitting = (MIB * self.memory or free_bytes(labels.device) / 2 / sharing) / per_prompt
+        return self._fitting
+
+
+def bytes_per_prompt(run: Callable[..., Tensor], labels: Tensor, end: Any, *prefixes: Tensor) -> float:
+    """What the backward pass keeps of each prompt, in bytes, without what all prompts share, such as weights.
+
+    Args:
+        run, labels, end, prefixes: as in `Chunks.encode`.
+    """
+    # What all prompts share is saved for the first one alone too, whose features live on, so that no address is used
+    # twice.
+    alone, of_one = _bytes_saved(run, labels[:1], end[:1], *(part[:1] for part in prefixes))
+    together, of_all = _bytes_saved(run, labels, end, *prefixes)
+    own = sum(size for address, size in of_all.items() if address not in of_one)
+    return own * alone.numel() / together.numel()
+
+
+def _bytes_saved(run: Callable[..., Tensor], *sides: Any) -> tuple[Tensor, dict[int, int]]:
+    """Features, and the bytes of each memory that they keep for the backward pass, by its address."""
+    sizes: dict[int, int] = {}
+
+    def save(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor.detach()  # the tensor itself would hold its own graph, for good
+
+    with torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
+        return run(*sides), sizes
 
 
 class PlainTextEncoder:
@@ -58,12 +137,12 @@ class PlainTextEncoder:
 
     Args:
         tower: the frozen text tower.
-        chunk: prompts that training encodes at a time (`encode_in_chunks`).
+        chunks: how many prompts are encoded at a time.
     """
 
-    def __init__(self, tower: TextTower, chunk: int = 0) -> None:
+    def __init__(self, tower: TextTower, chunks: Chunks | None = None) -> None:
         self.tower = tower
-        self.chunk = chunk
+        self.chunks = chunks or Chunks()
 
     def encode(
         self, prefix: Tensor, labels: Tensor, end: Tensor, deep: Sequence[Tensor] = (), packing: Any = None
@@ -84,7 +163,7 @@ class PlainTextEncoder:
         Raises:
             PromptError: P + T is above the context length.
         """
-        return encode_in_chunks(partial(self._run, deep=deep), [prefix], labels, end, self.chunk)
+        return self.chunks.encode(partial(self._run, deep=deep), [prefix], labels, end)
 
     def _run(self, labels: Tensor, end: Tensor, prefix: Tensor, deep: Sequence[Tensor]) -> Tensor:
         groups, prefix_length, width = prefix.shape

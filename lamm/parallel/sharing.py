@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lamm.clip.shared_prefix import TextEncoder
+from lamm.clip.text import Chunks
 from lamm.engine.embedded.loader import EpochLoader, SeededIndex, SeededItems
 from lamm.parallel.ranks import Ranks
 from lamm.prompt_layout import Packing
@@ -148,13 +149,13 @@ class SharedOutTextEncoder:
         self._encoder, self._ranks = encoder, ranks
 
     @property
-    def chunk(self) -> int:
-        """Number of prompts that training encodes at a time (`encode_in_chunks`)."""
-        return self._encoder.chunk
+    def chunks(self) -> Chunks:
+        """How many prompts are encoded at a time."""
+        return self._encoder.chunks
 
-    @chunk.setter
-    def chunk(self, prompts: int) -> None:
-        self._encoder.chunk = prompts
+    @chunks.setter
+    def chunks(self, chunks: Chunks) -> None:
+        self._encoder.chunks = chunks
 
     def encode(
         self,

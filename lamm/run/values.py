@@ -101,7 +101,7 @@ _TABLE: dict[str, dict[str, Allowed]] = {
         **{"EVALUATOR": str, "PER_CLASS_RESULT": bool, "COMPUTE_CMAT": bool, "NO_TEST": bool},
         **{"SPLIT": ("test", "val"), "FINAL_MODEL": ("last_step", "best_val")},
     },
-    "TRAINER.": {"NAME": str, "TEXT_CHUNK": COUNT},
+    "TRAINER.": {"NAME": str, "TEXT_CHUNK": COUNT, "TEXT_MEMORY": COUNT},
     "TRAINER.ZEROSHOTCLIP.": {"ENSEMBLE": bool, "PREC": str},
     **{f"TRAINER.{name}.": {"CHOICE": ("train", "val"), "PREC": str} for name in ("GDA", "LINEARPROBE", "TIPADAPTER")},
     "TRAINER.NEARESTMEAN.": {"PREC": str},

@@ -4,20 +4,14 @@ import math
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lamm.errors import ConfigError
-
-if TYPE_CHECKING:  # Ray's workers import this module, and need no torch
-    import torch
+from lamm.memory import free_bytes
 
 ASK_TORCH = (
     "import torch; print(*(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count())))"
 )
 GIB = 2**30
-MEMINFO = Path("/proc/meminfo")
-CGROUP = Path("/sys/fs/cgroup")
 SMALLEST_SHARE = 0.01
 
 USUAL_BYTES = {"cpu": 2.0 * GIB, "gpu": 8.0 * GIB}
@@ -100,20 +94,3 @@ def gpu_memories() -> tuple[int, ...]:
     """
     done = subprocess.run([sys.executable, "-c", ASK_TORCH], capture_output=True, text=True, check=False)
     return tuple(int(word) for word in done.stdout.split()) if done.returncode == 0 else ()
-
-
-def free_bytes(device: "torch.device") -> float:
-    """Bytes that can still be allocated on a device; infinite where the system doesn't say."""
-    if device.type == "cuda":
-        import torch
-
-        torch.cuda.empty_cache()  # what torch holds back can be allocated
-        return torch.cuda.mem_get_info(device)[0]
-    limits = [float("inf")]
-    if MEMINFO.exists():
-        line = next((line for line in MEMINFO.read_text().splitlines() if line.startswith("MemAvailable")), "")
-        limits += [1024.0 * int(word) for word in line.split() if word.isdigit()]
-    limit, used = CGROUP / "memory.max", CGROUP / "memory.current"
-    if limit.exists() and limit.read_text().strip().isdigit():
-        limits.append(float(limit.read_text()) - float(used.read_text()))
-    return min(limits)

@@ -65,7 +65,7 @@ def test_chunks_bound_the_peak_of_a_training_step(small_clip: ClipModel) -> None
     step = TrainingStep(learner, torch.optim.SGD(learner.parameters(), lr=0.1), 4, "fp32")
     peaks = {}
     for chunk in (0, 10):
-        learner.encode_in_chunks(chunk)
+        learner.encode_in_chunks(chunk, 1e-9)
         step.text_side()
         peaks[chunk] = peak_megabytes(step.text_side)
     assert peaks[10] < peaks[0] / 5
@@ -176,7 +176,7 @@ def test_a_frozen_layer_needs_one_product_forward_and_one_backward(small_clip: C
 def test_what_chunks_encode_again_is_not_counted(small_clip: ClipModel, build: object) -> None:
     def found(chunk: int) -> float:
         learner = build(small_clip)  # type: ignore[operator]
-        learner.encode_in_chunks(chunk)
+        learner.encode_in_chunks(chunk, 1e-9)
         step = step_of(learner, cached=True)
         step.text_side()
         return operations(needed_products(step))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lamm.clip.model import ClipModel, autocast
 from lamm.clip.shared_prefix import SharedPrefixEncoder, unsupported_reason
-from lamm.clip.text import PlainTextEncoder, encode_texts
+from lamm.clip.text import Chunks, PlainTextEncoder, encode_texts
 from lamm.clip.text_tower import TextTower, text_tower_of
 from lamm.errors import PromptError
 from lamm.prompt_layout import FixedPrefix
@@ -128,7 +128,7 @@ def test_they_agree_on_a_gpu(text_model: Any, tower: TextTower, precision: str) 
     prefix, labels, end, deep = sides
     moved = Sides(prefix.cuda(), labels.cuda(), end.cuda(), tuple(prompt.cuda() for prompt in deep))
     with autocast(precision, torch.device("cuda")):
-        features = SharedPrefixEncoder(there, chunk=5).encode(*moved)
+        features = SharedPrefixEncoder(there, Chunks(5)).encode(*moved)
     found = [tensor.cpu() for tensor in with_gradients(features, sides.learned)]
     if precision == "fp32":
         assert_agree(found, expected)
@@ -273,7 +273,7 @@ def test_bf16_autocast_keeps_the_direction_of_features_and_gradients(
     sides = random_sides(WIDTH, LENGTHS, groups=2, deep=deep)
     expected = direction_and_gradients(encoder(wide_tower).encode(*sides), sides)
     with torch.autocast("cpu", torch.bfloat16):
-        features = encoder(wide_tower, chunk).encode(*sides)
+        features = encoder(wide_tower, Chunks(chunk, 1e-9)).encode(*sides)
     assert features.dtype == torch.bfloat16
     assert_same_direction(direction_and_gradients(features, sides), expected, COSINE)
 
@@ -314,7 +314,7 @@ def test_with_fp16_weights_the_shared_prefix_is_as_near_to_fp32_as_the_plain_enc
     sides = random_sides(WIDTH, LENGTHS, groups=groups, deep=deep)
     expected = direction_and_gradients(PlainTextEncoder(wide_tower).encode(*sides), sides)
     found = []
-    for encoder in (PlainTextEncoder(half_tower, chunk), SharedPrefixEncoder(half_tower, chunk)):
+    for encoder in (make(half_tower, Chunks(chunk, 1e-9)) for make in (PlainTextEncoder, SharedPrefixEncoder)):
         features = encoder.encode(*sides)
         assert features.dtype == torch.float16
         found.append(direction_and_gradients(features, sides))

@@ -11,9 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from lamm.clip.shared_prefix import SharedPrefixEncoder
+from lamm.clip.text import Chunks
+from lamm.clip.text_tower import text_tower_of
 from lamm.errors import ConfigError
 from lamm.parallel.ranks import Launch, Ranks, launch_of, peer_timeout, take_device
-from lamm.parallel.sharing import average_gradients, encoded_share, gather_shares
+from lamm.parallel.sharing import SharedOutTextEncoder, average_gradients, encoded_share, gather_shares
+from tests.clip.small_clip_models import open_clip_model, random_sides
 from tests.parallel.processes import gathered
 
 TORCHRUN = {
@@ -139,6 +143,29 @@ def test_gradients_equal_those_of_one_process(size: int, images: int, classes: i
     for (loss,), gradients in gathered(work, size):
         assert loss == pytest.approx(expected.item(), rel=1e-13)
         torch.testing.assert_close(torch.tensor(gradients, dtype=torch.float64), reference, rtol=1e-12, atol=1e-13)
+
+
+def test_classes_that_are_shared_out_are_encoded_in_chunks_and_again_where_memory_lacks() -> None:
+    tower = text_tower_of(open_clip_model(vocabulary=2), "small").requires_grad_(False)
+
+    def work(ranks: Ranks, memory: float = 1e-9) -> tuple[list[int], list[Any], list[Any]]:
+        encoder, calls = SharedPrefixEncoder(tower), []
+        run = encoder._run_labels
+        encoder._run_labels = lambda labels, *rest: (calls.append(len(labels)), run(labels, *rest))[1]
+        shared_out = SharedOutTextEncoder(encoder, ranks)
+        shared_out.chunks = Chunks(2, memory)
+        sides = random_sides(tower.width, [3, 1, 2, 2, 1, 3])
+        features = shared_out.encode(*sides)
+        features.square().sum().backward()
+        average_gradients(sides.learned, ranks)
+        return calls, features.tolist(), sides.learned[-1].grad.tolist()
+
+    _, *expected = work(Ranks(), 1000)
+    for calls, *found in gathered(work, 2):
+        # One prompt and one chunk are measured; two chunks forward, again in the backward pass, the last one first.
+        assert calls == [1, 2, 2, 1, 1, 2]
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(torch.tensor(one), torch.tensor(other), rtol=1e-4, atol=1e-5)
 
 
 def test_a_process_on_its_own_keeps_its_tensors() -> None:

@@ -5,8 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 
 from lamm.errors import ConfigError
+from lamm.memory import free_bytes
 from lamm.results.schema import FINISHED, RUNNING
 from lamm.sweep.machine import GIB, GPU_CONTEXT, SLACK, Machine, this_machine
 from lamm.sweep.runs import SweepRun
@@ -125,6 +127,16 @@ def test_a_share_of_a_gpu_is_rounded_up_and_at_most_the_whole(gib: float, share:
 def test_more_threads_than_cores_are_a_mistake() -> None:
     with pytest.raises(ConfigError, match="--threads is 9"):
         Machine(8, 100.0).share_out(1, None, threads=9)
+
+
+def test_a_containers_free_memory_counts_what_files_read_before_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"max": "1000", "current": "900", "stat": "anon 100\ninactive_file 600"}
+    for name, text in files.items():
+        (tmp_path / f"memory.{name}").write_text(f"{text}\n")
+    monkeypatch.setattr("lamm.memory.CGROUP", tmp_path)
+    assert free_bytes(torch.device("cpu")) == 700
 
 
 def test_this_machine_has_cores_and_memory() -> None:

@@ -206,7 +206,7 @@ def test_prompts_of_each_image_in_chunks_of_any_size(chunk: int, clips: dict[tup
 def assert_same_in_chunks(case: Case, chunk: int) -> None:
     images, labels = case.batch()
     whole, parts = disturb(case.build()), disturb(case.build())
-    parts.encode_in_chunks(chunk)
+    parts.encode_in_chunks(chunk, 1e-9)
     assert_near(features(parts, images), features(whole, images), FEATURE_ERROR[case.exact])
     got, expected = gradients(parts, images, labels), gradients(whole, images, labels)
     assert_near(got, expected, GRADIENT_ERROR[case.exact])

@@ -5,13 +5,18 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from lamm_trainers.config import extend_cfg
 from lamm_trainers.coop import CoOpLearner
 from lamm_trainers.lamm import AlignmentSettings, LAMMLearner
 
 from lamm.checkpoints.by_class_name import load_learned
 from lamm.clip.loading import wrap_clip
 from lamm.clip.model import ClipModel
+from lamm.clip.text import Chunks
+from lamm.engine import get_cfg_default
 from lamm.errors import CheckpointError, ConfigError, PromptError
+from lamm.parallel.ranks import Ranks
+from lamm.parallel.sharing import SharedOutTextEncoder
 from tests.reference import hierarchical_loss
 from tests.reference import whole_prompt as reference
 from tests.trainers.learner_cases import NAMES, WORDS, batch, coop, coop_lamm, lamm, loss_parts, train
@@ -130,6 +135,18 @@ def test_each_part_is_weighted_by_its_knob(small_clip: ClipModel) -> None:
     assert weighted["loss_cos"] == pytest.approx(3 * plain["loss_cos"], rel=1e-5)
     assert weighted["loss_kd"] == pytest.approx(10 * plain["loss_kd"], rel=1e-5)
     assert weighted["loss_ce"] == pytest.approx(plain["loss_ce"], rel=1e-5)
+
+
+def test_the_bounds_of_the_text_side_reach_whatever_encodes_it(small_clip: ClipModel) -> None:
+    cfg = get_cfg_default()
+    extend_cfg(cfg)
+    cfg.merge_from_list(["TRAINER.TEXT_CHUNK", 3, "TRAINER.TEXT_MEMORY", 7])
+    learner = LAMMLearner.from_config(cfg, small_clip, NAMES)
+    learner.encode_with(SharedOutTextEncoder(learner.text_encoder, Ranks(0, 2, 2)))
+    assert learner.text_encoder.chunks == Chunks(3, 7)
+    for key in ("TEXT_CHUNK", "TEXT_MEMORY"):
+        with pytest.raises(ConfigError, match=f"TRAINER.{key} must be 0 or above"):
+            learner.encode_in_chunks(*((-1, 0) if key == "TEXT_CHUNK" else (0, -1)))
 
 
 def test_a_fresh_learner_is_at_its_anchor(small_clip: ClipModel) -> None:
