@@ -204,6 +204,7 @@ def test_the_grids_of_the_project_can_be_planned() -> None:
         "demo": {"tiny"},
         "beyond_lamm": {"tiny"},
         "wide": {"tiny"},
+        "top_lamm_holds": {"tiny"},
         "paper_backbones": {"RN50", "RN101", "ViT-B/32", "ViT-B/16"},
     }
     for file in SWEEPS.glob("*.yaml"):
