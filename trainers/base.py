@@ -273,6 +273,11 @@ class PromptTrainer(Scoring, TrainerX):
 
     # Training and evaluation as a whole.
 
+    def train(self) -> None:  # type: ignore[override]
+        """Train, and test, with as many threads as suit the model."""
+        with self.clip.suited_threads():
+            super().train()
+
     def before_train(self) -> None:
         """Resume, all processes from the same checkpoint, and prepare the loader; without a learner only the clock."""
         if not self.get_model_names():

@@ -3,8 +3,8 @@
 Letters: B images, E embedding size.
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from lamm.errors import BackboneError, ConfigError, unknown_name
 PRECISIONS = ("auto", "fp32", "fp16", "amp", "bf16")
 BF16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 CPUINFO = Path("/proc/cpuinfo")
+NARROW = 256
+"""Width of a text tower up to which one thread is enough for its products."""
 
 
 def resolve_precision(prec: str, device: torch.device) -> str:
@@ -122,6 +124,21 @@ class ClipModel(nn.Module):
     def autocast(self) -> AbstractContextManager[object]:
         """The context that the towers run in; norms, softmax and logits belong outside of it, in fp32."""
         return autocast(self.precision, self.logit_scale.device)
+
+    @contextmanager
+    def suited_threads(self) -> Iterator[None]:
+        """One thread for a narrow model, else as many as there were.
+
+        Shares of so small a product take about as long as the whole, and each of them is waited for, which takes
+        many times longer where another program has one of the cores.
+        """
+        threads = torch.get_num_threads()
+        try:
+            if self.text.width <= NARROW:
+                torch.set_num_threads(1)
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
     @property
     def vision_sizes(self) -> VisionSizes:

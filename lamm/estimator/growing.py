@@ -314,7 +314,7 @@ class Growing:
         draws = Draws(ClassStatistics(before.count[order], before.sum[order], before.outer), knowledge.views)
         local = torch.tensor([chosen.index(place) for place in places], dtype=torch.long)
         rest = knowledge.text[others], self._original_text()[others]
-        with seeded(cfg.SEED):
+        with seeded(cfg.SEED), self._clip.suited_threads():
             learn_labels(part, *rest, draws, features, local, cfg, progress)
         return [one.clone() for one in part.label_embeddings.detach().cpu().split(part.label_counts)]
 

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from lamm.clip import model
-from lamm.clip.model import autocast, resolve_precision
+from lamm.clip.loading import wrap_clip
+from lamm.clip.model import NARROW, ClipModel, autocast, resolve_precision
 from lamm.clip.tokenizer import load_tokenizer
 from lamm.errors import BackboneError, ConfigError, PromptError
-from tests.clip.small_clip_models import clip_package
+from tests.clip.small_clip_models import clip_package, open_clip_model
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -111,3 +112,17 @@ def test_the_tokenizer_is_made_once() -> None:
 def test_another_tokenizer_is_refused_without_fetching_it(architecture: str) -> None:
     with pytest.raises(BackboneError, match=f"open_clip:{architecture} reads text with the tokenizer"):
         load_tokenizer(architecture)
+
+
+def test_a_narrow_model_has_one_thread_and_a_wide_one_all(small_clip: ClipModel) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with small_clip.suited_threads():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
+        wide = wrap_clip(open_clip_model(width=NARROW + 64, heads=2, layers=1), "wide")
+        with wide.suited_threads():
+            assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
