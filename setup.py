@@ -20,7 +20,7 @@ CORE = [
     "joblib>=1.2",  # scikit-learn needs it; it counts the cores that a container may use
     "safetensors>=0.4.3",
     "pillow>=11.3",  # the first that reads AVIF
-    "tqdm>=4.65",
+    "tqdm>=4.66",  # the first with TQDM_DISABLE
     "tensorboard>=2.14",
 ]
 PLOTS = ["matplotlib>=3.8"]

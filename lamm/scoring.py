@@ -182,8 +182,13 @@ class Scoring:
         return features
 
     def text_features(self, image: Tensor | None = None) -> Tensor:
-        """Unit text features of the current prompts, fp32; for `image` see `PromptLearner`. Shape: (G, N, E)"""
-        return self.learner.text_features(image)
+        """Unit text features of the current prompts, fp32; for `image` see `PromptLearner`. Shape: (G, N, E)
+
+        With as many threads as in training, so that who reads a run has its features to the last bit.
+        """
+        with self.clip.suited_threads():
+            features: Tensor = self.learner.text_features(image)
+        return features
 
     @torch.no_grad()
     def scores(self, images: Tensor, text: Tensor | None = None) -> Tensor:

@@ -20,7 +20,7 @@ import unicodedata
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from lamm.app.photos import PHOTOS, thumbnail_of
 from lamm.app.state import PhotoClass, State, clean_name
 from lamm.errors import DataError
 from lamm.escaping import printable
-from lamm.files import remove_leftovers, write_json
+from lamm.files import remove_leftovers, write_json, write_text
 from lamm.reading import json_object, read_bytes
 
 PROJECT_FILE = "project.json"
@@ -80,7 +80,7 @@ class Project:
         name = clean_name(name)
         letters = re.sub(r"[^a-z0-9]+", "-", unicodedata.normalize("NFKD", name).lower()).strip("-")[:40]
         folder = projects / f"{letters or 'project'}-{uuid.uuid4().hex[:6]}"
-        write_json(folder / "states" / "1.json", asdict(State()))
+        write_text(folder / "states" / "1.json", State().as_json())
         write_json(
             folder / PROJECT_FILE,
             {"schema": SCHEMA, "name": name, "settings": dict(settings), "state": 1, "undo": [], "redo": []},
@@ -123,7 +123,7 @@ class Project:
             state = replace(step(self.state), title=title)
             before = (self._number, self._undo, self._redo, self.state, self._batch)
             number = max([self._number, *self._redo]) + 1
-            write_json(self._state_file(number), asdict(state))
+            write_text(self._state_file(number), state.as_json())
             joined = batch != "" and batch == self._batch
             dropped = [*self._redo, *([self._number] if joined else self._undo[: 1 - MOST_STEPS])]
             undo = self._undo if joined else [*self._undo[1 - MOST_STEPS :], self._number]

@@ -1,5 +1,6 @@
 """A project's state: classes and the photos in them. A change makes a new one."""
 
+import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -58,6 +59,11 @@ class State:
 
     def with_class(self, changed: PhotoClass) -> "State":
         return replace(self, classes=tuple(changed if one.id == changed.id else one for one in self.classes))
+
+    def as_json(self) -> str:
+        """The text of its file: one line, since a drop of many photos writes it after each."""
+        classes = [vars(one) for one in self.classes]
+        return json.dumps({"title": self.title, "classes": classes, "tried": self.tried}, ensure_ascii=False)
 
     def without_photos(self, files: Sequence[str]) -> "State":
         gone = set(files)

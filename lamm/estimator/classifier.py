@@ -22,7 +22,7 @@ from lamm.errors import ConfigError, DataError, unknown_name
 from lamm.estimator.confidence import unknown_scores
 from lamm.estimator.file import Knowledge, load_knowledge
 from lamm.estimator.growing import Growing
-from lamm.estimator.judgement import COMPARED, LIST, ZERO_SHOT, Judged, Shares
+from lamm.estimator.judgement import COMPARED, LIST, ZERO_SHOT, Judged
 from lamm.estimator.model import (
     clip_of,
     config_from,
@@ -33,8 +33,8 @@ from lamm.estimator.model import (
 )
 from lamm.estimator.names import names_of, require_names, shown
 from lamm.estimator.photos import as_files, class_folders, is_path
+from lamm.estimator.progress import Progress, Shares, told
 from lamm.estimator.training import (
-    Progress,
     config_of,
     quiet,
     seeded,
@@ -125,7 +125,8 @@ class Classifier(Judged, Growing, ClassifierMixin, BaseEstimator):
             X: photos; or a folder with a folder for each class, some of whose photos are held out for the test, as
                 `lamm run` does.
             y: the class of each photo; None for a folder.
-            progress: is told the share that is done and what is being done; may raise an exception to stop.
+            progress: is told the share that is done and what is being done; may raise an exception to stop. None: a bar
+                on a terminal or in a notebook.
 
         Raises:
             ConfigError: an unknown method, backbone or setting.
@@ -137,16 +138,15 @@ class Classifier(Judged, Growing, ClassifierMixin, BaseEstimator):
         if y is None:
             if not is_path(X):
                 raise DataError("fit(photos, names) needs a name for each photo; without names give a folder")
-            return self._fit_folder(os.fspath(X), progress)
+            with told(progress) as progress:
+                return self._fit_folder(os.fspath(X), progress)
         names, numbers = names_of(y)
-        with as_files(X) as files:
+        with as_files(X) as files, told(progress) as progress:
             if names.shape != (len(files),):
                 raise DataError(f"{len(files)} photos, but {names.shape} names: give one name for each photo")
             return self._fit_files(files, names, numbers, progress)
 
-    def _fit_files(
-        self, files: Sequence[str], names: np.ndarray, numbers: bool, progress: Progress | None
-    ) -> "Classifier":
+    def _fit_files(self, files: Sequence[str], names: np.ndarray, numbers: bool, progress: Progress) -> "Classifier":
         classes, labels = np.unique(names, return_inverse=True)
         texts = [str(name) for name in classes]
         if len(classes) < 2:
@@ -154,30 +154,30 @@ class Classifier(Judged, Growing, ClassifierMixin, BaseEstimator):
         require_names(texts)
         cfg = self._config(LIST)
         methods = tuple(dict.fromkeys((self.method, *COMPARED))) if self.folds else ()
-        told = Shares(progress, 1 + self.folds * len(methods))
-        trainer = train_on_list(cfg, None, files, labels, texts, told.next())
+        shares = Shares(progress, 1 + self.folds * len(methods))
+        trainer = train_on_list(cfg, None, files, labels, texts, shares.next())
         self._clip, knowledge = trainer.clip, knowledge_of(trainer)
-        accuracy = self._judge(files, labels, texts, methods, told)
+        accuracy = self._judge(files, labels, texts, methods, shares)
         knowledge = dataclasses.replace(knowledge, numbers=numbers)
         self._keep(self._measured(knowledge, accuracy, f"{self.folds}-fold cross-validation"))
         return self
 
-    def _fit_folder(self, folder: str, progress: Progress | None) -> "Classifier":
+    def _fit_folder(self, folder: str, progress: Progress) -> "Classifier":
         of_class = class_folders(folder)
         if all(len(files) == 1 for files in of_class.values()):  # nothing can be held out
             return self._fit_files([file for (file,) in of_class.values()], np.array(list(of_class)), False, progress)
         place = ["--dataset", "folder", "--root", os.path.abspath(os.path.expanduser(folder))]
         cfg = self._config(place)
         compared = [method for method in COMPARED if self.folds and method != self.method]
-        told = Shares(progress, 1 + len(compared) + self.folds)
-        trainer = train(cfg, None, told.next())
+        shares = Shares(progress, 1 + len(compared) + self.folds)
+        trainer = train(cfg, None, shares.next())
         self._clip, knowledge, dataset = trainer.clip, knowledge_of(trainer), trainer.dm.dataset
         accuracy = {self.method: trainer.accuracy}
         accuracy |= {
-            method: train(self._config(place, method), self._clip, told.next()).accuracy for method in compared
+            method: train(self._config(place, method), self._clip, shares.next()).accuracy for method in compared
         }
         paths, labels = [item.impath for item in dataset.train_x], np.array([item.label for item in dataset.train_x])
-        self._judge(paths, labels, knowledge.names, [self.method] if self.folds else [], told)
+        self._judge(paths, labels, knowledge.names, [self.method] if self.folds else [], shares)
         self._keep(self._measured(knowledge, accuracy, f"{len(dataset.test)} held-out photos"))
         return self
 

@@ -28,7 +28,8 @@ from lamm.estimator.labels import Draws, learn_labels
 from lamm.estimator.model import config_from, photo_hashes, today
 from lamm.estimator.names import require_name
 from lamm.estimator.photos import as_files, as_files_each, class_folders
-from lamm.estimator.training import Progress, quiet, seeded, trainer_class
+from lamm.estimator.progress import Progress, told
+from lamm.estimator.training import quiet, seeded, trainer_class
 from lamm.gda import ClassStatistics
 
 SAME = ("ask", "average", "apart")
@@ -244,15 +245,20 @@ class Growing:
             progress: see `Classifier.fit`.
             knowledge: what is known; None: what was.
         """
-        knowledge = knowledge or self._fitted()
+        with told(progress) as progress:
+            self._keep(self._learned(photos, how, progress, knowledge or self._fitted()))
+
+    def _learned(
+        self, photos: Mapping[str, Sequence[str]], how: str, progress: Progress, knowledge: Knowledge
+    ) -> Knowledge:
+        """What is known after that."""
         assert knowledge.statistics is not None
         size = knowledge.text.shape[1]
         new = [name for name in photos if name not in knowledge.names]
         names, words = [*knowledge.names, *new], [*knowledge.words, *new]
         chosen = [names.index(name) for name in photos]
         files = [file for of_class in photos.values() for file in of_class]
-        if progress is not None:
-            progress(0.0, "encoding")
+        progress(0.0, "encoding")
         features = self._views_of(files) if files else torch.zeros(0, knowledge.views, size)  # (n, k, E)
         places = [place for place, of_class in zip(chosen, photos.values(), strict=True) for _ in of_class]
 
@@ -275,17 +281,15 @@ class Growing:
                 vectors = [of_place[place] for place in range(len(names))]
             with torch.no_grad():
                 text[taught] = part.text_features()[0].cpu()
-        self._keep(
-            dataclasses.replace(
-                knowledge,
-                names=names,
-                origins=origins,
-                photos=hashes,
-                text=text,
-                statistics=rounded(after),
-                accuracy={},
-                **with_labels(knowledge, words, vectors),
-            )
+        return dataclasses.replace(
+            knowledge,
+            names=names,
+            origins=origins,
+            photos=hashes,
+            text=text,
+            statistics=rounded(after),
+            accuracy={},
+            **with_labels(knowledge, words, vectors),
         )
 
     def _taught(
@@ -295,7 +299,7 @@ class Growing:
         before: ClassStatistics,
         features: Tensor,
         places: Sequence[int],
-        progress: Progress | None,
+        progress: Progress,
     ) -> list[Tensor]:
         """The label vectors of the chosen classes, learned beside the others.
 

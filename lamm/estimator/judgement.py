@@ -15,33 +15,14 @@ from lamm.datasets import DEFAULT_TEMPLATE
 from lamm.estimator.confidence import LeftOut, confidence_of
 from lamm.estimator.file import Knowledge
 from lamm.estimator.model import statistics_of
-from lamm.estimator.training import Progress, folds_of, train_on_list, trainer_class
+from lamm.estimator.progress import Shares
+from lamm.estimator.training import folds_of, train_on_list, trainer_class
 from lamm.scoring import TemplatePrompts
 
 ZERO_SHOT = "ZeroshotCLIP"
 COMPARED = ("GDA", "LinearProbe", ZERO_SHOT)
 LIST = ("--dataset", "csv", "--csv", "photos.json")
 """In place of `--dataset folder`, for `train_on_list`, which puts its own list there."""
-
-
-class Shares:
-    """Several works, one after the other, told as one.
-
-    Args:
-        progress: see `Progress`.
-        works: how many there are.
-    """
-
-    def __init__(self, progress: Progress | None, works: int) -> None:
-        self._progress, self._works, self._done = progress, works, -1
-
-    def next(self) -> Progress | None:
-        """What the next work tells its progress to."""
-        self._done += 1
-        progress, done, works = self._progress, self._done, self._works
-        if progress is None:
-            return None
-        return lambda share, what: progress(min(1.0, (done + share) / works), what)
 
 
 class Judged:
@@ -61,7 +42,7 @@ class Judged:
         raise NotImplementedError
 
     def _judge(
-        self, files: Sequence[str], labels: np.ndarray, texts: list[str], methods: Sequence[str], told: Shares
+        self, files: Sequence[str], labels: np.ndarray, texts: list[str], methods: Sequence[str], shares: Shares
     ) -> dict[str, float]:
         """Score each photo by classifiers that have not seen it, and keep what the first method makes of it.
 
@@ -86,9 +67,9 @@ class Judged:
                 chosen, statistics = all_files[seen].tolist(), None
                 if trainer_class(method).learner_class is None:
                     learner: Any = TemplatePrompts(self._clip, texts, [DEFAULT_TEMPLATE])
-                    told.next()
+                    shares.next()
                 else:
-                    trainer = train_on_list(cfg, self._clip, chosen, labels[seen], texts, told.next())
+                    trainer = train_on_list(cfg, self._clip, chosen, labels[seen], texts, shares.next())
                     learner, statistics = trainer.learner, statistics_of(trainer)[0]
                 with torch.no_grad():
                     text = None if learner.per_image else learner.text_features()

@@ -21,7 +21,9 @@ from lamm.clip.model import ClipModel
 from lamm.datasets import register_datasets
 from lamm.engine import DATASET_REGISTRY, TRAINER_REGISTRY, set_random_seed
 from lamm.errors import ConfigError, unknown_name
+from lamm.estimator.names import require_names
 from lamm.estimator.photos import PhotoList
+from lamm.estimator.progress import Progress
 from lamm.log import logger
 from lamm.numbers import SEEDS, Range
 from lamm.run.arguments import train_parser
@@ -32,10 +34,6 @@ if TYPE_CHECKING:
     from lamm.engine import TrainerX as Trainer
 else:
     Trainer = object
-
-Progress = Callable[[float, str], None]
-"""Is told the share that is done, from 0 to 1, and what is being done; it may raise an exception to stop the work."""
-
 
 NOWHERE = "lamm-fit"
 """In place of a run's folder; `train` takes a temporary one."""
@@ -162,7 +160,8 @@ class InMemory(Trainer):
         return self.accuracy
 
     def before_train(self) -> None:
-        """Tell that photos are encoded, where they are."""
+        """Refuse names that no class can have, and tell that photos are encoded, where they are."""
+        require_names(self.dm.dataset.classnames)
         self._tell(0.0, "encoding")
         super().before_train()
 

@@ -1,7 +1,9 @@
 """`lamm.Classifier`: the trainers' numbers, scikit-learn's contract, one file, classes that come and go."""
 
 import dataclasses
+import io
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,16 @@ def fitted(folder: Path) -> Iterator[lamm.Classifier]:
     return classifier().fit(*photos_of(folder, *NAMES[:3]))
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """As many as a user's machine has at least; tests beside each other have one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
 def test_a_folder_gives_the_numbers_of_the_run_to_the_last_digit(folder: Path, tmp_path: Path) -> None:
     from tests.train_command import train
 
@@ -116,6 +128,29 @@ def test_one_photo_per_class_is_enough(folder: Path) -> None:
     assert one.left_out_probabilities_ is None
     with pytest.raises(ConfigError, match="left out"):
         one.predict(paths, unknown=True)
+
+
+class Terminal(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("stream", "notebook", "shown"), [(Terminal, 0, 1), (io.StringIO, 1, 1), (io.StringIO, 0, 0)])
+def test_a_bar_tells_how_far_it_is_on_a_terminal_and_in_a_notebook(
+    stream: type[io.StringIO], notebook: int, shown: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stream())
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    if notebook:
+        monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    one = classifier(method="GDA", folds=0).fit(*photos_of(folder))
+    learned = sys.stderr.getvalue()  # type: ignore[attr-defined]
+    one.add_class("more", photos_of(folder, NAMES[0])[0])
+    grown = sys.stderr.getvalue()[len(learned) :]  # type: ignore[attr-defined]
+    assert [("%|" in text) for text in (learned, grown)] == [bool(shown)] * 2
 
 
 def test_numbers_stay_numbers_whatever_happens_to_the_classes(folder: Path, tmp_path: Path) -> None:
@@ -458,3 +493,11 @@ def test_a_name_that_is_not_a_line_of_text_is_refused_wherever_it_comes_from(
         (tmp_path / "photos" / name / "a.png").write_bytes(Path(paths[0]).read_bytes())
         with pytest.raises(DataError, match=said):
             own.update(tmp_path / "photos")
+        for number, part in enumerate(("train", "test")):
+            for of_class in (name, "other"):
+                (tmp_path / "parts" / part / of_class).mkdir(parents=True)
+                (tmp_path / "parts" / part / of_class / "a.png").write_bytes(Path(paths[number]).read_bytes())
+        done: list[str] = []
+        with pytest.raises(DataError, match=said):
+            classifier().fit(tmp_path / "parts", progress=lambda share, what: done.append(what))
+        assert "training" not in done
