@@ -8,6 +8,7 @@ file; no photo is.
 """
 
 import argparse
+import math
 
 from lamm.commands.parser import Parser
 from lamm.errors import ConfigError
@@ -41,10 +42,10 @@ def main(arguments: argparse.Namespace) -> None:
         print(f"  {method:<14} {accuracy:5.1f}%")
     confidence = classifier.confidence_
     if confidence.photos:
-        print(
-            f"calibration error {confidence.ece:.1f}% (without temperature {confidence.ece_before:.1f}%), "
-            f"from {confidence.photos} photos that were left out"
-        )
+        print(f"from {confidence.photos} photos that were left out:")
+        print(f"  calibration error {confidence.ece:.1f}% (without temperature {confidence.ece_before:.1f}%)")
+        if not math.isnan(confidence.auroc):
+            print(f"  right answers told from wrong ones: AUROC {confidence.auroc:.1f}%")
     print(arguments.output)
 
 

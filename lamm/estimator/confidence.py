@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lamm.calibration import expected_calibration_error, temperature_of
+from lamm.calibration import expected_calibration_error, right_from_wrong, temperature_of
 from lamm.estimator.file import Confidence
 from lamm.gda import ClassStatistics
 
@@ -102,20 +102,23 @@ def confidence_of(parts: Sequence[LeftOut], names: Sequence[str] = ()) -> Confid
     strange = torch.cat([unknown_scores(one.scores, one.features, temperature, one.statistics) for one in parts])
     rank = min(math.ceil(COVERAGE * (len(strange) + 1)), len(strange))  # so that a new photo is below as often
     threshold = strange.double().sort().values[rank - 1].item()
+    sure, right = _sureness(scores / temperature), scores.argmax(dim=1) == labels
+    auroc = right_from_wrong(sure, right)
     return Confidence(
         temperature=temperature,
         threshold=threshold,
         coverage=(strange <= threshold).double().mean().item(),
         photos=len(labels),
-        ece=_ece(scores / temperature, labels),
-        ece_before=_ece(scores, labels),
+        ece=expected_calibration_error(sure, right),
+        ece_before=expected_calibration_error(_sureness(scores), right),
+        auroc=math.nan if auroc is None else auroc,
         classes=tuple(names),
     )
 
 
-def _ece(scores: Tensor, labels: Tensor) -> float:
-    confidence, predicted = scores.softmax(dim=1).max(dim=1)
-    return expected_calibration_error(confidence, predicted == labels)
+def _sureness(scores: Tensor) -> Tensor:
+    """The highest probability of each photo. Shape: (n,)"""
+    return scores.softmax(dim=1).max(dim=1).values
 
 
 def unknown_scores(

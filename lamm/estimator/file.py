@@ -48,6 +48,8 @@ class Confidence:
         photos: how many were left out; 0: nothing was measured, and the temperature is 1.
         ece: expected calibration error of these photos, in percent, with the temperature.
         ece_before: the same without.
+        auroc: how often a right prediction of these photos is surer than a wrong one, in percent; NaN: all are right,
+            or all wrong.
         classes: the names of the classes that this was measured with; others may have come or gone since.
     """
 
@@ -57,6 +59,7 @@ class Confidence:
     photos: int = 0
     ece: float = math.nan
     ece_before: float = math.nan
+    auroc: float = math.nan
     classes: tuple[str, ...] = ()
 
 

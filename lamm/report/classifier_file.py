@@ -72,6 +72,8 @@ def summary(file: str, knowledge: Knowledge) -> dict[str, str]:
         lines["confidence"] = f"from {sure.photos} left-out photos; temperature {sure.temperature:.3g}"
         if not math.isnan(sure.ece):
             lines["calibration error"] = f"{sure.ece:.1f} % (ECE; {sure.ece_before:.1f} % without the temperature)"
+        if not math.isnan(sure.auroc):
+            lines["right from wrong"] = f"{sure.auroc:.1f} % (AUROC of right answers against wrong ones)"
         if math.isfinite(sure.threshold):
             lines["none of these"] = f"told by a threshold that {sure.coverage:.0%} of the classes' photos stay below"
         since = [name for name in knowledge.names if name not in sure.classes] if sure.classes else []

@@ -73,6 +73,9 @@ def test_the_threshold_keeps_what_was_left_out_and_refuses_strangers() -> None:
     confidence = confidence_of([LeftOut(scores[:200], labels[:200], features[:200], half)])
     assert confidence.photos == 200
     assert confidence.coverage == pytest.approx(191 / 200)  # of 201, a new one too, 95 %
+    sure, guesses = scores[:200].div(confidence.temperature).softmax(dim=1).max(dim=1)
+    told = right_from_wrong(sure, guesses == labels[:200])
+    assert (confidence.auroc == told) if told is not None else math.isnan(confidence.auroc)
     strange = OutOfClass(confidence.temperature, half).scores[DEFAULT_SCORE](scores, features - 6)
     assert (strange > confidence.threshold).float().mean() > 0.95
 

@@ -32,7 +32,7 @@ def knowledge() -> Knowledge:
         statistics=None,
         views=1,
         photos=[no_photos(), no_photos(), torch.zeros(4, 8, dtype=torch.uint8)],
-        confidence=Confidence(0.5, 2.0, 0.95, 12, 1.5, 9.25, (NAMES[0], NAMES[1])),
+        confidence=Confidence(0.5, 2.0, 0.95, 12, 1.5, 9.25, 81.25, (NAMES[0], NAMES[1])),
         accuracy={"ZeroshotCLIP": 40.0, "LAMM_GDA": 87.5},
         accuracy_by="3-fold cross-validation",
     )
@@ -46,6 +46,7 @@ def test_the_page_says_what_the_file_holds(tmp_path: Path) -> None:
     for said in (
         *("LAMM_GDA (this classifier)", "87.5", "3-fold cross-validation", "abababababab…", "MIT &amp; more"),
         *("from 12 left-out photos; temperature 0.5", "1.5 % (ECE; 9.2 % without", "a threshold that 95% of"),
+        "81.2 % (AUROC)",
         *("<dt>not measured with</dt><dd>apple</dd>", "&lt;b&gt;pear&lt;/b&gt;", "is read by CLIP as &#34;quince&#34;"),
         *("2026-03-04", "<dt>photos</dt><dd>16</dd>"),
     ):
