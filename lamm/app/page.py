@@ -224,6 +224,8 @@ class ProjectPage:
         if not labels:
             return "No photos yet: drop a folder per class below."
         counts = f"{len(labels)} photos in {classes} class{'es' if classes > 1 else ''}"
+        if merged := sum(bool(one.file) and not one.photos for one in state.classes):
+            counts += f", {merged} more without photos from a file"
         if learned is None:
             more = "Train to see how well it does." if classes > 1 else "Add a second class to train."
             return f"{counts}. {more}"
