@@ -45,11 +45,13 @@ class Prompts(nn.Module):
 
     Attributes:
         per_image: whether the prompts depend on the image.
+        is_calibrated: whether the scores' scale was fitted by leave-one-out, so that they need no temperature.
         earlier: in class-incremental learning, the learners of the sets of classes before this one.
     """
 
     clip: ClipModel
     per_image = False
+    is_calibrated = False
     earlier: Sequence[Any] = ()
 
     def __init__(self, clip: ClipModel, class_names: Sequence[str]) -> None:

@@ -54,6 +54,7 @@ class GaussianHeadMixin(HasGaussianHead, PromptLearner):
     """
 
     label_scale: Tensor
+    is_calibrated = True
 
     def __init__(self, *positional: Any, **arguments: Any) -> None:
         super().__init__(*positional, **arguments)

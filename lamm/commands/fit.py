@@ -43,7 +43,8 @@ def main(arguments: argparse.Namespace) -> None:
     confidence = classifier.confidence_
     if confidence.photos:
         print(f"from {confidence.photos} photos that were left out:")
-        print(f"  calibration error {confidence.ece:.1f}% (without temperature {confidence.ece_before:.1f}%)")
+        before = f" (without temperature {confidence.ece_before:.1f}%)" if confidence.temperature != 1 else ""
+        print(f"  calibration error {confidence.ece:.1f}%{before}")
         if not math.isnan(confidence.auroc):
             print(f"  right answers told from wrong ones: AUROC {confidence.auroc:.1f}%")
     print(arguments.output)

@@ -1,6 +1,7 @@
 """How sure a classifier may be, and when a photo shows none of its classes.
 
-The temperature T is that of the least log-loss of left-out photos (`lamm.calibration`).
+The temperature T is that of the least log-loss of left-out photos (`lamm.calibration`). A method whose scores got their
+scale by leave-one-out over all photos, in closed form, has T = 1: few left-out photos only add noise to that.
 
 An out-of-class score is higher for stranger photos. With s the scores, and the image features' own distribution
 N(μ_c, Σ) from the stored statistics:
@@ -88,17 +89,18 @@ class LeftOut(NamedTuple):
     statistics: ClassStatistics | None
 
 
-def confidence_of(parts: Sequence[LeftOut], names: Sequence[str] = ()) -> Confidence:
+def confidence_of(parts: Sequence[LeftOut], names: Sequence[str] = (), is_calibrated: bool = False) -> Confidence:
     """Temperature, and the threshold that `COVERAGE` of the photos stay below.
 
     Args:
         parts: by one classifier each.
         names: of the classes.
+        is_calibrated: of `Prompts`; the temperature is 1 then.
     """
     if not parts:
         return Confidence()
     scores, labels = torch.cat([one.scores for one in parts]), torch.cat([one.labels for one in parts])
-    temperature = temperature_of(scores, labels)
+    temperature = 1.0 if is_calibrated else temperature_of(scores, labels)
     strange = torch.cat([unknown_scores(one.scores, one.features, temperature, one.statistics) for one in parts])
     rank = min(math.ceil(COVERAGE * (len(strange) + 1)), len(strange))  # so that a new photo is below as often
     threshold = strange.double().sort().values[rank - 1].item()

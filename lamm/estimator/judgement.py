@@ -83,7 +83,8 @@ class Judged:
 
     def _measured(self, knowledge: Knowledge, accuracy: dict[str, float], by: str) -> Knowledge:
         """The knowledge with what photos that were left out say of it."""
-        confidence = confidence_of(self._left_out, knowledge.names)
+        calibrated = trainer_class(self.method).learner_class.is_calibrated
+        confidence = confidence_of(self._left_out, knowledge.names, calibrated)
         if self._left_out:
             scores = torch.cat([one.scores for one in self._left_out])
             self.left_out_probabilities_ = (scores / confidence.temperature).softmax(dim=1).numpy()

@@ -71,7 +71,8 @@ def summary(file: str, knowledge: Knowledge) -> dict[str, str]:
     if sure.photos:
         lines["confidence"] = f"from {sure.photos} left-out photos; temperature {sure.temperature:.3g}"
         if not math.isnan(sure.ece):
-            lines["calibration error"] = f"{sure.ece:.1f} % (ECE; {sure.ece_before:.1f} % without the temperature)"
+            before = f"; {sure.ece_before:.1f} % without the temperature" if sure.temperature != 1 else ""
+            lines["calibration error"] = f"{sure.ece:.1f} % (ECE{before})"
         if not math.isnan(sure.auroc):
             lines["right from wrong"] = f"{sure.auroc:.1f} % (AUROC of right answers against wrong ones)"
         if math.isfinite(sure.threshold):

@@ -80,6 +80,14 @@ def test_the_threshold_keeps_what_was_left_out_and_refuses_strangers() -> None:
     assert (strange > confidence.threshold).float().mean() > 0.95
 
 
+def test_scores_that_are_calibrated_already_are_left_as_they_are() -> None:
+    scores, labels, features = drawn()
+    parts = [LeftOut(10 * scores, labels, features, None)]
+    assert confidence_of(parts).temperature != 1
+    calibrated = confidence_of(parts, is_calibrated=True)
+    assert (calibrated.temperature, calibrated.ece) == (1.0, calibrated.ece_before)
+
+
 def test_without_left_out_photos_nothing_is_said() -> None:
     confidence = confidence_of([])
     assert (confidence.temperature, confidence.threshold, confidence.photos) == (1.0, math.inf, 0)

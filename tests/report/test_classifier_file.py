@@ -46,7 +46,7 @@ def test_the_page_says_what_the_file_holds(tmp_path: Path) -> None:
     for said in (
         *("LAMM_GDA (this classifier)", "87.5", "3-fold cross-validation", "abababababab…", "MIT &amp; more"),
         *("from 12 left-out photos; temperature 0.5", "1.5 % (ECE; 9.2 % without", "a threshold that 95% of"),
-        "81.2 % (AUROC)",
+        "81.2 % (AUROC of",
         *("<dt>not measured with</dt><dd>apple</dd>", "&lt;b&gt;pear&lt;/b&gt;", "is read by CLIP as &#34;quince&#34;"),
         *("2026-03-04", "<dt>photos</dt><dd>16</dd>"),
     ):
