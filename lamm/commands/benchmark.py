@@ -5,6 +5,7 @@
     lamm benchmark --decoding --images data/caltech-101 --limit 100      # without --images: photos by code
     lamm benchmark --loading --images data/digits --size 32 --limit 160
     lamm benchmark --top --classes 100                                   # TopLAMM's step, with and without the cut
+    lamm benchmark --tower --precision fp32 bf16 --batch 16              # the image tower, beside other runtimes
 
 Training step: weights are random, so none are needed. The plain path is the original code's: open_clip's own
 transformer on [N, 77] in fp32, the teacher encoded at each step, with gradient where the original has it. The text side
@@ -13,6 +14,9 @@ and with --cached ours has no image tower. A third of the class names each has 1
 
 Top: TopLAMM's step from cached tokens at the cut, from images, and through a copy of the whole tower beside the frozen
 one, with the same blocks trained and with all of them; the text side is the same.
+
+Tower: milliseconds per image of this project's encoder, open_clip's own tower under autocast and torch.compile, and on a
+CPU onnxruntime and OpenVINO if they are installed; the share of the matrix products alone; the lowest cosine to fp32.
 
 Decoding: CPU time of one thread for each way against that of torchvision's transforms on PIL images, how far the pixels
 are from those, in levels of 255, and how alike the embedded model's features are (cosine, at its 32 × 32 pixels).
@@ -50,6 +54,7 @@ from lamm.benchmark.steps import (
     seconds_with_ranks,
     shared_out_seconds,
 )
+from lamm.benchmark.tower import compare_towers
 from lamm.clip.loading import TINY, untrained_clip, wrap_clip
 from lamm.commands.parser import Parser, at_least, run
 from lamm.engine import Datum, build_optimizer, get_cfg_default
@@ -154,7 +159,7 @@ def main(arguments: argparse.Namespace) -> None:
     level = logger.level
     logger.setLevel("WARNING")  # each learner would say which encoder it has
     try:
-        modes = {"decoding": decoding, "loading": loading, "top": top}
+        modes = {"decoding": decoding, "loading": loading, "top": top, "tower": tower}
         next((call for name, call in modes.items() if getattr(arguments, name)), training_step)(arguments)
     finally:
         logger.setLevel(level)
@@ -206,6 +211,23 @@ def top(arguments: argparse.Namespace) -> None:
         cells = [[row["way"], f"{row['step_s']:.3f}", f"{row['ratio']:.2f}", f"{row['peak_mb']:.0f}"] for row in rows]
         print(f"\n{arguments.backbone}, {classes} classes, {precision}, {torch.get_num_threads()} threads\n")
         print(tabulate(cells, headers=["way", "s per step", "ratio", "peak MiB"], disable_numparse=True), flush=True)
+
+
+def tower(arguments: argparse.Namespace) -> None:
+    """The image tower in several ways, for each precision."""
+    device = own_device(0)
+    model = untrained_clip(arguments.backbone).to(device).eval()
+    for precision in arguments.precision:
+        rows = compare_towers(model, precision, arguments.batch, arguments.rounds or 5, device)
+        cells = [
+            [row["way"], "not measured", row["problem"]]
+            if "problem" in row
+            else [row["way"], *(f"{row[name]:.{digits}f}" for name, digits in TOWER.items())]
+            for row in rows
+        ]
+        threads = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
+        print(f"\n{arguments.backbone}, {precision}, {arguments.batch} images at once, {threads}\n")
+        print(tabulate(cells, headers=["way", "ms per image", *list(TOWER)[1:]], disable_numparse=True), flush=True)
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -261,6 +283,7 @@ def readable_table(rows: list[Row], columns: dict[str, str]) -> str:
     return tabulate(cells, headers=list(known.values()), disable_numparse=True)
 
 
+TOWER = {"ms": 1, "ratio": 2, "share": 2, "cosine": 5}  # column → digits
 PHOTOS = {(500, 375): 24, (2000, 1500): 8, (4000, 3000): 4}  # sizes, and how many are made by code
 JPEG = (".jpg", ".jpeg")
 COLUMNS = ["way", "ms", "times faster", "mean difference", "largest", "feature cosine", "lowest"]
@@ -341,8 +364,9 @@ def parser() -> Parser:
     mode.add_argument("--decoding", action="store_true", help="compare ways of decoding and transforming photos")
     mode.add_argument("--loading", action="store_true", help="time an epoch's images for several numbers of workers")
     mode.add_argument("--top", action="store_true", help="compare ways of tuning the image tower's last blocks")
+    mode.add_argument("--tower", action="store_true", help="compare ways of encoding images with the image tower")
     rounds = (
-        "runs of the original path, or with --top of each way, of which the median counts (default: 1, 3); with "
+        "runs of the original path, or with --top and --tower of each way, of which the median counts (default: 1, 3, 5); with "
         "--decoding (5) or --loading (3): measurements of each way, of which the best counts"
     )
     add("--rounds", type=count, metavar="N", help=rounds)
@@ -362,7 +386,7 @@ def parser() -> Parser:
     add("--images", type=Path, metavar="FOLDER", help="folder of photos (default: made by code)")
     add("--limit", type=count, metavar="N", help="at most N photos (default: 100, with --loading 96)")
     add("--size", type=count, default=224, metavar="PIXELS", help="side of the result (default: 224)")
-    add("--batch", type=count, default=32, metavar="B", help="--loading: batch size (default: 32)")
+    add("--batch", type=count, default=32, metavar="B", help="--loading, --tower: batch size (default: 32)")
     add("--step", type=at_least(0), default=30, metavar="MS", help="--loading: milliseconds per step (default: 30)")
     return parser
 
