@@ -26,10 +26,9 @@ from lamm.memory import free_bytes
 JSON_FILE, PAGE_FILE = "gpu.json", "gpu.html"
 JSON_MARK = '"suite": "gpu"'
 PAGE_MARK = '<meta name="generator" content="LAMM benchmark suite">'
-WAITING = "not measured yet"
+WAITING, MEASURED = "not measured yet", "measured"
 NO_TIME = "not measured: no time left"
 STOPPED = "stopped: no time left"
-MEASURED = "measured"
 AGAIN = 5.0  # seconds after which an alarm that nothing heeded is given again
 LONGEST = 300  # characters of an error
 
@@ -92,9 +91,10 @@ def run_parts(
                 lines = str(error).strip().splitlines() or [""]
                 part.status = f"failed: {type(error).__name__}: {printable(lines[0])[:LONGEST]}"
             part.seconds = clock() - began
-            gc.collect()  # what a failure has left
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            if part.status != MEASURED or torch.cuda.is_available():
+                gc.collect()  # learners whose parts refer to each other hold memory
+                with suppress(RuntimeError):  # a GPU that fails at all it is asked from now on
+                    torch.cuda.empty_cache()
         tell(part)
 
 
@@ -132,8 +132,8 @@ def device_facts(device: torch.device) -> dict[str, str]:
     gigabytes = f"{free_bytes(device) / 1e9:.1f} GB free"
     facts = {"torch": torch.__version__, "Python": platform.python_version()}
     if device.type != "cuda":
-        cores = f"{torch.get_num_threads()} threads, {os.cpu_count()} cores"
-        return {"device": f"CPU, {platform.machine()}, {cores}", "memory": gigabytes, **facts, "types": "fp32, bf16"}
+        cpu = f"CPU, {platform.machine()}, {torch.get_num_threads()} threads, {os.cpu_count()} cores"
+        return {"device": cpu, "memory": gigabytes, **facts, "types": "fp32, bf16"}
     known = torch.cuda.get_device_properties(device)
     types = ["fp32", "fp16", *["bf16"] * torch.cuda.is_bf16_supported()]
     driver = ""
@@ -171,8 +171,8 @@ class Report:
         require_place(self.json, JSON_MARK)
         require_place(self.page, PAGE_MARK)
         facts = device_facts(device)
-        cpu = "" if device.type == "cuda" else " (a trial of the GPU suite on a CPU)"
-        title = f"LAMM on {facts['device'].split(',')[0]}{cpu}"
+        gpu = f"LAMM on {facts['device'].split(',')[0]}"
+        title = gpu if device.type == "cuda" else "LAMM on a CPU: a trial of the GPU suite"
         began = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
         self._head = {"suite": "gpu", "title": title, "began": began, "device": facts, "options": options}
 
@@ -207,10 +207,10 @@ KINDS = {
     "step": (
         "One training step",
         "Fast is this project's path, plain the original code's: 77 positions in fp32, image tower and teacher in each "
-        "step. Seconds of stages are measured one by one, waiting for the device in between; the queued step is one of "
-        "ten in a row without waiting. Weights are random. Loss scaling of amp is left out. A plain path of fewer "
-        "classes is scaled up. Memory is that of the text side beyond weights and batch: on a GPU what torch's "
-        "allocator counts, on a CPU what tensors hold.",
+        "step. Seconds of stages are measured one by one, waiting for the device in between; the queued step is, on "
+        "a GPU, one of ten in a row without waiting. Weights are random. Loss scaling of amp is left out. A plain path "
+        "of fewer classes is scaled up. Memory is that of the text side beyond weights and batch: on a GPU what "
+        "torch's allocator counts, on a CPU what tensors hold.",
         ({**NAMED, **SIDES}, {**NAMED, **STEP, **QUEUED}),
     ),
     "training": (
@@ -242,8 +242,7 @@ def page_of(report: dict[str, Any]) -> str:
         rows = [row for part in parts if part["kind"] == kind for row in part["rows"]]
         body += [f"<h2>{escape(heading)}</h2>", f"<p>{escape(text)}</p>"]
         body += [table(rows, columns) for columns in tables] if rows else ["<p>Nothing was measured.</p>"]
-    lines = [{**part, "seconds": f"{part['seconds']:.1f}"} for part in parts]
-    body += ["<h2>Parts</h2>", table(lines, {name: name for name in ("kind", "name", "status", "seconds")})]
+    body += ["<h2>Parts</h2>", table(parts, {name: name for name in ("kind", "status", "name", "seconds")})]
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{PAGE_MARK}\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
