@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from tabulate import tabulate
 
 from lamm.benchmark.measure import (
     MEGABYTE,
@@ -59,8 +60,8 @@ def compare(
         - step_fast_s, step_plain_s, step_ratio: seconds of the whole step.
         - image_s, forward_s, backward_s, optimizer_s: seconds of our step's stages: image tower; prompts and loss;
           backward pass; update.
-        - peak_fast_mb, peak_plain_mb, peak_ratio: peak memory of the text side beyond weights and batch, MiB; casts of
-          weights that our path keeps are among the weights.
+        - peak_fast_mb, peak_plain_mb, peak_ratio: peak memory of the text side beyond weights and batch, MiB
+          (`peak_megabytes`); casts of weights that our path keeps are among the weights.
         - step_gflop: matrix products of our whole step that are needed, 1e9 operations.
         - gemm_share: time of these products by themselves, run plainly on this machine beside the step, over the
           step's.
@@ -73,7 +74,7 @@ def compare(
     plain = plain_with(plain_classes)
     fast.text_side()  # what is encoded once for the run is no part of a step
     fast_gflop, products = operations_of(fast.text_side), needed_products(fast)
-    fast_peak, plain_peak = (peak_megabytes(path.text_side) for path in (fast, plain))
+    fast_peak, plain_peak = (peak_megabytes(path.text_side, device) for path in (fast, plain))
     text, text_plain = _in_turns(
         lambda: {"text": seconds_of(fast.text_side, device)}, lambda: seconds_of(plain.text_side, device), rounds
     )
@@ -122,7 +123,7 @@ def _probe(probe: TrainingStep, device: torch.device, wanted: int) -> tuple[floa
     """The plain path's GFLOP per class, and how many of the wanted classes fit into memory; a warm-up as well."""
     gflop = operations_of(probe.text_side) / PROBE_CLASSES
     free = MEMORY_SHARE * free_bytes(device) / MEGABYTE
-    fits = free / peak_megabytes(probe.text_side) * PROBE_CLASSES
+    fits = free / peak_megabytes(probe.text_side, device) * PROBE_CLASSES
     return gflop, max(1, int(min(wanted, fits)))
 
 
@@ -164,7 +165,7 @@ def compare_ways(steps: Mapping[str, TrainingStep], device: torch.device, rounds
     Returns:
         A row for each way: way, step_s, ratio (to the first way's), peak_mb (beyond weights and batch, MiB).
     """
-    peaks = {name: peak_megabytes(step.whole) for name, step in steps.items()}
+    peaks = {name: peak_megabytes(step.whole, device) for name, step in steps.items()}
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
@@ -172,6 +173,46 @@ def compare_ways(steps: Mapping[str, TrainingStep], device: torch.device, rounds
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     first = next(iter(medians.values()))
     return [{"way": name, "step_s": own, "ratio": own / first, "peak_mb": peaks[name]} for name, own in medians.items()]
+
+
+# Name in a row → title in the tables of both paths, and of our step alone.
+MEASUREMENT = {"trainer": "trainer", "classes": "classes", "precision": "precision"}
+SIDES = {
+    **MEASUREMENT,
+    **{"text_fast_s": "text fast s", "text_plain_s": "plain s", "text_ratio": "ratio"},
+    **{"step_fast_s": "step fast s", "step_plain_s": "plain s", "step_ratio": "ratio"},
+    **{"peak_fast_mb": "peak fast MB", "peak_plain_mb": "plain MB", "peak_ratio": "ratio"},
+    "gradient_cosine": "cosine to fp32",
+}
+STEP = {
+    **MEASUREMENT,
+    **{f"{stage}_s": f"{stage} s" for stage in STAGES},
+    **{"step_fast_s": "step s", "step_gflop": "GFLOP", "gemm_share": "gemm share"},
+    **{"alone_s": "1 rank s", "ranks_s": "ranks s", "ranks_ratio": "ratio"},
+}
+
+
+def readable_table(rows: Sequence[Row], columns: Mapping[str, str], form: str = "simple") -> str:
+    """Some columns of the rows, to read.
+
+    Args:
+        rows: one or more.
+        columns: name in a row → title; those that the first row lacks are left out.
+        form: of the table, as `tabulate` names it; `html` escapes what the cells hold.
+    """
+
+    def readable(value: Any) -> str:
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if isinstance(value, str | int):
+            return str(value)
+        if 0 < value < 5e-5:
+            return f"{value:.1e}"
+        return f"{value:.4f}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
+
+    known = {name: title for name, title in columns.items() if name in rows[0]}
+    cells = [[readable(row[name]) for name in known] for row in rows]
+    return tabulate(cells, headers=list(known.values()), tablefmt=form, disable_numparse=True)
 
 
 # Our column, the plain path's, and what they hold.

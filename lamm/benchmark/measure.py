@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 MEGABYTE = 2**20
+CPU = torch.device("cpu")
 # Operator → places of the two factors among its arguments.
 FACTORS = {"mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2)}
 FUSED_ATTENTION = "_native_multi_head_attention"  # what torch runs in a tower that records no gradients
@@ -58,22 +59,33 @@ class PeakMemory(TorchDispatchMode):
         self.held -= self._known.pop(key)
 
 
+def wait_for(device: torch.device) -> None:
+    """Wait until a CUDA device has done what is queued; others queue nothing."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def seconds_of(call: Callable[[], object], device: torch.device) -> float:
     """Wall-clock seconds of one call, a CUDA device's queued work included."""
-
-    def wait() -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
-    wait()
+    wait_for(device)
     start = time.perf_counter()
     call()
-    wait()
+    wait_for(device)
     return time.perf_counter() - start
 
 
-def peak_megabytes(call: Callable[[], object]) -> float:
-    """Most memory that a call's tensors held at one time, in MiB."""
+def peak_megabytes(call: Callable[[], object], device: torch.device = CPU) -> float:
+    """Most memory that a call took at one time beyond what was there before, in MiB.
+
+    On a CUDA device torch's allocator counts, operators' own buffers included; elsewhere it is what the tensors held.
+    """
+    if device.type == "cuda":
+        wait_for(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        call()
+        wait_for(device)
+        return (torch.cuda.max_memory_allocated(device) - before) / MEGABYTE
     with PeakMemory() as memory:
         call()
     return memory.peak / MEGABYTE

@@ -82,7 +82,7 @@ def _openvino(tower: nn.Module, precision: str, images: Tensor) -> Way:
     return lambda x: torch.from_numpy(compiled(x.numpy())[0])
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def compare_towers(model: Any, precision: str, batch: int, rounds: int, device: torch.device) -> list[Row]:
     """Time of each way, its share of the products' rate, and how near its features are to open_clip's in fp32.
 
@@ -94,8 +94,8 @@ def compare_towers(model: Any, precision: str, batch: int, rounds: int, device: 
         device: the model's.
 
     Returns:
-        A row per way: way, ms (per image), ratio (open_clip's time under autocast over its own), share (of the products'
-        time in its own), cosine (the lowest of all images). A way that could not be measured has a `problem` instead.
+        A row per way: way, ms (per image), ratio (open_clip's time under autocast over its own), share (of the products
+        in its time), cosine (the lowest of all images). A way that could not be measured has a `problem` instead.
     """
     sizes = wrap_clip(model, "random weights").image_size
     images = torch.randn(batch, 3, sizes, sizes, generator=torch.Generator().manual_seed(0)).to(device)

@@ -1,4 +1,5 @@
-"""Our training step beside the original code's; with --decoding or --loading, the ways of reading photos.
+"""Our training step beside the original code's; with --decoding or --loading, the ways of reading photos; with --suite,
+what is to be known about a machine, within a time.
 
     lamm benchmark --trainers LAMM CoOp --classes 100 --precision fp32 bf16 --cached --json rows.json
     lamm benchmark --trainers LAMM --classes 10 100 1000 10000 --chunk 256 --plot cost.png
@@ -6,6 +7,7 @@
     lamm benchmark --loading --images data/digits --size 32 --limit 160
     lamm benchmark --top --classes 100                                   # TopLAMM's step, with and without the cut
     lamm benchmark --tower --precision fp32 bf16 --batch 16              # the image tower, beside other runtimes
+    lamm benchmark --suite gpu --minutes 10                              # writes benchmark-gpu/gpu.json and gpu.html
 
 Training step: weights are random, so none are needed. The plain path is the original code's: open_clip's own
 transformer on [N, 77] in fp32, the teacher encoded at each step, with gradient where the original has it. The text side
@@ -15,19 +17,25 @@ and with --cached ours has no image tower. A third of the class names each has 1
 Top: TopLAMM's step from cached tokens at the cut, from images, and through a copy of the whole tower beside the frozen
 one, with the same blocks trained and with all of them; the text side is the same.
 
-Tower: milliseconds per image of this project's encoder, open_clip's own tower under autocast and torch.compile, and on a
-CPU onnxruntime and OpenVINO if they are installed; the share of the matrix products alone; the lowest cosine to fp32.
+Tower: milliseconds per image of this project's encoder, of open_clip's own tower under autocast and torch.compile, and
+on a CPU of onnxruntime and OpenVINO if they are installed; the share of the matrix products; the lowest cosine to fp32.
 
 Decoding: CPU time of one thread for each way against that of torchvision's transforms on PIL images, how far the pixels
 are from those, in levels of 255, and how alike the embedded model's features are (cosine, at its 32 × 32 pixels).
 
 Loading: how long a few-shot epoch's images take, by number of worker processes. Workers that are kept stay from epoch
 to epoch and start on the next one early. A step sleeps, as if a GPU worked.
+
+Suite: equality with the CPU, training steps on both paths, and a whole training of LAMM on random features, in this
+order, on the GPU if there is one. Both files are written anew after each part. A part that doesn't fit the time that is
+left is listed as not measured, one that fails with its error.
 """
 
 import argparse
+import functools
 import itertools
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,12 +48,12 @@ from tabulate import tabulate
 from torch import nn
 from torch.optim import Optimizer
 
-from lamm.benchmark.comparison import Row, compare, compare_ways, draw_cost
+from lamm.benchmark.comparison import SIDES, STEP, Row, compare, compare_ways, draw_cost, readable_table
 from lamm.benchmark.decoding import feature_cosines, image_files, pass_seconds, pipeline, ways, write_photos
+from lamm.benchmark.gpu import Measurements
 from lamm.benchmark.measure import side_by_side
 from lamm.benchmark.steps import (
     MARK,
-    STAGES,
     OriginalEncoder,
     TrainingStep,
     WholeTowerStep,
@@ -54,6 +62,7 @@ from lamm.benchmark.steps import (
     seconds_with_ranks,
     shared_out_seconds,
 )
+from lamm.benchmark.suite import Part, Report, run_parts
 from lamm.benchmark.tower import compare_towers
 from lamm.clip.loading import TINY, untrained_clip, wrap_clip
 from lamm.commands.parser import Parser, at_least, run
@@ -64,7 +73,7 @@ from lamm.engine.embedded.loader import SIZED, usable_cores, worker_count
 from lamm.errors import ConfigError, unknown_name
 from lamm.files import require_place, write_json
 from lamm.log import logger
-from lamm.numbers import PROCESSES
+from lamm.numbers import PROCESSES, Range
 from lamm.parallel.ranks import Launch, current_ranks, joined_group, launch_of
 from lamm.parallel.sharing import SharedOutTextEncoder
 from lamm.results.figure import require_picture
@@ -138,28 +147,23 @@ class RandomSteps:
 
 LEARNING = [one for one in lamm_trainers.TRAINERS if one.learner_class is not None and one not in lamm_trainers.HEADS]
 TRAINERS = {trainer.__name__: trainer for trainer in LEARNING}
-# Name in a row → title in the tables of both paths, and of our step alone.
-MEASUREMENT = {"trainer": "trainer", "classes": "classes", "precision": "precision"}
-SIDES = {
-    **MEASUREMENT,
-    **{"text_fast_s": "text fast s", "text_plain_s": "plain s", "text_ratio": "ratio"},
-    **{"step_fast_s": "step fast s", "step_plain_s": "plain s", "step_ratio": "ratio"},
-    **{"peak_fast_mb": "peak fast MB", "peak_plain_mb": "plain MB", "peak_ratio": "ratio"},
-    "gradient_cosine": "cosine to fp32",
-}
-STEP = {
-    **MEASUREMENT,
-    **{f"{stage}_s": f"{stage} s" for stage in STAGES},
-    **{"step_fast_s": "step s", "step_gflop": "GFLOP", "gemm_share": "gemm share"},
-    **{"alone_s": "1 rank s", "ranks_s": "ranks s", "ranks_ratio": "ratio"},
+# What is measured where an option doesn't say it.
+USUAL: dict[str, list[Any]] = {"trainers": list(TRAINERS), "classes": [100], "precision": ["fp32"]}
+USUAL_SUITE: dict[str, list[Any]] = {
+    "trainers": ["LAMM", "CoOp_LAMM", "MaPLe_LAMM"],
+    "classes": [100, 1000],
+    "precision": ["fp32", "bf16", "amp"],
 }
 
 
 def main(arguments: argparse.Namespace) -> None:
+    for name, values in (USUAL_SUITE if arguments.suite else USUAL).items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, values)
     level = logger.level
     logger.setLevel("WARNING")  # each learner would say which encoder it has
     try:
-        modes = {"decoding": decoding, "loading": loading, "top": top, "tower": tower}
+        modes = {"decoding": decoding, "loading": loading, "top": top, "tower": tower, "suite": suite}
         next((call for name, call in modes.items() if getattr(arguments, name)), training_step)(arguments)
     finally:
         logger.setLevel(level)
@@ -230,6 +234,39 @@ def tower(arguments: argparse.Namespace) -> None:
         print(tabulate(cells, headers=["way", "ms per image", *list(TOWER)[1:]], disable_numparse=True), flush=True)
 
 
+def suite(arguments: argparse.Namespace) -> None:
+    """All that is to be known about this machine, within the time."""
+    end = time.monotonic() + 60 * arguments.minutes
+    check(arguments)
+    if arguments.json is not None or arguments.plot is not None or arguments.ranks > 1 or arguments.cached:
+        raise ConfigError("--json, --plot, --ranks and --cached are not for --suite, which writes into --output")
+    device = own_device(0)
+    named = {"backbone": arguments.backbone, "minutes": f"{arguments.minutes:g}"}
+    report = Report(arguments.output, device, named)
+
+    @functools.cache
+    def model(place: torch.device) -> nn.Module:
+        return untrained_clip(arguments.backbone).to(place)
+
+    def steps(trainer: str, place: torch.device, classes: int) -> RandomSteps:
+        return RandomSteps(TRAINERS[trainer], model(place), arguments.backbone, classes, arguments.chunk)
+
+    def tell(part: Part) -> None:
+        report.write(parts)
+        print(f"{part.kind}: {part.name}: {part.status} ({part.seconds:.1f} s)", flush=True)
+
+    model(device)  # an unknown backbone ends it here
+    measurements = Measurements(
+        device, arguments.backbone, model, steps, arguments.rounds or 1, arguments.plain_at_most
+    )
+    parts = measurements.parts(
+        arguments.trainers, arguments.classes, arguments.precision, arguments.shots, arguments.epochs
+    )
+    report.write(parts)
+    run_parts(parts, end - time.monotonic(), tell)
+    print(f"wrote {report.json} and {report.page}")
+
+
 def check(arguments: argparse.Namespace) -> None:
     """Refuse names that don't exist and places that can't be written to, before anything takes time."""
     unknown = [name for name in arguments.trainers if name not in TRAINERS]
@@ -268,19 +305,6 @@ def as_one_of_several(arguments: argparse.Namespace, launch: Launch) -> None:
             seconds = shared_out_seconds(steps.fast(precision, arguments.cached))
             if launch.rank == 0:
                 print(f"{MARK}{seconds!r}", flush=True)
-
-
-def readable_table(rows: list[Row], columns: dict[str, str]) -> str:
-    """Some columns of the rows, to read."""
-
-    def readable(value: str | float) -> str:
-        if isinstance(value, str | int):
-            return str(value)
-        return f"{value:.4f}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
-
-    known = {name: title for name, title in columns.items() if name in rows[0]}
-    cells = [[readable(row[name]) for name in known] for row in rows]
-    return tabulate(cells, headers=list(known.values()), disable_numparse=True)
 
 
 TOWER = {"ms": 1, "ratio": 2, "share": 2, "cosine": 5}  # column → digits
@@ -357,7 +381,7 @@ def parser() -> Parser:
     """The command's arguments."""
     parser = Parser(
         description="Compare our training step with the original code's: time, memory, operations. "
-        "With --decoding or --loading, compare ways of reading photos instead."
+        "With --decoding or --loading, compare ways of reading photos instead; with --suite, measure a machine."
     )
     add, count = parser.add_argument, at_least(1)
     mode = parser.add_mutually_exclusive_group()
@@ -365,16 +389,21 @@ def parser() -> Parser:
     mode.add_argument("--loading", action="store_true", help="time an epoch's images for several numbers of workers")
     mode.add_argument("--top", action="store_true", help="compare ways of tuning the image tower's last blocks")
     mode.add_argument("--tower", action="store_true", help="compare ways of encoding images with the image tower")
+    mode.add_argument(
+        "--suite", choices=["gpu"], help="all that is to be known about a GPU (a CPU where there is none)"
+    )
     rounds = (
-        "runs of the original path, or with --top and --tower of each way, of which the median counts (default: 1, 3, 5); with "
-        "--decoding (5) or --loading (3): measurements of each way, of which the best counts"
+        "runs of the original path, or with --top (3) and --tower (5) of each way, of which the median counts "
+        "(default: 1); with --decoding (5) or --loading (3): measurements of each way, of which the best counts"
     )
     add("--rounds", type=count, metavar="N", help=rounds)
-    add("--trainers", nargs="+", default=list(TRAINERS), metavar="TRAINER", help="default: all that learn")
-    add("--classes", nargs="+", type=count, default=[100], metavar="N", help="numbers of classes (default: 100)")
+    add(
+        "--trainers", nargs="+", metavar="TRAINER", help="default: all that learn; of --suite LAMM CoOp_LAMM MaPLe_LAMM"
+    )
+    add("--classes", nargs="+", type=count, metavar="N", help="numbers (default: 100; of --suite 100 1000)")
     add("--backbone", default="ViT-B/16", help="an OpenAI name, or tiny (default: %(default)s)")
     precisions = ("fp32", "bf16", "amp")
-    add("--precision", nargs="+", choices=precisions, default=["fp32"], help="of our path (default: fp32)")
+    add("--precision", nargs="+", choices=precisions, help="of our path (default: fp32; of --suite all)")
     add("--cached", action="store_true", help="cache image features on our path (INPUT.CACHE_VIEWS)")
     add("--chunk", type=at_least(0), default=0, metavar="N", help="TRAINER.TEXT_CHUNK of our path (default: 0)")
     most = "measure the original path with at most N classes, and scale its numbers up"
@@ -382,6 +411,13 @@ def parser() -> Parser:
     add("--ranks", type=PROCESSES, default=1, metavar="N", help="also time our step shared out over N processes")
     add("--json", type=Path, metavar="FILE", help="also write the rows to this file")
     add("--plot", type=Path, metavar="FILE", help="draw time and memory over the number of classes")
+    add = parser.add_argument_group("with --suite").add_argument
+    minutes = Range(0.1, 1440, whole=False)
+    add("--minutes", type=minutes, default=10.0, metavar="M", help="that it takes at most (default: 10)")
+    usual = Path("benchmark-gpu")
+    add("--output", type=Path, default=usual, metavar="DIR", help="folder for its files (default: benchmark-gpu)")
+    add("--shots", type=count, default=16, metavar="N", help="images per class of the whole training (default: 16)")
+    add("--epochs", type=at_least(2), default=50, metavar="N", help="of the whole training (default: 50)")
     add = parser.add_argument_group("with --decoding or --loading").add_argument
     add("--images", type=Path, metavar="FOLDER", help="folder of photos (default: made by code)")
     add("--limit", type=count, metavar="N", help="at most N photos (default: 100, with --loading 96)")

@@ -10,6 +10,7 @@ import torch
 from lamm_trainers.maple import MaPLeLearner
 from PIL import Image
 
+from lamm.benchmark import tower
 from lamm.benchmark.comparison import Row, compare_ways, draw_cost, needed_products
 from lamm.benchmark.decoding import REFERENCE, ways, write_photos
 from lamm.benchmark.measure import (
@@ -24,6 +25,7 @@ from lamm.benchmark.measure import (
     side_by_side,
 )
 from lamm.benchmark.steps import OriginalEncoder, TrainingStep, WholeTowerStep, class_names
+from lamm.clip.loading import untrained_clip
 from lamm.clip.model import ClipModel
 from lamm.engine import get_cfg_default
 from lamm.errors import ResultsError
@@ -292,3 +294,20 @@ def test_the_ways_to_tune_a_top_have_one_loss_and_are_compared_with_the_first(sm
     assert rows[0]["ratio"] == 1
     assert all(row["ratio"] == pytest.approx(row["step_s"] / rows[0]["step_s"]) for row in rows)
     assert all(row["peak_mb"] > 0 for row in rows)
+
+
+def test_ways_to_encode_are_compared_and_one_that_is_not_here_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*arguments: object) -> object:
+        raise RuntimeError("no compiler\nat all")
+
+    monkeypatch.setattr(torch, "compile", missing)
+    monkeypatch.setattr(tower, "_onnxruntime", missing)
+    monkeypatch.setattr(tower, "_openvino", missing)
+    model = untrained_clip("tiny").eval()
+    rows = {str(row["way"]): row for row in tower.compare_towers(model, "fp32", 3, 2, torch.device("cpu"))}
+    assert rows["onnxruntime"]["problem"] == "RuntimeError: no compiler"
+    assert rows[tower.PLAIN]["ratio"] == 1
+    own = rows[tower.OURS]
+    assert own["cosine"] == pytest.approx(1, abs=1e-5)
+    assert own["ratio"] == pytest.approx(float(rows[tower.PLAIN]["ms"]) / float(own["ms"]))
+    assert float(own["share"]) > 0
