@@ -111,6 +111,27 @@ def _remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+@contextmanager
+def exclusive(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Hold a file while it is read, changed and replaced; who comes second waits, and then reads the new one.
+
+    A file that is not there is not held.
+    """
+    handle = -1
+    with suppress(OSError):  # not there, not readable: who reads it says so; or no locks
+        handle = os.open(path, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        while not os.path.samestat(os.fstat(handle), os.stat(path)):  # replaced while this process waited
+            os.close(handle)
+            handle = os.open(path, os.O_RDONLY)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if handle >= 0:
+            os.close(handle)
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write UTF-8 text through a temporary file and a rename."""
     with atomic_path(path) as temporary:

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save
 
-from lamm.files import atomic_path, remove_leftovers, temporary_beside, with_sorted_metadata, write_text
+from lamm.files import atomic_path, exclusive, remove_leftovers, temporary_beside, with_sorted_metadata, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -89,3 +91,21 @@ def test_equal_tensors_and_metadata_give_equal_bytes(tmp_path: Path) -> None:
     with safe_open(tmp_path / "file", framework="pt") as opened:
         assert opened.metadata() == metadata
         assert torch.equal(opened.get_tensor("a"), tensors["a"])
+
+
+def test_who_comes_second_reads_what_the_first_has_written(tmp_path: Path) -> None:
+    file = tmp_path / "count"
+    file.write_text("0")
+
+    def add_one() -> None:
+        with exclusive(file):
+            number = int(file.read_text())
+            time.sleep(0.01)
+            write_text(file, str(number + 1))
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(add_one) for _ in range(12)]:
+            done.result()
+    assert file.read_text() == "12"
+    with exclusive(tmp_path / "nothing"):
+        pass

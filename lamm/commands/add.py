@@ -26,7 +26,7 @@ def main(arguments: argparse.Namespace) -> None:
     from lamm.datasets.listing import folder_names, image_names
     from lamm.estimator.file import FORMAT
     from lamm.estimator.photos import files_of
-    from lamm.files import require_place
+    from lamm.files import exclusive, require_place
 
     for folder in folders:
         if folder.is_dir() and not image_names(folder) and folder_names(folder):
@@ -35,14 +35,16 @@ def main(arguments: argparse.Namespace) -> None:
             )
     require_place(arguments.output or arguments.file, FORMAT)
     photos = {name: files_of(folder) for name, folder in zip(names, folders, strict=True)}
-    classifier = lamm.load(arguments.file, arguments.backbone_path, arguments.device)
-    known = {str(name) for name in classifier.classes_}
-    new = {name: files for name, files in photos.items() if name not in known}
-    if new:
-        classifier.add_classes(new)
-    for name in photos.keys() - new.keys():
-        classifier.add_photos(name, photos[name])
-    classifier.save(arguments.output or arguments.file)
+    with exclusive(arguments.file):
+        classifier = lamm.load(arguments.file, arguments.backbone_path, arguments.device)
+        known = {str(name) for name in classifier.classes_}
+        new = {name: files for name, files in photos.items() if name not in known}
+        if new:
+            classifier.add_classes(new)
+        for name in photos:
+            if name not in new:
+                classifier.add_photos(name, photos[name])
+        classifier.save(arguments.output or arguments.file)
     for name, files in photos.items():
         print(f'{"new class" if name in new else "more photos of"} "{printable(name)}": {len(files)} photos')
     print(f"{arguments.output or arguments.file}: {len(classifier.classes_)} classes")

@@ -13,7 +13,9 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,8 +155,9 @@ def by_the_others(arguments: argparse.Namespace, workers: int) -> "Callable[[Pho
 
     def judged(photos: "Photos") -> Judged:
         cache, scale = FeatureCache(cfg, clip), clip.logit_scale.cpu()
-        augmented: Any = build_transform(cfg, is_train=True)
-        as_tested: Any = build_transform(cfg, is_train=False)
+        with redirect_stdout(StringIO()):
+            augmented: Any = build_transform(cfg, is_train=True)
+            as_tested: Any = build_transform(cfg, is_train=False)
         views = cache.photos(photos.paths, augmented, VIEWS, workers)  # (n, k, E)
         plain = cache.photos(photos.paths, as_tested, 0, workers)[:, 0]  # (n, E)
         text = TemplatePrompts(clip, photos.names, [template]).text_features().cpu()
@@ -180,6 +183,8 @@ def by_classifier(arguments: argparse.Namespace, workers: int) -> "Callable[[Pho
     def judged(photos: "Photos") -> Judged:
         names = [str(name) for name in classifier.classes_]
         others = sorted(set(photos.names) - set(names))
+        if len(others) == len(set(photos.names)):
+            raise DataError(f"{arguments.classifier} has none of these classes: {', '.join(others[:5])}")
         if others:
             print(f"note: {arguments.classifier} has no class {', '.join(others[:5])}: not judged", file=sys.stderr)
         plain = torch.from_numpy(classifier.features(photos.paths))

@@ -15,12 +15,14 @@ from lamm.escaping import printable
 def main(arguments: argparse.Namespace) -> None:
     # Imported here so that --help is quick.
     import lamm
+    from lamm.files import exclusive
 
-    classifier = lamm.load(arguments.file, arguments.backbone_path, arguments.device)
-    known = {str(name) for name in classifier.classes_}
-    learned = classifier.update(arguments.photos)
-    if learned or arguments.output:
-        classifier.save(arguments.output or arguments.file)
+    with exclusive(arguments.file):
+        classifier = lamm.load(arguments.file, arguments.backbone_path, arguments.device)
+        known = {str(name) for name in classifier.classes_}
+        learned = classifier.update(arguments.photos)
+        if learned or arguments.output:
+            classifier.save(arguments.output or arguments.file)
     for name, count in learned.items():
         print(f'{"more photos of" if name in known else "new class"} "{printable(name)}": {count} photos')
     print(

@@ -5,7 +5,8 @@ Letters: n photos, N classes, E embedding size.
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from lamm.estimator.model import (
     trained_model,
     write_run,
 )
-from lamm.estimator.names import names_of, require_names, shown
+from lamm.estimator.names import names_of, require_name, require_names, shown
 from lamm.estimator.photos import as_files, class_folders, is_path
 from lamm.estimator.progress import Progress, Shares, told
 from lamm.estimator.training import (
@@ -58,8 +59,8 @@ class Classifier(Judged, Growing, ClassifierMixin, BaseEstimator):
     """A classifier of photos, learned from a few of each class.
 
     It stands on the trainers of this package: for the same settings it has the numbers of `lamm run METHOD main
-    folder`. Photos may be paths, PIL images, or arrays. Features are cached on disk by path, so that nothing is encoded
-    twice.
+    folder`. Photos may be paths, PIL images, or arrays. Features are cached on disk by the content of files, so that
+    nothing is encoded twice.
 
     Args:
         backbone: name of the CLIP model; `tiny` is in the package.
@@ -77,7 +78,8 @@ class Classifier(Judged, Growing, ClassifierMixin, BaseEstimator):
         classes_: names of the classes, in the order of the columns of `predict_proba`.
         comparison_: accuracy of this and other methods in percent, on photos that were left out: method → accuracy.
         comparison_by_: which photos these were.
-        photos_: the photos that were left out, one after the other, (n,).
+        photos_: the training photos that were left out, each once, (n,): paths, or the numbers in X of those that are
+            images or arrays. After a class was removed, those of the others.
         labels_: the place of each one's class in `classes_`, (n,).
         left_out_probabilities_: of these photos, by classifiers that have not seen them, (n, N); None without folds.
         text_features_: unit text features of the classes, (N, E).
@@ -133,18 +135,35 @@ class Classifier(Judged, Growing, ClassifierMixin, BaseEstimator):
             DataError: photos that can't be read, fewer than two classes, or names that don't fit the photos.
             BackboneError: CLIP's weights are missing.
         """
-        if type(self.folds) is not int or self.folds < 0 or self.folds == 1:
+        if not isinstance(self.folds, int | np.integer) or self.folds < 0 or self.folds == 1:
             raise ConfigError(f"folds must be 0, or a whole number from 2 up, not {self.folds!r}")
         if y is None:
             if not is_path(X):
                 raise DataError("fit(photos, names) needs a name for each photo; without names give a folder")
-            with told(progress) as progress:
+            with self._wholly(), told(progress) as progress:
                 return self._fit_folder(os.fspath(X), progress)
         names, numbers = names_of(y)
-        with as_files(X) as files, told(progress) as progress:
-            if names.shape != (len(files),):
-                raise DataError(f"{len(files)} photos, but {names.shape} names: give one name for each photo")
-            return self._fit_files(files, names, numbers, progress)
+        with self._wholly(), told(progress) as progress:
+            with as_files(X) as files:
+                if names.shape != (len(files),):
+                    raise DataError(f"{len(files)} photos, but {names.shape} names: give one name for each photo")
+                self._fit_files(files, names, numbers, progress)
+            number_of = {file: number for number, file in enumerate(files)}
+            photos = [file if os.path.exists(file) else number_of[file] for file in self.photos_.tolist()]
+            if any(isinstance(photo, int) for photo in photos):  # images and arrays were files for a while only
+                self.photos_ = np.array(photos, dtype=int if all(isinstance(one, int) for one in photos) else object)
+            return self
+
+    @contextmanager
+    def _wholly(self) -> Iterator[None]:
+        """A block that, if it fails, leaves the classifier as it was."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     def _fit_files(self, files: Sequence[str], names: np.ndarray, numbers: bool, progress: Progress) -> "Classifier":
         classes, labels = np.unique(names, return_inverse=True)
@@ -184,6 +203,8 @@ class Classifier(Judged, Growing, ClassifierMixin, BaseEstimator):
     def _config(self, place: Sequence[str], method: str = "") -> Any:
         if not isinstance(self.settings or {}, Mapping):
             raise ConfigError("settings must be a dictionary of config keys and values")
+        if not all(isinstance(key, str) for key in self.settings or {}):
+            raise ConfigError("settings: config keys are text, such as OPTIM.MAX_EPOCH")
         settings = dict(self.settings or {}) if not method or method == self.method else {}
         if _on_cpu(self.device):
             settings["USE_CUDA"] = False
@@ -253,8 +274,10 @@ class Classifier(Judged, Growing, ClassifierMixin, BaseEstimator):
             min_confidence: say "unknown" where the probability is lower.
 
         Raises:
-            ConfigError: `unknown` without left-out photos, by which to tell.
+            ConfigError: `unknown` without left-out photos, by which to tell; a `min_confidence` that is no probability.
         """
+        if not isinstance(min_confidence, int | float | np.number) or not 0 <= min_confidence <= 1:
+            raise ConfigError(f"min_confidence must be a probability, from 0 to 1, not {min_confidence!r}")
         scores, features = self._of(X)
         probabilities = (scores / self.confidence_.temperature).softmax(dim=1)
         names = self.classes_[probabilities.argmax(dim=1).numpy()]
@@ -279,7 +302,14 @@ class Classifier(Judged, Growing, ClassifierMixin, BaseEstimator):
         Args:
             X: photos.
             names: of N classes.
+
+        Raises:
+            DataError: names that no class can have.
         """
+        if isinstance(names, str) or len(names) == 0:
+            raise DataError("names must be a list of class names, of one or more")
+        for name in names:
+            require_name(name)
         cfg = self._config(LIST, ZERO_SHOT)
         if not hasattr(self, "_clip"):
             device = torch.device("cuda" if torch.cuda.is_available() and cfg.USE_CUDA else "cpu")

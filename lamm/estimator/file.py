@@ -35,6 +35,8 @@ KEPT = ("TRAINER.", "INPUT.", "OPTIM.", "DATALOADER.", "MODEL.BACKBONE.NAME", "D
 PLACES = ("INPUT.CACHE_DIR", "INPUT.CACHE_GB")
 LARGEST = 1 << 31
 """Bytes of a file that is read."""
+MOST_VIEWS, MOST_PHOTOS = 10_000, 10_000_000
+"""What a file may say: views of a photo, and photos in all."""
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,7 @@ def load_knowledge(path: str | os.PathLike[str]) -> Knowledge:
         IndexError,
         RuntimeError,
         OSError,
+        OverflowError,
     ) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -276,6 +279,8 @@ def _checked(described: dict[str, Any], tensors: dict[str, Tensor]) -> Knowledge
     views, accuracy = described["views"], {_text(key): value for key, value in described["accuracy"].items()}
     if type(views) is not int or views < 1 or not all(math.isfinite(value) for value in accuracy.values()):
         raise ValueError("its numbers are out of range")
+    if views > MOST_VIEWS or (statistics is not None and statistics.count.sum() > MOST_PHOTOS * views):
+        raise ValueError("its numbers of photos are out of range")
     words = [_text(one["words"]) for one in classes]
     for read in words:
         require_name(read)

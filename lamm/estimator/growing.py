@@ -26,7 +26,7 @@ from lamm.estimator.joining import (
 )
 from lamm.estimator.labels import Draws, learn_labels
 from lamm.estimator.model import config_from, photo_hashes, today
-from lamm.estimator.names import require_name
+from lamm.estimator.names import alike, require_name, require_names
 from lamm.estimator.photos import as_files, as_files_each, class_folders
 from lamm.estimator.progress import Progress, told
 from lamm.estimator.training import quiet, seeded, trainer_class
@@ -54,6 +54,9 @@ class Growing:
         raise NotImplementedError
 
     def _features_of(self, files: Sequence[str], cfg: Any, views: int = 0) -> Tensor:
+        raise NotImplementedError
+
+    def _forget_left_out(self, place: int) -> None:
         raise NotImplementedError
 
     def add_class(self, name: str, photos: Any, progress: Progress | None = None) -> Any:
@@ -110,10 +113,12 @@ class Growing:
             DataError: the photo is not one that `source` was learned from, or is its only one.
         """
         self._require_growing()
-        self._place(target)
+        if self._place(source) == self._place(target):
+            return self
         with as_files([photo]) as files:
             without = self._without(source, files)
-            self._learn({str(source): [], str(target): files}, "move", progress, without)
+            new = _fresh(files, [without.photos[self._place(target)]])  # none if the target has it already
+            self._learn({str(source): [], str(target): new}, "move", progress, without)
         return self
 
     def remove_photos(self, name: str, photos: Any, progress: Progress | None = None) -> Any:
@@ -154,7 +159,8 @@ class Growing:
     def rename(self, old: str, new: str) -> Any:
         """Call a class something else; what it has learned stays."""
         knowledge, place = self._fitted(), self._place(old)
-        if new != old:
+        require_name(new, knowledge.numbers)
+        if alike(str(new)) != alike(str(old)):
             self._require_new_name(new)
         names = [*knowledge.names]
         names[place] = str(new)
@@ -171,6 +177,7 @@ class Growing:
             raise DataError(f'"{name}" is the last class: a classifier needs one')
         left = selected(knowledge, [other for other in range(len(knowledge.names)) if other != place])
         self._keep(dataclasses.replace(left, passed=torch.cat([knowledge.passed, knowledge.photos[place]])))
+        self._forget_left_out(place)
         return self
 
     def merge(self, other: Any, same: str = "ask") -> Any:
@@ -218,17 +225,33 @@ class Growing:
         """
         knowledge = self._require_growing()
         # What was moved, renamed, removed or held out is known too: it is not learned again.
-        known, new = [*knowledge.photos, knowledge.passed], {}
-        shown = dict(zip(knowledge.words, knowledge.names, strict=True))
+        known: list[Tensor] = [*knowledge.photos, knowledge.passed]
+        new: dict[str, list[str]] = {}
         for name, files in class_folders(folder).items():
-            fresh = _fresh(files, known)
-            if fresh:
-                new[name if name in knowledge.names else shown.get(name, name)] = fresh
+            if fresh := _fresh(files, known):
+                new.setdefault(self._class_of_folder(name), []).extend(fresh)
+        new = {name: _fresh(files, known) for name, files in new.items()}
         for name in new.keys() - set(knowledge.names):
             self._require_new_name(name)
         if new:
             self._learn(new, "update", progress)
         return {name: len(files) for name, files in new.items()}
+
+    def _class_of_folder(self, name: str) -> str:
+        """The class that a folder's photos go to: of that name, or the one that had it first; else a new one.
+
+        Raises:
+            DataError: several had it first.
+        """
+        knowledge = self._fitted()
+        for names in (knowledge.names, knowledge.words):
+            of_name = [place for place, one in enumerate(names) if alike(one) == alike(name)]
+            if len(of_name) > 1:
+                own = ", ".join(f'"{knowledge.names[place]}"' for place in of_name)
+                raise DataError(f'the folder "{name}" may be of {own}: give it the name of one of these')
+            if of_name:
+                return knowledge.names[of_name[0]]
+        return name
 
     def _learn(
         self,
@@ -256,6 +279,7 @@ class Growing:
         size = knowledge.text.shape[1]
         new = [name for name in photos if name not in knowledge.names]
         names, words = [*knowledge.names, *new], [*knowledge.words, *new]
+        require_names(names, knowledge.numbers)
         chosen = [names.index(name) for name in photos]
         files = [file for of_class in photos.values() for file in of_class]
         progress(0.0, "encoding")
@@ -380,8 +404,8 @@ class Growing:
             )
 
     def _require_new_name(self, name: str) -> None:
-        require_name(str(name), self._fitted().numbers)
-        if str(name) in self._fitted().names:
+        require_name(name, self._fitted().numbers)
+        if any(alike(str(name)) == alike(one) for one in self._fitted().names):
             raise DataError(f'there is a class "{name}" already: add_photos adds photos to it')
 
     def _place(self, name: str) -> int:

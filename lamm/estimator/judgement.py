@@ -81,6 +81,15 @@ class Judged:
             accuracy[method] = 100.0 * correct / len(numbers)
         return accuracy
 
+    def _forget_left_out(self, place: int) -> None:
+        """Leave out a class that was removed: its photos, and its column."""
+        if self.left_out_probabilities_ is not None and place < self.left_out_probabilities_.shape[1]:
+            others = np.delete(self.left_out_probabilities_, place, axis=1)[self.labels_ != place]
+            self.left_out_probabilities_ = others / others.sum(axis=1, keepdims=True).clip(min=1e-30)
+        stay = self.labels_ != place
+        self.photos_, self.labels_ = self.photos_[stay], self.labels_[stay]
+        self.labels_ = self.labels_ - (self.labels_ > place)
+
     def _measured(self, knowledge: Knowledge, accuracy: dict[str, float], by: str) -> Knowledge:
         """The knowledge with what photos that were left out say of it."""
         calibrated = trainer_class(self.method).learner_class.is_calibrated

@@ -34,7 +34,7 @@ from lamm.estimator.file import (
     no_photos,
     rounded,
 )
-from lamm.estimator.names import require_names
+from lamm.estimator.names import alike, require_names
 from lamm.estimator.training import register, trainer_class
 from lamm.features.store import tower_identity
 from lamm.files import sha256_of_file
@@ -163,15 +163,21 @@ def _knowledge(
 def statistics_of(trainer: Any) -> tuple[ClassStatistics | None, int]:
     """The statistics of the views that a trainer was trained on, and how many there are of each photo.
 
-    None: it changes the image tower.
+    None: it changes the image tower, and has no head that they belong to.
     """
     loader, learner = trainer.train_loader_x, trainer.learner
     if learner.changes_images:
-        return None, 1
+        return head_statistics(learner), max(1, trainer.cfg.INPUT.CACHE_VIEWS)
     if not hasattr(loader, "features"):
         loader = trainer.feature_cache.training_images(loader, trainer.test_loader.dataset.transform)
     features = loader.features.cpu()
     return ClassStatistics.of(features, loader.labels.cpu(), len(learner.class_names)), features.shape[1]
+
+
+def head_statistics(learner: Any) -> ClassStatistics | None:
+    """Those that a learner's Gaussian head keeps; None: it has no such head."""
+    own = getattr(learner, "head", None)
+    return own.statistics if own is not None and hasattr(own, "keep") else None
 
 
 def knowledge_of_run(folder: str | os.PathLike[str], weights: str = "") -> Knowledge:
@@ -186,8 +192,7 @@ def knowledge_of_run(folder: str | os.PathLike[str], weights: str = "") -> Knowl
     run, learner = model.run, model.learner
     assert run is not None, "it was made from a run"
     require_names(model.class_names)
-    own_head = getattr(learner, "head", None)
-    statistics = own_head.statistics if own_head is not None and hasattr(own_head, "keep") else None
+    statistics = head_statistics(learner)
     views = max(1, run.cfg.INPUT.CACHE_VIEWS)
     counts = [0] * len(model.class_names)
     if statistics is not None:
@@ -278,11 +283,15 @@ def write_run(knowledge: Knowledge, folder: str | os.PathLike[str]) -> None:
     """A run's folder as training would have left it, without results; classes have the names that CLIP reads.
 
     Raises:
-        ConfigError: the folder is there and not empty.
+        ConfigError: the folder is there and not empty, or two classes have the same words.
     """
     place, cfg = Path(os.path.expanduser(folder)), config_from(knowledge.settings)
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise ConfigError(f"{place} is there already: give a new folder")
+    if len({alike(one) for one in knowledge.words}) < len(knowledge.words):
+        raise ConfigError(
+            "a run's folder has classes by the words that CLIP reads, and two of these have the same: use the file"
+        )
     trainer = trainer_class(knowledge.trainer)
     cfg.TRAINER.NAME, cfg.OUTPUT_DIR = knowledge.trainer, os.path.abspath(place)
     place.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ Within a classifier and its file a name is text, as CLIP reads it; a classifier 
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -27,6 +27,8 @@ def names_of(values: Any) -> tuple[np.ndarray, bool]:
     Raises:
         DataError: they are neither all text nor all whole numbers, or no class can have such a name.
     """
+    if not isinstance(values, str) and isinstance(values, Iterable) and not hasattr(values, "__array__"):
+        values = list(values)
     names = np.asarray(values, dtype=object)
     for name in {name for name in names.flat if isinstance(name, str)}:
         require_name(name)  # before numpy drops a NUL at the end
@@ -37,6 +39,11 @@ def names_of(values: Any) -> tuple[np.ndarray, bool]:
             return names.astype(np.int64), True
     kinds = " and ".join(sorted({type(name).__name__ for name in names.flat}))
     raise DataError(f"names must be all text or all whole numbers, not {kinds}")
+
+
+def alike(name: str) -> str:
+    """What names that look the same have in common: composed letters (NFC), and single spaces between words."""
+    return " ".join(unicodedata.normalize("NFC", name).split())
 
 
 def shown(names: Sequence[str], numbers: bool) -> np.ndarray:
@@ -57,18 +64,21 @@ def require_names(names: Sequence[str], numbers: bool = False) -> None:
     seen: set[str] = set()
     for name in names:
         require_name(name, numbers)
-        if name in seen:
+        if alike(name) in seen:
             raise DataError(f'two classes are called "{name}": a classifier needs a name of its own for each')
-        seen.add(name)
+        seen.add(alike(name))
 
 
-def require_name(name: str, numbers: bool = False) -> None:
+def require_name(name: Any, numbers: bool = False) -> None:
     """Refuse a name that no class can have.
 
     Raises:
-        DataError: it is empty, has control characters, stands for none of the classes, or is not a number where the
-            others are.
+        DataError: it is neither text nor a whole number, is empty, has control characters, stands for none of the
+            classes, or is not a number where the others are.
     """
+    if isinstance(name, bool) or not isinstance(name, str | int | np.integer):
+        raise DataError(f"the name of a class is text or a whole number, not {type(name).__name__}")
+    name = str(name)
     if not name.strip():
         raise DataError("a class needs a name")
     if any(unicodedata.category(character) in CONTROL for character in name):

@@ -93,6 +93,9 @@ def settle_own_data(cfg: CfgNode) -> str:
     return f"{own}-{name or 'data'}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"
 
 
+BACKBONE_KEY = "MODEL.BACKBONE.NAME"
+
+
 @dataclass(frozen=True)
 class RunPlan:
     """One run.
@@ -147,8 +150,10 @@ def plan_run(arguments: argparse.Namespace, extend_cfg: Callable[[CfgNode], None
     dataset_file = Path(arguments.dataset_config_file or dataset_config(arguments.dataset))
     trainer = _trainer_name(arguments, {**flags, **dict(pairs)}, cfg)
     trainer_class = TRAINER_REGISTRY.get(trainer)
-    config_file = Path(arguments.config_file or default_config(trainer, trainer_class, dataset_file.stem))
-    merge_config(cfg, [dataset_file, config_file], [])
+    evaluated = {} if arguments.config_file else _settings_of_file(arguments.model_dir)
+    demo = evaluated.get(BACKBONE_KEY) == repr("tiny") if evaluated else dataset_file.stem in DEMO
+    config_file = Path(arguments.config_file or default_config(trainer, trainer_class, demo))
+    merge_config(cfg, [dataset_file, config_file], [word for pair in evaluated.items() for word in pair])
     for key, value in flags.items():
         set_key(cfg, key, value)
     merge_config(cfg, [], arguments.opts)
@@ -176,13 +181,29 @@ def plan_run(arguments: argparse.Namespace, extend_cfg: Callable[[CfgNode], None
     return RunPlan(trainer, trainer_class, dataset, name_with_step(cfg_name, cfg), cfg, note)
 
 
-def default_config(trainer: str, trainer_class: Any, dataset: str) -> Path:
+def _settings_of_file(model_dir: str) -> dict[str, str]:
+    """How the classifier in a file sees images and classes, as config keys; empty for a run's folder, or none.
+
+    Raises:
+        CheckpointError: it is damaged, or not such a file.
+    """
+    if not os.path.isfile(model_dir):
+        return {}
+    from lamm.estimator.file import load_knowledge  # takes torch, which a plan does without
+
+    settings = load_knowledge(model_dir).settings
+    own = {key: value for key, value in settings.items() if key.startswith((BACKBONE_KEY, "INPUT.", "TRAINER."))}
+    own.pop("TRAINER.NAME", None)
+    return own
+
+
+def default_config(trainer: str, trainer_class: Any, demo: bool) -> Path:
     """The config file of a run that names none: the trainer's own, on demo data the one for the embedded model.
 
     Raises:
         ConfigError: the trainer has no default.
     """
-    name = getattr(trainer_class, "tiny_config" if dataset in DEMO else "default_config", "")
+    name = getattr(trainer_class, "tiny_config" if demo else "default_config", "")
     if not name:
         raise ConfigError(f"trainer {trainer} has no default config: give --config-file")
     return trainer_config(trainer, name)

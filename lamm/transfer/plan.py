@@ -6,7 +6,7 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
-from lamm.datasets import BENCHMARK, DATASETS, OWN, dataset_class
+from lamm.datasets import BENCHMARK, DATASETS, DEMO, OWN, dataset_class
 from lamm.errors import ConfigError, unknown_name
 from lamm.results.published import VARIANTS, published
 from lamm.run.arguments import KEY, require_no_folder, train_parser
@@ -153,7 +153,7 @@ def plan_transfer(
             f"{request.protocol} is not for it"
         )
     if config is None:  # targets take the source's config, whatever their own default is
-        config = default_config(source.trainer, source.trainer_class, request.source)
+        config = default_config(source.trainer, source.trainer_class, request.source in DEMO)
     learns = getattr(source.trainer_class, "learner_class", source.trainer_class) is not None
     runs: list[tuple[str, Sequence[str]]] = []
     for number, seed in enumerate(seeds, start=1):

@@ -203,6 +203,16 @@ def test_a_file_becomes_the_folder_of_a_run_and_back(whole: lamm.Classifier, fol
         whole.to_run(tmp_path / "run")
 
 
+def test_a_file_is_evaluated_as_it_sees_images(whole: lamm.Classifier, folder: Path, tmp_path: Path) -> None:
+    from tests.train_command import plan
+
+    whole.save(tmp_path / "a.lamm")
+    line = f"--trainer LAMM_GDA --dataset folder --root {folder} --eval-only --model-dir {tmp_path / 'a.lamm'}"
+    planned = plan(line).cfg
+    assert (planned.MODEL.BACKBONE.NAME, tuple(planned.INPUT.SIZE), planned.INPUT.EXIF) == ("tiny", (32, 32), "apply")
+    assert plan(f"{line} --backbone ViT-B/32").cfg.MODEL.BACKBONE.NAME == "ViT-B/32"
+
+
 def test_a_hundred_classes_of_the_size_of_vit_b_16_take_less_than_two_megabytes(tmp_path: Path) -> None:
     from lamm.estimator.file import Knowledge, Origin
     from lamm.gda import ClassStatistics
@@ -231,6 +241,15 @@ def test_what_is_not_such_a_file_is_refused(whole: lamm.Classifier, tmp_path: Pa
         file.write_bytes(damaged)
         with pytest.raises(CheckpointError, match=r"a\.lamm"):
             lamm.load(file)
+    known = whole._knowledge
+    assert known.statistics is not None
+    for replaced in (
+        {"views": 10**12},
+        {"statistics": dataclasses.replace(known.statistics, count=known.statistics.count + 1e17)},
+    ):
+        dataclasses.replace(known, **replaced).save(tmp_path / "mad.lamm")
+        with pytest.raises(CheckpointError, match=r"mad\.lamm"):
+            lamm.load(tmp_path / "mad.lamm")
     file.write_text("mine")
     with pytest.raises(ConfigError, match=r"a\.lamm"):
         whole.save(file)
@@ -270,6 +289,9 @@ def test_a_photo_is_moved_and_photos_are_added_once(fitted: lamm.Classifier, fol
     np.testing.assert_array_equal(fitted.text_features_[2], before[2])
     fitted.add_photos(third, paths[16:])
     assert [len(rows) for rows in fitted._knowledge.photos] == [7, 9, 8]
+    fitted.add_photos(second, paths[1:2]).move(paths[1], first, second)  # where it is already
+    assert [len(rows) for rows in fitted._knowledge.photos] == [6, 10, 8]
+    assert fitted._knowledge.statistics.count.tolist() == [12, 20, 16]
     with pytest.raises(DataError, match=first):
         fitted.move(paths[0], first, second)
 
@@ -306,6 +328,12 @@ def test_confidence_says_which_classes_it_was_measured_with(
     for one in (grown, lamm.load(tmp_path / "a.lamm")):
         assert one.confidence_ == dataclasses.replace(whole.confidence_, classes=measured)
         assert set(one.predict(photos_of(folder)[0], unknown=True)) <= {"unknown", *one.classes_}
+
+
+def test_a_probability_is_asked_for_as_one(whole: lamm.Classifier, folder: Path) -> None:
+    for wrong in (50, -1, float("nan"), "x"):
+        with pytest.raises(ConfigError, match="min_confidence"):
+            whole.predict(photos_of(folder)[0][:1], min_confidence=wrong)  # type: ignore[arg-type]
 
 
 def test_a_class_is_renamed_and_removed(fitted: lamm.Classifier, folder: Path) -> None:
@@ -364,8 +392,7 @@ def test_no_photo_counts_twice_in_a_merged_class(folder: Path) -> None:
 
 def clone_of(one: lamm.Classifier) -> lamm.Classifier:
     other = lamm.Classifier(**one.get_params())
-    other._clip = one._clip
-    other._keep(one._knowledge)
+    other.__dict__.update(one.__dict__)
     return other
 
 
@@ -422,6 +449,54 @@ def test_update_learns_only_what_is_new(folder: Path, tmp_path: Path) -> None:
     assert grown.classes_.tolist() == [*sorted(NAMES[:2]), NAMES[2]]
 
 
+def test_folders_of_a_class_under_its_first_and_its_present_name_go_together(folder: Path, tmp_path: Path) -> None:
+    one = classifier().fit(*photos_of(folder, *NAMES[:2])).rename(NAMES[0], "crab")
+    paths, _ = photos_of(folder, NAMES[2])
+    for name, own in ((NAMES[0], paths[:1]), ("crab", paths[1:3]), ("cafe\u0301", paths[3:])):
+        (tmp_path / "new" / name).mkdir(parents=True)
+        for path in own:
+            (tmp_path / "new" / name / Path(path).name).write_bytes(Path(path).read_bytes())
+    assert one.update(tmp_path / "new") == {"crab": 3, "caf\u00e9": len(paths) - 3}
+    with pytest.raises(DataError, match="there is a class"):
+        one.add_class("cafe\u0301", paths[:1])  # looks the same
+
+
+def test_what_was_left_out_belongs_to_the_classes_that_are_left(folder: Path) -> None:
+    paths, names = photos_of(folder)
+    one = classifier(folds=2).fit(paths, names)
+    one.add_class("later", photos_of(folder, NAMES[0])[0][:2]).remove(NAMES[1])
+    of_path = dict(zip(paths, names, strict=True))
+    assert [one.classes_[label] for label in one.labels_] == [of_path[path] for path in one.photos_]
+    assert set(one.photos_) == {path for path, name in of_path.items() if name != NAMES[1]}
+    assert one.left_out_probabilities_ is not None
+    assert one.left_out_probabilities_.shape == (len(one.photos_), len(NAMES) - 1)
+    np.testing.assert_allclose(one.left_out_probabilities_.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_a_fit_that_is_stopped_leaves_the_classifier_as_it_was(folder: Path) -> None:
+    def stop(share: float, what: str) -> None:
+        if share > 0.9:
+            raise KeyboardInterrupt
+
+    one = classifier().fit(*photos_of(folder, *NAMES[:2]))
+    before = one.predict_proba(photos_of(folder)[0]), one.photos_.tolist(), one.labels_.tolist()
+    with pytest.raises(KeyboardInterrupt):
+        one.fit(*photos_of(folder, *NAMES[1:]), progress=stop)
+    np.testing.assert_array_equal(one.predict_proba(photos_of(folder)[0]), before[0])
+    assert (one.photos_.tolist(), one.labels_.tolist()) == before[1:]
+
+
+def test_images_are_told_by_their_number(folder: Path) -> None:
+    paths, names = photos_of(folder, *NAMES[:2])
+    images = [Image.open(path).copy() for path in paths]
+    one = classifier(method="GDA", folds=2).fit([paths[0], *images[1:]], names)
+    others = set(range(1, len(paths)))
+    assert set(one.photos_.tolist()) == {paths[0], *others}
+    assert [names[place] if place != paths[0] else names[0] for place in one.photos_] == [
+        one.classes_[label] for label in one.labels_
+    ]
+
+
 def test_a_change_that_fails_changes_nothing(fitted: lamm.Classifier, folder: Path, tmp_path: Path) -> None:
     before = fitted._knowledge
     (tmp_path / "broken.png").write_bytes(b"no image")
@@ -465,6 +540,11 @@ def test_mistakes_are_told(folder: Path) -> None:
     for wrong in ({"seed": -5}, {"seed": "a"}, {"shots": -2}, {"folds": 2.5}, {"settings": 3}, {"device": "banana"}):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             classifier(**wrong).fit(paths, names)
+    for given in (np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)):
+        with pytest.raises(DataError, match="one photo"):
+            classifier().fit(given, names)
+    with pytest.raises(ConfigError, match="settings"):
+        classifier(settings={1: 2}).fit(paths, names)
     with pytest.raises(ConfigError, match=r"OPTIM\.EPOCH"):
         classifier(settings={"OPTIM.EPOCH": 1}).fit(paths, names)
 
