@@ -148,7 +148,7 @@ class NameDialog:
             ui.notify(str(error), type="negative")
             return
         self.button.disable()
-        known = await self.page.session.try_name(self.id, name)
+        known = await self.page.compute(lambda: self.page.session.try_name(self.id, name))
         self.button.enable()
         if known is None:
             ui.notify(self.page.session.problem or "That was stopped", type="negative")

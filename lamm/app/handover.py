@@ -11,6 +11,7 @@ import lamm
 from lamm.app.learned import PHOTO_LIST, Learned
 from lamm.app.project import Project
 from lamm.app.session import Session
+from lamm.app.state import clean_name
 from lamm.errors import DataError
 from lamm.files import atomic_path
 
@@ -102,6 +103,8 @@ def merge(session: Session, file: str) -> list[str]:
         names = [str(name) for name in other.classes_]
         if same := [name for name in names if project.find(name) is not None]:
             raise DataError(f'both have a class "{same[0]}": rename yours first, or remove it')
+        if len({clean_name(name).casefold() for name in names}) < len(names):
+            raise DataError("it has two classes whose names differ in capitals or spaces only: rename one there")
         learned.check_mergeable(other)
     except Exception:
         path.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """The part "Hand over": the classifier as files, and the lines that do the same without this page."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nicegui import ui
@@ -84,7 +85,7 @@ class HandoverPart:
     async def give(self, title: str, make: handover.Maker) -> None:
         """Make a file and have the browser take it."""
         session = self.page.session
-        file = await session.compute(title, lambda job: make(session))
+        file = await self.page.compute(lambda: session.compute(title, lambda job: make(session)))
         if file is not None:
             ui.download.file(file, file.name)
 
@@ -94,7 +95,8 @@ class HandoverPart:
             self.page.uploaded(answer)
             return
         session = self.page.session
-        names = await session.compute("Merging", lambda job: handover.merge(session, answer["files"][0]))
+        work = partial(session.compute, "Merging", lambda job: handover.merge(session, answer["files"][0]))
+        names = await self.page.compute(work)
         if names is not None:
             session.touch()
             self.page.changed(f"{len(names)} classes merged: {', '.join(names[:5])}")

@@ -89,27 +89,40 @@ class Learned:
         )
 
     def is_behind(self, state: State) -> bool:
-        """Whether the project's photos or names have changed since."""
-        return self.labels != state.labels() or self.names != taught_names(state)
+        """Whether the project's photos or names have changed since; never by a project without classes."""
+        names = taught_names(state)
+        return bool(names) and (self.labels != state.labels() or self.names != names)
 
     def follow(self, project: Project, progress: Progress) -> None:
-        """Learn what has changed in the project since, and nothing else.
+        """Learn what has changed in the project since: all of it or, if it fails or is stopped, nothing.
 
         Raises:
             LammError: what `lamm.Classifier` raises.
         """
         state = project.state
+        if not self.is_behind(state):
+            return
+        after = Learned(copy.copy(self.classifier), dict(self.labels), dict(self.names), self.review)
+        after._take_over(project, state, progress)
+        after.save(project)
+        self.classifier, self.labels, self.names = after.classifier, after.labels, after.names
+
+    def _take_over(self, project: Project, state: State, progress: Progress) -> None:
         wanted, names = state.labels(), taught_names(state)
-        for class_id in [one for one in self.names if one not in names]:
-            self.classifier.remove(self.names.pop(class_id))
-            self.labels = {file: label for file, label in self.labels.items() if label != class_id}
+        # Classes that are not there any more, and those from files that have lost the last photo they got here.
+        gone = [one for one in self.names if one not in names]
+        gone += [one for one in {*self.labels.values()} - {*wanted.values()} if one in names]
+        for class_id in gone:  # removed at last: their names may be others' by then, and one class must always be left
+            self.classifier.rename(self.names.pop(class_id), f"removed {class_id}")
+        self.labels = {file: label for file, label in self.labels.items() if label not in gone}
         self._rename(names)
         steps = self._steps(project, wanted, names)
         for number, (title, step) in enumerate(steps):
             progress(number / len(steps), title)
             step()
         self._merge_missing(project, state)
-        self.save(project)
+        for class_id in gone:
+            self.classifier.remove(f"removed {class_id}")
 
     def _steps(
         self, project: Project, wanted: Mapping[str, str], names: Mapping[str, str]

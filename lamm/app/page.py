@@ -4,7 +4,7 @@ The project is the server's; a page shows it and looks several times a second wh
 shows the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -166,6 +166,7 @@ class ProjectPage:
             for button, label in ((self.undo, "Undo"), (self.redo, "Redo")):
                 button.props(f'flat round dense aria-label="{label}"').move(target_index=0 if label == "Undo" else 1)
         self.photo = PhotoDialog(self)
+        self.notes = ui.element("div")  # stays when the part whose button was clicked is shown anew
         with ui.column().classes("main"):
             self._status()
             with ui.tabs().classes("parts").props("no-caps inline-label") as tabs:
@@ -234,6 +235,8 @@ class ProjectPage:
             return f"{counts}, learned."
         new = len(labels.keys() - learned.review.left_out.keys())
         later = f" {new} photos came later and are learned too." if new and learned.review.left_out else ""
+        if learned.is_behind(state):
+            later = " What has changed since is not learned yet."
         return f"{counts}. {accuracy:.1f} % right by {learned.review.comparison_by}.{later}"
 
     def step(self, change: Callable[[], Any]) -> Any:
@@ -249,9 +252,15 @@ class ProjectPage:
 
     def changed(self, text: str) -> None:
         """Say what a change did, with a button that undoes it."""
-        with ui.notification(text, timeout=6, position="bottom-left") as note:
+        with self.notes, ui.notification(text, timeout=6, position="bottom-left") as note:
             undo = ui.button("Undo", on_click=lambda: self.step(self.session.project.undo))
             undo.on_click(note.dismiss).props("flat dense color=white")
+
+    async def compute(self, work: Callable[[], Awaitable[Any]]) -> Any:
+        """Wait for something that the session computes, and say so if it has to wait for something else."""
+        if (job := self.session.job) is not None:
+            ui.notify(f"This begins when it is done: {job.title}")
+        return await work()
 
     def go_to(self, part: str) -> None:
         """Show another part."""

@@ -122,8 +122,8 @@ async def _take_photo(request: Request, session: Session, studio: Studio) -> dic
     """One photo, into the class that the query names: `class` (an id), `to` (a name), or to try."""
     query, project = request.query_params, session.project
     name = shown_name(query.get("name", ""))
+    content = await _body(request, LARGEST_FILE, name)  # however long it takes, others are not kept waiting
     async with studio.decoding:
-        content = await _body(request, LARGEST_FILE, name)
         file = str(await run.io_bound(store_photo, content, name, project.folder))
     batch, class_id = query.get("batch", ""), query.get("class", "")
     try:

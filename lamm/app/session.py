@@ -157,6 +157,8 @@ class Session:
         elif self.learned is not None and self.learned.is_behind(state) and self._may("follow"):
             learned = self.learned
             await self._do("follow", "Learning what changed", lambda job: learned.follow(self.project, job.tell))
+            if learned.is_behind(state):
+                self._failed["follow"] = state  # not again before something changes
             self.answers = {}
         elif self.learned is not None and (files := self._unanswered()) and self._may("answer"):
             learned = self.learned

@@ -9,7 +9,8 @@ from lamm.datasets.splits import is_text
 from lamm.errors import DataError
 from lamm.prompts import spoken
 
-LONGEST_NAME = 80
+LONGEST_NAME = 70
+"""Bytes of UTF-8: in the worst case CLIP reads a token for each, and takes 77 with the words around."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ def clean_name(name: str) -> str:
     text = "".join(character for character in text if character.isprintable() or character in "\u200c\u200d")
     if not text.strip(" .") or not spoken(text):
         raise DataError("give the class a name: a word or two that say what is on its photos")
-    if len(text) > LONGEST_NAME:
-        raise DataError(f"the name has {len(text)} letters: at most {LONGEST_NAME} are read")
+    if len(text.encode()) > LONGEST_NAME:
+        raise DataError(f'the name is longer than CLIP reads: shorten "{text[:30]}…"')
+    if text.casefold() == "unknown":
+        raise DataError(f'"{text}" stands for none of the classes: give it another name')
     return text

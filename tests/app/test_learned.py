@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import lamm
 from lamm.app.knowledge import Knowledge
 from lamm.app.learned import Learned
 from lamm.app.photos import store_photo
@@ -106,6 +107,59 @@ def test_classes_of_another_file_stay_after_training_anew(project: Project, tmp_
     assert sorted(map(str, learned.classifier.classes_)) == ["blue", "green", "red", "snow"]
     file = photo(project, (240,) * 3, 1)
     assert learned.predict(project, [file])[0].ranked[0][0] == white
+
+
+def test_a_project_that_is_emptied_keeps_what_it_has_learned_for_the_undo(project: Project) -> None:
+    learned = Learned.train(project, silent)
+    for one in project.state.classes:
+        project.remove(one.id)
+    assert not learned.is_behind(project.state)
+    for _ in range(2):
+        project.undo()
+        learned.follow(project, silent)
+        assert not learned.is_behind(project.state)
+    other = project.add_class("yellow")
+    project.add_photos(other, {photo(project, (230, 220, 40), number): "x" for number in range(3)})
+    for one in project.state.classes[:-1]:
+        project.remove(one.id)
+    learned.follow(project, silent)
+    assert [str(name) for name in learned.classifier.classes_] == ["yellow"]
+
+
+def test_a_change_that_is_stopped_changes_nothing(project: Project) -> None:
+    learned = Learned.train(project, silent)
+
+    def stop(share: float, text: str) -> None:
+        raise KeyboardInterrupt
+
+    before = learned.classifier.classes_.tolist(), dict(learned.names), dict(learned.labels)
+    project.remove(project.state.classes[0].id)
+    project.move([next(iter(project.state.classes[0].photos))], project.state.classes[1].id)
+    with pytest.raises(KeyboardInterrupt):
+        learned.follow(project, stop)
+    assert (learned.classifier.classes_.tolist(), learned.names, learned.labels) == before
+    learned.follow(project, silent)
+    assert not learned.is_behind(project.state)
+
+
+def test_a_class_of_a_file_that_loses_its_only_photo_is_that_of_the_file_again(
+    project: Project, tmp_path: Path
+) -> None:
+    learned = Learned.train(project, silent)
+    learned.classifier.save(tmp_path / "other.lamm")
+    other = lamm.load(tmp_path / "other.lamm").remove("green").remove("blue").rename("red", "cherry")
+    (project.folder / "files").mkdir(exist_ok=True)
+    other.save(project.folder / "files" / "other.lamm")
+    cherry = project.add_class("cherry", "other.lamm")
+    learned.follow(project, silent)
+    text = learned.classifier.text_features_[learned.classifier.classes_.tolist().index("cherry")]
+    project.add_photos(cherry, {photo(project, (200, 40, 40), 1): "x"})
+    learned.follow(project, silent)
+    project.undo()
+    learned.follow(project, silent)
+    assert not learned.is_behind(project.state)
+    again = learned.classifier.text_features_[learned.classifier.classes_.tolist().index("cherry")]
+    assert (again == text).all()
 
 
 def test_names_alone_are_judged_photo_by_photo(project: Project) -> None:

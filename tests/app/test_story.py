@@ -78,7 +78,8 @@ def test_the_whole_story(browser: Any, servers: list[Server], drawings: Path, tm
 
     watched.button("Train").click()
     watched.button("Cancel").wait_for()
-    page.get_by_text("right by 3-fold").wait_for()
+    page.get_by_text("right by 3-fold").or_(page.locator(".problem:visible")).first.wait_for()
+    assert page.locator(".problem:visible").all_inner_texts() == []
     watched.part("Results")
     heading = page.get_by_text("Wrong photos (")
     heading.wait_for()
@@ -88,6 +89,7 @@ def test_the_whole_story(browser: Any, servers: list[Server], drawings: Path, tm
     page.locator(".confusion td button:not(.right)").first.click()
     page.locator(".pair .photo img").first.wait_for()
     page.locator(".wrong .act").first.click()
+    page.locator(".q-notification").get_by_text("Move 1 photo").wait_for()
     page.get_by_text(f"Wrong photos ({wrong - 1})").wait_for()
 
     watched.part("Photos")
@@ -136,6 +138,7 @@ def test_the_whole_story(browser: Any, servers: list[Server], drawings: Path, tm
     again.page.get_by_text("168 photos in 11 classes").wait_for()
     assert again.said == []
     assert watched.foreign == again.foreign == []
+    assert "Traceback" not in servers[0].log.read_text(encoding="utf-8")
 
     classifier = lamm.load(tmp_path / "mine.lamm")
     assert {"striped circle", "leopard diamond"} <= set(classifier.classes_)

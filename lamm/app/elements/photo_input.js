@@ -32,7 +32,7 @@ export default {
     accept: { default: "image/*" }, limit: Number, zone: String, single: Boolean,
   },
   emits: ["done"],
-  data: () => ({ total: 0, sent: 0, over: false, filming: false, shots: 0, trouble: "", stopped: false }),
+  data: () => ({ total: 0, sent: 0, over: false, filming: false, shots: 0, trouble: "", stopped: false, unsent: "" }),
   template: `
     <div class="photo-input" :class="{ over, big: hint, busy: total }">
       <p v-if="hint" class="hint"><b>{{ label }}</b><br>{{ hint }}</p>
@@ -43,6 +43,7 @@ export default {
         </button>
         <button v-if="camera" type="button" @click="film"><i class="material-icons">photo_camera</i>Camera</button>
       </div>
+      <p v-if="unsent" role="alert">{{ unsent }} <button type="button" @click="unsent = ''">Close</button></p>
       <div v-if="total" class="sending" role="status">
         <progress :value="sent" :max="total"></progress> {{ sent }} of {{ total }}
         <button type="button" @click="stopped = true">Stop</button>
@@ -59,6 +60,11 @@ export default {
       </dialog>
     </div>`,
   mounted() {
+    const before = this.hint && this.folders && JSON.parse(sessionStorage.getItem(this.url) || "null");
+    if (before) {
+      this.unsent = `${before.stored} of ${before.total} photos were stored before the page was left. Drop them again: none comes twice.`;
+      this.remember(0, 0);
+    }
     this.place = (this.zone && this.$el.closest(this.zone)) || this.$el;
     this.listeners = {
       dragover: (event) => { event.preventDefault(); this.over = true; this.place.classList.add("over"); },
@@ -90,15 +96,27 @@ export default {
       if (!items.length) return;
       const batch = crypto.randomUUID?.() ?? String(Math.random());
       const answer = { added: 0, known: 0, refused: 0, reasons: [], classes: [], files: [] };
+      if (!this.total) window.addEventListener("beforeunload", this.stay);
       this.total += items.length;
       this.stopped = false;
       const queue = [...items];
       const work = async () => {
-        for (let item; !this.stopped && (item = queue.shift()); this.sent += 1) await this.sendOne(item, batch, answer);
+        for (let item; !this.stopped && (item = queue.shift()); this.sent += 1) {
+          this.remember(answer.added + answer.known, this.total);
+          await this.sendOne(item, batch, answer);
+        }
       };
       await Promise.all(Array.from({ length: AT_ONCE }, work));
       this.total = this.sent = 0;
+      this.remember(0, 0);
+      window.removeEventListener("beforeunload", this.stay);
       this.$emit("done", answer);
+    },
+    stay(event) { event.preventDefault(); }, // the browser asks before it leaves the page
+    // So that a page that is loaded anew, as after the server was killed, says what has not arrived.
+    remember(stored, total) {
+      if (total) sessionStorage.setItem(this.url, JSON.stringify({ stored, total }));
+      else sessionStorage.removeItem(this.url);
     },
     async sendOne({ file, to }, batch, answer) {
       const query = new URLSearchParams({ name: file.name, batch });

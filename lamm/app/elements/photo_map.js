@@ -7,10 +7,11 @@ export default {
   data: () => ({ near: null, only: -1 }),
   template: `
     <div class="photo-map">
-      <svg viewBox="0 0 ${SIZE} ${SIZE}" role="img" aria-label="Map of the photos; photos that look alike to CLIP lie close">
+      <svg viewBox="0 0 ${SIZE} ${SIZE}" role="group" aria-label="Map of the photos; photos that look alike to CLIP lie close">
         <circle v-for="point in points" :key="point.file" :cx="at(point.x)" :cy="at(-point.y)" r="5" :fill="hue(point.label)"
           :opacity="only < 0 || only === point.label ? 0.8 : 0.08" @mouseenter="near = point" @mouseleave="near = null"
-          @click="$emit('open', point.file)"></circle>
+          tabindex="0" role="button" :aria-label="'Photo of ' + texts[point.label]?.name" @focus="near = point" @blur="near = null"
+          @click="$emit('open', point.file)" @keydown.enter="$emit('open', point.file)"></circle>
         <g v-for="(text, i) in texts" v-show="only < 0 || only === i">
           <path :d="'M' + at(text.x) + ' ' + (at(-text.y) - 7) + 'l6 7-6 7-6-7z'" :fill="hue(i)" class="text-mark"></path>
           <text :x="at(text.x)" :y="at(-text.y) - 11" text-anchor="middle">{{ text.name }}</text>
