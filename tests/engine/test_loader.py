@@ -2,7 +2,6 @@
 
 import os
 import random
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +18,6 @@ from lamm.engine.embedded.loader import (
     EpochLoader,
     EpochPlan,
     Feed,
-    bounded_workers,
     cpu_states,
     restore_cpu_states,
     usable_cores,
@@ -283,9 +281,3 @@ def test_a_worker_that_is_killed_is_one_line():
     with pytest.raises(LammError, match=r"DATALOADER\.NUM_WORKERS") as error:
         next(iter(loader(1, items=Killed())))
     assert "\n" not in str(error.value)
-
-
-def test_a_thread_beside_the_main_one_starts_no_processes() -> None:
-    assert bounded_workers(2) == 2
-    with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(bounded_workers, 2).result() == 0

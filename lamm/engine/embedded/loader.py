@@ -15,7 +15,6 @@ import math
 import os
 import random
 import shutil
-import threading
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -323,8 +322,6 @@ def worker_count(cfg: CN, data_source: Sequence[Datum], batch_size: int) -> int:
     pixels_out = height * width * options.K_TRANSFORMS
     if _mean_pixels(data_source) + pixels_out < 10_000:  # most of the time is not spent on pixels
         return 0
-    if not may_fork():
-        return 0
     batches = -(-len(data_source) // batch_size)
     batch_bytes = min(batch_size, len(data_source)) * pixels_out * 3 * 4  # RGB, four bytes each
     workers = min(MOST, usable_cores(), batches)
@@ -343,24 +340,11 @@ def worker_count(cfg: CN, data_source: Sequence[Datum], batch_size: int) -> int:
 
 
 def bounded_workers(asked: int) -> int:
-    """A number of worker processes, at most `BEYOND_USE` or four per core: more would only exhaust the machine.
-
-    In a thread beside the main one there are none, see `may_fork`.
-    """
-    if not may_fork():
-        return 0
+    """A number of worker processes, at most `BEYOND_USE` or four per core: more would only exhaust the machine."""
     most = max(BEYOND_USE, 4 * usable_cores())
     if asked > most:
         logger.info("%d worker processes were asked for, %d are started: the batches are the same", asked, most)
     return min(asked, most)
-
-
-def may_fork() -> bool:
-    """Whether worker processes can be started: not from a thread beside the main one, as the page's work is done in.
-
-    A copy of this process would have the other threads' locks as they are, and wait for ever where one is held.
-    """
-    return threading.current_thread() is threading.main_thread()
 
 
 def usable_cores() -> int:
