@@ -74,7 +74,8 @@ def test_the_whole_story(browser: Any, servers: list[Server], drawings: Path, tm
     page.get_by_text("“striped circle”:").wait_for()
     shown(watched, "3_another_name")
     watched.button("Use this name").click()
-    page.locator(".knowledge.good, .knowledge.fair").first.wait_for()
+    # Of the class itself: while CLIP is asked, Cancel stands where Train is, and would get the click.
+    card.locator(".knowledge.good, .knowledge.fair").wait_for()
 
     watched.button("Train").click()
     watched.button("Cancel").wait_for()
