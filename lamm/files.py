@@ -13,7 +13,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,21 +115,17 @@ def _remove(path: Path) -> None:
 def exclusive(path: str | os.PathLike[str]) -> Iterator[None]:
     """Hold a file while it is read, changed and replaced; who comes second waits, and then reads the new one.
 
-    A file that is not there is not held.
+    A file that is not there, or that can't be read, is not held: who reads it says so.
     """
-    handle = -1
-    with suppress(OSError):  # not there, not readable: who reads it says so; or no locks
-        handle = os.open(path, os.O_RDONLY)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        while not os.path.samestat(os.fstat(handle), os.stat(path)):  # replaced while this process waited
-            os.close(handle)
-            handle = os.open(path, os.O_RDONLY)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-    try:
+    with ExitStack() as held:
+        with suppress(OSError):  # also of a file system without locks
+            while True:
+                held.close()  # of a file that was replaced while this process waited
+                file = held.enter_context(open(path, "rb"))
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                    break
         yield
-    finally:
-        if handle >= 0:
-            os.close(handle)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

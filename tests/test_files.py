@@ -109,3 +109,8 @@ def test_who_comes_second_reads_what_the_first_has_written(tmp_path: Path) -> No
     assert file.read_text() == "12"
     with exclusive(tmp_path / "nothing"):
         pass
+    with ThreadPoolExecutor(1) as pool, exclusive(file):
+        waiting = pool.submit(add_one)
+        time.sleep(0.05)
+        file.unlink()  # while another waits for it
+    assert isinstance(waiting.exception(), FileNotFoundError)

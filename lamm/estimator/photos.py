@@ -44,7 +44,7 @@ def as_files(photos: Any) -> Iterator[list[str]]:
     if isinstance(photos, np.ndarray):
         if photos.ndim == 2 and photos.shape[1] == 1:
             photos = photos[:, 0]  # a column of paths
-        elif photos.dtype.kind != "O" and (photos.ndim == 2 or (photos.ndim == 3 and photos.shape[2] in (3, 4))):
+        elif photos.dtype.kind in "buif" and (photos.ndim == 2 or (photos.ndim == 3 and photos.shape[2] in (3, 4))):
             raise DataError(f"an array of shape {photos.shape} is one photo, not several: give [photo]")
     if is_path(photos):
         photos = files_of(photos)

@@ -24,7 +24,8 @@ def told(progress: Progress | None) -> Iterator[Progress]:
     if progress is not None:
         yield progress
         return
-    is_seen = "ipykernel" in sys.modules or sys.stderr.isatty()  # a notebook's stderr isn't a terminal
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()  # None: of a program without a console
+    is_seen = is_terminal or "ipykernel" in sys.modules  # a notebook's stderr isn't a terminal
     with tqdm(total=1.0, leave=False, bar_format=FORMAT, **({} if is_seen else {"disable": True})) as bar:
 
         def show(share: float, what: str) -> None:

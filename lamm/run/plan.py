@@ -25,6 +25,8 @@ from lamm.run.effect import told_without_effect
 from lamm.run.fingerprint import flat, output_folder, override_suffix
 from lamm.run.values import check_values
 
+BACKBONE_KEY = "MODEL.BACKBONE.NAME"
+
 
 def config_root() -> Path:
     """The folder `configs/` of the checkout that is the working directory, or that this code is in; else the package's.
@@ -93,9 +95,6 @@ def settle_own_data(cfg: CfgNode) -> str:
     return f"{own}-{name or 'data'}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"
 
 
-BACKBONE_KEY = "MODEL.BACKBONE.NAME"
-
-
 @dataclass(frozen=True)
 class RunPlan:
     """One run.
@@ -150,10 +149,10 @@ def plan_run(arguments: argparse.Namespace, extend_cfg: Callable[[CfgNode], None
     dataset_file = Path(arguments.dataset_config_file or dataset_config(arguments.dataset))
     trainer = _trainer_name(arguments, {**flags, **dict(pairs)}, cfg)
     trainer_class = TRAINER_REGISTRY.get(trainer)
-    evaluated = {} if arguments.config_file else _settings_of_file(arguments.model_dir)
-    demo = evaluated.get(BACKBONE_KEY) == repr("tiny") if evaluated else dataset_file.stem in DEMO
+    own = {} if arguments.config_file else _settings_of_file(arguments.model_dir)
+    demo = own.get(BACKBONE_KEY) == repr("tiny") if own else dataset_file.stem in DEMO
     config_file = Path(arguments.config_file or default_config(trainer, trainer_class, demo))
-    merge_config(cfg, [dataset_file, config_file], [word for pair in evaluated.items() for word in pair])
+    merge_config(cfg, [dataset_file, config_file], [word for pair in own.items() for word in pair])
     for key, value in flags.items():
         set_key(cfg, key, value)
     merge_config(cfg, [], arguments.opts)
