@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import lamm
-from tests.estimator.test_classifier import COLOURS, NAMES, photo
+from tests.estimator.small_photos import COLOURS, NAMES, photo
 from tests.train_command import call_tool
 
 

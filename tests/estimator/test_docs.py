@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import lamm
-from tests.estimator.test_classifier import photo
+from tests.estimator.small_photos import photo
 from tests.train_command import ROOT
 
 COLOURS = {"my_photos/red": (220, 30, 30), "my_photos/blue": (30, 30, 220), "more/star": (240, 240, 40)}
