@@ -85,22 +85,11 @@ class Packing:
         filled, last, padding, later = map(change, (self.filled, self.last, self.padding, self.later))
         return Packing(filled, last, padding, later, self.stops, self.first)
 
-    @property
-    def whole(self) -> bool:
-        """Whether all prompts are of one length, so that nothing is padding."""
-        return len(self.filled) == len(self) * self.length
-
-    def place(self, packed: Tensor) -> Tensor:
-        """Packed positions (S, ...) among all of them, zeros elsewhere. Shape: (N, T, ...)"""
-        rest = packed.shape[1:]
-        if not self.whole:
-            packed = packed.new_zeros(len(self) * self.length, *rest).index_copy(0, self.filled, packed)
-        return packed.view(len(self), self.length, *rest)
-
     def take(self, placed: Tensor) -> Tensor:
-        """The opposite of `place`. Shape: (S, ...)"""
+        """What stands at the filled positions of (N, T, ...). Shape: (S, ...)"""
         placed = placed.flatten(0, 1)
-        return placed if self.whole else placed.index_select(0, self.filled)
+        everything = len(self.filled) == len(placed)
+        return placed if everything else placed.index_select(0, self.filled)
 
 
 class FixedPrefix(Tensor):

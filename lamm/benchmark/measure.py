@@ -138,7 +138,9 @@ class MatrixProducts(TorchDispatchMode):
         self.products: Products = Counter()
 
     def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if not (self._backward and torch.is_grad_enabled()):
+        # A function of our own records no gradients while it encodes again, but switches forward-mode ones off then.
+        again = torch.is_grad_enabled() or not torch._C._is_fwd_grad_enabled()
+        if not (self._backward and again):
             self.products.update(_products_of(op.overloadpacket._qualified_op_name.partition("::")[2], args))
         return op(*args, **(kwargs or {}))
 

@@ -25,50 +25,166 @@ class KeysValues(NamedTuple):
     values: Tensor
 
 
-def attend(query: Tensor, keys: Tensor, values: Tensor, shared: KeysValues, packing: Packing) -> Tensor:
-    """Attention of the asking label positions: softmax(Q · Kᵀ / √C) · V over the prefix and their own class.
+class HeadRows:
+    """The way from label positions side by side, (G · S, K · D), to those of each head, (K, G, H, N, T, C), and back.
+
+    K parts are beside each other, such as queries, keys and values. Both ways are a table of rows of C numbers.
+    Padding gets another position's rows; nothing may come of them.
 
     Args:
-        query: of all label positions, (G · S, D), or of the end tokens alone, (G · N, D).
-        keys, values: of all label positions, (G · S, D).
+        packing: where the label positions of all groups stand, G · N classes.
+        groups, heads: G and H.
+
+    Attributes:
+        sizes: G, H, N, T.
+        padding: whether a position stands behind its class's end token, (G, 1, N, T).
+        later: which positions of its own class a position must not attend to, (T, T).
+    """
+
+    def __init__(self, packing: Packing, groups: int, heads: int) -> None:
+        self.sizes = groups, heads, len(packing) // groups, packing.length
+        self.padding, self.later = packing.padding.unflatten(0, (groups, 1, -1)), packing.later
+        self._packing = packing
+        self._head = torch.arange(heads, device=packing.filled.device)
+        self._tables: dict[tuple[bool, int], Tensor] = {}
+
+    def to_heads(self, parts: int) -> Tensor:
+        """The packed row of each one by head, (K · G · H · N · T,), rows of a position being (K, H)."""
+        if (True, parts) not in self._tables:
+            filled = ~self._packing.padding
+            first = self._packing.last + 1 - filled.sum(1)
+            # The place of each position among the filled ones; of padding, that of its class's first position.
+            place = first[:, None] + filled * torch.arange(self._packing.length, device=filled.device)
+            place, part = place.view_as(self.padding), self._numbers(parts)[:, None, None, None, None]
+            rows = (place * parts + part) * len(self._head) + self._head[:, None, None]  # (K, G, H, N, T)
+            self._tables[True, parts] = rows.flatten().int()
+        return self._tables[True, parts]
+
+    def from_heads(self, parts: int) -> Tensor:
+        """The opposite, (G · S · K · H,)."""
+        if (False, parts) not in self._tables:
+            groups, heads, classes, length = self.sizes
+            filled = self._packing.filled[:, None, None]
+            group, place = filled // (classes * length), filled % (classes * length)
+            part = self._numbers(parts)[:, None]
+            rows = ((part * groups + group) * heads + self._head) * classes * length + place  # (G · S, K, H)
+            self._tables[False, parts] = rows.flatten().int()
+        return self._tables[False, parts]
+
+    def _numbers(self, count: int) -> Tensor:
+        return torch.arange(count, device=self._head.device)
+
+
+def attend(packed: Tensor, shared: KeysValues, rows: HeadRows, query: Tensor | None = None) -> Tensor:
+    """Attention of label positions: softmax(Q · Kᵀ / √C) · V over the prefix and their own class.
+
+    Args:
+        packed: queries, keys and values of all label positions side by side, (G · S, 3 · D); with `query`, keys and
+            values alone, (G · S, 2 · D).
         shared: of the prefix.
-        packing: where the label positions stand.
+        rows: where the label positions stand.
+        query: of the end tokens, where they alone ask, (G · N, D).
 
     Returns:
         (G · A, D)
     """
-    groups, heads, prefix_length, size = shared.keys.shape
-    by_head = (heads, size)
-    query = query.unflatten(1, by_head) * size**-0.5  # (G · A, H, C)
-    # (G · N, H, T, C), with zeros where nothing stands
-    keys, values = (packing.place(part.unflatten(1, by_head)).transpose(1, 2) for part in (keys, values))
-    # Scores with the prefix, which a group's positions share: (G, H, A, C) with (G, H, P, C) to (G · A, H, P).
-    grouped = query.unflatten(0, (groups, -1)).transpose(1, 2)
-    to_prefix = (grouped @ shared.keys.to(query.dtype).transpose(2, 3)).transpose(1, 2).flatten(0, 1)
-    # Scores with their own class, (G · A, H, T), and one softmax over both.
-    only_ends = len(query) == len(packing)
-    to_own = (_end_scores if only_ends else _scores)(query, keys, packing)
-    weights = torch.softmax(torch.cat([to_prefix, to_own], dim=2), dim=2).to(values.dtype)
-    of_prefix, of_own = weights.split([prefix_length, packing.length], dim=2)
-    # The weighted sums of values, again in two parts, (G · A, H, C) each.
-    grouped = of_prefix.unflatten(0, (groups, -1)).transpose(1, 2)
-    attended = (grouped @ shared.values.to(query.dtype)).transpose(1, 2).flatten(0, 1)
-    if only_ends:
-        return (attended + (of_own[:, :, None] @ values)[:, :, 0]).flatten(1)
-    own = packing.place(of_own).transpose(1, 2) @ values
-    return (attended + packing.take(own.transpose(1, 2))).flatten(1)
+    keys, values = (part.to(packed.dtype) for part in shared)
+    return _Attention.apply(packed, query, keys, values, rows)
 
 
-def _scores(query: Tensor, keys: Tensor, packing: Packing) -> Tensor:
-    """Scores of all positions (G · S, H, C) with their own class's keys (G · N, H, T, C). Shape: (G · S, H, T)"""
-    scores = packing.place(query).transpose(1, 2) @ keys.transpose(2, 3)
-    return packing.take(scores.masked_fill(packing.later, float("-inf")).transpose(1, 2))
+class _Attention(torch.autograd.Function):
+    """`attend`, with a backward pass that moves each number as seldom as the forward pass.
+
+    U is T where all positions ask, and 1 where end tokens alone do. Scores with the prefix are one product for all
+    classes of a group, scores with the own class one for each class and head:
+
+        O = W_prefix · V_prefix + W_own · V_own,    [W_prefix | W_own] = softmax([Q · K_prefixᵀ | Q · K_ownᵀ] / √C)
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, packed: Tensor, query: Tensor | None, shared_keys: Tensor, shared_values: Tensor, rows: HeadRows
+    ) -> Tensor:
+        prefix_length, size = shared_keys.shape[2:]
+        with torch.autocast(packed.device.type, enabled=False):
+            parts = 3 if query is None else 2
+            by_head = _rows(packed, rows.to_heads(parts), size).view(parts, *rows.sizes, size)
+            keys, values = by_head[-2:]
+            asking = by_head[0] if query is None else _ends_by_head(query, keys)  # (G, H, N, U, C)
+            # Scores, (G, H, N, U, P) and (G, H, N, U, T), and one softmax over both.
+            to_prefix = torch.bmm(_groups(asking), shared_keys.flatten(0, 1).mT).view(*asking.shape[:4], -1)
+            to_own = torch.bmm(_classes(asking), _classes(keys).mT).view(*asking.shape[:4], -1)
+            to_own.masked_fill_(rows.later if query is None else rows.padding[..., None, :], float("-inf"))
+            weights = torch.softmax(torch.cat([to_prefix, to_own], dim=4).float().mul_(size**-0.5), dim=4)
+            if query is None:
+                weights.masked_fill_(rows.padding[..., None], 0)  # padding asks nothing, and so gets no gradient
+            of_prefix, of_own = weights.to(packed.dtype).tensor_split([prefix_length], dim=4)
+            attended = torch.bmm(_groups(of_prefix), shared_values.flatten(0, 1)).view_as(asking)
+            torch.baddbmm(_classes(attended), _classes(of_own), _classes(values), out=_classes(attended))
+        ctx.all_ask = query is None
+        ctx.save_for_backward(
+            by_head, asking, shared_keys, shared_values, weights, rows.to_heads(1), rows.from_heads(parts)
+        )
+        if query is not None:
+            return _ends_packed(attended)
+        return _rows(attended, rows.from_heads(1), size).view(len(packed), -1)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        by_head, asking, shared_keys, shared_values, weights, to_heads, from_heads = ctx.saved_tensors
+        keys, values = by_head[-2:]
+        prefix_length, size = shared_keys.shape[2:]
+        of_prefix, of_own = weights.to(gradient.dtype).tensor_split([prefix_length], dim=4)
+        with torch.autocast(gradient.device.type, enabled=False):
+            by_row = _rows(gradient, to_heads, size) if ctx.all_ask else _ends_by_head(gradient, keys)
+            gradient = by_row.view_as(asking)  # (G, H, N, U, C)
+            to_prefix = torch.bmm(_groups(gradient), shared_values.flatten(0, 1).mT).view_as(of_prefix)
+            to_own = torch.bmm(_classes(gradient), _classes(values).mT).view_as(of_own)
+            of_weights = torch.cat([to_prefix, to_own], dim=4).float()
+            scores = torch.ops.aten._softmax_backward_data(of_weights, weights, 4, weights.dtype).mul_(size**-0.5)
+            to_prefix, to_own = scores.to(gradient.dtype).tensor_split([prefix_length], dim=4)
+            # Every product is written to where it belongs.
+            of_packed = torch.empty_like(by_head)
+            of_asking = of_packed[0] if ctx.all_ask else torch.empty_like(asking)
+            torch.bmm(_groups(to_prefix), shared_keys.flatten(0, 1), out=_groups(of_asking))
+            torch.baddbmm(_classes(of_asking), _classes(to_own), _classes(keys), out=_classes(of_asking))
+            torch.bmm(_classes(to_own).mT, _classes(asking), out=_classes(of_packed[-2]))
+            torch.bmm(_classes(of_own).mT, _classes(gradient), out=_classes(of_packed[-1]))
+            of_keys = of_values = None
+            if ctx.needs_input_grad[2]:
+                of_keys = torch.bmm(_groups(to_prefix).mT, _groups(asking)).view_as(shared_keys)
+            if ctx.needs_input_grad[3]:
+                of_values = torch.bmm(_groups(of_prefix).mT, _groups(gradient)).view_as(shared_values)
+        of_query = None if ctx.all_ask else _ends_packed(of_asking)
+        of_packed = _rows(of_packed, from_heads, size).view(-1, len(by_head) * keys.shape[1] * size)
+        return of_packed, of_query, of_keys, of_values, None
 
 
-def _end_scores(query: Tensor, keys: Tensor, packing: Packing) -> Tensor:
-    """Scores of the end tokens (G · N, H, C) with their own class's keys (G · N, H, T, C). Shape: (G · N, H, T)"""
-    scores = (query[:, :, None] @ keys.transpose(2, 3))[:, :, 0]
-    return scores.masked_fill(packing.padding[:, None], float("-inf"))
+def _rows(tensor: Tensor, table: Tensor, size: int) -> Tensor:
+    """Some rows of `size` numbers that lie behind each other in a tensor. Shape: (len(table), size)"""
+    return tensor.reshape(-1, size).index_select(0, table)
+
+
+def _groups(by_head: Tensor) -> Tensor:
+    """(G, H, N, U, ·) with all positions of a group and a head under each other. Shape: (G · H, N · U, ·)"""
+    return by_head.flatten(2, 3).flatten(0, 1)
+
+
+def _classes(by_head: Tensor) -> Tensor:
+    """(G, H, N, U, ·) with the positions of each class and head by themselves. Shape: (G · H · N, U, ·)"""
+    return by_head.flatten(0, 2)
+
+
+def _ends_by_head(packed: Tensor, keys: Tensor) -> Tensor:
+    """End tokens (G · N, D) by head, like keys (G, H, N, T, C). Shape: (G, H, N, 1, C)"""
+    groups, heads, classes, _, size = keys.shape
+    return packed.reshape(groups, classes, heads, size).transpose(1, 2).contiguous()[:, :, :, None]
+
+
+def _ends_packed(by_head: Tensor) -> Tensor:
+    """The opposite of `_ends_by_head`."""
+    return by_head[:, :, :, 0].transpose(1, 2).flatten(0, 1).flatten(1)
 
 
 def quick_gelu(x: Tensor) -> Tensor:

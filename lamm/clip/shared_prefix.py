@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lamm.clip.prefix_attention import BlockParts, KeysValues, attend, unknown_parts
+from lamm.clip.prefix_attention import BlockParts, HeadRows, KeysValues, attend, unknown_parts
 from lamm.clip.text import Chunks, PlainTextEncoder
 from lamm.clip.text_tower import TextTower, replace_context
 from lamm.log import logger
@@ -108,15 +108,15 @@ class SharedPrefixEncoder:
         labels = (labels + self.tower.positions(shared[0].shape[2], length)).to(self.tower.dtype)
         x = packing.take(labels[None].expand(groups, -1, -1, -1).flatten(0, 1))  # (G · S, D)
         prefixes = [KeysValues(*pair) for pair in zip(shared[::2], shared[1::2], strict=True)]
+        rows = HeadRows(packing, groups, self.tower.heads)
         *blocks, last = self._blocks(labels.device)
         for block, prefix in zip(blocks, prefixes, strict=False):  # the last block's prefix comes below
-            query, keys, values = block.project(block.normed(x)).chunk(3, dim=1)
-            x = block.after_attention(x, attend(query, keys, values, prefix, packing))
+            x = block.after_attention(x, attend(block.project(block.normed(x)), prefix, rows))
         # In the last block every position has keys and values, but only the end tokens ask.
         width, normed = x.shape[1], last.normed(x)
-        query = last.project(normed[packing.last], slice(width))
-        keys, values = last.project(normed, slice(width, None)).chunk(2, dim=1)
-        x = last.after_attention(x[packing.last], attend(query, keys, values, prefixes[-1], packing))
+        query = last.project(normed.index_select(0, packing.last), slice(width))
+        attended = attend(last.project(normed, slice(width, None)), prefixes[-1], rows, query)
+        x = last.after_attention(x.index_select(0, packing.last), attended)
         return self.tower.finish(x).unflatten(0, (groups, classes))
 
 

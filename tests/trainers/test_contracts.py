@@ -169,7 +169,7 @@ def test_moving_one_classs_label_leaves_the_features_of_the_others_as_they_were(
 
 FEATURE_ERROR = {True: 1e-5, False: 2e-2}  # by Case.exact
 GRADIENT_ERROR = {True: 1e-4, False: 1e-1}
-COSINE = 0.999
+COSINE = 0.998  # processors differ in how they add up bf16 products: the plain encoder has 0.9989 on one of them
 
 
 def assert_near(got: Tensor, expected: Tensor, error: float) -> None:
