@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from lamm.clip import tiny
-from lamm.clip.loading import OPENAI_NAMES, TINY, openai_architecture, source_of, weights_of
+from lamm.clip.loading import openai_architecture
 from lamm.clip.open_clip_models import open_clip_names, split_name
-from lamm.clip.weights_file import Source
+from lamm.clip.sources import OPENAI_NAMES, TINY, Source, source_of, weights_of
 from lamm.errors import BackboneError
 from lamm.files import sha256_of_file
 

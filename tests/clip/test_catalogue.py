@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from lamm.clip import loading
+from lamm.clip import sources
 from lamm.clip.catalogue import backbone, licence_of
-from lamm.clip.loading import OPENAI_NAMES, openai_file_name, source_of, weights_of
 from lamm.clip.open_clip_models import open_clip_names
-from lamm.clip.weights_file import Source
+from lamm.clip.sources import OPENAI_NAMES, Source, openai_file_name, source_of, weights_of
 from lamm.errors import BackboneError
 from tests.commands.conftest import command  # noqa: F401
 from tests.preparing.file_server import FileServer, serving
@@ -106,7 +105,7 @@ def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple
     monkeypatch.setattr("lamm.preparing.download.LEAST_FREE_BYTES", 0)
     path = f"models/{SHA256}/ViT-B-16.pt"
     with serving({path: CONTENT}) as server:
-        monkeypatch.setattr(loading, "source_of", lambda name: Source(f"{server.base}/{path}", ""))
+        monkeypatch.setattr(sources, "source_of", lambda name: Source(f"{server.base}/{path}", ""))
         yield server, tmp_path / ".cache/clip/ViT-B-16.pt"
 
 
@@ -144,7 +143,7 @@ def test_what_comes_with_another_check_sum_is_not_kept(published: tuple[FileServ
 def test_weights_at_a_path_have_the_published_licence_only_if_they_are_the_published_ones(
     published: tuple[FileServer, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lamm.clip.catalogue.source_of", loading.source_of)
+    monkeypatch.setattr("lamm.clip.catalogue.source_of", sources.source_of)
     (tmp_path / "ViT-B-16.pt").write_bytes(CONTENT)
     assert licence_of("ViT-B/16", str(tmp_path)) == "MIT"
     (tmp_path / "ViT-B-16.pt").write_bytes(CONTENT + b"tuned")
