@@ -24,7 +24,7 @@ TRAIN = "lamm.commands.train:train"
 PRELOAD = (
     "lamm.sweep.worker",
     "lamm.commands.train",
-    "lamm_trainers",
+    "lamm_trainers.base",
     "lamm.run.execute",
     "open_clip",
     "sklearn.metrics",
