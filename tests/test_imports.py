@@ -172,6 +172,7 @@ for words in (
     ["check-data", "folder", "--quick", "--root", {str(data)!r}],
     ["parse-results", {str(run)!r}],
     ["get", "tiny"],
+    ["backbones", "--json"],
     plan,
     [*plan, *one_each, "--", "MODEL.BACKBONE.NAME", "RN50", "MODEL.BACKBONE.PATH", {str(weights)!r}],
 ):

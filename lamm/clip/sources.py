@@ -16,6 +16,8 @@ from lamm.files import sha256_of_file
 
 TINY = "tiny"
 TINY_WEIGHTS = Path(__file__).with_name("tiny") / "tiny_clip.safetensors"
+TINY_SIZES = 10_439_553, 32
+"""Its parameters, and the height and width of its images in pixels."""
 PREFIX = "open_clip:"
 FOLDER_NAMES = (
     "open_clip_model.safetensors",
@@ -33,50 +35,55 @@ class OpenAIModel(NamedTuple):
 
     Attributes:
         architecture: open_clip's name of it, without its suffix "-quickgelu".
-        sha256: of its file, which is in the link.
+        parameters: how many there are.
+        image_size: height = width of its images, in pixels.
         repository: of a copy on the Hugging Face hub.
+        sha256: of its file, which is in the link.
     """
 
     architecture: str
-    sha256: str
+    parameters: int
+    image_size: int
     repository: str
+    sha256: str
 
 
 OPENAI_NAMES = {
     "RN50": OpenAIModel(
-        "RN50", "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762", "timm/resnet50_clip.openai"
+        *("RN50", 102_007_137, 224, "timm/resnet50_clip.openai"),
+        "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762",
     ),
     "RN101": OpenAIModel(
-        "RN101", "8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599", "timm/resnet101_clip.openai"
+        *("RN101", 119_688_033, 224, "timm/resnet101_clip.openai"),
+        "8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599",
     ),
     "RN50x4": OpenAIModel(
-        "RN50x4", "7e526bd135e493cef0776de27d5f42653e6b4c8bf9e0f653bb11773263205fdd", "timm/resnet50x4_clip.openai"
+        *("RN50x4", 178_300_601, 288, "timm/resnet50x4_clip.openai"),
+        "7e526bd135e493cef0776de27d5f42653e6b4c8bf9e0f653bb11773263205fdd",
     ),
     "RN50x16": OpenAIModel(
-        "RN50x16", "52378b407f34354e150460fe41077663dd5b39c54cd0bfd2b27167a4a06ec9aa", "timm/resnet50x16_clip.openai"
+        *("RN50x16", 290_979_217, 384, "timm/resnet50x16_clip.openai"),
+        "52378b407f34354e150460fe41077663dd5b39c54cd0bfd2b27167a4a06ec9aa",
     ),
     "RN50x64": OpenAIModel(
-        "RN50x64", "be1cfb55d75a9666199fb2206c106743da0f6468c9d327f3e0d0a543a9919d9c", "timm/resnet50x64_clip.openai"
+        *("RN50x64", 623_258_305, 448, "timm/resnet50x64_clip.openai"),
+        "be1cfb55d75a9666199fb2206c106743da0f6468c9d327f3e0d0a543a9919d9c",
     ),
     "ViT-B/32": OpenAIModel(
-        "ViT-B-32",
+        *("ViT-B-32", 151_277_313, 224, "timm/vit_base_patch32_clip_224.openai"),
         "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
-        "timm/vit_base_patch32_clip_224.openai",
     ),
     "ViT-B/16": OpenAIModel(
-        "ViT-B-16",
+        *("ViT-B-16", 149_620_737, 224, "timm/vit_base_patch16_clip_224.openai"),
         "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f",
-        "timm/vit_base_patch16_clip_224.openai",
     ),
     "ViT-L/14": OpenAIModel(
-        "ViT-L-14",
+        *("ViT-L-14", 427_616_513, 224, "timm/vit_large_patch14_clip_224.openai"),
         "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836",
-        "timm/vit_large_patch14_clip_224.openai",
     ),
     "ViT-L/14@336px": OpenAIModel(
-        "ViT-L-14-336",
+        *("ViT-L-14-336", 427_944_193, 336, "timm/vit_large_patch14_clip_336.openai"),
         "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02",
-        "timm/vit_large_patch14_clip_336.openai",
     ),
 }
 """By their names in the `clip` package."""

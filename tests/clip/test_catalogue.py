@@ -7,13 +7,17 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import open_clip
 import pytest
+import torch
 
-from lamm.clip import sources
+from lamm.clip import sources, tiny
 from lamm.clip.catalogue import backbone, licence_of
+from lamm.clip.loading import openai_architecture
 from lamm.clip.open_clip_models import open_clip_names
-from lamm.clip.sources import OPENAI_NAMES, Source, openai_file_name, source_of, weights_of
+from lamm.clip.sources import OPENAI_NAMES, TINY, Source, openai_file_name, source_of, weights_of
 from lamm.errors import BackboneError
 from tests.commands.conftest import command  # noqa: F401
 from tests.preparing.file_server import FileServer, serving
@@ -48,6 +52,21 @@ def of_clip(image: int, patch: int, width: int, layers: int, text: int, text_lay
 def test_parameters_and_input_size_are_those_of_the_architecture(name: str, sizes: tuple[int, ...]) -> None:
     row = backbone(name)
     assert (row.parameters, row.image_size) == (of_clip(*sizes), sizes[0])
+
+
+@pytest.mark.parametrize("name", [*OPENAI_NAMES, TINY])
+def test_sizes_that_are_told_without_torch_are_those_of_the_model(name: str) -> None:
+    row = backbone(name)
+    with torch.device("meta"):
+        model: Any = tiny.build() if name == TINY else openai_architecture(name).build(torch.float32)
+    image_size = model.visual.image_size
+    assert row.parameters == sum(one.numel() for one in model.parameters())
+    assert row.image_size == (image_size if isinstance(image_size, int) else image_size[0])
+
+
+def test_links_and_repositories_of_openais_files_are_those_of_open_clip() -> None:
+    for name, model in OPENAI_NAMES.items():
+        assert source_of(name) == Source.of(open_clip.get_pretrained_cfg(model.architecture, "openai"))
 
 
 def test_links_and_check_sums_of_openais_files_are_those_of_the_clip_package() -> None:
