@@ -12,8 +12,8 @@ from lamm.memory import free_bytes, usable_cores
 ASK_TORCH = (
     "import torch; print(*(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count())))"
 )
-GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-"""What NVIDIA's driver, AMD's and that of Windows below Linux have in /dev: without any of them torch sees no GPU."""
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
+"""Files of NVIDIA's driver, its boards', AMD's, and Windows's below Linux: without any of them torch sees no GPU."""
 GIB = 2**30
 SMALLEST_SHARE = 0.01
 
