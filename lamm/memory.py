@@ -1,4 +1,4 @@
-"""How much memory is free."""
+"""How much memory is free, and how many cores there are, without torch."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +10,16 @@ MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def free_bytes(device: "torch.device") -> float:
-    """Bytes that can still be allocated on a device; infinite where the system doesn't say."""
-    if device.type == "cuda":
+def usable_cores() -> int:
+    """Cores that this process may use, by its affinity and its container's limits."""
+    from joblib import cpu_count
+
+    return int(cpu_count())
+
+
+def free_bytes(device: "torch.device | None" = None) -> float:
+    """Bytes that can still be allocated on a device, None being the CPU; infinite where the system doesn't say."""
+    if device is not None and device.type == "cuda":
         import torch
 
         torch.cuda.empty_cache()  # what torch holds back can be allocated

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from lamm_trainers import HEADS as HEAD_TRAINERS
 from lamm_trainers import TRAINERS, extend_cfg
+from lamm_trainers.traits import TRAITS
 from yacs.config import CfgNode
 
 from lamm.commands.series import METHODS
@@ -131,6 +132,14 @@ def difference(name, plain):
     """The keys in which a config differs from another one, with its values."""
     other = flat(merged(plain))
     return {key: value for key, value in flat(merged(name)).items() if value != other[key]}
+
+
+@pytest.mark.parametrize("name", TRAITS)
+def test_a_trainer_is_where_the_table_says_and_has_its_traits(name: str) -> None:
+    trainer = CLASSES[name]
+    assert trainer.__module__ == f"lamm_trainers.{TRAITS[name].module}"
+    assert vars(trainer).items() >= TRAITS[name].attributes().items()
+    assert (trainer.learner_class is None) <= trainer.closed_form  # what learns nothing takes no steps
 
 
 def test_every_trainer_has_a_folder_of_configs_and_nothing_else_lies_there():

@@ -146,10 +146,11 @@ def test_no_file_is_a_drawer() -> None:
 
 
 def test_commands_that_compute_nothing_start_without_torch(tmp_path):
-    """In one process: the overview, the parsers, the table of a run, and a check of data without decoding."""
-    data, run = tmp_path / "data", tmp_path / "run"
+    """In one process: the overview, parsers, the table of a run, a check of data without decoding, plans of sweeps."""
+    data, run, weights = tmp_path / "data", tmp_path / "run", tmp_path / "RN50.pt"
     (data / "cat").mkdir(parents=True)
     (data / "cat" / "photo.jpg").touch()
+    weights.touch()
     results = RunResults(
         **{"trainer": "LAMM", "dataset": "digits", "shots": 1, "seed": 1, "cfg": "tiny", "protocol": "few_shot"},
         **{"split": "test", "precision": "fp32", "config_hash": "0", "status": "finished"},
@@ -158,14 +159,23 @@ def test_commands_that_compute_nothing_start_without_torch(tmp_path):
     results.write(run / "results.json")
     program = f"""
 import importlib, sys
+from lamm_trainers.traits import TRAITS
 from lamm.commands import COMMANDS, MODULES, overview
 overview("--help")
 modules = dict()
 for name in COMMANDS:
-    if name not in ("benchmark", "make-demo"):  # whose parsers name what only trainers know
-        modules[name] = importlib.import_module("lamm.commands." + MODULES.get(name, name.replace("-", "_")))
-        modules[name].parser().format_help()
-for words in (["check-data", "folder", "--quick", "--root", {str(data)!r}], ["parse-results", {str(run)!r}]):
+    modules[name] = importlib.import_module("lamm.commands." + MODULES.get(name, name.replace("-", "_")))
+    modules[name].parser().format_help()
+plan = ["sweep", "--quick", "--dry-run", "--root", {str(data)!r}, "--output", {str(tmp_path)!r}]
+one_each = ["--trainers", *TRAITS, "--datasets", "digits", "--shots", "1"]
+for words in (
+    ["check-data", "folder", "--quick", "--root", {str(data)!r}],
+    ["parse-results", {str(run)!r}],
+    ["get", "tiny"],
+    ["backbones", "--json"],
+    plan,
+    [*plan, *one_each, "--", "MODEL.BACKBONE.NAME", "RN50", "MODEL.BACKBONE.PATH", {str(weights)!r}],
+):
     modules[words[0]].main(modules[words[0]].parser().parse_args(words[1:]))
 heavy = ("torch", "torchvision", "sklearn", "scipy", "open_clip", "matplotlib", "nicegui")
 sys.exit(" ".join(name for name in heavy if name in sys.modules))

@@ -18,9 +18,10 @@ from yacs.config import CfgNode
 
 from lamm.checkpoints.by_class_name import checkpoint_file, load_learned, read_checkpoint
 from lamm.checkpoints.label_bank import LABEL_FILE
-from lamm.clip.loading import load_clip, weights_of
+from lamm.clip.loading import load_clip
 from lamm.clip.low_rank import LowRank
 from lamm.clip.model import ClipModel, resolve_precision
+from lamm.clip.sources import weights_of
 from lamm.engine import ENGINE, TrainerX, build_lr_scheduler, build_optimizer, compute_accuracy
 from lamm.engine.embedded.loader import EpochLoader
 from lamm.errors import ConfigError, LammError
@@ -37,6 +38,7 @@ from lamm.scoring import Prompts, Scoring, TemplatePrompts, scaled_scores
 
 from .config import completed
 from .prompt_learner import PromptLearner
+from .traits import Traits
 
 # How far a learned value may drift between processes whose machines round differently, as a share of the largest.
 DRIFT = 1e-3
@@ -45,21 +47,18 @@ DRIFT = 1e-3
 class PromptTrainer(Scoring, TrainerX):
     """A frozen CLIP with a prompt learner.
 
-    A subclass names its learner class and its config node; that is usually all. Several processes (torchrun) do the
+    A subclass names its learner class and its traits; that is usually all. Several processes (torchrun) do the
     same steps, each with its share of the images and classes; the first one writes.
 
     Attributes:
         learner_class: its `from_config` makes the learner. None: nothing is learned, and `make_learner` is overridden.
+        traits: of a trainer of ours, its line in `traits.py`: what a plan asks for without importing the class. Each
+            trait is an attribute of the class, such as `config_nodes`; a trainer of others sets these themselves.
         config_node: key below `cfg.TRAINER` where its `PREC` stands.
         config_nodes: all keys below `cfg.TRAINER` whose values it reads. A class without such a line may read any.
-        default_config: file name (without `.yaml`) of the config that a run without `--config-file` takes.
-        tiny_config: the same for the demo data sets, with the embedded model.
         registered_name: folder of its checkpoints.
         templates: of a trainer whose prompts are hand-written, one or more with `{}` for the class name.
-        has_templates: it reads `DATASET.TEMPLATE`.
         serves_other_classes: what it has learned can be tested on classes that it has no images of.
-        closed_form: it takes no gradient steps.
-        learns_in_steps: such a trainer can learn a data set's classes set by set (`IncrementalStep`).
         several_processes: such a trainer can share its work out over processes.
         further_metrics: what a run records beside its evaluator's metrics, by name.
         part: times a part of the run, `with self.part(name)`; a run of our commands puts its clock there.
@@ -68,6 +67,7 @@ class PromptTrainer(Scoring, TrainerX):
     """
 
     learner_class: type[Prompts] | None = None
+    traits: Traits | None = None
     config_node = ""
     config_nodes: tuple[str, ...] = ()
     default_config = ""
@@ -88,6 +88,12 @@ class PromptTrainer(Scoring, TrainerX):
     _bar = tqdm(disable=True)
     _all_finite: Tensor | bool = True
     _evaluated_text: Tensor | None = None
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        traits: Traits | None = vars(cls).get("traits")
+        for name, value in ({} if traits is None else traits.attributes()).items():
+            setattr(cls, name, value)
 
     def __init__(self, cfg: CfgNode) -> None:
         self.ranks = current_ranks()

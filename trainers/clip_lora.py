@@ -26,6 +26,7 @@ from lamm.log import logger
 
 from .base import PromptTrainer
 from .prompt_learner import PromptLearner
+from .traits import TRAITS
 
 
 class CLIPLoRALearner(PromptLearner):
@@ -75,10 +76,7 @@ class CLIPLoRA(PromptTrainer):
     """Trains a `CLIPLoRALearner`; config node `TRAINER.CLIPLORA`."""
 
     learner_class = CLIPLoRALearner
-    config_node = "CLIPLORA"
-    config_nodes = ("CLIPLORA",)
-    default_config = "vit_b16_it500"
-    tiny_config = "tiny_ep50"
+    traits = TRAITS["CLIPLoRA"]
 
     def build_model(self) -> None:
         """Count the epochs where the config counts steps, then what every trainer does."""

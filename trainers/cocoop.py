@@ -13,6 +13,7 @@ from .base import PromptTrainer
 from .coop import CoOpLearner
 from .lamm import LabelAlignmentMixin
 from .prompt_learner import PromptLearner
+from .traits import TRAITS
 
 REDUCTION = 16
 
@@ -61,10 +62,7 @@ class CoCoOp(PromptTrainer):
     """Trains a `CoCoOpLearner`; config node `TRAINER.COCOOP`."""
 
     learner_class: type[PromptLearner] = CoCoOpLearner
-    config_node = "COCOOP"
-    config_nodes: tuple[str, ...] = ("COCOOP",)
-    default_config = "vit_b16_c4_ep10_batch1_ctxv1"
-    tiny_config = "tiny_ep10_batch4"
+    traits = TRAITS["CoCoOp"]
 
 
 class CoCoOpLAMMLearner(LabelAlignmentMixin, CoCoOpLearner):
@@ -75,4 +73,4 @@ class CoCoOp_LAMM(CoCoOp):
     """Trains a `CoCoOpLAMMLearner`; config nodes `TRAINER.COCOOP` and, for the labels, `TRAINER.LAMM`."""
 
     learner_class = CoCoOpLAMMLearner
-    config_nodes = ("COCOOP", "LAMM")
+    traits = TRAITS["CoCoOp_LAMM"]

@@ -16,6 +16,7 @@ from lamm.prompts import spoken_words
 from .base import PromptTrainer
 from .lamm import LabelAlignmentMixin
 from .prompt_learner import CONTEXT_STD, PromptLearner
+from .traits import TRAITS
 
 
 class CoOpLearner(PromptLearner):
@@ -89,10 +90,7 @@ class CoOp(PromptTrainer):
     """Trains a `CoOpLearner`; config node `TRAINER.COOP`."""
 
     learner_class: type[PromptLearner] = CoOpLearner
-    config_node = "COOP"
-    config_nodes: tuple[str, ...] = ("COOP",)
-    default_config = "vit_b16_ep50_ctxv1"
-    tiny_config = "tiny_ep50"
+    traits = TRAITS["CoOp"]
 
 
 class CoOpLAMMLearner(LabelAlignmentMixin, CoOpLearner):
@@ -103,4 +101,4 @@ class CoOp_LAMM(CoOp):
     """Trains a `CoOpLAMMLearner`; config nodes `TRAINER.COOP` and, for the labels, `TRAINER.LAMM`."""
 
     learner_class = CoOpLAMMLearner
-    config_nodes = ("COOP", "LAMM")
+    traits = TRAITS["CoOp_LAMM"]

@@ -24,6 +24,7 @@ from lamm.gda import NEVER, SHRINKAGES, ClassStatistics, LeaveOneOut, head
 from lamm.scoring import Prompts, scaled_scores
 
 from .heads import Head, HeadTrainer, Images, weight_of_least_loss
+from .traits import TRAITS
 
 PUBLISHED_ALPHAS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2)
 
@@ -173,8 +174,4 @@ class GDA(HeadTrainer):
     """Trains a `GDALearner`; config node `TRAINER.GDA`."""
 
     learner_class = GDALearner
-    config_node = "GDA"
-    config_nodes = ("GDA",)
-    default_config = "vit_b16"
-    tiny_config = "tiny"
-    learns_in_steps = True
+    traits = TRAITS["GDA"]

@@ -26,6 +26,7 @@ from .base import PromptTrainer
 from .coop import CoOpLearner
 from .lamm import LabelAlignmentMixin
 from .prompt_learner import PromptLearner
+from .traits import TRAITS
 
 
 class KgCoOpLearner(CoOpLearner):
@@ -82,11 +83,7 @@ class KgCoOp(PromptTrainer):
     """Trains a `KgCoOpLearner`; config node `TRAINER.KGCOOP`."""
 
     learner_class: type[PromptLearner] = KgCoOpLearner
-    config_node = "KGCOOP"
-    config_nodes: tuple[str, ...] = ("KGCOOP",)
-    has_templates = True
-    default_config = "vit_b16_ep100_ctxv1"
-    tiny_config = "tiny_ep50"
+    traits = TRAITS["KgCoOp"]
 
 
 class KgCoOpLAMMLearner(LabelAlignmentMixin, KgCoOpLearner):
@@ -97,4 +94,4 @@ class KgCoOp_LAMM(KgCoOp):
     """Trains a `KgCoOpLAMMLearner`; config nodes `TRAINER.KGCOOP` and, for the labels, `TRAINER.LAMM`."""
 
     learner_class = KgCoOpLAMMLearner
-    config_nodes = ("KGCOOP", "LAMM")
+    traits = TRAITS["KgCoOp_LAMM"]

@@ -42,6 +42,7 @@ from lamm.scoring import scaled_scores
 
 from .base import PromptTrainer
 from .prompt_learner import PromptLearner, lay_out
+from .traits import TRAITS
 
 RANDOM_STD = 0.02
 CHOICES = {
@@ -316,7 +317,4 @@ class LAMM(PromptTrainer):
     """Trains a `LAMMLearner`; config node `TRAINER.LAMM`."""
 
     learner_class = LAMMLearner
-    config_node = "LAMM"
-    config_nodes = ("LAMM",)
-    default_config = "vit_b16_ep50_ctxv1"
-    tiny_config = "tiny_ep50"
+    traits = TRAITS["LAMM"]

@@ -39,6 +39,7 @@ from .heads import spread
 from .lamm import LAMM, LAMMLearner
 from .prompt_learner import PromptLearner
 from .top_lamm import TopLAMM, TopLAMMLearner
+from .traits import TRAITS
 
 SHRINKAGE_OF_ONE = SHRINKAGES[0]
 SPREAD_OF_ONE = 0.3
@@ -178,7 +179,7 @@ class LAMM_GDA(WithGaussianHead, LAMM):
     """Trains a `LAMMGDALearner`; config node `TRAINER.LAMM`."""
 
     learner_class = LAMMGDALearner
-    config_nodes = ("LAMM",)
+    traits = TRAITS["LAMM_GDA"]
 
 
 class TopLAMMGDALearner(GaussianHeadMixin, TopLAMMLearner):
@@ -189,4 +190,4 @@ class TopLAMM_GDA(WithGaussianHead, TopLAMM):
     """Trains a `TopLAMMGDALearner`; config nodes `TRAINER.LAMM` and `TRAINER.TOPLAMM`."""
 
     learner_class = TopLAMMGDALearner
-    config_nodes = ("LAMM", "TOPLAMM")
+    traits = TRAITS["TopLAMM_GDA"]

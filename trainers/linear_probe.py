@@ -24,6 +24,7 @@ from torch import Tensor
 from lamm.clip.model import ClipModel
 
 from .heads import NEVER, Head, HeadTrainer, Images
+from .traits import TRAITS
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -150,7 +151,4 @@ class LinearProbe(HeadTrainer):
     """Trains a `LinearProbeLearner`; config node `TRAINER.LINEARPROBE`."""
 
     learner_class = LinearProbeLearner
-    config_node = "LINEARPROBE"
-    config_nodes = ("LINEARPROBE",)
-    default_config = "vit_b16"
-    tiny_config = "tiny"
+    traits = TRAITS["LinearProbe"]

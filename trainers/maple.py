@@ -16,6 +16,7 @@ from lamm.prompts import DEFAULT_CONTEXT, spoken_words
 from .base import PromptTrainer
 from .lamm import LabelAlignmentMixin
 from .prompt_learner import CONTEXT_STD, PromptLearner
+from .traits import TRAITS
 
 
 class MaPLeLearner(PromptLearner):
@@ -106,10 +107,7 @@ class MaPLe(PromptTrainer):
     """Trains a `MaPLeLearner`; config node `TRAINER.MAPLE`."""
 
     learner_class: type[PromptLearner] = MaPLeLearner
-    config_node = "MAPLE"
-    config_nodes: tuple[str, ...] = ("MAPLE",)
-    default_config = "vit_b16_c2_ep5_batch4_2ctx"
-    tiny_config = "tiny_ep50"
+    traits = TRAITS["MaPLe"]
     registered_name = "MultiModalPromptLearner"
 
 
@@ -123,4 +121,4 @@ class MaPLe_LAMM(MaPLe):
     """Trains a `MaPLeLAMMLearner`; config nodes `TRAINER.MAPLE` and, for the labels, `TRAINER.LAMM`."""
 
     learner_class = MaPLeLAMMLearner
-    config_nodes = ("MAPLE", "LAMM")
+    traits = TRAITS["MaPLe_LAMM"]

@@ -18,6 +18,7 @@ from lamm.clip.model import ClipModel
 from lamm.scoring import scaled_scores
 
 from .heads import Head, HeadTrainer, Images
+from .traits import TRAITS
 
 
 class NearestMeanLearner(Head):
@@ -55,8 +56,4 @@ class NearestMean(HeadTrainer):
     """Trains a `NearestMeanLearner`; config node `TRAINER.NEARESTMEAN`."""
 
     learner_class = NearestMeanLearner
-    config_node = "NEARESTMEAN"
-    config_nodes = ("NEARESTMEAN",)
-    default_config = "vit_b16"
-    tiny_config = "tiny"
-    learns_in_steps = True
+    traits = TRAITS["NearestMean"]

@@ -39,6 +39,7 @@ from .base import PromptTrainer
 from .lamm import LabelAlignmentMixin
 from .maple import check_prompts
 from .prompt_learner import CONTEXT_STD, PromptLearner
+from .traits import TRAITS
 
 TEMPLATES = 60
 """How many of CLIP's 80 ImageNet templates the teacher takes, the first ones; "a photo of a {}." is among them."""
@@ -187,10 +188,7 @@ class PromptSRC(PromptTrainer):
     """Trains a `PromptSRCLearner`; config node `TRAINER.PROMPTSRC`."""
 
     learner_class: type[PromptLearner] = PromptSRCLearner
-    config_node = "PROMPTSRC"
-    config_nodes: tuple[str, ...] = ("PROMPTSRC",)
-    default_config = "vit_b16_c4_ep50_batch4"
-    tiny_config = "tiny_ep50"
+    traits = TRAITS["PromptSRC"]
 
     def loss_parts(self, images: Tensor | ImageShare, labels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """The parts of the loss, those that need f0 too; see `PromptTrainer.loss_parts`."""
@@ -247,4 +245,4 @@ class PromptSRC_LAMM(PromptSRC):
     """Trains a `PromptSRCLAMMLearner`; config nodes `TRAINER.PROMPTSRC` and, for the labels, `TRAINER.LAMM`."""
 
     learner_class = PromptSRCLAMMLearner
-    config_nodes = ("PROMPTSRC", "LAMM")
+    traits = TRAITS["PromptSRC_LAMM"]

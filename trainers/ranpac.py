@@ -32,6 +32,7 @@ from yacs.config import CfgNode
 from lamm.clip.model import ClipModel
 
 from .heads import Head, HeadTrainer, Images, spread
+from .traits import TRAITS
 
 SEED = 1993
 """Of R and of the images that λ is chosen by: the same in every run."""
@@ -190,11 +191,7 @@ class RanPAC(HeadTrainer):
     """Trains a `RanPACLearner`; config node `TRAINER.RANPAC`."""
 
     learner_class = RanPACLearner
-    config_node = "RANPAC"
-    config_nodes = ("RANPAC",)
-    default_config = "vit_b16"
-    tiny_config = "tiny"
-    learns_in_steps = True
+    traits = TRAITS["RanPAC"]
 
     @classmethod
     def make_learner(

@@ -29,6 +29,7 @@ from lamm.clip.model import ClipModel
 from lamm.scoring import scaled_scores
 
 from .heads import Head, HeadTrainer, Images, OnTemplates, weight_of_least_loss
+from .traits import TRAITS
 
 BETAS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 START_BETA = 1.0
@@ -205,20 +206,14 @@ class TipAdapter(OnCache, HeadTrainer):
     """Trains a `TipAdapterLearner`; config node `TRAINER.TIPADAPTER`."""
 
     learner_class = TipAdapterLearner
-    config_node = "TIPADAPTER"
-    config_nodes = ("TIPADAPTER",)
-    default_config = "vit_b16"
-    tiny_config = "tiny"
+    traits = TRAITS["TipAdapter"]
 
 
 class TipAdapterF(OnCache):
     """Trains a `TipAdapterFLearner` by gradient; config node `TRAINER.TIPADAPTER`."""
 
     learner_class = TipAdapterFLearner
-    config_node = "TIPADAPTER"
-    config_nodes = ("TIPADAPTER",)
-    default_config = "vit_b16_ep20"
-    tiny_config = "tiny_ep20"
+    traits = TRAITS["TipAdapterF"]
 
     def build_model(self) -> None:
         """The cache and its optimizer."""

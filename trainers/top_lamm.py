@@ -31,6 +31,7 @@ from lamm.parallel.sharing import ImageShare
 from .base import PromptTrainer
 from .lamm import LabelAlignmentMixin
 from .prompt_learner import PromptLearner
+from .traits import TRAITS
 
 
 def gram_loss(tuned: Tensor, frozen: Tensor) -> Tensor:
@@ -142,10 +143,7 @@ class TopLAMM(PromptTrainer):
     """
 
     learner_class = TopLAMMLearner
-    config_node = "LAMM"
-    config_nodes = ("LAMM", "TOPLAMM")
-    default_config = "vit_b16_ep50"
-    tiny_config = "tiny_ep50"
+    traits = TRAITS["TopLAMM"]
 
     def build_learner(self, clip: ClipModel, class_names: Sequence[str]) -> Any:
         """The learner; its blocks are not trained after the first set of classes."""

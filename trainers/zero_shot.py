@@ -10,6 +10,7 @@ from lamm.log import logger
 from lamm.scoring import TemplatePrompts
 
 from .base import PromptTrainer
+from .traits import TRAITS
 
 
 class ZeroshotCLIP(PromptTrainer):
@@ -19,11 +20,7 @@ class ZeroshotCLIP(PromptTrainer):
     the mean of its unit features over seven of ImageNet's templates and that one.
     """
 
-    config_node = "ZEROSHOTCLIP"
-    config_nodes = ("ZEROSHOTCLIP",)
-    default_config = "vit_b16"
-    tiny_config = "tiny"
-    has_templates = True
+    traits = TRAITS["ZeroshotCLIP"]
 
     def build_model(self) -> None:
         """Choose the templates, load CLIP and encode the class names."""

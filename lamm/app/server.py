@@ -180,13 +180,13 @@ def free_port(host: str, port: int) -> int:
 
 async def _warm_up(studio: Studio) -> None:
     """Import PyTorch while the first page is looked at, and see which backbones' weights are on this machine."""
-    await run.io_bound(importlib.import_module, "lamm.engine")
+    await run.io_bound(importlib.import_module, "open_clip")
     studio.backbones = await run.io_bound(present_backbones) or []
 
 
 def present_backbones() -> list[str]:
     """Names of the backbones whose weights are on this machine; the embedded model last."""
-    from lamm.clip.loading import OPENAI_NAMES, TINY, source_of
+    from lamm.clip.sources import OPENAI_NAMES, TINY, source_of
 
     sources = {name: source_of(name) for name in OPENAI_NAMES}
     return [*(name for name, source in sources.items() if source is not None and source.find() is not None), TINY]

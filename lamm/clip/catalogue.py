@@ -6,12 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from lamm.clip import tiny
-from lamm.clip.loading import OPENAI_NAMES, TINY, openai_architecture, source_of, weights_of
-from lamm.clip.open_clip_models import open_clip_names, split_name
-from lamm.clip.weights_file import Source
+from lamm.clip.sources import OPENAI_NAMES, TINY, TINY_SIZES, TINY_WEIGHTS, Source, source_of, weights_of
 from lamm.errors import BackboneError
 from lamm.files import sha256_of_file
 
@@ -50,15 +45,18 @@ def backbone(name: str) -> Backbone:
         BackboneError: unknown name.
     """
     source = source_of(name)
-    parameters, image_size = _sizes(name if source is None or name in OPENAI_NAMES else split_name(name)[0])
-    return Backbone(
-        name, parameters, image_size, licence_of(name), source, tiny.PATH if source is None else source.find()
-    )
+    parameters, image_size = _sizes(name)
+    file = TINY_WEIGHTS if source is None else source.find()
+    return Backbone(name, parameters, image_size, licence_of(name), source, file)
 
 
 def backbone_names(with_open_clip: bool = False) -> list[str]:
     """The names: OpenAI's and ours, and on request every `open_clip:ARCH/TAG`, too."""
-    return [*OPENAI_NAMES, TINY, *(open_clip_names() if with_open_clip else ())]
+    if not with_open_clip:
+        return [*OPENAI_NAMES, TINY]
+    from lamm.clip.open_clip_models import open_clip_names  # here and below: it takes torch
+
+    return [*OPENAI_NAMES, TINY, *open_clip_names()]
 
 
 def licence_of(backbone: str, path: str = "") -> str:
@@ -104,22 +102,28 @@ def _licence_on_hub(repository: str) -> str:
     return described.license.upper() if described and described.license else UNKNOWN
 
 
-@lru_cache(maxsize=128)
 def _sizes(name: str) -> tuple[int, int]:
-    """Number of parameters and image size of an OpenAI name, of `tiny`, or of an open_clip architecture."""
-    import open_clip
+    """Number of parameters and image size."""
+    if name == TINY:
+        return TINY_SIZES
+    if name in OPENAI_NAMES:
+        return OPENAI_NAMES[name].parameters, OPENAI_NAMES[name].image_size
+    from lamm.clip.open_clip_models import split_name
 
-    model: Any
-    with torch.device("meta"):  # no memory, and nothing is drawn
-        if name == TINY:
-            model = tiny.build()
-        elif name in OPENAI_NAMES:
-            model = openai_architecture(name).build(torch.float32)
-        else:
-            logging.disable(logging.WARNING)  # that no weights are loaded
-            try:
-                model = open_clip.create_model(name, load_weights=False, device="meta")
-            finally:
-                logging.disable(logging.NOTSET)
+    return _counted(split_name(name)[0])
+
+
+@lru_cache(maxsize=128)
+def _counted(architecture: str) -> tuple[int, int]:
+    """The same of an open_clip architecture."""
+    import open_clip
+    import torch
+
+    logging.disable(logging.WARNING)  # that no weights are loaded
+    try:
+        with torch.device("meta"):  # no memory, and nothing is drawn
+            model: Any = open_clip.create_model(architecture, load_weights=False, device="meta")
+    finally:
+        logging.disable(logging.NOTSET)
     size = model.visual.image_size
     return sum(one.numel() for one in model.parameters()), size if isinstance(size, int) else size[0]

@@ -1,8 +1,6 @@
 """From a backbone's name to a model: `tiny`, OpenAI's nine names, `open_clip:ARCH/TAG`, or a model object.
 
-Weights are looked for at `MODEL.BACKBONE.PATH`, in the cache of the `clip` package and in that of the Hugging Face hub,
-in this order, and downloaded if they are in none of them (`weights_file.Source`). What is missing is an error: no other
-model ever stands in.
+`sources` says where the weights are. What is missing is an error: no other model ever stands in.
 """
 
 from collections.abc import Mapping
@@ -16,33 +14,16 @@ from torch import Tensor, nn
 from lamm.clip import tiny
 from lamm.clip.architecture import Architecture
 from lamm.clip.model import ClipModel, image_size_of
-from lamm.clip.open_clip_models import FOLDER_NAMES, PREFIX, load_open_clip, open_clip_source
+from lamm.clip.open_clip_models import load_open_clip
+from lamm.clip.sources import OPENAI_NAMES, TINY, weights_of
 from lamm.clip.text_tower import text_tower_of
 from lamm.clip.tokenizer import Tokenizer, load_tokenizer
 from lamm.clip.vision import keep_attention_contiguous
-from lamm.clip.weights_file import Source, locate, read_state_dict
+from lamm.clip.weights_file import read_state_dict
 from lamm.errors import BackboneError, unknown_name
 from lamm.log import logger
 
-TINY = "tiny"
-# Name in the `clip` package -> open_clip's name of the architecture, without its suffix "-quickgelu".
-OPENAI_NAMES = {
-    "RN50": "RN50",
-    "RN101": "RN101",
-    "RN50x4": "RN50x4",
-    "RN50x16": "RN50x16",
-    "RN50x64": "RN50x64",
-    "ViT-B/32": "ViT-B-32",
-    "ViT-B/16": "ViT-B-16",
-    "ViT-L/14": "ViT-L-14",
-    "ViT-L/14@336px": "ViT-L-14-336",
-}
 NOT_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
-
-
-def openai_file_name(name: str) -> str:
-    """Name of the released file, as the `clip` package stores it: `ViT-B-16.pt` for `ViT-B/16`."""
-    return name.replace("/", "-").replace("@", "-") + ".pt"
 
 
 @lru_cache(maxsize=len(OPENAI_NAMES))
@@ -50,7 +31,7 @@ def openai_architecture(name: str) -> Architecture:
     """Sizes of one of OpenAI's nine models."""
     import open_clip
 
-    config = open_clip.get_model_config(f"{OPENAI_NAMES[name]}-quickgelu")
+    config = open_clip.get_model_config(f"{OPENAI_NAMES[name].architecture}-quickgelu")
     assert config is not None, f"open_clip has no config for {name}"
     return Architecture.from_config(config)
 
@@ -133,49 +114,6 @@ def load_clip(
         return wrap_clip(load_openai_file(file, dtype, name), name).to(device)
     model, tokenizer = load_open_clip(name, file, dtype)
     return wrap_clip(model, name, tokenizer).to(device)
-
-
-def weights_of(name: str, path: str = "") -> Path:
-    """The weights file of a backbone, which is downloaded if it is not on this machine; it is not read.
-
-    Args:
-        name: `MODEL.BACKBONE.NAME`.
-        path: `MODEL.BACKBONE.PATH`.
-
-    Raises:
-        BackboneError: unknown name, or weights that can't be had.
-    """
-    if name == TINY:
-        if path:
-            raise BackboneError(
-                f"MODEL.BACKBONE.PATH is {path}, but {TINY} has its weights in the package: leave it empty"
-            )
-        return tiny.PATH
-    if not path:
-        source = source_of(name)
-        assert source is not None, f"only {TINY} has no source"
-        return source.require(name)
-    if name in OPENAI_NAMES:
-        return locate(path, (openai_file_name(name), *FOLDER_NAMES[:2]))
-    open_clip_source(name, require_tag=False)
-    return locate(path, FOLDER_NAMES)
-
-
-def source_of(name: str) -> Source | None:
-    """Where the weights of a backbone come from; None: with this package.
-
-    Raises:
-        BackboneError: unknown name.
-    """
-    if name == TINY:
-        return None
-    if name in OPENAI_NAMES:
-        from open_clip.pretrained import get_pretrained_cfg
-
-        return Source.of(get_pretrained_cfg(OPENAI_NAMES[name], "openai"))
-    if name.startswith(PREFIX):
-        return open_clip_source(name)
-    raise BackboneError(unknown_name("backbone", name, [*OPENAI_NAMES, f"{PREFIX}ARCH/TAG", TINY]))
 
 
 def wrap_clip(model: nn.Module, name: str, tokenizer: Tokenizer | None = None) -> ClipModel:

@@ -7,19 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from lamm.clip.sources import PREFIX, Source
 from lamm.clip.text_tower import TextTraits
 from lamm.clip.tokenizer import Tokenizer, load_tokenizer
-from lamm.clip.weights_file import Source, read_state_dict
+from lamm.clip.weights_file import read_state_dict
 from lamm.errors import BackboneError, nearest
 from lamm.torch_files import is_jit_archive
 
-PREFIX = "open_clip:"
-FOLDER_NAMES = (
-    "open_clip_model.safetensors",
-    "open_clip_pytorch_model.bin",
-    "model.safetensors",
-    "pytorch_model.bin",
-)
 PRECISIONS = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
 
 

@@ -20,7 +20,7 @@ HEADINGS = ("backbone", "parameters", "input", "licence", "weights on this machi
 
 def main(arguments: argparse.Namespace) -> None:
     from lamm.clip.catalogue import backbone, backbone_names
-    from lamm.clip.open_clip_models import PREFIX
+    from lamm.clip.sources import PREFIX
 
     names = arguments.names or backbone_names(arguments.all)
     found = [backbone(name) for name in tqdm(names, disable=None if arguments.all else True)]

@@ -32,123 +32,16 @@ left is listed as not measured, one that fails with its error.
 """
 
 import argparse
-import functools
-import itertools
-import tempfile
-import time
-from collections.abc import Sequence
+import importlib
 from pathlib import Path
 from typing import Any
 
-import lamm_trainers
-import torch
-from lamm_trainers.base import PromptTrainer
-from lamm_trainers.config import extend_cfg
-from tabulate import tabulate
-from torch import nn
-from torch.optim import Optimizer
-
-from lamm.benchmark.comparison import SIDES, STEP, Row, compare, compare_ways, draw_cost, readable_table
-from lamm.benchmark.decoding import feature_cosines, image_files, pass_seconds, pipeline, ways, write_photos
-from lamm.benchmark.gpu import Measurements
-from lamm.benchmark.measure import side_by_side
-from lamm.benchmark.steps import (
-    MARK,
-    OriginalEncoder,
-    TrainingStep,
-    WholeTowerStep,
-    class_names,
-    own_device,
-    seconds_with_ranks,
-    shared_out_seconds,
-)
-from lamm.benchmark.suite import Part, Report, run_parts
-from lamm.benchmark.tower import compare_towers
-from lamm.clip.loading import TINY, untrained_clip, wrap_clip
-from lamm.commands.parser import Parser, at_least, run
-from lamm.engine import Datum, build_optimizer, get_cfg_default
-from lamm.engine.embedded.config_merge import merge_config
-from lamm.engine.embedded.decoding import read_image
-from lamm.engine.embedded.loader import SIZED, usable_cores, worker_count
-from lamm.errors import ConfigError, unknown_name
-from lamm.files import require_place, write_json
+from lamm.commands.parser import Parser, at_least
 from lamm.log import logger
 from lamm.numbers import PROCESSES, Range
-from lamm.parallel.ranks import Launch, current_ranks, joined_group, launch_of
-from lamm.parallel.sharing import SharedOutTextEncoder
-from lamm.results.figure import require_picture
-from lamm.run.plan import trainer_config
 
-NOISE = 0.01  # on the learned vectors: a few steps from the start, every part of the loss has a gradient
-SMALLEST_BATCH = 4  # the configs' batches, but for CoCoOp's, which is 1
-
-
-class RandomSteps:
-    """Makes training steps of one trainer, on class names of 1, 2 and 3 sub-tokens.
-
-    Args:
-        trainer: it must learn something.
-        model: an open_clip model, on its device.
-        backbone: the model's name.
-        classes: N.
-        chunk: `TRAINER.TEXT_CHUNK` of our path.
-    """
-
-    def __init__(self, trainer: type[PromptTrainer], model: nn.Module, backbone: str, classes: int, chunk: int) -> None:
-        self._trainer, self._model, self._chunk = trainer, model, chunk
-        self._tiny = backbone == TINY
-        self._names = class_names(wrap_clip(model, backbone).tokenizer, classes)
-
-    def fast(self, precision: str, cached: bool = False) -> TrainingStep:
-        """Our path, shared out over the current processes; `cached` has no effect on trainers that prompt the tower."""
-        learner, optimizer, batch = self._parts(self._names, "TRAINER.TEXT_CHUNK", self._chunk)
-        ranks, cached = current_ranks(), cached and (not learner.changes_images or hasattr(learner, "top"))
-        if ranks.many:
-            learner.encode_with(SharedOutTextEncoder(learner.text_encoder, ranks))
-        return TrainingStep(learner, optimizer, batch, precision, cached=cached, ranks=ranks)
-
-    def plain(self, classes: int) -> TrainingStep:
-        """The original code's path with the first names: all 77 positions, in fp32, the teacher at each step."""
-        learner, optimizer, batch = self._parts(self._names[:classes], "TRAINER.LAMM.TEACHER", "prompt")
-        learner.encode_with(OriginalEncoder(self._model))
-        return TrainingStep(learner, optimizer, batch, "fp32", teacher_each_step=True)
-
-    def ways_to_tune(self, precision: str) -> dict[str, TrainingStep]:
-        """Steps of a learner with a tuned top that learn the same blocks in several ways, and one that learns all."""
-        learner, _, batch = self._parts(self._names, "TRAINER.TEXT_CHUNK", self._chunk)
-        layers, trained = learner.clip.vision_sizes.layers, learner.clip.vision_sizes.layers - learner.top.first
-        rate = 1e-4
-        optimizer = torch.optim.SGD(learner.parameters(), lr=rate, momentum=0.9)
-        return {
-            f"last {trained} blocks, tokens cached": TrainingStep(learner, optimizer, batch, precision, cached=True),
-            f"last {trained} blocks, from images": TrainingStep(learner, optimizer, batch, precision),
-            f"whole tower, last {trained} trained": WholeTowerStep(learner, trained, rate, batch, precision),
-            f"whole tower, all {layers} trained": WholeTowerStep(learner, layers, rate, batch, precision),
-        }
-
-    def _parts(self, names: Sequence[str], *override: Any) -> tuple[Any, Optimizer, int]:
-        """A learner a few steps from its start, the same at every call; its optimizer; the size of a batch.
-
-        They follow the trainer's own config for the backbone, with one key overridden.
-        """
-        cfg, trainer = get_cfg_default(), self._trainer
-        extend_cfg(cfg)
-        file = trainer_config(trainer.__name__, trainer.tiny_config if self._tiny else trainer.default_config)
-        merge_config(cfg, [str(file)], [str(word) for word in override])
-        torch.manual_seed(0)
-        clip = wrap_clip(self._model, "random weights")
-        learner = trainer.make_learner(cfg, clip, names).to(clip.logit_scale.device)
-        with torch.no_grad():
-            for parameter in learner.parameters():
-                parameter.add_(NOISE * torch.randn(parameter.shape).to(parameter))
-        batch = max(SMALLEST_BATCH, cfg.DATALOADER.TRAIN_X.BATCH_SIZE)
-        return learner, build_optimizer(learner, cfg.OPTIM), batch
-
-
-LEARNING = [one for one in lamm_trainers.TRAINERS if one.learner_class is not None and one not in lamm_trainers.HEADS]
-TRAINERS = {trainer.__name__: trainer for trainer in LEARNING}
-# What is measured where an option doesn't say it.
-USUAL: dict[str, list[Any]] = {"trainers": list(TRAINERS), "classes": [100], "precision": ["fp32"]}
+# What is measured where an option doesn't say it; all trainers that learn prompts or weights, but for the suite.
+USUAL: dict[str, list[Any]] = {"classes": [100], "precision": ["fp32"]}
 USUAL_SUITE: dict[str, list[Any]] = {
     "trainers": ["LAMM", "CoOp_LAMM", "MaPLe_LAMM"],
     "classes": [100, 1000],
@@ -156,225 +49,23 @@ USUAL_SUITE: dict[str, list[Any]] = {
 }
 
 
+MODES = {"decoding": "photos", "loading": "photos", "top": "steps", "tower": "steps", "suite": "steps"}
+"""Option → the module `benchmark_…` with the function of that name."""
+
+
 def main(arguments: argparse.Namespace) -> None:
     for name, values in (USUAL_SUITE if arguments.suite else USUAL).items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, values)
+    mode = next((mode for mode in MODES if getattr(arguments, mode)), "training_step")
+    # Imported here, since it takes torch, which --help does without.
+    module = importlib.import_module(f"lamm.commands.benchmark_{MODES.get(mode, 'steps')}")
     level = logger.level
     logger.setLevel("WARNING")  # each learner would say which encoder it has
     try:
-        modes = {"decoding": decoding, "loading": loading, "top": top, "tower": tower, "suite": suite}
-        next((call for name, call in modes.items() if getattr(arguments, name)), training_step)(arguments)
+        getattr(module, mode)(arguments)
     finally:
         logger.setLevel(level)
-
-
-def training_step(arguments: argparse.Namespace) -> None:
-    """Both paths for each trainer, precision and number of classes."""
-    check(arguments)
-    launch = launch_of()
-    if launch is not None:
-        as_one_of_several(arguments, launch)
-        return
-    device = own_device(0)
-    model = untrained_clip(arguments.backbone).to(device)
-    rows: list[Row] = []
-    for trainer, precision, classes in itertools.product(arguments.trainers, arguments.precision, arguments.classes):
-        steps = RandomSteps(TRAINERS[trainer], model, arguments.backbone, classes, arguments.chunk)
-        fast = steps.fast(precision, arguments.cached)
-        row = compare(trainer, classes, fast, steps.plain, device, arguments.rounds or 1, arguments.plain_at_most)
-        row |= with_ranks(row, fast, arguments)
-        rows.append(row)
-        print(
-            f"{trainer}, {classes} classes, {precision}: text side {row['text_ratio']:.1f} x, "
-            f"step {row['step_ratio']:.1f} x, gemm share {row['gemm_share']:.2f}",
-            flush=True,
-        )
-        if arguments.json is not None:
-            write_json(arguments.json, rows)
-    threads = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
-    cached = ", image features cached on our path" if arguments.cached else ""
-    print(f"\n{arguments.backbone}, against fp32{cached}, {threads}\n\n{readable_table(rows, SIDES)}\n")
-    print(readable_table(rows, STEP))
-    for row in rows:
-        if row["plain_classes"] < row["classes"]:
-            scaled = f"the plain path ran with {row['plain_classes']} and is scaled up"
-            print(f"{row['trainer']}, {row['classes']} classes: {scaled}")
-    if arguments.plot is not None:
-        draw_cost(rows, arguments.plot)
-        print(f"wrote {arguments.plot}")
-
-
-def top(arguments: argparse.Namespace) -> None:
-    """TopLAMM's step in several ways, for each precision and number of classes."""
-    device = own_device(0)
-    model = untrained_clip(arguments.backbone).to(device)
-    for precision, classes in itertools.product(arguments.precision, arguments.classes):
-        steps = RandomSteps(TRAINERS["TopLAMM"], model, arguments.backbone, classes, arguments.chunk)
-        rows = compare_ways(steps.ways_to_tune(precision), device, arguments.rounds or 3)
-        cells = [[row["way"], f"{row['step_s']:.3f}", f"{row['ratio']:.2f}", f"{row['peak_mb']:.0f}"] for row in rows]
-        print(f"\n{arguments.backbone}, {classes} classes, {precision}, {torch.get_num_threads()} threads\n")
-        print(tabulate(cells, headers=["way", "s per step", "ratio", "peak MiB"], disable_numparse=True), flush=True)
-
-
-def tower(arguments: argparse.Namespace) -> None:
-    """The image tower in several ways, for each precision."""
-    device = own_device(0)
-    model = untrained_clip(arguments.backbone).to(device).eval()
-    for precision in arguments.precision:
-        rows = compare_towers(model, precision, arguments.batch, arguments.rounds or 5, device)
-        cells = [
-            [row["way"], "not measured", row["problem"]]
-            if "problem" in row
-            else [row["way"], *(f"{row[name]:.{digits}f}" for name, digits in TOWER.items())]
-            for row in rows
-        ]
-        threads = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
-        print(f"\n{arguments.backbone}, {precision}, {arguments.batch} images at once, {threads}\n")
-        print(tabulate(cells, headers=["way", "ms per image", *list(TOWER)[1:]], disable_numparse=True), flush=True)
-
-
-def suite(arguments: argparse.Namespace) -> None:
-    """All that is to be known about this machine, within the time."""
-    end = time.monotonic() + 60 * arguments.minutes
-    check(arguments)
-    if arguments.json is not None or arguments.plot is not None or arguments.ranks > 1 or arguments.cached:
-        raise ConfigError("--json, --plot, --ranks and --cached are not for --suite, which writes into --output")
-    device = own_device(0)
-    named = {"backbone": arguments.backbone, "minutes": f"{arguments.minutes:g}"}
-    report = Report(arguments.output, device, named)
-
-    @functools.cache
-    def model(place: torch.device) -> nn.Module:
-        return untrained_clip(arguments.backbone).to(place)
-
-    def steps(trainer: str, place: torch.device, classes: int) -> RandomSteps:
-        return RandomSteps(TRAINERS[trainer], model(place), arguments.backbone, classes, arguments.chunk)
-
-    def tell(part: Part) -> None:
-        report.write(parts)
-        print(f"{part.kind}: {part.name}: {part.status} ({part.seconds:.1f} s)", flush=True)
-
-    model(device)  # an unknown backbone ends it here
-    measurements = Measurements(
-        device, arguments.backbone, model, steps, arguments.rounds or 1, arguments.plain_at_most
-    )
-    parts = measurements.parts(
-        arguments.trainers, arguments.classes, arguments.precision, arguments.shots, arguments.epochs
-    )
-    report.write(parts)
-    run_parts(parts, end - time.monotonic(), tell)
-    print(f"wrote {report.json} and {report.page}")
-
-
-def check(arguments: argparse.Namespace) -> None:
-    """Refuse names that don't exist and places that can't be written to, before anything takes time."""
-    unknown = [name for name in arguments.trainers if name not in TRAINERS]
-    if unknown:
-        raise ConfigError(unknown_name("trainer that learns", unknown[0], list(TRAINERS)))
-    for flag in ("json", "plot"):
-        file = getattr(arguments, flag)
-        if file is not None and not file.resolve().parent.is_dir():
-            raise ConfigError(f"{file.parent} is not a folder: --{flag} writes into one that exists")
-    if arguments.json is not None:
-        require_place(arguments.json, '"text_fast_s": ')
-    if arguments.plot is not None:
-        require_picture(arguments.plot)
-
-
-def with_ranks(row: Row, step: TrainingStep, arguments: argparse.Namespace) -> dict[str, float]:
-    """The same step with one process and with several; nothing where it was not asked for."""
-    if arguments.ranks < 2:
-        return {}
-    alone = shared_out_seconds(step)
-    command = ["-m", __name__, "--trainers", row["trainer"], "--classes", str(row["classes"])]
-    command += ["--precision", row["precision"], "--backbone", arguments.backbone, "--chunk", str(arguments.chunk)]
-    command += ["--cached"] * arguments.cached
-    seconds = seconds_with_ranks(command, arguments.ranks, torch.get_num_threads())
-    return {"ranks": arguments.ranks, "alone_s": alone, "ranks_s": seconds, "ranks_ratio": alone / seconds}
-
-
-def as_one_of_several(arguments: argparse.Namespace, launch: Launch) -> None:
-    """What a process of `torchrun` does: our path alone, shared out over all of them."""
-    model = untrained_clip(arguments.backbone).to(own_device(launch.local_rank))
-    with joined_group(launch):
-        for trainer, precision, classes in itertools.product(
-            arguments.trainers, arguments.precision, arguments.classes
-        ):
-            steps = RandomSteps(TRAINERS[trainer], model, arguments.backbone, classes, arguments.chunk)
-            seconds = shared_out_seconds(steps.fast(precision, arguments.cached))
-            if launch.rank == 0:
-                print(f"{MARK}{seconds!r}", flush=True)
-
-
-TOWER = {"ms": 1, "ratio": 2, "share": 2, "cosine": 5}  # column → digits
-PHOTOS = {(500, 375): 24, (2000, 1500): 8, (4000, 3000): 4}  # sizes, and how many are made by code
-JPEG = (".jpg", ".jpeg")
-COLUMNS = ["way", "ms", "times faster", "mean difference", "largest", "feature cosine", "lowest"]
-
-
-def decoding(arguments: argparse.Namespace) -> None:
-    """The ways of decoding and transforming photos."""
-    limit = arguments.limit or 100
-    if arguments.images is not None:
-        files = image_files(arguments.images, JPEG, limit)
-        for file in files:
-            read_image(str(file))  # all of them can be read
-        decoding_tables(f"{len(files)} photos of {arguments.images}", files, arguments)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        for size, count in PHOTOS.items():
-            files = write_photos(Path(folder), size, min(count, limit))
-            decoding_tables(f"{len(files)} photos of {size[0]} x {size[1]}, made by code", files, arguments)
-
-
-def decoding_tables(title: str, files: list[Path], arguments: argparse.Namespace) -> None:
-    """Print the table of training images, and that of test images."""
-    paths = [str(file) for file in files]
-    for is_train in (True, False):
-        cfg = pipeline(arguments.size)
-        deviations = torch.tensor(cfg.INPUT.PIXEL_STD).view(3, 1, 1) * 255
-        rows = side_by_side(ways(cfg, is_train), paths, arguments.rounds or 5, deviations)
-        cosines = feature_cosines(paths, is_train)
-        cells = []
-        for row in rows.itertuples():
-            away = ["none", ""] if row.equal else [f"{row.mean_difference:.3f}", f"{row.largest_difference:.0f}"]
-            alike = [f"{cosine:.5f}" for cosine in cosines.get(row.Index, ())]
-            cells.append([row.Index, f"{row.milliseconds:.2f}", f"{row.ratio:.2f}", *away, *alike])
-        steps = "training images: random resized crop, flip" if is_train else "test images: resize, centre crop"
-        print(f"\n{title}; {steps}, {arguments.size} pixels\n")
-        print(tabulate(cells, headers=COLUMNS, disable_numparse=True), flush=True)
-
-
-def loading(arguments: argparse.Namespace) -> None:
-    """A few-shot epoch's images with each number of worker processes."""
-    limit, batch = arguments.limit or 96, arguments.batch
-    cfg = pipeline(arguments.size)
-    cfg.DATALOADER.NUM_WORKERS = SIZED
-    cfg.DATALOADER.TRAIN_X.BATCH_SIZE = batch
-    with tempfile.TemporaryDirectory() as folder:
-        if arguments.images is None:
-            files = write_photos(Path(folder), next(iter(PHOTOS)), limit)
-        else:
-            files = image_files(arguments.images, (*JPEG, ".png"), limit)
-        images = [Datum(str(file)) for file in files]
-        automatic = worker_count(cfg, images, batch)
-        numbers = sorted({1, min(2, usable_cores()), usable_cores(), automatic} - {0})
-        loaders = [(0, False), *itertools.product(numbers, (False, True))]
-        steps = (0.0, arguments.step / 1000)
-        seconds = [pass_seconds(cfg, images, loaders, step, arguments.rounds or 3) for step in steps]
-    cells = []
-    for workers, keeps in loaders:
-        cells.append([str(workers), "yes" if keeps else "no" if workers else ""])
-        for times in seconds:
-            own = times[workers, keeps]
-            cells[-1] += [f"{1000 * own:.0f}", f"{times[loaders[0]] / own:.2f}"]
-    with_steps = f"ms with {arguments.step} ms per step"
-    headers = ["workers", "kept", "ms per epoch", "times faster", with_steps, "times faster"]
-    batches = max(1, len(images) // batch)
-    print(f"{len(images)} images, {batches} batches of {min(len(images), batch)}, {usable_cores()} cores\n")
-    print(tabulate(cells, headers=headers, disable_numparse=True))
-    print(f"\nDATALOADER.NUM_WORKERS -1 takes {automatic}.")
 
 
 def parser() -> Parser:
@@ -425,7 +116,3 @@ def parser() -> Parser:
     add("--batch", type=count, default=32, metavar="B", help="--loading, --tower: batch size (default: 32)")
     add("--step", type=at_least(0), default=30, metavar="MS", help="--loading: milliseconds per step (default: 30)")
     return parser
-
-
-if __name__ == "__main__":  # a process of `torchrun`; see `with_ranks`
-    run(parser(), main)

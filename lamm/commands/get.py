@@ -15,14 +15,13 @@ from lamm.commands.parser import Parser
 from lamm.escaping import printable
 
 if TYPE_CHECKING:
-    from lamm.clip.weights_file import Source
+    from lamm.clip.sources import Source
 
 NOT_FETCHED = 1
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from lamm.clip.loading import source_of
-    from lamm.clip.weights_file import DownloadError
+    from lamm.clip.sources import DownloadError, source_of
 
     sources = {name: source_of(name) for name in arguments.names}  # an unknown name before anything is fetched
     failures = []

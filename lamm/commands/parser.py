@@ -170,8 +170,12 @@ def data_root() -> str:
     return os.environ.get("DATA") or "data"
 
 
-def imported_extensions(specs: Sequence[str]) -> list[Callable[[Any], None]]:
-    """Import the code of other trainers, and ours, which are offered: they take no names.
+def imported_extensions(specs: Sequence[str], to_plan: bool = False) -> list[Callable[[Any], None]]:
+    """Import the code of other trainers, and have ours offered: they take no names.
+
+    Args:
+        specs: the arguments of `--import`.
+        to_plan: whether runs are only planned, which takes neither torch nor our trainers' own modules.
 
     Returns:
         The functions by which they add config keys.
@@ -185,6 +189,9 @@ def imported_extensions(specs: Sequence[str]) -> list[Callable[[Any], None]]:
     modules = {spec: import_file_or_module(spec) for spec in specs}
     with interrupted_at_once():
         import lamm_trainers
+
+        if not to_plan:
+            import lamm_trainers.base
 
     def guarded(spec: str, extend: Callable[[Any], None]) -> Callable[[Any], None]:
         def extend_cfg(cfg: Any) -> None:

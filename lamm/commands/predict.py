@@ -87,8 +87,8 @@ def load(arguments: argparse.Namespace) -> Any:
 
 def classify(classifier: Any, photos: Sequence[str], file: Any, arguments: argparse.Namespace) -> "list[Unreadable]":
     """Classify, print and write; what could not be read."""
-    from lamm.engine.embedded.loader import usable_cores
     from lamm.inference.photos import Layout, Prediction, Table, Unreadable, predictions
+    from lamm.memory import usable_cores
 
     workers = usable_cores() if arguments.workers is None else arguments.workers
     layout = Layout(photos, classifier.class_names) if sys.stdout.isatty() else Layout()

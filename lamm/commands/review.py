@@ -75,7 +75,7 @@ def main(arguments: argparse.Namespace) -> int:
 
         page.require_libraries()
         require_place(arguments.html, page.MARK)
-    from lamm.engine.embedded.loader import usable_cores
+    from lamm.memory import usable_cores
 
     workers = usable_cores() if arguments.workers is None else arguments.workers
     with warnings_alone():
@@ -135,8 +135,9 @@ Judged = tuple["torch.Tensor", "torch.Tensor", "torch.Tensor", Sequence[str], in
 
 def by_the_others(arguments: argparse.Namespace, workers: int) -> "Callable[[Photos], Judged]":
     """Labels are judged by zero-shot scores and what all other photos look like."""
-    from lamm.clip.loading import TINY, load_clip
+    from lamm.clip.loading import load_clip
     from lamm.clip.model import resolve_precision
+    from lamm.clip.sources import TINY
     from lamm.engine import build_transform, get_cfg_default
     from lamm.engine.embedded.config_merge import merge_config
     from lamm.features.cache import FeatureCache

@@ -131,7 +131,7 @@ def prepared_runs(arguments: argparse.Namespace) -> tuple[list[SweepRun], list[s
     """Everything that can be known before the first run starts; see `lamm.sweep.runs.prepare`."""
     if arguments.dry_run:
         os.environ["HF_HUB_OFFLINE"] = "1"  # weights are looked for on this machine alone
-    extensions = imported_extensions(arguments.imports)
+    extensions = imported_extensions(arguments.imports, to_plan=arguments.dry_run)
     register_datasets()
 
     def extend_cfg(cfg: CfgNode) -> None:

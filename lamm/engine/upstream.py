@@ -20,13 +20,14 @@ from torch.optim.lr_scheduler import LRScheduler
 from yacs.config import CfgNode
 
 from lamm.engine.embedded.data_manager import DatasetWrapper
-from lamm.engine.embedded.loader import MOST, SIZED, usable_cores
+from lamm.engine.embedded.loader import MOST, SIZED
 from lamm.engine.embedded.log import Logger
 from lamm.engine.embedded.models import RegisteredModels
 from lamm.engine.embedded.optim import WarmupScheduler
 from lamm.engine.embedded.registry import Registry
 from lamm.engine.embedded.transforms import decoding_of, has_own_images, upright_of
 from lamm.errors import ConfigError, DataError
+from lamm.memory import usable_cores
 
 WRAPPER = 8
 """Place of `dataset_wrapper` among the arguments of `build_data_loader`, behind the config."""
@@ -146,7 +147,7 @@ def _mend_registry(registry: Any) -> None:
         offer = self.standing_offer(name, registered)
         return get(self, name) if offer is None else offer
 
-    registry.get = get_or_offer
+    registry.get = registry.outline = get_or_offer
     registry.registered_names = lambda self: self.with_offers(registered_names(self))
     for name in ("offer", "standing_offer", "with_offers"):
         setattr(registry, name, vars(Registry)[name])

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lamm.datasets import DEFAULT_TEMPLATE
 from lamm.engine import build_transform
-from lamm.engine.embedded.loader import bounded_workers, usable_cores
+from lamm.engine.embedded.loader import bounded_workers
 from lamm.errors import ConfigError, DataError, unknown_name
 from lamm.estimator.confidence import unknown_scores
 from lamm.estimator.file import Knowledge, load_knowledge
@@ -46,6 +46,7 @@ from lamm.estimator.training import (
 from lamm.features.cache import FeatureCache
 from lamm.features.encoding import View, ViewDataset
 from lamm.inference.photos import UNKNOWN
+from lamm.memory import usable_cores
 from lamm.scoring import TemplatePrompts
 
 ARGUMENTS = ("TRAINER.NAME", "SEED", "DATASET.NUM_SHOTS", "MODEL.BACKBONE.NAME", "INPUT.CACHE_VIEWS")

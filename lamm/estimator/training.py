@@ -54,11 +54,13 @@ def trainer_class(method: str) -> Any:
         ConfigError: there is none, or it is not built on `PromptTrainer`.
     """
     register()
-    known = [
-        name for name in TRAINER_REGISTRY.registered_names() if hasattr(TRAINER_REGISTRY.get(name), "make_learner")
-    ]
-    if method not in known:
-        raise ConfigError(unknown_name("method", method, known))
+    names = TRAINER_REGISTRY.registered_names()
+
+    def is_ours(name: str) -> bool:
+        return hasattr(TRAINER_REGISTRY.get(name), "make_learner")
+
+    if method not in names or not is_ours(method):
+        raise ConfigError(unknown_name("method", method, list(filter(is_ours, names))))
     return TRAINER_REGISTRY.get(method)
 
 

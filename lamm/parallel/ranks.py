@@ -17,8 +17,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
-from lamm.engine.embedded.loader import usable_cores
 from lamm.errors import ConfigError, LammError
+from lamm.memory import usable_cores
 from lamm.parallel import Launch, launch_of
 
 TIMEOUT_VARIABLE = "LAMM_PEER_TIMEOUT"

@@ -114,10 +114,9 @@ def _unread_here(cfg: CfgNode, trainer_class: Any) -> Iterator[tuple[str, str]]:
             yield from ((f"INPUT.{name}", f"INPUT.TRANSFORMS has no {transform}") for name in names)
     if not any(name.startswith("randaugment") for name in cfg.INPUT.TRANSFORMS):
         yield "INPUT.RANDAUGMENT_N", "INPUT.TRANSFORMS has no randaugment"
-    learns = trainer_class.learner_class is not None and not trainer_class.closed_form
     for name in cfg.OPTIM:
         choice, values = OF_CHOICE.get(name, ("NAME", (cfg.OPTIM.NAME,)))
-        if not learns:
+        if trainer_class.closed_form:
             yield f"OPTIM.{name}", f"{trainer_class.__name__} takes no gradient steps"
         elif name.startswith("WARMUP") and name != "WARMUP_EPOCH" and cfg.OPTIM.WARMUP_EPOCH <= 0:
             yield f"OPTIM.{name}", f"OPTIM.WARMUP_EPOCH is {cfg.OPTIM.WARMUP_EPOCH}"

@@ -87,7 +87,7 @@ def _read_keys(level: Mapping[str, Any], cfg: CfgNode) -> dict[str, Any]:
     from lamm.engine import TRAINER_REGISTRY  # here, since commands that only read results do without torch
 
     name = cfg.TRAINER.NAME
-    trainer = TRAINER_REGISTRY.get(name) if name in TRAINER_REGISTRY.registered_names() else object
+    trainer = TRAINER_REGISTRY.outline(name) if name in TRAINER_REGISTRY.registered_names() else object
     nodes = vars(trainer).get("config_nodes")
     others = () if trainer.__module__.startswith("dassl.") else DASSL_NODES
 

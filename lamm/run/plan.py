@@ -101,7 +101,7 @@ class RunPlan:
 
     Attributes:
         trainer: registered name.
-        trainer_class: what is registered under it.
+        trainer_class: what is registered under it; of ours before it is imported, what stands for it (`Later`).
         dataset: name on the command line, or of the data set's config file; for someone's own images that of the place
             they are in.
         cfg_name: name of the config file with overrides, as in the output path; of a step of class-incremental
@@ -148,7 +148,7 @@ def plan_run(arguments: argparse.Namespace, extend_cfg: Callable[[CfgNode], None
     usual_folder, defaults = cfg.OUTPUT_DIR, flat(cfg)
     dataset_file = Path(arguments.dataset_config_file or dataset_config(arguments.dataset))
     trainer = _trainer_name(arguments, {**flags, **dict(pairs)}, cfg)
-    trainer_class = TRAINER_REGISTRY.get(trainer)
+    trainer_class = TRAINER_REGISTRY.outline(trainer)
     own = {} if arguments.config_file else _settings_of_file(arguments.model_dir)
     demo = own.get(BACKBONE_KEY) == repr("tiny") if own else dataset_file.stem in DEMO
     config_file = Path(arguments.config_file or default_config(trainer, trainer_class, demo))

@@ -1,16 +1,19 @@
 """What there is to run on, cores, memory and GPUs, and how many runs share it."""
 
 import math
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
 
 from lamm.errors import ConfigError
-from lamm.memory import free_bytes
+from lamm.memory import free_bytes, usable_cores
 
 ASK_TORCH = (
     "import torch; print(*(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count())))"
 )
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
+"""Files of NVIDIA's driver, its boards', AMD's, and Windows's below Linux: without any of them torch sees no GPU."""
 GIB = 2**30
 SMALLEST_SHARE = 0.01
 
@@ -79,12 +82,7 @@ class Machine:
 
 def this_machine() -> Machine:
     """The machine that this process is on."""
-    import torch
-
-    from lamm.engine.embedded.loader import usable_cores
-
-    gpus = gpu_memories() if torch.cuda.device_count() else ()
-    return Machine(usable_cores(), free_bytes(torch.device("cpu")), gpus)
+    return Machine(usable_cores(), free_bytes(), gpu_memories() if any(map(os.path.exists, GPU_DRIVERS)) else ())
 
 
 def gpu_memories() -> tuple[int, ...]:

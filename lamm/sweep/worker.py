@@ -24,10 +24,10 @@ TRAIN = "lamm.commands.train:train"
 PRELOAD = (
     "lamm.sweep.worker",
     "lamm.commands.train",
-    "lamm_trainers",
+    "lamm_trainers.base",
     "lamm.run.execute",
     "open_clip",
-    "sklearn.metrics",
+    "sklearn.linear_model",
     "torch.utils.tensorboard",
 )
 TAIL_BYTES = 8192

@@ -7,14 +7,17 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import open_clip
 import pytest
+import torch
 
-from lamm.clip import loading
+from lamm.clip import sources, tiny
 from lamm.clip.catalogue import backbone, licence_of
-from lamm.clip.loading import OPENAI_NAMES, openai_file_name, source_of, weights_of
+from lamm.clip.loading import openai_architecture
 from lamm.clip.open_clip_models import open_clip_names
-from lamm.clip.weights_file import Source
+from lamm.clip.sources import OPENAI_NAMES, TINY, Source, openai_file_name, source_of, weights_of
 from lamm.errors import BackboneError
 from tests.commands.conftest import command  # noqa: F401
 from tests.preparing.file_server import FileServer, serving
@@ -49,6 +52,21 @@ def of_clip(image: int, patch: int, width: int, layers: int, text: int, text_lay
 def test_parameters_and_input_size_are_those_of_the_architecture(name: str, sizes: tuple[int, ...]) -> None:
     row = backbone(name)
     assert (row.parameters, row.image_size) == (of_clip(*sizes), sizes[0])
+
+
+@pytest.mark.parametrize("name", [*OPENAI_NAMES, TINY])
+def test_sizes_that_are_told_without_torch_are_those_of_the_model(name: str) -> None:
+    row = backbone(name)
+    with torch.device("meta"):
+        model: Any = tiny.build() if name == TINY else openai_architecture(name).build(torch.float32)
+    image_size = model.visual.image_size
+    assert row.parameters == sum(one.numel() for one in model.parameters())
+    assert row.image_size == (image_size if isinstance(image_size, int) else image_size[0])
+
+
+def test_links_and_repositories_of_openais_files_are_those_of_open_clip() -> None:
+    for name, model in OPENAI_NAMES.items():
+        assert source_of(name) == Source.of(open_clip.get_pretrained_cfg(model.architecture, "openai"))
 
 
 def test_links_and_check_sums_of_openais_files_are_those_of_the_clip_package() -> None:
@@ -106,7 +124,7 @@ def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple
     monkeypatch.setattr("lamm.preparing.download.LEAST_FREE_BYTES", 0)
     path = f"models/{SHA256}/ViT-B-16.pt"
     with serving({path: CONTENT}) as server:
-        monkeypatch.setattr(loading, "source_of", lambda name: Source(f"{server.base}/{path}", ""))
+        monkeypatch.setattr(sources, "source_of", lambda name: Source(f"{server.base}/{path}", ""))
         yield server, tmp_path / ".cache/clip/ViT-B-16.pt"
 
 
@@ -144,7 +162,7 @@ def test_what_comes_with_another_check_sum_is_not_kept(published: tuple[FileServ
 def test_weights_at_a_path_have_the_published_licence_only_if_they_are_the_published_ones(
     published: tuple[FileServer, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lamm.clip.catalogue.source_of", loading.source_of)
+    monkeypatch.setattr("lamm.clip.catalogue.source_of", sources.source_of)
     (tmp_path / "ViT-B-16.pt").write_bytes(CONTENT)
     assert licence_of("ViT-B/16", str(tmp_path)) == "MIT"
     (tmp_path / "ViT-B-16.pt").write_bytes(CONTENT + b"tuned")

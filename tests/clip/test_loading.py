@@ -18,7 +18,7 @@ import lamm.clip.tiny
 from lamm.clip import ClipModel, load_clip, loading, wrap_clip
 from lamm.clip.architecture import Architecture
 from lamm.clip.open_clip_models import check_quick_gelu, split_name
-from lamm.clip.weights_file import DownloadError, Source
+from lamm.clip.sources import DownloadError, Source
 from lamm.errors import BackboneError
 from tests.clip.small_clip_models import (
     RESNET,

@@ -10,7 +10,8 @@ from torch import nn
 
 from lamm.clip import loading
 from lamm.clip.architecture import Architecture
-from lamm.clip.loading import OPENAI_NAMES, load_openai_file, openai_architecture, openai_file_name
+from lamm.clip.loading import load_openai_file, openai_architecture
+from lamm.clip.sources import OPENAI_NAMES, openai_file_name
 from lamm.errors import BackboneError
 from lamm.torch_files import is_jit_archive, read_jit_weights
 from tests.clip.small_clip_models import (

@@ -20,7 +20,6 @@ from lamm.engine.embedded.loader import (
     Feed,
     cpu_states,
     restore_cpu_states,
-    usable_cores,
     worker_count,
 )
 from lamm.errors import LammError
@@ -257,7 +256,7 @@ def test_little_shared_memory_means_few_workers_and_a_line_if_none(images, machi
 
 
 def test_usable_cores_are_those_of_the_process():
-    assert 1 <= usable_cores() <= len(loader_module.os.sched_getaffinity(0))
+    assert 1 <= loader_module.usable_cores() <= len(loader_module.os.sched_getaffinity(0))
 
 
 def test_no_number_of_workers_exhausts_the_machine(images, machine, capsys):

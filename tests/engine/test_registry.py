@@ -1,11 +1,12 @@
 """Registries and the names that a config asks for; what a registered data set is: images, labels, few-shot draws."""
 
 import random
+import sys
 
 import pytest
 
 from lamm.engine.embedded.datum import DatasetBase, Datum
-from lamm.engine.embedded.registry import Registry, check_availability
+from lamm.engine.embedded.registry import Later, Registry, check_availability
 from lamm.errors import LammError
 
 
@@ -175,3 +176,18 @@ def test_domains_are_checked(data):
         data.check_input_domains(["photo"], ["art"])
     with pytest.raises(AssertionError, match="SOURCE_DOMAINS is empty"):
         data.check_input_domains([], ["photo"])
+
+
+def test_what_stands_for_a_class_tells_its_traits_before_the_class_is_imported(tmp_path, monkeypatch):
+    (tmp_path / "late_trainer.py").write_text("class Late:\n    shots, epochs = 1, 50\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = Registry("TRAINER")
+    registry.offer(Later("late_trainer", "Late", {"shots": 1}))
+    outline = registry.outline("Late")
+    assert (outline.shots, vars(outline)["shots"], outline.__name__) == (1, 1, "Late")
+    assert "late_trainer" not in sys.modules
+    assert getattr(outline, "rate", None) is None  # asks the class, which has none
+    assert outline.epochs == 50
+    assert registry.outline("Late") is registry.get("Late") is sys.modules["late_trainer"].Late
+    with pytest.raises(KeyError, match='"Later" does not exist'):
+        registry.outline("Later")

@@ -13,10 +13,10 @@ from lamm.engine import ENGINE, choice, upstream
 from lamm.engine.choice import choose_engine
 from lamm.engine.embedded.config import get_cfg_default
 from lamm.engine.embedded.data_manager import DatasetWrapper
-from lamm.engine.embedded.loader import usable_cores
 from lamm.engine.embedded.registry import Registry
 from lamm.engine.upstream import mend_loaders
 from lamm.errors import ConfigError, EngineError
+from lamm.memory import usable_cores
 from tests.engine.standin_dassl import FILES, run, write_standin_dassl
 
 SAY = "import lamm.engine as e; print(e.ENGINE.line())"

@@ -8,10 +8,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from lamm.clip.sources import TINY_WEIGHTS
 from lamm.errors import BackboneError
 from lamm.files import atomic_path
 
-PATH = Path(__file__).with_name("tiny_clip.safetensors")
+PATH = TINY_WEIGHTS
 FORMAT = "lamm-tiny-clip"
 TOKEN_ROWS = "token_rows"
 TOKEN_IDS = "token_ids"

@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
+from lamm.clip.recipe import Recipe
 from lamm.clip.tiny import build, save_weights, untrained_token_rows
 from lamm.drawing.compositions import HELD_OUT, SIZE, colour_apart, compose
 from lamm.drawing.glyphs import draw_glyph
@@ -117,19 +117,6 @@ def draw_pairs(count: int, seed: int) -> tuple[NDArray[np.uint8], list[str]]:
         pictures[index] = _halved(picture)
         captions.append(caption)
     return pictures, captions
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the embedded model is trained; the defaults made the weights in the package."""
-
-    pairs: int = 300_000
-    samples: int = 1_300_000
-    batch_size: int = 256
-    learning_rate: float = 1.0e-3
-    weight_decay: float = 0.05
-    warmup_steps: int = 500
-    seed: int = 1
 
 
 def draw_corpus(count: int, seed: int, workers: int) -> tuple[NDArray[np.uint8], list[str]]:

@@ -75,11 +75,11 @@ def _merge_mapping(root: CN, mapping: Mapping[Any, Any], section: tuple[str, ...
             raise ConfigError(_unknown_key(root, path, value, where))
         if _is_switch_or_words(node.get(name), path[-1], value):
             node[name] = value  # which has the right type from now on
-        nested: Any = value
-        for part in reversed(path):
-            nested = {part: nested}
         try:
-            root.merge_from_other_cfg(CN(nested))
+            if name in node:
+                node.merge_from_other_cfg(CN({name: value}))
+            else:  # one of yacs's rules, which go by full names
+                root.merge_from_other_cfg(CN(functools.reduce(lambda nested, part: {part: nested}, path[::-1], value)))
         except Exception as error:
             raise ConfigError(_refused(node.get(name), ".".join(path), value, where, error)) from error
 

@@ -31,6 +31,7 @@ from lamm.engine.embedded.datum import Datum
 from lamm.errors import LammError
 from lamm.images import opened
 from lamm.log import logger
+from lamm.memory import usable_cores
 
 # Position in the data set, and the seed of the random numbers that loading it draws.
 SeededIndex = tuple[int, int]
@@ -345,13 +346,6 @@ def bounded_workers(asked: int) -> int:
     if asked > most:
         logger.info("%d worker processes were asked for, %d are started: the batches are the same", asked, most)
     return min(asked, most)
-
-
-def usable_cores() -> int:
-    """Cores that this process may use, by its affinity and its container's limits."""
-    from joblib import cpu_count
-
-    return int(cpu_count())
 
 
 def _mean_pixels(data_source: Sequence[Datum]) -> float:

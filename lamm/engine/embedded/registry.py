@@ -1,6 +1,8 @@
 """Named classes that a config chooses from: trainers, data sets, evaluators."""
 
-from collections.abc import Callable, Iterable
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from yacs.config import CfgNode
@@ -15,6 +17,29 @@ class ChoiceError(ConfigError, AssertionError, ValueError):
 
 class InvalidDataError(DataError, AssertionError, ValueError):
     """A data set that can't be used as it is given (upstream: ValueError or AssertionError)."""
+
+
+class Later:
+    """Stands for a class that is imported when it is needed: when an attribute that is not among its traits is read.
+
+    Args:
+        module: dotted name of the module that defines it.
+        name: of the class.
+        traits: attributes of the class that can be read before.
+    """
+
+    def __init__(self, module: str, name: str, traits: Mapping[str, Any]) -> None:
+        vars(self).update(traits)
+        self.__module__, self.__name__ = module, name
+
+    def load(self) -> Any:
+        """The class."""
+        return getattr(importlib.import_module(self.__module__), self.__name__)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.load(), name)
 
 
 class Registry:
@@ -60,6 +85,15 @@ class Registry:
             raise KeyError(f'Object name "{name}" does not exist in "{self._name}" registry')
         return self._objects[name] if offer is None else offer
 
+    def outline(self, name: str) -> Any:
+        """The same for who asks for its traits alone: of an offer that is not imported yet, what stands for it.
+
+        Raises:
+            KeyError: Nothing is registered or offered under that name.
+        """
+        offer = None if name in self._objects else vars(self).get("_offers", {}).get(name)
+        return offer if isinstance(offer, Later) and offer.__module__ not in sys.modules else self.get(name)
+
     def choose(self, name: str, kind: str, verbose: bool) -> Any:
         """The object that a config names; prints `Loading <kind>: <name>` if verbose.
 
@@ -80,7 +114,8 @@ class Registry:
     def offer(self, obj: Any) -> None:
         """Have `obj` answer to its `__name__` for as long as nothing is registered under that.
 
-        An offer takes no name: others register theirs before it or after it, and theirs answer.
+        An offer takes no name: others register theirs before it or after it, and theirs answer. A `Later` has the class
+        that it stands for answer.
         """
         vars(self).setdefault("_offers", {})[obj.__name__] = obj
 
@@ -88,9 +123,10 @@ class Registry:
         """What is offered as `name`; None where something is registered so, which the log tells once."""
         offers = vars(self).get("_offers", {})
         if registered is None or name not in offers:
-            return offers.get(name)
+            offer = offers.get(name)
+            return offer.load() if isinstance(offer, Later) else offer
         offer = offers.pop(name)
-        if registered is not offer:
+        if registered.__module__ != offer.__module__:
             logger.info('"%s" is that of %s, not that of %s', name, registered.__module__, offer.__module__)
         return None
 
