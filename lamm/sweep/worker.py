@@ -27,7 +27,7 @@ PRELOAD = (
     "lamm_trainers.base",
     "lamm.run.execute",
     "open_clip",
-    "sklearn.linear_model",
+    "sklearn.metrics",
     "torch.utils.tensorboard",
 )
 TAIL_BYTES = 8192

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 from yacs.config import CfgNode
 
@@ -67,11 +66,16 @@ class Classification(EvaluatorBase):
         self._y_true.extend(gt.cpu().tolist())
 
     def evaluate(self) -> "OrderedDict[str, float]":
+        from sklearn.metrics import confusion_matrix, f1_score  # a second or more, which predicting does without
+
         total = len(self._y_true)
         correct = sum(true == predicted for true, predicted in zip(self._y_true, self._y_pred, strict=True))
         accuracy = 100.0 * correct / total
         error = 100.0 - accuracy
-        macro_f1 = 100.0 * macro_f1_of(self._y_true, self._y_pred)
+        # The mean over the classes that occur among the labels; the others can be neither right nor wrong.
+        macro_f1 = 100.0 * float(
+            f1_score(self._y_true, self._y_pred, average="macro", labels=np.unique(self._y_true), zero_division=0)
+        )
         print(
             "=> result\n"
             f"* total: {total:,}\n"
@@ -84,7 +88,8 @@ class Classification(EvaluatorBase):
         if self.cfg.TEST.PER_CLASS_RESULT:
             results["perclass_accuracy"] = self._print_per_class()
         if self.cfg.TEST.COMPUTE_CMAT:
-            matrix = confusion_matrix(self._y_true, self._y_pred)
+            # Rows are the true classes, each summing to 1; a NumPy array of float64.
+            matrix = confusion_matrix(self._y_true, self._y_pred, normalize="true")
             path = os.path.join(self.cfg.OUTPUT_DIR, "cmat.pt")
             write_tensors(path, matrix)
             print(f"Confusion matrix is saved to {path}")
@@ -110,36 +115,6 @@ class Classification(EvaluatorBase):
 
 
 EVALUATOR_REGISTRY.register(Classification)
-
-
-# Both as scikit-learn has them, whose import takes a second.
-def macro_f1_of(true: Sequence[int], predicted: Sequence[int]) -> float:
-    """The mean of F1, from 0 to 1, over the classes that occur among the labels.
-
-    The other classes can be neither right nor wrong.
-
-    Args:
-        true: label of each image.
-        predicted: class that each was taken for.
-    """
-    totals, taken = Counter(true), Counter(predicted)
-    hits = Counter(label for label, guess in zip(true, predicted, strict=True) if label == guess)
-    return float(np.mean([2 * hits[label] / (totals[label] + taken[label]) for label in sorted(totals)]))
-
-
-def confusion_matrix(true: Sequence[int], predicted: Sequence[int]) -> NDArray[np.float64]:
-    """Share of each true class, a row, that was taken for each class, a column; zeros for a class without images.
-
-    Args:
-        true: label of each image.
-        predicted: class that each was taken for.
-
-    Shape: (C, C), of the C classes that are a label or a prediction, in order.
-    """
-    classes, places = np.unique([*true, *predicted], return_inverse=True)
-    counts = np.zeros((len(classes), len(classes)))
-    np.add.at(counts, (places[: len(true)], places[len(true) :]), 1.0)
-    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
 
 
 def compute_accuracy(output: Tensor | Sequence[Tensor], target: Tensor, topk: Sequence[int] = (1,)) -> list[Tensor]:
