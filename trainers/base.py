@@ -25,6 +25,7 @@ from lamm.clip.sources import weights_of
 from lamm.engine import ENGINE, TrainerX, build_lr_scheduler, build_optimizer, compute_accuracy
 from lamm.engine.embedded.loader import EpochLoader
 from lamm.errors import ConfigError, LammError
+from lamm.features.ahead import AheadLoader
 from lamm.features.cache import FeatureCache, check_cache
 from lamm.incremental.plan import step_of
 from lamm.incremental.step import IncrementalStep
@@ -87,6 +88,7 @@ class PromptTrainer(Scoring, TrainerX):
     part: Callable[[str], AbstractContextManager[Any]] = nullcontext
     _bar = tqdm(disable=True)
     _all_finite: Tensor | bool = True
+    _spare_threads = 0
     _evaluated_text: Tensor | None = None
 
     def __init_subclass__(cls, **arguments: Any) -> None:
@@ -281,7 +283,7 @@ class PromptTrainer(Scoring, TrainerX):
 
     def train(self) -> None:  # type: ignore[override]
         """Train, and test, with as many threads as suit the model."""
-        with self.clip.suited_threads():
+        with self.clip.suited_threads() as self._spare_threads:
             super().train()
 
     def before_train(self) -> None:
@@ -303,9 +305,12 @@ class PromptTrainer(Scoring, TrainerX):
 
     def training_loader(self, loader: Any) -> Any:
         """A loader of training images as this process trains on them: of features, with `INPUT.CACHE_VIEWS`."""
-        return (
-            self.feature_cache.training_loader(loader) if self.cfg.INPUT.CACHE_VIEWS else self.share_of_batches(loader)
-        )
+        if self.cfg.INPUT.CACHE_VIEWS:
+            return self.feature_cache.training_loader(loader)
+        loader, spare = self.share_of_batches(loader), self._spare_threads
+        if spare and self.device.type == "cpu" and not (self.with_others or self.learner.changes_images):
+            return AheadLoader(loader, self.learner.image_features, spare + 1)  # the step waits for the first of them
+        return loader
 
     def after_epoch(self) -> None:
         """Check that the processes have stayed together, then what the engine does."""

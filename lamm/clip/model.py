@@ -126,17 +126,18 @@ class ClipModel(nn.Module):
         return autocast(self.precision, self.logit_scale.device)
 
     @contextmanager
-    def suited_threads(self) -> Iterator[None]:
-        """One thread for a narrow model, else as many as there were.
+    def suited_threads(self) -> Iterator[int]:
+        """One thread for a narrow model, else as many as there were; gives the number of those left for other work.
 
         Shares of so small a product take about as long as the whole, and each of them is waited for, which takes
         many times longer where another program has one of the cores.
         """
         threads = torch.get_num_threads()
+        narrow = self.text.width <= NARROW
         try:
-            if self.text.width <= NARROW:
+            if narrow:
                 torch.set_num_threads(1)
-            yield
+            yield threads - 1 if narrow else 0
         finally:
             torch.set_num_threads(threads)
 

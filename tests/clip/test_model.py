@@ -118,11 +118,11 @@ def test_a_narrow_model_has_one_thread_and_a_wide_one_all(small_clip: ClipModel)
     threads = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        with small_clip.suited_threads():
-            assert torch.get_num_threads() == 1
+        with small_clip.suited_threads() as spare:
+            assert (torch.get_num_threads(), spare) == (1, 2)
         assert torch.get_num_threads() == 3
         wide = wrap_clip(open_clip_model(width=NARROW + 64, heads=2, layers=1), "wide")
-        with wide.suited_threads():
-            assert torch.get_num_threads() == 3
+        with wide.suited_threads() as spare:
+            assert (torch.get_num_threads(), spare) == (3, 0)
     finally:
         torch.set_num_threads(threads)

@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from lamm_trainers import TRAINERS as ALL
 from torch import Tensor, nn
 
 from lamm.engine import get_cfg_default, set_random_seed
-from lamm.errors import ConfigError
+from lamm.errors import ConfigError, DataError
+from lamm.features.ahead import AheadLoader
 from lamm.features.encoding import View, ViewDataset
 from lamm.features.encoding import features_of as encode_views
 from lamm.features.store import (
@@ -333,3 +335,23 @@ def test_no_image_is_encoded_alone(tmp_path: Path) -> None:
     encoded = encode_views(views, store, lambda some: [pixels[int(view.path)] for view in some], encode, 2, 0)
     assert encoded.flatten().tolist() == [0, 1, 2, 3, 4]
     assert sizes == [2, 2, 2]
+
+
+def test_batches_encoded_ahead_come_in_their_order_and_an_error_comes_out() -> None:
+    batches = [{"img": torch.full((2, 3, 4, 4), float(number)), "label": torch.tensor([number])} for number in range(7)]
+    barrier = threading.Barrier(2)
+
+    def encode(images: Tensor) -> Tensor:
+        if images[0, 0, 0, 0] < 2:
+            barrier.wait(20)  # two batches at a time, or it breaks
+        if images[0, 0, 0, 0] == 6:
+            raise DataError("no features")
+        return images.mean(dim=(1, 2, 3))[:, None]
+
+    loader = AheadLoader(batches, encode, 2)
+    assert len(loader) == 7
+    coming = iter(loader)
+    seen = [(batch["img"][0, 0].item(), batch["label"].item()) for batch in islice(coming, 6)]
+    with pytest.raises(DataError, match="no features"):
+        next(coming)
+    assert seen == [(number, number) for number in range(6)]

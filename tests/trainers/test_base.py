@@ -15,6 +15,7 @@ from yacs.config import CfgNode
 from lamm.checkpoints.label_bank import LabelBank
 from lamm.engine import ENGINE, build_trainer, load_checkpoint, set_random_seed
 from lamm.errors import CheckpointError, ConfigError, LammError
+from lamm.features.ahead import AheadLoader
 from lamm.run.record import build_recorded
 
 LEARN_PROMPTS = [trainer for trainer in ALL if trainer.learner_class is not None and trainer not in HEADS]
@@ -27,6 +28,20 @@ Config = Callable[..., Any]
 def some_images() -> torch.Tensor:
     """Images of noise, (4, 3, 32, 32)."""
     return torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def test_images_that_are_encoded_ahead_by_other_threads_change_nothing(squares_config: Config) -> None:
+    threads, learned = torch.get_num_threads(), []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            trainer = start(squares_config("LAMM", f"threads{count}"))
+            trainer.train()
+            assert isinstance(trainer.train_loader_x, AheadLoader) is (count > 1)
+            learned.append(trainer.learner.label_embeddings.detach().clone())
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*learned)
 
 
 @pytest.fixture(params=TRAINERS)

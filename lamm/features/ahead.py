@@ -1,0 +1,45 @@
+"""Encoding the images of coming batches while a training step runs, for models whose products are too small to share.
+
+A narrow model works in one thread (`ClipModel.suited_threads`). The other cores encode: each batch in one thread, as
+the step itself would, so that its features are the same to the bit.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class AheadLoader:
+    """A loader of training images as one of their features, `img` being (B, E).
+
+    Batches are loaded in the calling thread, in their order: loading draws random numbers, encoding does not.
+
+    Args:
+        loader: of batches with `img`, (B, 3, H, W).
+        encode: from images to features, on a CPU; of a frozen tower.
+        threads: batches that are encoded at a time.
+    """
+
+    def __init__(self, loader: Any, encode: Callable[[Tensor], Tensor], threads: int) -> None:
+        self._loader, self._encode, self._threads = loader, encode, threads
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        coming: deque[Future[dict[str, Any]]] = deque()
+        with ThreadPoolExecutor(self._threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for batch in self._loader:
+                coming.append(pool.submit(self._encoded, batch))
+                if len(coming) > self._threads:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+
+    @torch.no_grad()
+    def _encoded(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return {**batch, "img": self._encode(batch["img"])}
