@@ -65,7 +65,7 @@ def test_each_form_starts_at_clips_features_and_moves_from_there(tune: str, prec
     torch.testing.assert_close(frozen, clip.image_features(images), atol=1e-5 if precision == "fp32" else 2e-2, rtol=0)
     torch.testing.assert_close(tuned, frozen, atol=1e-5 if precision == "fp32" else 2e-2, rtol=0)
     before = [value.clone() for value in learner.top.parameters()]
-    train(learner, images, torch.tensor(LABELS), steps=3, rate=0.05)
+    train(learner, images, torch.tensor(LABELS), steps=3, rate=0.5)  # far enough for gradients that fp16 has
     for value, earlier in zip(learner.top.parameters(), before, strict=True):
         assert value.dtype == torch.float32
         assert value.isfinite().all()
