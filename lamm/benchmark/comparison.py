@@ -14,6 +14,8 @@ from lamm.benchmark.measure import (
     MEGABYTE,
     MatrixProducts,
     Products,
+    Traffic,
+    copied_bytes_per_second,
     operations,
     operations_of,
     peak_megabytes,
@@ -65,6 +67,10 @@ def compare(
         - step_gflop: matrix products of our whole step that are needed, 1e9 operations.
         - gemm_share: time of these products by themselves, run plainly on this machine beside the step, over the
           step's.
+        - step_gbyte: what all other operators of the step read and write (`Traffic`), 1e9 bytes.
+        - copied_gbyte_s: what a large copy reads and writes per second on this machine, 1e9 bytes.
+        - roofline_share: what the step would take if its products ran one after the other, and its other operators at
+          the speed of a large copy, over what it takes. Above 1, they find in the caches what they read.
         - fast_gflops, plain_gflops: matrix-product speed of the text side, GFLOP/s.
         - gradient_cosine: between our path's gradients at `precision` and at fp32.
         - plain_classes: classes that the plain path ran with; if fewer than N, its numbers are scaled up.
@@ -74,6 +80,9 @@ def compare(
     plain = plain_with(plain_classes)
     fast.text_side()  # what is encoded once for the run is no part of a step
     fast_gflop, products = operations_of(fast.text_side), needed_products(fast)
+    with Traffic() as traffic:
+        fast.whole()
+    copied = copied_bytes_per_second(device)
     fast_peak, plain_peak = (peak_megabytes(path.text_side, device) for path in (fast, plain))
     text, text_plain = _in_turns(
         lambda: {"text": seconds_of(fast.text_side, device)}, lambda: seconds_of(plain.text_side, device), rounds
@@ -103,6 +112,9 @@ def compare(
         "peak_ratio": plain_peak * scale / fast_peak,
         "step_gflop": operations(products),
         "gemm_share": stages["gemm"] / step_fast,
+        "step_gbyte": traffic.bytes / 1e9,
+        "copied_gbyte_s": copied / 1e9,
+        "roofline_share": (stages["gemm"] + traffic.bytes / copied) / step_fast,
         "fast_gflops": fast_gflop / text_fast,
         "plain_gflops": plain_gflop * plain_classes / text_plain,
         "gradient_cosine": F.cosine_similarity(fast.gradient(fast.precision), fast.gradient("fp32"), dim=0).item(),
@@ -188,6 +200,7 @@ STEP = {
     **MEASUREMENT,
     **{f"{stage}_s": f"{stage} s" for stage in STAGES},
     **{"step_fast_s": "step s", "step_gflop": "GFLOP", "gemm_share": "gemm share"},
+    **{"step_gbyte": "other GB", "copied_gbyte_s": "copy GB/s", "roofline_share": "roofline share"},
     **{"alone_s": "1 rank s", "ranks_s": "ranks s", "ranks_ratio": "ratio"},
 }
 

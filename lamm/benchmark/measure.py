@@ -1,5 +1,6 @@
-"""Measuring: time, peak memory and matrix products of a call on any device, and several ways in turns."""
+"""Measuring: time, memory, matrix products and memory traffic of a call on any device, and several ways in turns."""
 
+import math
 import time
 import weakref
 from collections import Counter
@@ -20,6 +21,7 @@ CPU = torch.device("cpu")
 FACTORS = {"mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2)}
 FUSED_ATTENTION = "_native_multi_head_attention"  # what torch runs in a tower that records no gradients
 TRIES = 3
+COPIED = 2**28  # bytes
 AT_ONCE = 10  # repetitions of a product that are timed together, as a step queues them
 
 
@@ -178,6 +180,39 @@ def _seconds(product: Product, repetitions: int, device: torch.device) -> float:
             torch.matmul(one, other, out=out)
 
     return min(seconds_of(run, device) for _ in range(TRIES)) / repetitions
+
+
+class Traffic(TorchDispatchMode):
+    """Counts what operators other than products of matrices read and write within the context.
+
+    Each operator is taken to read every tensor once and to write every result once, wherever they are.
+
+    Attributes:
+        bytes: of all of them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = op(*args, **(kwargs or {}))
+        name = op.overloadpacket._qualified_op_name.partition("::")[2]
+        if not (op.is_view or name in FACTORS or name.startswith(("empty", "new_empty"))):
+            self.bytes += sum(_extent(leaf) for leaf in tree_leaves((args, kwargs, out)) if isinstance(leaf, Tensor))
+        return out
+
+
+def _extent(tensor: Tensor) -> int:
+    """Bytes of a tensor's elements, those that an expanded dimension repeats counted once."""
+    sizes = (size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride)
+    return math.prod(sizes) * tensor.element_size()
+
+
+def copied_bytes_per_second(device: torch.device) -> float:
+    """What a copy of a tensor much larger than the caches reads and writes per second, the best of some tries."""
+    one, other = (torch.zeros(COPIED // 4, device=device) for _ in range(2))
+    return 2 * COPIED / min(seconds_of(lambda: other.copy_(one), device) for _ in range(1 + TRIES))
 
 
 def side_by_side(

@@ -18,6 +18,7 @@ from lamm.benchmark.measure import (
     PeakMemory,
     Product,
     Products,
+    Traffic,
     operations,
     operations_of,
     peak_megabytes,
@@ -161,6 +162,15 @@ def test_products_are_counted_by_shape_in_both_directions() -> None:
     expected = {(0, 30, 40, 50): 1, (0, 30, 50, 40): 1, (0, 30, 40, 20): 1, (7, 3, 4, 5): 1}
     assert seen.products == Counter({Product(*shape, FP32): times for shape, times in expected.items()})
     assert operations(seen.products) == pytest.approx(2e-9 * (2 * 30 * 40 * 50 + 30 * 40 * 20 + 7 * 3 * 4 * 5))
+
+
+def test_what_other_operators_read_and_write_is_counted() -> None:
+    a, row = torch.randn(30, 40), torch.randn(40)
+    with Traffic() as traffic:
+        (a @ a.T).relu_()  # reads and writes 30 × 30
+        a.view(40, 30).t() + row[:30, None].expand(30, 40)  # reads 1,200 and 30, writes 1,200
+        torch.empty(1000)
+    assert traffic.bytes == 4 * (2 * 900 + 1200 + 30 + 1200)
 
 
 def test_a_frozen_layer_needs_one_product_forward_and_one_backward(small_clip: ClipModel) -> None:
