@@ -8,7 +8,7 @@ label side is the rest, padded to the longest. Both are rows of indices into the
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any, NamedTuple
 
@@ -33,6 +33,7 @@ class Packing:
         later: which positions of its own class a position must not attend to, (T, T).
         stops: for each class, how many positions are filled up to and including its own; known without the device.
         first: of some classes of a longer list, the place of the first one in it.
+        head_rows: what attention makes of it once, by numbers of groups and heads.
     """
 
     filled: Tensor
@@ -41,6 +42,7 @@ class Packing:
     later: Tensor
     stops: list[int]
     first: int = 0
+    head_rows: dict[tuple[int, int], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, end: Tensor, length: int) -> "Packing":

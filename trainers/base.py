@@ -43,6 +43,7 @@ from .traits import Traits
 
 # How far a learned value may drift between processes whose machines round differently, as a share of the largest.
 DRIFT = 1e-3
+AHEAD = 4  # threads at most that encode the images of coming batches
 
 
 class PromptTrainer(Scoring, TrainerX):
@@ -305,12 +306,31 @@ class PromptTrainer(Scoring, TrainerX):
 
     def training_loader(self, loader: Any) -> Any:
         """A loader of training images as this process trains on them: of features, with `INPUT.CACHE_VIEWS`."""
-        if self.cfg.INPUT.CACHE_VIEWS:
-            return self.feature_cache.training_loader(loader)
-        loader, spare = self.share_of_batches(loader), self._spare_threads
-        if spare and self.device.type == "cpu" and not (self.with_others or self.learner.changes_images):
-            return AheadLoader(loader, self.learner.image_features, spare + 1)  # the step waits for the first of them
-        return loader
+        return (
+            self.feature_cache.training_loader(loader) if self.cfg.INPUT.CACHE_VIEWS else self.share_of_batches(loader)
+        )
+
+    def run_epoch(self) -> None:
+        """The engine's; images of coming batches are encoded by the threads that the steps leave free."""
+        loader = self.train_loader_x
+        if self._spare_threads and self._encodes_alike:
+            threads = min(self._spare_threads + 1, AHEAD)  # the step has nothing to do while it waits for one of them
+            self.train_loader_x = AheadLoader(loader, self.learner.image_features, threads)
+        try:
+            super().run_epoch()
+        finally:
+            self.train_loader_x = loader
+
+    @property
+    def _encodes_alike(self) -> bool:
+        """Whether a step takes nothing of its images but the frozen tower's features, as `CACHE_VIEWS` has it."""
+        return (
+            self.device.type == "cpu"
+            and type(self.train_loader_x) is EpochLoader  # whose random numbers don't depend on when it loads
+            and type(self.learner).image_features is Prompts.image_features
+            and type(self).loss_parts is PromptTrainer.loss_parts
+            and not self.learner.changes_images
+        )
 
     def after_epoch(self) -> None:
         """Check that the processes have stayed together, then what the engine does."""

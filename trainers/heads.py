@@ -126,6 +126,7 @@ class OnTemplates(PromptTrainer):
     """
 
     learner_class: type[Head] | None = None
+    # Of heads of others; ours have a line in traits.py.
     learns_in_steps = False
     has_templates = True
     serves_other_classes = False

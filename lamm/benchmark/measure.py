@@ -127,8 +127,8 @@ class MatrixProducts(TorchDispatchMode):
     Of fused attention the projections are seen, not the products of queries, keys and values; convolutions are not.
 
     Args:
-        backward: the context holds a backward pass, whose products are those that record no gradients; others are of
-            what it encodes again to save memory, which is no work that is needed.
+        backward: the context holds a backward pass; the products of forward passes within it, which encode again to
+            save memory, are no work that is needed.
 
     Attributes:
         products: how often each shape came.
@@ -140,7 +140,7 @@ class MatrixProducts(TorchDispatchMode):
         self.products: Products = Counter()
 
     def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        # A function of our own records no gradients while it encodes again, but switches forward-mode ones off then.
+        # Within the forward pass of a torch.autograd.Function gradients are off too, but forward-mode ones are as well.
         again = torch.is_grad_enabled() or not torch._C._is_fwd_grad_enabled()
         if not (self._backward and again):
             self.products.update(_products_of(op.overloadpacket._qualified_op_name.partition("::")[2], args))

@@ -127,10 +127,13 @@ class ClipModel(nn.Module):
 
     @contextmanager
     def suited_threads(self) -> Iterator[int]:
-        """One thread for a narrow model, else as many as there were; gives the number of those left for other work.
+        """One thread for a narrow model, else as many as there were.
 
         Shares of so small a product take about as long as the whole, and each of them is waited for, which takes
         many times longer where another program has one of the cores.
+
+        Yields:
+            The number of threads that are left for other work.
         """
         threads = torch.get_num_threads()
         narrow = self.text.width <= NARROW

@@ -28,8 +28,8 @@ class KeysValues(NamedTuple):
 class HeadRows:
     """The way from label positions side by side, (G · S, K · D), to those of each head, (K, G, H, N, T, C), and back.
 
-    K parts are beside each other, such as queries, keys and values. Both ways are a table of rows of C numbers.
-    Padding gets another position's rows; nothing may come of them.
+    K parts are beside each other, such as queries, keys and values. Both ways are a table of rows of C numbers,
+    which is made once. Padding gets another position's rows; nothing may come of them.
 
     Args:
         packing: where the label positions of all groups stand, G · N classes.
@@ -46,30 +46,43 @@ class HeadRows:
         self.padding, self.later = packing.padding.unflatten(0, (groups, 1, -1)), packing.later
         self._packing = packing
         self._head = torch.arange(heads, device=packing.filled.device)
-        self._tables: dict[tuple[bool, int], Tensor] = {}
+        self._to_heads: dict[int, Tensor] = {}
+        self._from_heads: dict[int, Tensor] = {}
 
+    @classmethod
+    def of(cls, packing: Packing, groups: int, heads: int) -> "HeadRows":
+        """Those of a packing, which keeps them."""
+        key = groups, heads
+        if key not in packing.head_rows:
+            packing.head_rows[key] = cls(packing, groups, heads)
+        return packing.head_rows[key]
+
+    # Tables that were made in inference mode could not be used in training later.
+
+    @torch.inference_mode(False)
     def to_heads(self, parts: int) -> Tensor:
-        """The packed row of each one by head, (K · G · H · N · T,), rows of a position being (K, H)."""
-        if (True, parts) not in self._tables:
+        """For each position by head the number of its packed row, (K · G · H · N · T,)."""
+        if parts not in self._to_heads:
             filled = ~self._packing.padding
             first = self._packing.last + 1 - filled.sum(1)
             # The place of each position among the filled ones; of padding, that of its class's first position.
             place = first[:, None] + filled * torch.arange(self._packing.length, device=filled.device)
             place, part = place.view_as(self.padding), self._numbers(parts)[:, None, None, None, None]
             rows = (place * parts + part) * len(self._head) + self._head[:, None, None]  # (K, G, H, N, T)
-            self._tables[True, parts] = rows.flatten().int()
-        return self._tables[True, parts]
+            self._to_heads[parts] = rows.flatten().int()
+        return self._to_heads[parts]
 
+    @torch.inference_mode(False)
     def from_heads(self, parts: int) -> Tensor:
-        """The opposite, (G · S · K · H,)."""
-        if (False, parts) not in self._tables:
+        """For each packed row the number of its position by head, (G · S · K · H,)."""
+        if parts not in self._from_heads:
             groups, heads, classes, length = self.sizes
             filled = self._packing.filled[:, None, None]
             group, place = filled // (classes * length), filled % (classes * length)
             part = self._numbers(parts)[:, None]
             rows = ((part * groups + group) * heads + self._head) * classes * length + place  # (G · S, K, H)
-            self._tables[False, parts] = rows.flatten().int()
-        return self._tables[False, parts]
+            self._from_heads[parts] = rows.flatten().int()
+        return self._from_heads[parts]
 
     def _numbers(self, count: int) -> Tensor:
         return torch.arange(count, device=self._head.device)
@@ -93,7 +106,7 @@ def attend(packed: Tensor, shared: KeysValues, rows: HeadRows, query: Tensor | N
 
 
 class _Attention(torch.autograd.Function):
-    """`attend`, with a backward pass that moves each number as seldom as the forward pass.
+    """`attend`, with a backward pass that copies each tensor as rarely as the forward pass.
 
     U is T where all positions ask, and 1 where end tokens alone do. Scores with the prefix are one product for all
     classes of a group, scores with the own class one for each class and head:
@@ -115,16 +128,17 @@ class _Attention(torch.autograd.Function):
             to_prefix = torch.bmm(_groups(asking), shared_keys.flatten(0, 1).mT).view(*asking.shape[:4], -1)
             to_own = torch.bmm(_classes(asking), _classes(keys).mT).view(*asking.shape[:4], -1)
             to_own.masked_fill_(rows.later if query is None else rows.padding[..., None, :], float("-inf"))
-            weights = torch.softmax(torch.cat([to_prefix, to_own], dim=4).float().mul_(size**-0.5), dim=4)
+            wide = torch.promote_types(packed.dtype, torch.float32)
+            weights = torch.softmax(torch.cat([to_prefix, to_own], dim=4).to(wide).mul_(size**-0.5), dim=4)
             if query is None:
                 weights.masked_fill_(rows.padding[..., None], 0)  # padding asks nothing, and so gets no gradient
             of_prefix, of_own = weights.to(packed.dtype).tensor_split([prefix_length], dim=4)
             attended = torch.bmm(_groups(of_prefix), shared_values.flatten(0, 1)).view_as(asking)
             torch.baddbmm(_classes(attended), _classes(of_own), _classes(values), out=_classes(attended))
-        ctx.all_ask = query is None
-        ctx.save_for_backward(
-            by_head, asking, shared_keys, shared_values, weights, rows.to_heads(1), rows.from_heads(parts)
-        )
+        if any(ctx.needs_input_grad):
+            ctx.all_ask = query is None
+            tables = rows.to_heads(1), rows.from_heads(parts)
+            ctx.save_for_backward(by_head, asking, shared_keys, shared_values, weights, *tables)
         if query is not None:
             return _ends_packed(attended)
         return _rows(attended, rows.from_heads(1), size).view(len(packed), -1)
@@ -141,7 +155,7 @@ class _Attention(torch.autograd.Function):
             gradient = by_row.view_as(asking)  # (G, H, N, U, C)
             to_prefix = torch.bmm(_groups(gradient), shared_values.flatten(0, 1).mT).view_as(of_prefix)
             to_own = torch.bmm(_classes(gradient), _classes(values).mT).view_as(of_own)
-            of_weights = torch.cat([to_prefix, to_own], dim=4).float()
+            of_weights = torch.cat([to_prefix, to_own], dim=4).to(weights.dtype)
             scores = torch.ops.aten._softmax_backward_data(of_weights, weights, 4, weights.dtype).mul_(size**-0.5)
             to_prefix, to_own = scores.to(gradient.dtype).tensor_split([prefix_length], dim=4)
             # Every product is written to where it belongs.

@@ -108,7 +108,7 @@ class SharedPrefixEncoder:
         labels = (labels + self.tower.positions(shared[0].shape[2], length)).to(self.tower.dtype)
         x = packing.take(labels[None].expand(groups, -1, -1, -1).flatten(0, 1))  # (G · S, D)
         prefixes = [KeysValues(*pair) for pair in zip(shared[::2], shared[1::2], strict=True)]
-        rows = HeadRows(packing, groups, self.tower.heads)
+        rows = HeadRows.of(packing, groups, self.tower.heads)
         *blocks, last = self._blocks(labels.device)
         for block, prefix in zip(blocks, prefixes, strict=False):  # the last block's prefix comes below
             x = block.after_attention(x, attend(block.project(block.normed(x)), prefix, rows))

@@ -1,6 +1,7 @@
 """The commands: `lamm NAME …`, and `python tools/NAME.py …` in a checkout, run the same module of this package.
 
-A command's module has `parser()`, its arguments, and `main(arguments)`, which returns the exit code.
+A command's module has `parser()`, its arguments, and `main(arguments)`, which returns the exit code. Where computing
+takes torch, `NAME_….py` has that part.
 """
 
 # Nothing of ours is imported here: from the first moment that counts, Ctrl-C ends a command with one line.

@@ -16,7 +16,7 @@ import os
 from dataclasses import fields
 from pathlib import Path
 
-from lamm.clip.recipe import Recipe
+from lamm.clip.tiny_recipe import Recipe
 from lamm.commands.parser import Parser, add_root_argument, at_least, chosen_device
 from lamm.files import require_place
 from lamm.numbers import PROCESSES, SEEDS

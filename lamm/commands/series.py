@@ -68,7 +68,7 @@ NUMBER_LIKE = re.compile(r"[-+]?\.?\d.*")
 OF_STEPS = {"INCREMENTAL.STEPS": "it is the word behind SHOTS", "INCREMENTAL.STEP": "all steps are run"}
 """Keys that the incremental protocol sets itself → why."""
 
-IMPORTED_ONCE = ("lamm_trainers.base", "lamm.run.execute", "open_clip", "torch.utils.tensorboard")
+IMPORTED_ONCE = ("lamm_trainers.base", "lamm.run.execute", "open_clip", "sklearn.metrics", "torch.utils.tensorboard")
 """What every run imports besides its own trainer."""
 
 # A fork of a process with Apple's frameworks in it may crash.

@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class AheadLoader:
-    """A loader of training images as one of their features, `img` being (B, E).
+    """Turns a loader of training images into one of their features, `img` being (B, E).
 
     Batches are loaded in the calling thread, in their order: loading draws random numbers, encoding does not.
 

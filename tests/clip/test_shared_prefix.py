@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lamm.clip import prefix_attention
 from lamm.clip.loading import wrap_clip
 from lamm.clip.model import ClipModel
-from lamm.clip.prefix_attention import quick_gelu
+from lamm.clip.prefix_attention import HeadRows, KeysValues, attend, quick_gelu
 from lamm.clip.shared_prefix import SharedPrefixEncoder, text_encoder_of, unsupported_reason
 from lamm.clip.text import PlainTextEncoder
 from lamm.clip.text_tower import TextTower, text_tower_of
@@ -243,3 +243,25 @@ def test_quick_gelu_leaves_its_input_as_it_is() -> None:
     before = x.clone()
     quick_gelu(x)
     assert torch.equal(x, before)
+
+
+# Three classes of 2, 4 and 1 positions in two groups, behind prefixes of three.
+@pytest.mark.parametrize("only_ends", [False, True])
+def test_the_gradients_of_attention_are_those_of_finite_differences(only_ends: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    packing = Packing.of(torch.tensor([1, 3, 0]), 4).repeat(2)
+    rows = HeadRows.of(packing, 2, 2)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).requires_grad_()
+
+    positions, width = len(packing.filled), 6
+    shared = random(2, 2, 3, 3), random(2, 2, 3, 3)
+    sides = (random(positions, 2 * width), random(6, width)) if only_ends else (random(positions, 3 * width),)
+
+    def attended(keys: Tensor, values: Tensor, packed: Tensor, *query: Tensor) -> Tensor:
+        return attend(packed, KeysValues(keys, values), rows, *query)
+
+    assert torch.autograd.gradcheck(attended, (*shared, *sides))
+    # The gradient of a sum is one number everywhere, an expanded tensor.
+    assert torch.autograd.gradcheck(lambda *given: attended(*given).sum(), (*shared, *sides))

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from lamm.clip import tiny as architecture
-from lamm.clip.recipe import Recipe
 from lamm.clip.tiny import load_weights, save_weights
 from lamm.clip.tiny import training as corpus
 from lamm.clip.tiny.training import contrastive_loss, draw_corpus, draw_pairs
+from lamm.clip.tiny_recipe import Recipe
 from lamm.datasets.demo import NICKNAMES
 from lamm.drawing.compositions import HELD_OUT
 from lamm.errors import BackboneError

@@ -14,6 +14,7 @@ from yacs.config import CfgNode
 
 from lamm.checkpoints.label_bank import LabelBank
 from lamm.engine import ENGINE, build_trainer, load_checkpoint, set_random_seed
+from lamm.engine.embedded.loader import EpochLoader
 from lamm.errors import CheckpointError, ConfigError, LammError
 from lamm.features.ahead import AheadLoader
 from lamm.run.record import build_recorded
@@ -31,16 +32,23 @@ def some_images() -> torch.Tensor:
 
 
 def test_images_that_are_encoded_ahead_by_other_threads_change_nothing(squares_config: Config) -> None:
-    threads, learned = torch.get_num_threads(), []
+    threads, loaders, learned = torch.get_num_threads(), set(), []
+
+    class Watched(TRAINERS["LAMM"]):
+        def forward_backward(self, batch: Any) -> Any:
+            loaders.add(type(self.train_loader_x))
+            return super().forward_backward(batch)
+
     try:
         for count in (1, 3):
             torch.set_num_threads(count)
-            trainer = start(squares_config("LAMM", f"threads{count}"))
+            trainer = start(squares_config("LAMM", f"threads{count}"), Watched)
             trainer.train()
-            assert isinstance(trainer.train_loader_x, AheadLoader) is (count > 1)
             learned.append(trainer.learner.label_embeddings.detach().clone())
+            assert type(trainer.train_loader_x) is EpochLoader
     finally:
         torch.set_num_threads(threads)
+    assert loaders == {EpochLoader, AheadLoader}
     assert torch.equal(*learned)
 
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
-from lamm.clip.recipe import Recipe
 from lamm.clip.tiny import build, save_weights, untrained_token_rows
+from lamm.clip.tiny_recipe import Recipe
 from lamm.drawing.compositions import HELD_OUT, SIZE, colour_apart, compose
 from lamm.drawing.glyphs import draw_glyph
 from lamm.drawing.shapes import OUTLINES, TEXTURES
