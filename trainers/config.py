@@ -24,7 +24,7 @@ KEYS: dict[str, Any] = {
     "INPUT.CACHE_DIR": "",  # folder of cached image features; empty: lamm/features in the user's cache folder
     "INPUT.CACHE_GB": 10.0,  # what the cached features may take on the disk, in GB; the longest unread go first
     "MODEL.BACKBONE.PATH": "",  # weights file of the backbone, or its folder; empty: the usual places
-    "TRAINER.TEXT_CHUNK": 0,  # prompts that training encodes at a time; 0: all, or 256 where memory lacks
+    "TRAINER.TEXT_CHUNK": 0,  # prompts that training encodes at a time; 0: 512, or all on a GPU that has room
     "TRAINER.TEXT_MEMORY": 0,  # MiB to keep of them for the backward pass, others are encoded twice; 0: half the free
     "TRAINER.ZEROSHOTCLIP.ENSEMBLE": False,  # mean over the data set's template and seven of ImageNet's
     "TRAINER.ZEROSHOTCLIP.PREC": "auto",  # auto | fp32 | fp16 | amp | bf16, here and below

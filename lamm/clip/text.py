@@ -20,7 +20,7 @@ from lamm.memory import free_bytes
 from lamm.parallel.ranks import current_ranks
 
 EVALUATION_CHUNK = 4096
-TRAINING_CHUNK = 256
+TRAINING_CHUNK = 512
 MIB = 2**20
 
 
@@ -32,7 +32,7 @@ class Chunks:
 
     Args:
         size: prompts at a time where gradients are recorded, or `EVALUATION_CHUNK` without gradients if that is less.
-            0: all at once where they fit the memory, otherwise `TRAINING_CHUNK`.
+            0: `TRAINING_CHUNK`, whose tensors suit a CPU's caches; on a GPU all at once where they fit the memory.
         memory: what may be kept, in MiB. 0: half of what is free when it is first asked, shared by the processes on a
             CPU.
     """
@@ -67,7 +67,7 @@ class Chunks:
         if recording:
             first = labels[:size], end[:size], *(part[:together] for part in prefixes)
             fitting = self._prompts_that_fit(run, *first)
-            if count <= fitting and not self.size:
+            if count <= fitting and not self.size and labels.device.type != "cpu":
                 return run(labels, end, *prefixes)
         run_again = partial(checkpoint, run, use_reentrant=False, preserve_rng_state=False)
         ends = [end[start : start + size] for start in range(0, classes, size)]

@@ -146,18 +146,22 @@ def test_the_backward_pass_encodes_those_chunks_once_more_that_do_not_fit(
     assert [told in line for line in caplog.messages] == [True] * bool(again)
 
 
-def test_without_a_size_prompts_that_fit_are_encoded_at_once_and_a_few_are_not_even_measured(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("device", "classes", "memory", "calls"),
+    [
+        ("cpu", 3, NOTHING, [(1, 3)]),
+        ("cpu", 7, 7 * PER_PROMPT / MIB, [*MEASURED, (1, 3), (1, 3), (1, 1)]),
+        ("meta", 7, 7 * PER_PROMPT / MIB, [*MEASURED, (1, 7)]),
+    ],
+)
+def test_without_a_size_a_few_prompts_are_not_even_measured_and_more_encoded_at_once_but_on_a_cpu(
+    device: str, classes: int, memory: float, calls: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lamm.clip.text.TRAINING_CHUNK", 3)
-    for classes, memory, calls in (
-        (3, NOTHING, [(1, 3)]),
-        (7, 7 * PER_PROMPT / MIB, [*MEASURED, (1, 7)]),
-        (7, 6.9 * PER_PROMPT / MIB, [*MEASURED, (1, 3), (1, 3), (1, 1)]),
-    ):
-        record = Squares()
-        Chunks(0, memory).encode(record, *numbered(1, classes))
-        assert record.calls == calls
+    record = Squares()
+    prefixes, labels, end = numbered(1, classes)
+    Chunks(0, memory).encode(record, [prefix.to(device) for prefix in prefixes], labels.to(device), end.to(device))
+    assert record.calls == calls
 
 
 @pytest.mark.parametrize(("processes", "again"), [(1, 0), (2, 2)])
@@ -226,7 +230,8 @@ def test_the_bytes_of_a_prompt_are_those_that_stay_alive(
         measured = bytes_per_prompt(*parts)
         assert memory.held == alive  # what was measured is freed
     kept = alive - features.numel() * features.element_size()
-    assert measured == pytest.approx(kept / features[..., 0].numel(), rel=0.005)
+    # Tables that are made once for a packing are saved, too, or stay alive without it.
+    assert measured == pytest.approx(kept / features[..., 0].numel(), rel=0.02)
 
 
 CHUNK, T = 10, 4
