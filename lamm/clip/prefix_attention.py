@@ -44,8 +44,12 @@ class HeadRows:
     def __init__(self, packing: Packing, groups: int, heads: int) -> None:
         self.sizes = groups, heads, len(packing) // groups, packing.length
         self.padding, self.later = packing.padding.unflatten(0, (groups, 1, -1)), packing.later
-        self._packing = packing
-        self._head = torch.arange(heads, device=packing.filled.device)
+        self._filled, self._head = packing.filled, torch.arange(heads, device=packing.filled.device)
+        # The place of each position among the filled ones; of padding, that of its class's first position.
+        filled = ~packing.padding
+        first = packing.last + 1 - filled.sum(1)
+        place = first[:, None] + filled * torch.arange(packing.length, device=filled.device)
+        self._place = place.view_as(self.padding)
         self._to_heads: dict[int, Tensor] = {}
         self._from_heads: dict[int, Tensor] = {}
 
@@ -63,12 +67,8 @@ class HeadRows:
     def to_heads(self, parts: int) -> Tensor:
         """For each position by head the number of its packed row, (K · G · H · N · T,)."""
         if parts not in self._to_heads:
-            filled = ~self._packing.padding
-            first = self._packing.last + 1 - filled.sum(1)
-            # The place of each position among the filled ones; of padding, that of its class's first position.
-            place = first[:, None] + filled * torch.arange(self._packing.length, device=filled.device)
-            place, part = place.view_as(self.padding), self._numbers(parts)[:, None, None, None, None]
-            rows = (place * parts + part) * len(self._head) + self._head[:, None, None]  # (K, G, H, N, T)
+            part = self._numbers(parts)[:, None, None, None, None]
+            rows = (self._place * parts + part) * len(self._head) + self._head[:, None, None]  # (K, G, H, N, T)
             self._to_heads[parts] = rows.flatten().int()
         return self._to_heads[parts]
 
@@ -77,7 +77,7 @@ class HeadRows:
         """For each packed row the number of its position by head, (G · S · K · H,)."""
         if parts not in self._from_heads:
             groups, heads, classes, length = self.sizes
-            filled = self._packing.filled[:, None, None]
+            filled = self._filled[:, None, None]
             group, place = filled // (classes * length), filled % (classes * length)
             part = self._numbers(parts)[:, None]
             rows = ((part * groups + group) * heads + self._head) * classes * length + place  # (G · S, K, H)
