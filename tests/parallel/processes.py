@@ -37,18 +37,17 @@ class Outcome(NamedTuple):
 
 def gathered(work: Callable[[Ranks], Any], size: int) -> list[Any]:
     """What `work` returns in each of `size` processes that can exchange."""
-    receiver, sender = multiprocessing.Pipe(duplex=False)
+    pipes = [multiprocessing.Pipe(duplex=False) for _ in range(size)]  # what goes through one at a time can be mixed
 
     def body() -> None:
         launch = launch_of()
         assert launch is not None
         with joined_group(launch):
-            sender.send((launch.rank, work(current_ranks())))
+            pipes[launch.rank][1].send(work(current_ranks()))
 
     codes = _fork(body, size)
     assert codes == [0] * size
-    found = dict(receiver.recv() for _ in range(size))
-    return [found[rank] for rank in range(size)]
+    return [receiver.recv() for receiver, _ in pipes]
 
 
 def train_together(line: str, size: int, folder: Path, before: Callable[[int], None] | None = None) -> list[Outcome]:
