@@ -263,10 +263,8 @@ def draw_cost(rows: Sequence[Row], path: Path) -> None:
                         row["classes"], row[plain], "s", color=colour, markerfacecolor="none" if scaled else colour
                     )
             axes.set(xscale="log", yscale="log", xlabel="classes", title=meaning)
-            for axis in (
-                axes.xaxis,
-                axes.yaxis,
-            ):  # matplotlib's own labels of powers are formulas, which are switched off
+            # matplotlib's own labels of powers are formulas, which are switched off.
+            for axis in (axes.xaxis, axes.yaxis):
                 axis.set_major_formatter(lambda value, _: f"{value:,g}" if value < 1 else f"{value:,.0f}")
             axes.grid(visible=True, which="major", alpha=0.3)
         figure.axes[0].legend(fontsize="small")
