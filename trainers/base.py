@@ -313,8 +313,8 @@ class PromptTrainer(Scoring, TrainerX):
     def run_epoch(self) -> None:
         """The engine's; images of coming batches are encoded by the threads that the steps leave free."""
         loader = self.train_loader_x
-        if self._spare_threads and self._encodes_alike:
-            threads = min(self._spare_threads + 1, AHEAD)  # the step has nothing to do while it waits for one of them
+        if self._spare_threads and self._reads_only_features:
+            threads = min(self._spare_threads + 1, AHEAD)  # one more than are free: a step waits for its batch
             self.train_loader_x = AheadLoader(loader, self.learner.image_features, threads)
         try:
             super().run_epoch()
@@ -322,8 +322,8 @@ class PromptTrainer(Scoring, TrainerX):
             self.train_loader_x = loader
 
     @property
-    def _encodes_alike(self) -> bool:
-        """Whether a step takes nothing of its images but the frozen tower's features, as `CACHE_VIEWS` has it."""
+    def _reads_only_features(self) -> bool:
+        """Whether a step reads nothing of its images but the features of the frozen tower, on a CPU."""
         return (
             self.device.type == "cpu"
             and type(self.train_loader_x) is EpochLoader  # whose random numbers don't depend on when it loads

@@ -140,7 +140,7 @@ class MatrixProducts(TorchDispatchMode):
         self.products: Products = Counter()
 
     def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        # Within the forward pass of a torch.autograd.Function gradients are off too, but forward-mode ones are as well.
+        # In the forward pass of a torch.autograd.Function gradients are off, too; only there forward-mode ones are off.
         again = torch.is_grad_enabled() or not torch._C._is_fwd_grad_enabled()
         if not (self._backward and again):
             self.products.update(_products_of(op.overloadpacket._qualified_op_name.partition("::")[2], args))

@@ -129,8 +129,8 @@ class ClipModel(nn.Module):
     def suited_threads(self) -> Iterator[int]:
         """One thread for a narrow model, else as many as there were.
 
-        Shares of so small a product take about as long as the whole, and each of them is waited for, which takes
-        many times longer where another program has one of the cores.
+        Its operators are short, and several threads wait for each other at each of them, many times longer where
+        another program has one of the cores.
 
         Yields:
             The number of threads that are left for other work.

@@ -29,7 +29,7 @@ class HeadRows:
     """The way from label positions side by side, (G · S, K · D), to those of each head, (K, G, H, N, T, C), and back.
 
     K parts are beside each other, such as queries, keys and values. Both ways are a table of rows of C numbers,
-    which is made once. Padding gets another position's rows; nothing may come of them.
+    which is made once. Padding gets another position's rows; what is made of them is masked or left out.
 
     Args:
         packing: where the label positions of all groups stand, G · N classes.
@@ -134,7 +134,7 @@ class _Attention(torch.autograd.Function):
                 weights.masked_fill_(rows.padding[..., None], 0)  # padding asks nothing, and so gets no gradient
             of_prefix, of_own = weights.to(packed.dtype).tensor_split([prefix_length], dim=4)
             attended = torch.bmm(_groups(of_prefix), shared_values.flatten(0, 1)).view_as(asking)
-            torch.baddbmm(_classes(attended), _classes(of_own), _classes(values), out=_classes(attended))
+            _add_product(_classes(attended), _classes(of_own), _classes(values))
         if any(ctx.needs_input_grad):
             ctx.all_ask = query is None
             tables = rows.to_heads(1), rows.from_heads(parts)
@@ -162,7 +162,7 @@ class _Attention(torch.autograd.Function):
             of_packed = torch.empty_like(by_head)
             of_asking = of_packed[0] if ctx.all_ask else torch.empty_like(asking)
             torch.bmm(_groups(to_prefix), shared_keys.flatten(0, 1), out=_groups(of_asking))
-            torch.baddbmm(_classes(of_asking), _classes(to_own), _classes(keys), out=_classes(of_asking))
+            _add_product(_classes(of_asking), _classes(to_own), _classes(keys))
             torch.bmm(_classes(to_own).mT, _classes(asking), out=_classes(of_packed[-2]))
             torch.bmm(_classes(of_own).mT, _classes(gradient), out=_classes(of_packed[-1]))
             of_keys = of_values = None
@@ -178,6 +178,11 @@ class _Attention(torch.autograd.Function):
 def _rows(tensor: Tensor, table: Tensor, size: int) -> Tensor:
     """Some rows of `size` numbers that lie behind each other in a tensor. Shape: (len(table), size)"""
     return tensor.reshape(-1, size).index_select(0, table)
+
+
+def _add_product(total: Tensor, one: Tensor, other: Tensor) -> None:
+    """Add products of matrices in place. Of `baddbmm_` torch's counter of operations does not know."""
+    torch.baddbmm(total, one, other, out=total)
 
 
 def _groups(by_head: Tensor) -> Tensor:

@@ -32,7 +32,6 @@ left is listed as not measured, one that fails with its error.
 """
 
 import argparse
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -49,21 +48,25 @@ USUAL_SUITE: dict[str, list[Any]] = {
 }
 
 
-MODES = {"decoding": "photos", "loading": "photos", "top": "steps", "tower": "steps", "suite": "steps"}
-"""Option → the module `benchmark_…` with the function of that name."""
-
-
 def main(arguments: argparse.Namespace) -> None:
     for name, values in (USUAL_SUITE if arguments.suite else USUAL).items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, values)
-    mode = next((mode for mode in MODES if getattr(arguments, mode)), "training_step")
-    # Imported here, since it takes torch, which --help does without.
-    module = importlib.import_module(f"lamm.commands.benchmark_{MODES.get(mode, 'steps')}")
+    # Imported here, since both take torch, which --help does without.
+    from lamm.commands import benchmark_photos, benchmark_steps
+
+    modes = {
+        "decoding": benchmark_photos.decoding,
+        "loading": benchmark_photos.loading,
+        "top": benchmark_steps.top,
+        "tower": benchmark_steps.tower,
+        "suite": benchmark_steps.suite,
+    }
+    measure = next((call for name, call in modes.items() if getattr(arguments, name)), benchmark_steps.training_step)
     level = logger.level
     logger.setLevel("WARNING")  # each learner would say which encoder it has
     try:
-        getattr(module, mode)(arguments)
+        measure(arguments)
     finally:
         logger.setLevel(level)
 

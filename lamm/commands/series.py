@@ -30,6 +30,7 @@ from lamm.datasets import OWN, register_datasets
 from lamm.errors import ConfigError, LammError, unknown_name
 from lamm.files import write_json
 from lamm.numbers import SEEDS
+from lamm.run import IMPORTED_ONCE
 from lamm.run.arguments import KEY, PROFILE_HELP, TAG_HELP, require_no_folder, train_parser
 from lamm.run.before import require_weights
 from lamm.run.plan import RunPlan, plan_run, trainer_config, trainer_configs
@@ -67,9 +68,6 @@ USUAL_STEPS = 2
 NUMBER_LIKE = re.compile(r"[-+]?\.?\d.*")
 OF_STEPS = {"INCREMENTAL.STEPS": "it is the word behind SHOTS", "INCREMENTAL.STEP": "all steps are run"}
 """Keys that the incremental protocol sets itself → why."""
-
-IMPORTED_ONCE = ("lamm_trainers.base", "lamm.run.execute", "open_clip", "sklearn.metrics", "torch.utils.tensorboard")
-"""What every run imports besides its own trainer."""
 
 # A fork of a process with Apple's frameworks in it may crash.
 FORKS = "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"

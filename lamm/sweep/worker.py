@@ -20,16 +20,10 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import NamedTuple
 
+from lamm.run import IMPORTED_ONCE
+
 TRAIN = "lamm.commands.train:train"
-PRELOAD = (
-    "lamm.sweep.worker",
-    "lamm.commands.train",
-    "lamm_trainers.base",
-    "lamm.run.execute",
-    "open_clip",
-    "sklearn.metrics",
-    "torch.utils.tensorboard",
-)
+PRELOAD = ("lamm.sweep.worker", "lamm.commands.train", *IMPORTED_ONCE)
 TAIL_BYTES = 8192
 DIED = -int(signal.SIGKILL)
 SERVER_DIED = 255

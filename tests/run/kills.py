@@ -23,8 +23,8 @@ from lamm_trainers import TRAINERS
 
 from lamm.checkpoints.by_class_name import final_checkpoint, read_checkpoint
 from lamm.commands import call
-from lamm.commands.series import IMPORTED_ONCE
 from lamm.results.schema import RunResults
+from lamm.run import IMPORTED_ONCE
 
 LEARNERS = tuple(trainer.__name__ for trainer in TRAINERS if trainer.__name__ != "ZeroshotCLIP")
 CHANGES_IMAGES = ("MaPLe", "PromptSRC", "CLIPLoRA")  # with nothing to cache
