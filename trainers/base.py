@@ -25,7 +25,7 @@ from lamm.clip.sources import weights_of
 from lamm.engine import ENGINE, TrainerX, build_lr_scheduler, build_optimizer, compute_accuracy
 from lamm.engine.embedded.loader import EpochLoader
 from lamm.errors import ConfigError, LammError
-from lamm.features.ahead import AheadLoader
+from lamm.features.ahead import AheadEncoder
 from lamm.features.cache import FeatureCache, check_cache
 from lamm.incremental.plan import step_of
 from lamm.incremental.step import IncrementalStep
@@ -300,6 +300,10 @@ class PromptTrainer(Scoring, TrainerX):
                 "what they start from", [self.start_epoch, *sums], "the output folder must be on a disk that all share"
             )
         self.train_loader_x = self.training_loader(self.train_loader_x)
+        if self._spare_threads and self._reads_only_features:
+            threads = min(self._spare_threads + 1, AHEAD)  # one more than are free: a step waits for its batch
+            encode = self.learner.image_features
+            self.train_loader_x.through = functools.partial(AheadEncoder, encode=encode, threads=threads)
         steps = len(self.train_loader_x)
         done, total = self.start_epoch * steps, self.max_epoch * steps
         self._bar = tqdm(desc="training", unit="step", initial=done, total=total, leave=False, disable=None)
@@ -309,17 +313,6 @@ class PromptTrainer(Scoring, TrainerX):
         return (
             self.feature_cache.training_loader(loader) if self.cfg.INPUT.CACHE_VIEWS else self.share_of_batches(loader)
         )
-
-    def run_epoch(self) -> None:
-        """The engine's; images of coming batches are encoded by the threads that the steps leave free."""
-        loader = self.train_loader_x
-        if self._spare_threads and self._reads_only_features:
-            threads = min(self._spare_threads + 1, AHEAD)  # one more than are free: a step waits for its batch
-            self.train_loader_x = AheadLoader(loader, self.learner.image_features, threads)
-        try:
-            super().run_epoch()
-        finally:
-            self.train_loader_x = loader
 
     @property
     def _reads_only_features(self) -> bool:

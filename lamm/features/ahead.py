@@ -5,16 +5,18 @@ the step itself would, so that its features are the same to the bit.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lamm.engine.embedded.loader import Pass
 
-class AheadLoader:
-    """Turns a loader of training images into one of their features, `img` being (B, E).
+
+class AheadEncoder:
+    """Turns batches of training images into batches of their features, `img` being (B, E): `EpochLoader.through`.
 
     Batches are loaded in the calling thread, in their order: loading draws random numbers, encoding does not.
 
@@ -24,16 +26,13 @@ class AheadLoader:
         threads: batches that are encoded at a time.
     """
 
-    def __init__(self, loader: Any, encode: Callable[[Tensor], Tensor], threads: int) -> None:
+    def __init__(self, loader: Iterable[Any], encode: Callable[[Tensor], Tensor], threads: int) -> None:
         self._loader, self._encode, self._threads = loader, encode, threads
-
-    def __len__(self) -> int:
-        return len(self._loader)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         coming: deque[Future[dict[str, Any]]] = deque()
         with ThreadPoolExecutor(self._threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for batch in self._loader:
+            for batch in Pass(iter(self._loader)):
                 coming.append(pool.submit(self._encoded, batch))
                 if len(coming) > self._threads:
                     yield coming.popleft().result()

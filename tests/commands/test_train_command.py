@@ -33,10 +33,9 @@ def data_root(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def quick(tmp_path, monkeypatch):
-    """An empty working directory; the embedded model is read once; no system report."""
+    """An empty working directory; the embedded model is read once."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdout", sys.stdout)
-    monkeypatch.setattr(execution, "collect_env_info", lambda: "")
     monkeypatch.setattr(tiny_weights, "load_weights", lambda: copy.deepcopy(embedded_model()))
 
 
@@ -91,6 +90,7 @@ def test_a_run_leaves_log_config_checkpoints_labels_results_and_a_trace_if_asked
     log = (folder / "log.txt").read_text()
     assert log.index("** Arguments **") < log.index("** Config **") < log.index("** System info **")
     assert log.count("Engine: ") == 1
+    assert f"PyTorch {torch.__version__}" in log
     lines = done.out.splitlines()
     assert lines[0] == f"LAMM on digits, 1 shot, seed 1, in {folder}"
     assert lines[1].startswith("CLIP tiny, precision fp32, on c")

@@ -10,7 +10,6 @@ import torch
 from lamm_trainers import extend_cfg
 from lamm_trainers.lamm import AlignmentSettings
 
-import lamm.run.execute as execution
 from lamm.engine import TRAINER_REGISTRY
 from lamm.engine.foreign import import_file_or_module
 from lamm.results.schema import RunResults
@@ -55,12 +54,11 @@ def nearcoop(tmp_path_factory):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, nearcoop):
-    """A working directory with the tutorial's file and `configs/`; no system report."""
+    """A working directory with the tutorial's file and `configs/`."""
     (tmp_path / "nearcoop.py").symlink_to(nearcoop.__file__)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdout", sys.stdout)
-    monkeypatch.setattr(execution, "collect_env_info", lambda: "")
     return tmp_path
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 from torchvision import transforms as T
 
+from lamm.engine.embedded import data_manager, decoding
 from lamm.engine.embedded.config import get_cfg_default
 from lamm.engine.embedded.dassl_utils import set_random_seed
 from lamm.engine.embedded.data_manager import (
@@ -23,6 +24,7 @@ from lamm.engine.embedded.data_manager import (
 from lamm.engine.embedded.datum import DatasetBase, Datum
 from lamm.engine.embedded.registry import DATASET_REGISTRY
 from lamm.errors import LammError
+from lamm.images import read_image
 
 
 @pytest.fixture
@@ -239,6 +241,20 @@ def test_sized_workers_are_none_for_tiny_images(cfg, greys):
     assert DataManager(cfg).train_loader_x.num_workers == 0
     cfg.INPUT.SIZE = (224, 224)
     assert DataManager(cfg).train_loader_x.num_workers == 1
+
+
+@pytest.mark.parametrize(("room", "is_train", "read_again"), [(64e6, True, 0), (2.5 * 360, True, 6), (64e6, False, 8)])
+def test_decoded_training_images_are_kept_if_they_fit(cfg, items, monkeypatch, room, is_train, read_again):
+    """Images of 12 x 10 pixels, 360 bytes; two of the eight fit a room of 900."""
+    read = []
+    monkeypatch.setattr(data_manager, "KEPT_BYTES", room)
+    monkeypatch.setattr(decoding, "read_image", lambda path, upright: read.append(path) or read_image(path, upright))
+    wrapper = DatasetWrapper(cfg, items(8), T.ToTensor(), is_train=is_train)
+    first = [wrapper[index]["img"] for index in range(8)]
+    assert len(read) == 8
+    second = [wrapper[index]["img"] for index in range(8)]
+    assert len(read) == 8 + read_again
+    assert all(torch.equal(*pair) for pair in zip(first, second, strict=True))
 
 
 def test_image_broken_after_the_listing_is_one_line_from_a_worker(cfg, greys, tmp_path):

@@ -2,6 +2,8 @@
 
 import os
 import random
+from collections import deque
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +26,7 @@ from lamm.engine.embedded.loader import (
 )
 from lamm.errors import LammError
 
-WAYS = [(1, True), (2, False), (2, True)]  # workers, kept or not
+WAYS = [(1, True, 0), (2, False, 0), (2, True, 0), (0, True, 3), (2, True, 3)]  # workers, kept or not, taken ahead
 
 
 class Noise:
@@ -42,10 +44,29 @@ class Noise:
         return {"index": index, "drawn": torch.tensor(drawn), "process": os.getpid()}
 
 
-def loader(workers: int = 0, keeps_workers: bool = False, items: Any = None, **options: Any) -> EpochLoader:
+def loader(
+    workers: int = 0, keeps_workers: bool = False, ahead: int = 0, items: Any = None, **options: Any
+) -> EpochLoader:
+    """A loader; with `ahead` its batches go through something that takes as many before it gives the first."""
     items = items or Noise()
     options = {"batch_size": 4, "sampler": RandomSampler(items), "drop_last": True, **options}
-    return EpochLoader(items, keeps_workers, num_workers=workers, **options)
+    made = EpochLoader(items, keeps_workers, num_workers=workers, **options)
+    if ahead:
+        made.through = lambda batches: TakenAhead(batches, ahead)
+    return made
+
+
+class TakenAhead:
+    def __init__(self, batches: Any, count: int) -> None:
+        self._batches, self._count = batches, count
+
+    def __iter__(self) -> Iterator[Any]:
+        coming: deque[Any] = deque()
+        for batch in self._batches:
+            coming.append(batch)
+            if len(coming) > self._count:
+                yield coming.popleft()
+        yield from coming
 
 
 def seed(number: int) -> None:
@@ -70,10 +91,10 @@ def expected() -> tuple[list[Any], Any]:
     return [contents(made) for _ in range(3)], drawn_next()
 
 
-@pytest.mark.parametrize(("workers", "keeps"), WAYS)
-def test_any_number_of_workers_gives_the_same_batches_and_leaves_the_generators_alike(workers, keeps, expected):
+@pytest.mark.parametrize(("workers", "keeps", "ahead"), WAYS)
+def test_any_number_of_workers_gives_the_same_batches_and_leaves_the_generators_alike(workers, keeps, ahead, expected):
     seed(5)
-    made = loader(workers, keeps)
+    made = loader(workers, keeps, ahead)
     assert ([contents(made) for _ in range(3)], drawn_next()) == expected
 
 
@@ -110,37 +131,37 @@ def test_a_resumed_run_goes_on_with_the_same_batches(workers, keeps, expected):
 
 @pytest.mark.parametrize("draw", [lambda: torch.rand(1), lambda: np.random.rand(), random.random])
 def test_who_draws_between_passes_changes_them_alike_for_any_number_of_workers(draw):
-    def passes(workers: int) -> list[Any]:
+    def passes(workers: int, ahead: int = 0) -> list[Any]:
         seed(5)
-        made = loader(workers, True)
+        made = loader(workers, True, ahead)
         found = []
         for _ in range(3):
             found.append(contents(made))
             draw()
         return found
 
-    assert passes(2) == passes(0)
+    assert passes(2) == passes(0) == passes(0, 3) == passes(2, 3)
 
 
 def test_a_pass_that_is_broken_off_is_followed_by_a_whole_one():
-    def passes(workers: int) -> list[Any]:
+    def passes(workers: int, ahead: int = 0) -> list[Any]:
         seed(5)
-        made = loader(workers, True)
+        made = loader(workers, True, ahead)
         batches = iter(made)
         started = contents([next(batches), next(batches)])
         del batches
         return [started, contents(made), contents(made)]
 
-    assert passes(2) == passes(0)
+    assert passes(2) == passes(0) == passes(0, 3) == passes(2, 3)
 
 
 def test_two_passes_at_a_time_don_t_mix():
-    def pairs(workers: int) -> list[Any]:
+    def pairs(workers: int, ahead: int = 0) -> list[Any]:
         seed(5)
-        made = loader(workers, True)
+        made = loader(workers, True, ahead)
         return [contents(pair) for pair in zip(made, made, strict=True)]
 
-    assert pairs(1) == pairs(0)
+    assert pairs(1) == pairs(0) == pairs(0, 3) == pairs(2, 3)
 
 
 def test_kept_workers_stay_and_others_don_t():
@@ -154,9 +175,23 @@ def test_kept_workers_stay_and_others_don_t():
     assert first.isdisjoint(second)
 
 
-@pytest.mark.parametrize("keeps", [False, True])
-def test_an_error_in_a_worker_comes_out_and_the_next_pass_begins_anew(keeps):
-    made = loader(1, keeps, sampler=range(8))
+def test_what_goes_ahead_is_loading_the_next_pass_before_this_one_ends():
+    loaded = []
+
+    class Watched(Noise):
+        def __getitem__(self, index: int) -> Any:
+            loaded.append(index)
+            return super().__getitem__(index)
+
+    made = loader(0, True, 2, items=Watched(), sampler=range(8))
+    batches = iter(made)
+    next(batches)
+    assert loaded == [*range(8), *range(4)]
+
+
+@pytest.mark.parametrize(("workers", "keeps", "ahead"), [(1, False, 0), (1, True, 0), (0, True, 2)])
+def test_an_error_in_loading_comes_out_and_the_next_pass_begins_anew(workers, keeps, ahead):
+    made = loader(workers, keeps, ahead, sampler=range(8))
     made.dataset.broken = 5
     with pytest.raises(ValueError, match="item 5 is broken"):
         list(made)

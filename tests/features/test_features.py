@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lamm.engine import get_cfg_default, set_random_seed
 from lamm.errors import ConfigError, DataError
-from lamm.features.ahead import AheadLoader
+from lamm.features.ahead import AheadEncoder
 from lamm.features.encoding import View, ViewDataset
 from lamm.features.encoding import features_of as encode_views
 from lamm.features.store import (
@@ -348,9 +348,7 @@ def test_batches_encoded_ahead_come_in_their_order_and_an_error_comes_out() -> N
             raise DataError("no features")
         return images.mean(dim=(1, 2, 3))[:, None]
 
-    loader = AheadLoader(batches, encode, 2)
-    assert len(loader) == 7
-    coming = iter(loader)
+    coming = iter(AheadEncoder(batches, encode, 2))
     seen = [(batch["img"][0, 0].item(), batch["label"].item()) for batch in islice(coming, 6)]
     with pytest.raises(DataError, match="no features"):
         next(coming)

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 import lamm.clip.tiny as tiny_weights
-import lamm.run.execute as execution
 from tests.parallel.processes import Outcome, Start, note_losses, train_together
 
 load_weights = tiny_weights.load_weights
@@ -27,9 +26,8 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty working directory; the embedded model is read once; no system report."""
+    """An empty working directory; the embedded model is read once."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(execution, "collect_env_info", lambda: "")
     monkeypatch.setattr(tiny_weights, "load_weights", lambda: copy.deepcopy(embedded_model()))
     embedded_model()
 

@@ -2,16 +2,16 @@
 
 import json
 import os
+import platform
 import random
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import PIL
 import torch
 from torch import Tensor, nn
-from torch.utils.collect_env import get_pretty_env_info
 
 from lamm.engine.embedded.checkpoint import load_checkpoint
 from lamm.errors import CheckpointError
@@ -61,8 +61,24 @@ def listdir_nohidden(path: str | os.PathLike[str], sort: bool = False) -> list[s
 
 
 def collect_env_info() -> str:
-    """torch's report on the system, and the version of Pillow; takes a few seconds."""
-    return f"{get_pretty_env_info()}\n        Pillow ({PIL.__version__})"
+    """Python, the system, torch and its devices, and the versions of the packages that have been imported.
+
+    torch's own report starts programs, `pip` among them, for as long as a short training.
+    """
+    cuda = torch.cuda.is_available()
+    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())] if cuda else []
+    names = [name for name in list(sys.modules) if "." not in name and name not in sys.stdlib_module_names]
+    versions = {name: getattr(sys.modules[name], "__dict__", {}).get("__version__") for name in names}
+    packages = sorted(f"{name} {version}" for name, version in versions.items() if isinstance(version, str))
+    return "\n".join(
+        [
+            f"Python {sys.version}",
+            f"{platform.platform()}, {os.cpu_count()} cores ({torch.backends.cpu.get_cpu_capability()})",
+            f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, built for CUDA {torch.version.cuda}",
+            f"cuDNN {torch.backends.cudnn.version() if cuda else '-'}, GPUs: {', '.join(gpus) or 'none'}",
+            f"Packages: {', '.join(packages)}",
+        ]
+    )
 
 
 def count_num_param(model: nn.Module | None = None, params: Iterable[nn.Parameter] | None = None) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from tabulate import tabulate
-from torch.utils.data import Dataset, RandomSampler, Sampler, SequentialSampler
+from torch.utils.data import Dataset, RandomSampler, Sampler, SequentialSampler, get_worker_info
 from torchvision import transforms as T
 from yacs.config import CfgNode as CN
 
@@ -26,9 +26,12 @@ from lamm.engine.embedded.transforms import (
 )
 from lamm.images import begin_notices
 
+KEPT_BYTES = 64e6
+"""Of decoded training images that are kept in memory, where this process loads them."""
+
 
 class DatasetWrapper(Dataset[dict[str, Any]]):
-    """Reads and transforms the images of a split.
+    """Reads and transforms the images of a split. Decoded training images are kept for the next epoch if they fit.
 
     An item is a dict: `img` (float tensor [3, height, width]; a list of K of them when training with
     `DATALOADER.K_TRANSFORMS` K > 1), `label`, `domain`, `impath`, `index` (position in `data_source`), and under
@@ -58,6 +61,8 @@ class DatasetWrapper(Dataset[dict[str, Any]]):
         self.k_tfm = cfg.DATALOADER.K_TRANSFORMS if is_train else 1
         self.return_img0 = cfg.DATALOADER.RETURN_IMG0
         self.upright = upright_of(cfg)
+        self._kept: dict[int, ImageFile] = {}
+        self._room = KEPT_BYTES if is_train and transform is not None else 0
         if self.k_tfm > 1 and transform is None:
             raise ChoiceError(f"DATALOADER.K_TRANSFORMS is {self.k_tfm}, but there is no transform to repeat")
         self.to_tensor = None
@@ -75,7 +80,7 @@ class DatasetWrapper(Dataset[dict[str, Any]]):
     def __getitem__(self, idx: int) -> dict[str, Any]:
         datum = self.data_source[idx]
         item = {"label": datum.label, "domain": datum.domain, "impath": datum.impath, "index": idx}
-        file = ImageFile(datum.impath, self.upright)
+        file = self._kept.get(idx) or ImageFile(datum.impath, self.upright)
         if self.transform is None:
             item["img"] = file.image
         elif isinstance(self.transform, list | tuple):
@@ -85,6 +90,10 @@ class DatasetWrapper(Dataset[dict[str, Any]]):
             item["img"] = self._apply(self.transform, file)
         if self.to_tensor is not None:
             item["img0"] = self.to_tensor(file.image)
+        # A worker process gets other images in each epoch, and would in time hold all of them.
+        if idx not in self._kept and self._room > 0 and get_worker_info() is None and file.bytes <= self._room:
+            self._kept[idx] = file
+            self._room -= file.bytes
         return item
 
     def _apply(self, transform: Any, file: ImageFile) -> Any:

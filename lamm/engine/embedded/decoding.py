@@ -49,6 +49,12 @@ class ImageFile:
         """The image, its pixels not decoded yet."""
         return Photo(self._path, self._upright)
 
+    @property
+    def bytes(self) -> int:
+        """The memory that its pixels take, three bytes each."""
+        width, height = self.photo.size if "photo" in vars(self) else self.image.size
+        return 3 * width * height
+
 
 SWAPPING = (
     Image.Transpose.TRANSPOSE,

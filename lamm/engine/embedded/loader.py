@@ -17,7 +17,7 @@ import random
 import shutil
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +44,13 @@ class EpochLoader(DataLoader[Any]):
         dataset: With `__getitem__` and `__len__`.
         keeps_workers: The worker processes stay from one pass to the next and start on it early.
         options: Of torch's loader, which must make batches.
+
+    Attributes:
+        through: What the loaded batches go through, such as an encoder that works ahead; set before the first pass.
+            Kept workers, or this process where there are none, then start on the next pass as early as it asks.
     """
+
+    through: Callable[[Iterable[Any]], Iterable[Any]] | None = None
 
     def __init__(self, dataset: Any, keeps_workers: bool = False, **options: Any) -> None:
         super().__init__(dataset, **options)
@@ -54,16 +60,16 @@ class EpochLoader(DataLoader[Any]):
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         assert self.batch_sampler is not None, "EpochLoader needs a batch size"
         plan = EpochPlan.draw(self.batch_sampler)
-        if self._keeps_workers and self.num_workers > 0:
+        if self._keeps_workers and (self.num_workers > 0 or self.through is not None):
             if self._kept is None or self._kept.current.failed:
                 feed = Feed(self.batch_sampler)
-                self._kept = _KeptWorkers(feed, self._plain_loader(feed, persistent_workers=True))
+                self._kept = _KeptWorkers(feed, self._plain_loader(feed, persistent_workers=self.num_workers > 0))
             if not self._kept.are_busy:
                 return self._kept.start(plan)
-        return _Pass(iter(self._plain_loader(plan)))
+        return Pass(iter(self._plain_loader(plan)))
 
-    def _plain_loader(self, batches: Iterable[Any], **options: Any) -> DataLoader[Any]:
-        return DataLoader(
+    def _plain_loader(self, batches: Iterable[Any], **options: Any) -> Iterable[Any]:
+        loader: DataLoader[Any] = DataLoader(
             self._items(),
             batch_sampler=batches,  # type: ignore[arg-type]
             num_workers=self.num_workers,
@@ -76,6 +82,7 @@ class EpochLoader(DataLoader[Any]):
             generator=torch.Generator(),  # its own: what torch draws for the workers is not drawn from this process
             **options,
         )
+        return loader if self.through is None else self.through(loader)
 
     def _items(self) -> "SeededItems":
         """What the workers take their batches from."""
@@ -173,7 +180,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-class _Pass(Iterator[Any]):
+class Pass(Iterator[Any]):
     """Some or all batches of a torch loader's iterator; an error stops its workers.
 
     Attributes:
@@ -266,11 +273,11 @@ class _KeptWorkers:
     Nothing in it refers to itself: it ends, and its workers with it, when the last reference is gone.
     """
 
-    def __init__(self, feed: Feed, loader: DataLoader[Any]) -> None:
+    def __init__(self, feed: Feed, loader: Iterable[Any]) -> None:
         _leave_garbage_to_the_parent()
         self._feed, self._loader = feed, loader
         self._loaded: Any = None
-        self.current = _Pass(None, 0)
+        self.current = Pass(None, 0)
         self._user: Any = lambda: None  # what goes through the current pass, as long as somebody holds it
 
     @property
@@ -283,7 +290,7 @@ class _KeptWorkers:
         if self.current.left > 0 or not self._feed.goes_on_with(plan):
             self._feed.start_with(plan)
             self._loaded = iter(self._loader)  # where workers run already, drops what they have loaded
-        self.current = _Pass(self._loaded, len(plan))
+        self.current = Pass(self._loaded, len(plan))
         batches = (batch for batch in self.current)
         self._user = weakref.ref(batches)
         return batches
