@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lamm.clip import tiny
-from lamm.clip.architecture import Architecture
+from lamm.clip.architecture import Architecture, to_be_loaded
 from lamm.clip.model import ClipModel, image_size_of
 from lamm.clip.open_clip_models import load_open_clip
 from lamm.clip.sources import OPENAI_NAMES, TINY, weights_of
@@ -76,7 +76,7 @@ def build_from_state_dict(
     if damaged is not None:
         raise BackboneError(f"{origin} holds numbers that are not finite, or none, in {damaged}: it is damaged")
 
-    model = architecture.build(dtype)
+    model = to_be_loaded(partial(architecture.build, dtype))
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

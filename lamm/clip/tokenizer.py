@@ -57,7 +57,9 @@ def load_tokenizer(architecture: str = "") -> Tokenizer:
             f'open_clip:{architecture} reads text with the tokenizer "{foreign}", not with CLIP\'s byte-pair encoding: '
             "choose an architecture that has CLIP's, such as open_clip:ViT-B-16"
         )
-    bpe = open_clip.get_tokenizer(architecture)
+    # open_clip makes one when it is imported; another takes as long as to build `tiny`.
+    ready = None if architecture else getattr(open_clip.tokenizer, "_tokenizer", None)
+    bpe = ready or open_clip.get_tokenizer(architecture)
     if not isinstance(bpe, SimpleTokenizer):
         raise BackboneError(
             f"open_clip:{architecture} reads text with a {type(bpe).__name__}, not with CLIP's byte-pair encoding: "

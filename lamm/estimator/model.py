@@ -17,6 +17,7 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from lamm.checkpoints.by_class_name import EXTRA, load_learned
+from lamm.clip.architecture import undrawn_weights
 from lamm.clip.catalogue import licence_of
 from lamm.clip.model import ClipModel
 from lamm.engine import get_cfg_default, save_checkpoint
@@ -215,7 +216,8 @@ def clip_of(knowledge: Knowledge, device: torch.device, weights: str = "") -> Cl
         CheckpointError: they are others.
     """
     cfg = config_from(knowledge.settings, weights)
-    clip: ClipModel = trainer_class(knowledge.trainer).make_clip(cfg, device)
+    with undrawn_weights():
+        clip: ClipModel = trainer_class(knowledge.trainer).make_clip(cfg, device)
     require_same_weights(knowledge, clip)
     return clip
 

@@ -24,6 +24,7 @@ from lamm.checkpoints.by_class_name import (
     load_learned,
     read_checkpoint,
 )
+from lamm.clip.architecture import undrawn_weights
 from lamm.clip.model import ClipModel
 from lamm.engine import TRAINER_REGISTRY, build_transform, get_cfg_default
 from lamm.engine.embedded.config_merge import merge_config
@@ -239,7 +240,8 @@ class TrainedModel(Scoring):
             path, state, notes = _learned(run) if trainer.learner_class is not None else ("", {}, [])
             class_names = _class_names(run, state)
             templates = run.classes.templates if run.classes else _templates(state)
-            clip = trainer.make_clip(run.cfg, torch.device(device))
+            with undrawn_weights():
+                clip = trainer.make_clip(run.cfg, torch.device(device))
         except BackboneError as error:
             raise BackboneError(f"{error} (--backbone-path gives another place for the weights file)") from error
         learner = trainer.make_learner(run.cfg, clip, class_names, templates).to(device)

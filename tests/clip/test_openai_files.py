@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from lamm.clip import loading
-from lamm.clip.architecture import Architecture
+from lamm.clip.architecture import Architecture, undrawn_weights
 from lamm.clip.loading import load_openai_file, openai_architecture
 from lamm.clip.sources import OPENAI_NAMES, openai_file_name
 from lamm.errors import BackboneError
@@ -54,6 +54,23 @@ def test_a_plain_state_dict_gives_the_features_of_the_clip_package(vision: dict[
     assert_same_features(ours, reference)
     assert {p.dtype for p in ours.parameters()} == {torch.float32}
     assert not ours.training
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_model_without_drawn_weights_is_the_same(vision: dict[str, Any], dtype: torch.dtype, tmp_path: Path) -> None:
+    torch.save(openai_state_dict(clip_package_model(vision)), tmp_path / "model.pt")
+    with undrawn_weights():
+        torch.manual_seed(1)
+        bare = load_openai_file(tmp_path / "model.pt", dtype)
+    assert torch.equal(torch.get_rng_state(), torch.Generator().manual_seed(1).get_state())
+    drawn = load_openai_file(tmp_path / "model.pt", dtype)
+    assert not torch.equal(torch.get_rng_state(), torch.Generator().manual_seed(1).get_state())
+    for ours, expected in zip(
+        (*bare.parameters(), *bare.buffers()), (*drawn.parameters(), *drawn.buffers()), strict=True
+    ):
+        assert torch.equal(ours, expected)
+        assert ours.dtype == expected.dtype
+        assert ours.requires_grad == expected.requires_grad
 
 
 def test_a_jit_archive_gives_the_features_of_the_clip_package(vision: dict[str, Any], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lamm.clip import tiny as architecture
+from lamm.clip.architecture import undrawn_weights
 from lamm.clip.tiny import load_weights, save_weights
 from lamm.clip.tiny import training as corpus
 from lamm.clip.tiny.training import contrastive_loss, draw_corpus, draw_pairs
@@ -26,6 +27,13 @@ LARGEST_FILE = 16 * 2**20
 def pairs():
     pytest.importorskip("matplotlib")
     return draw_pairs(3000, seed=7)
+
+
+def test_the_model_is_the_same_without_weights_that_are_drawn_before():
+    with undrawn_weights():
+        bare = load_weights()
+    for ours, expected in zip(bare.state_dict().values(), load_weights().state_dict().values(), strict=True):
+        assert torch.equal(ours, expected)
 
 
 def test_pictures_and_captions_belong_together(pairs):

@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from lamm.clip.architecture import to_be_loaded
 from lamm.clip.sources import TINY_WEIGHTS
 from lamm.errors import BackboneError
 from lamm.files import atomic_path
@@ -67,7 +68,7 @@ def load_weights(path: Path = PATH) -> nn.Module:
         tensors = {name: value.float() for name, value in stored.items()}
         table = untrained_token_rows()
         table[token_ids] = tensors.pop(TOKEN_ROWS)
-        model = build()
+        model = to_be_loaded(build)
         missing, unexpected = model.load_state_dict({**tensors, "token_embedding.weight": table}, strict=False)
     except (SafetensorError, OSError, KeyError, RuntimeError, ValueError) as error:
         raise BackboneError(f"the embedded model's weights at {path} are damaged: {error}") from error
