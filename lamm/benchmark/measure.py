@@ -20,6 +20,7 @@ CPU = torch.device("cpu")
 # Operator → places of the two factors among its arguments.
 FACTORS = {"mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2)}
 FUSED_ATTENTION = "_native_multi_head_attention"  # what torch runs in a tower that records no gradients
+ONEDNN_LINEAR = "_linear_pointwise"  # input and weight of a linear layer
 TRIES = 3
 COPIED = 2**28  # bytes
 AT_ONCE = 10  # repetitions of a product that are timed together, as a step queues them
@@ -40,13 +41,11 @@ class PeakMemory(TorchDispatchMode):
 
     def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         # What goes in and was not made here is older, and a view of it that comes out takes nothing.
-        for tensor in tree_leaves((args, kwargs)):
-            if isinstance(tensor, Tensor):
-                self._hold(tensor.untyped_storage(), 0)
+        for tensor in _tensors((args, kwargs)):
+            self._hold(tensor.untyped_storage(), 0)
         out = op(*args, **(kwargs or {}))
-        for tensor in tree_leaves(out):
-            if isinstance(tensor, Tensor):
-                self._hold(tensor.untyped_storage(), tensor.untyped_storage().nbytes())
+        for tensor in _tensors(out):
+            self._hold(tensor.untyped_storage(), tensor.untyped_storage().nbytes())
         return out
 
     def _hold(self, storage: torch.UntypedStorage, size: int) -> None:
@@ -98,9 +97,15 @@ def operations_of(call: Callable[[], object]) -> float:
 
     It is a call of its own: torch's counter keeps what a checkpointed part computes again.
     """
-    with FlopCounterMode(display=False) as counter:
+    onednn = {torch.ops.mkldnn._linear_pointwise: _linear_operations} if torch.backends.mkldnn.is_available() else {}
+    with FlopCounterMode(display=False, custom_mapping=onednn) as counter:
         call()
     return counter.get_total_flops() / 1e9
+
+
+def _linear_operations(x: Any, weight: Any, *_: Any, **__: Any) -> int:
+    """Operations of a linear layer, from the shapes of its input and weight."""
+    return 2 * math.prod(x) * weight[0]
 
 
 class Product(NamedTuple):
@@ -152,6 +157,9 @@ def _products_of(name: str, args: Any) -> Iterator[Product]:
         one, other = (args[place] for place in FACTORS[name])
         *batch, m, k = one.shape
         yield Product(batch[0] if batch else 0, m, k, other.shape[-1], one.dtype)
+    if name == ONEDNN_LINEAR:
+        one, weight = args[0], args[1]
+        yield Product(0, one.numel() // weight.shape[1], weight.shape[1], weight.shape[0], one.dtype)
     if name == FUSED_ATTENTION:
         query, width = args[0], args[3]
         for factor in (3 * width, width):
@@ -198,9 +206,14 @@ class Traffic(TorchDispatchMode):
     def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = op(*args, **(kwargs or {}))
         name = op.overloadpacket._qualified_op_name.partition("::")[2]
-        if not (op.is_view or name in FACTORS or name.startswith(("empty", "new_empty"))):
-            self.bytes += sum(_extent(leaf) for leaf in tree_leaves((args, kwargs, out)) if isinstance(leaf, Tensor))
+        if not (op.is_view or name in (*FACTORS, ONEDNN_LINEAR) or name.startswith(("empty", "new_empty"))):
+            self.bytes += sum(map(_extent, _tensors((args, kwargs, out))))
         return out
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    """The tensors in arguments or results; of weights in oneDNN's own layout nothing can be asked."""
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor) and leaf.layout == torch.strided]
 
 
 def _extent(tensor: Tensor) -> int:

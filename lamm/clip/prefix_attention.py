@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lamm.clip.frozen_linear import FrozenLinear
 from lamm.prompt_layout import Packing
 
 KNOWN_PARTS = {"ln_1", "attn", "ls_1", "ln_2", "mlp", "ls_2"}  # of a residual block
@@ -241,7 +242,7 @@ class BlockParts:
     """The parts of one frozen block, in the dtype that its products run in.
 
     Autocast would cast the weights at every step; here they are cast once. The casts of a tower to bf16 take half of
-    its memory.
+    its memory, on a CPU once more where there is a backward pass.
 
     Args:
         block: one for which `unknown_parts` is None.
@@ -251,13 +252,15 @@ class BlockParts:
     def __init__(self, block: Any, dtype: torch.dtype | None = None) -> None:
         self._block = block
         self.heads: int = block.attn.num_heads
-        self._in = _product(block.attn.in_proj_weight, block.attn.in_proj_bias, dtype)
-        self._out = _product(block.attn.out_proj.weight, block.attn.out_proj.bias, dtype)
+        self._in = FrozenLinear(block.attn.in_proj_weight, block.attn.in_proj_bias, dtype)
+        self._out = FrozenLinear(block.attn.out_proj.weight, block.attn.out_proj.bias, dtype)
         layers = dict(block.mlp.named_children())
         linear = [name for name, layer in layers.items() if type(layer) is nn.Linear]
-        self._mlp: tuple[Product, Callable[[Tensor], Tensor], Product] | None = None
+        self._mlp: tuple[FrozenLinear, Callable[[Tensor], Tensor], FrozenLinear] | None = None
         if list(layers) == ["c_fc", "gelu", "c_proj"] and linear == ["c_fc", "c_proj"]:
-            wide, narrow = (_product(layer.weight, layer.bias, dtype) for layer in (block.mlp.c_fc, block.mlp.c_proj))
+            wide, narrow = (
+                FrozenLinear(layer.weight, layer.bias, dtype) for layer in (block.mlp.c_fc, block.mlp.c_proj)
+            )
             quick = type(block.mlp.gelu).__name__ == "QuickGELU"  # open_clip's or the `clip` package's
             self._mlp = wide, quick_gelu if quick else block.mlp.gelu, narrow
 
@@ -267,8 +270,7 @@ class BlockParts:
 
     def project(self, normed: Tensor, rows: slice = slice(None)) -> Tensor:
         """Queries, keys and values side by side, or some rows of that product. Shape: (A, 3 · D)"""
-        weight, bias = self._in
-        return self._linear(normed, Product(weight[rows], None if bias is None else bias[rows]))
+        return (self._in if rows == slice(None) else self._in.rows(rows))(normed)
 
     def after_attention(self, x: Tensor, attended: Tensor) -> Tensor:
         """The rest of the block: output projection and MLP, with open_clip's layer scales where there are any.
@@ -278,33 +280,12 @@ class BlockParts:
             attended: the attention's result before its output projection, (A, D).
         """
         block = self._block
-        attended = self._linear(attended, self._out)
+        attended = self._out(attended)
         x = x + (block.ls_1(attended) if hasattr(block, "ls_1") else attended)
         out = block.ln_2(x)
         if self._mlp is None:
             out = block.mlp(out)
         else:
             wide, activation, narrow = self._mlp
-            out = self._linear(activation(self._linear(out, wide)), narrow)
+            out = narrow(activation(wide(out)))
         return x + (block.ls_2(out) if hasattr(block, "ls_2") else out)
-
-    @staticmethod
-    def _linear(x: Tensor, product: "Product") -> Tensor:
-        return F.linear(x, *product)
-
-
-class Product(NamedTuple):
-    """Weight and bias of a linear layer."""
-
-    weight: Tensor
-    bias: Tensor | None
-
-
-def _product(weight: Tensor, bias: Tensor | None, dtype: torch.dtype | None) -> Product:
-    """A linear layer's tensors in one dtype; those that have it, or want a gradient, are the layer's own."""
-    dtype = dtype or weight.dtype
-
-    def cast(tensor: Tensor) -> Tensor:
-        return tensor if tensor.dtype == dtype or tensor.requires_grad else tensor.detach().to(dtype)
-
-    return Product(cast(weight), None if bias is None else cast(bias))

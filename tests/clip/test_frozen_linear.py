@@ -1,0 +1,98 @@
+"""Frozen linear layers are torch's, whichever product computes them."""
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lamm.clip import frozen_linear
+from lamm.clip.frozen_linear import WIDE, FrozenLinear
+
+NEAR = {torch.float32: 2e-6, torch.bfloat16: 2e-2}
+HAS_ONEDNN = frozen_linear._takes(torch.ones(WIDE, WIDE))
+takes_onednn = pytest.mark.skipif(not HAS_ONEDNN, reason="this torch has no oneDNN")
+
+
+@pytest.fixture(params=[WIDE, 24], ids=["wide", "narrow"])
+def size(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def result(layer: Any, x: torch.Tensor, with_gradient: bool) -> list[torch.Tensor]:
+    """The layer's output and, if asked for, the gradient of its input."""
+    x = x.clone().requires_grad_(with_gradient)
+    out = layer(x)
+    return [out.detach(), *(torch.autograd.grad(out, [x], random(*out.shape, seed=1).to(out)) if with_gradient else ())]
+
+
+@pytest.mark.parametrize("dtype", NEAR)
+@pytest.mark.parametrize("rows", [slice(None), slice(0, 8), slice(8, None)])
+@pytest.mark.parametrize("biased", [True, False])
+def test_output_and_gradient_are_those_of_torch(size: int, dtype: torch.dtype, rows: slice, biased: bool) -> None:
+    weight, x = random(2 * size, size) / size**0.5, random(5, 3, size)
+    bias = random(2 * size) if biased else None
+    layer = FrozenLinear(weight, bias, dtype)
+    ours = result(layer.rows(rows), x.to(dtype), with_gradient=True)
+    expected = result(lambda x: F.linear(x, weight[rows], None if bias is None else bias[rows]), x, with_gradient=True)
+    for got, reference in zip(ours, expected, strict=True):
+        assert got.dtype == dtype
+        assert (got.float() - reference).norm() <= NEAR[dtype] * reference.norm()
+
+
+@pytest.mark.parametrize("dtype", NEAR)
+def test_without_a_gradient_the_output_is_the_same(size: int, dtype: torch.dtype) -> None:
+    layer, x = FrozenLinear(random(size, size), random(size), dtype), random(4, size).to(dtype)
+    (trained,) = result(layer, x, with_gradient=True)[:1]
+    with torch.inference_mode():
+        assert torch.equal(layer(x), trained)
+
+
+def test_factors_go_into_weights_that_are_cast(size: int) -> None:
+    weight, bias, x = random(size, size) / size**0.5, random(size), random(4, size)
+    ours = FrozenLinear(weight, bias, torch.bfloat16, (2.0, 0.5))(x.bfloat16())
+    torch.testing.assert_close(ours.float(), F.linear(x, 2 * weight, 0.5 * bias), rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("dtype", NEAR)
+def test_a_layer_is_copied_and_stored(size: int, dtype: torch.dtype) -> None:
+    layer, x = FrozenLinear(random(size, size), random(size), dtype), random(4, size).to(dtype)
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert torch.equal(other(x), layer(x))
+
+
+def test_rows_first_used_in_inference_mode_serve_training(size: int) -> None:
+    layer, x = FrozenLinear(random(size, size), random(size), torch.bfloat16), random(4, size)
+    with torch.inference_mode():
+        layer.rows(slice(0, 8))(x)
+    _, gradient = result(layer.rows(slice(0, 8)), x, with_gradient=True)
+    assert gradient.dtype == torch.float32
+    assert gradient.abs().sum() > 0
+
+
+@takes_onednn
+@pytest.mark.parametrize("size", [WIDE], indirect=True)
+def test_a_weight_that_is_trained_gets_its_gradient(size: int) -> None:
+    weight = torch.nn.Parameter(random(size, size))
+    layer = FrozenLinear(weight, None)
+    for _ in range(2):  # in evaluation first, then in training
+        with torch.no_grad():
+            layer.rows(slice(0, 8))(random(4, size))
+        layer.rows(slice(0, 8))(random(4, size)).sum().backward()
+    assert weight.grad is not None
+    assert weight.grad[:8].abs().sum() > 0
+    assert weight.grad[8:].abs().sum() == 0
+
+
+@takes_onednn
+def test_onednn_takes_wide_layers_only_and_none_that_is_exported() -> None:
+    with torch.no_grad():
+        takes = [frozen_linear._takes(weight) for weight in (torch.ones(WIDE, WIDE), torch.ones(WIDE, WIDE - 1))]
+    assert takes == [True, False]
+    assert not frozen_linear._takes(torch.ones(WIDE, WIDE, dtype=torch.float16))
