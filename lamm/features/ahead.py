@@ -15,6 +15,10 @@ from torch import Tensor
 from lamm.engine.embedded.loader import Pass
 
 
+PER_THREAD = 3
+"""Batches that are on their way for each thread: with fewer, a thread waits while the step loads the next one."""
+
+
 class AheadEncoder:
     """Turns batches of training images into batches of their features, `img` being (B, E): `EpochLoader.through`.
 
@@ -31,13 +35,16 @@ class AheadEncoder:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         coming: deque[Future[dict[str, Any]]] = deque()
-        with ThreadPoolExecutor(self._threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        pool = ThreadPoolExecutor(self._threads, initializer=torch.set_num_threads, initargs=(1,))
+        try:
             for batch in Pass(iter(self._loader)):
                 coming.append(pool.submit(self._encoded, batch))
-                if len(coming) > self._threads:
+                if len(coming) > PER_THREAD * self._threads:
                     yield coming.popleft().result()
             while coming:
                 yield coming.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     @torch.no_grad()
     def _encoded(self, batch: dict[str, Any]) -> dict[str, Any]:
