@@ -14,7 +14,6 @@ from torch import Tensor
 
 from lamm.engine.embedded.loader import Pass
 
-
 PER_THREAD = 3
 """Batches that are on their way for each thread: with fewer, a thread waits while the step loads the next one."""
 
