@@ -39,10 +39,8 @@ class FrozenLinear:
         factors: tuple[float, float] = (1.0, 1.0),
     ) -> None:
         self._source, self._source_bias, self._dtype, self._factors = weight, bias, dtype or weight.dtype, factors
-        self._weight, self._bias = (
-            self._cast(weight, factors[0]),
-            None if bias is None else self._cast(bias, factors[1]),
-        )
+        self._weight = self._cast(weight, factors[0])
+        self._bias = None if bias is None else self._cast(bias, factors[1])
         self._onednn = _takes(self._weight) and not any(t.requires_grad for t in (weight, bias) if t is not None)
         if self._onednn:
             self._weight = _laid_out(self._weight)
@@ -53,25 +51,23 @@ class FrozenLinear:
         # oneDNN's layout can't be copied or stored.
         return FrozenLinear, (self._source, self._source_bias, self._dtype, self._factors)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, rows: slice = slice(None)) -> Tensor:
+        """The result, or some of its outputs."""
         if not self._onednn:
-            return F.linear(x, self._weight, self._bias)
-        return _FrozenLinear.apply(x, self)  # type: ignore[no-any-return]
+            return F.linear(x, self._weight[rows], None if self._bias is None else self._bias[rows])
+        return _FrozenLinear.apply(x, self if rows == slice(None) else self._part(rows))  # type: ignore[no-any-return]
 
-    def rows(self, rows: slice) -> "FrozenLinear":
-        """The layer with some of its outputs."""
+    def _part(self, rows: slice) -> "FrozenLinear":
+        """The layer with some of its outputs; made once."""
         key = rows.start, rows.stop
-        if key in self._parts:
-            return self._parts[key]
-        bias = None if self._source_bias is None else self._source_bias[rows]
-        if not self._onednn:  # rows of a weight that is trained belong to one step
-            return FrozenLinear(self._source[rows], bias, self._dtype, self._factors)
-        with _usable_in_training():
-            self._parts[key] = FrozenLinear(self._source[rows], bias, self._dtype, self._factors)
+        if key not in self._parts:
+            bias = None if self._source_bias is None else self._source_bias[rows]
+            with _usable_in_training():
+                self._parts[key] = FrozenLinear(self._source[rows], bias, self._dtype, self._factors)
         return self._parts[key]
 
     def forward(self, x: Tensor) -> Tensor:
-        """The result, (…, out), without a gradient; by oneDNN."""
+        """The whole result, (…, out), without a gradient; by oneDNN."""
         return _multiply(x.to(self._dtype), self._weight, self._bias)
 
     def backward(self, gradient: Tensor) -> Tensor:

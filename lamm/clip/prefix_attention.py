@@ -270,7 +270,7 @@ class BlockParts:
 
     def project(self, normed: Tensor, rows: slice = slice(None)) -> Tensor:
         """Queries, keys and values side by side, or some rows of that product. Shape: (A, 3 · D)"""
-        return (self._in if rows == slice(None) else self._in.rows(rows))(normed)
+        return self._in(normed, rows)
 
     def after_attention(self, x: Tensor, attended: Tensor) -> Tensor:
         """The rest of the block: output projection and MLP, with open_clip's layer scales where there are any.

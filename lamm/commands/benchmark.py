@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from lamm.commands.parser import Parser, at_least
+from lamm.errors import ConfigError
 from lamm.log import logger
 from lamm.numbers import PROCESSES, Range
 
@@ -48,21 +49,42 @@ USUAL_SUITE: dict[str, list[Any]] = {
 }
 
 
+STEP = "step of training"
+ALWAYS_READ = ("rounds", "debug")
+RANDOM = ("backbone", "precision", "json")
+SIZES = ("trainers", "classes", "chunk", "plain_at_most")
+READ = {
+    "decoding": ("images", "limit", "size"),
+    "loading": ("images", "limit", "size", "batch", "step"),
+    "top": (*RANDOM, "classes", "chunk"),
+    "tower": (*RANDOM, "batch"),
+    "suite": (*SIZES, "backbone", "precision", "minutes", "output", "shots", "epochs"),
+    STEP: (*RANDOM, *SIZES, "cached", "ranks", "plot"),
+}
+"""What is measured → the arguments that it reads; others would be given in vain."""
+
+
 def main(arguments: argparse.Namespace) -> None:
+    mode = next((name for name in READ if getattr(arguments, name, None)), STEP)
+    usual = vars(parser().parse_args([]))
+    given = [name for name in usual if getattr(arguments, name) != usual[name] and name not in (mode, *ALWAYS_READ)]
+    unread = [f"--{name.replace('_', '-')}" for name in given if name not in READ[mode]]
+    if unread:
+        raise ConfigError(f"{', '.join(unread)} can't be given {f'with --{mode}' if mode != STEP else 'here'}")
     for name, values in (USUAL_SUITE if arguments.suite else USUAL).items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, values)
     # Imported here, since both take torch, which --help does without.
     from lamm.commands import benchmark_photos, benchmark_steps
 
-    modes = {
+    measure = {
         "decoding": benchmark_photos.decoding,
         "loading": benchmark_photos.loading,
         "top": benchmark_steps.top,
         "tower": benchmark_steps.tower,
         "suite": benchmark_steps.suite,
-    }
-    measure = next((call for name, call in modes.items() if getattr(arguments, name)), benchmark_steps.training_step)
+        STEP: benchmark_steps.training_step,
+    }[mode]
     level = logger.level
     logger.setLevel("WARNING")  # each learner would say which encoder it has
     try:

@@ -26,6 +26,7 @@ from lamm.parallel.ranks import Launch, joined_group, launch_of
 from lamm.results.figure import require_picture
 
 TRAINERS = [*PROMPTS, *ALIGNED, *TUNED, *BOTH]
+STEP_MARK, TOP_MARK, TOWER_MARK = '"text_fast_s": ', '"step_s": ', '"ms": '
 TOWER = {"ms": 1, "ratio": 2, "share": 2, "cosine": 5}  # column → digits
 
 
@@ -68,22 +69,30 @@ def training_step(arguments: argparse.Namespace) -> None:
 
 def top(arguments: argparse.Namespace) -> None:
     """TopLAMM's step in several ways, for each precision and number of classes."""
+    require_file(arguments, "json", TOP_MARK)
     device = own_device(0)
+    written: list[Row] = []
     model = untrained_clip(arguments.backbone).to(device)
     for precision, classes in itertools.product(arguments.precision, arguments.classes):
         steps = RandomSteps("TopLAMM", model, arguments.backbone, classes, arguments.chunk)
         rows = compare_ways(steps.ways_to_tune(precision), device, arguments.rounds or 3)
+        written += [{"classes": classes, "precision": precision, **row} for row in rows]
         cells = [[row["way"], f"{row['step_s']:.3f}", f"{row['ratio']:.2f}", f"{row['peak_mb']:.0f}"] for row in rows]
         print(f"\n{arguments.backbone}, {classes} classes, {precision}, {torch.get_num_threads()} threads\n")
         print(tabulate(cells, headers=["way", "s per step", "ratio", "peak MiB"], disable_numparse=True), flush=True)
+        if arguments.json is not None:
+            write_json(arguments.json, written)
 
 
 def tower(arguments: argparse.Namespace) -> None:
     """The image tower in several ways, for each precision."""
+    require_file(arguments, "json", TOWER_MARK)
     device = own_device(0)
+    written: list[Row] = []
     model = untrained_clip(arguments.backbone).to(device).eval()
     for precision in arguments.precision:
         rows = compare_towers(model, precision, arguments.batch, arguments.rounds or 5, device)
+        written += [{"precision": precision, **row} for row in rows]
         cells = [
             [row["way"], "not measured", row["problem"]]
             if "problem" in row
@@ -93,14 +102,14 @@ def tower(arguments: argparse.Namespace) -> None:
         threads = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
         print(f"\n{arguments.backbone}, {precision}, {arguments.batch} images at once, {threads}\n")
         print(tabulate(cells, headers=["way", "ms per image", *list(TOWER)[1:]], disable_numparse=True), flush=True)
+        if arguments.json is not None:
+            write_json(arguments.json, written)
 
 
 def suite(arguments: argparse.Namespace) -> None:
     """All that is to be known about this machine, within the time."""
     end = time.monotonic() + 60 * arguments.minutes
     check(arguments)
-    if arguments.json is not None or arguments.plot is not None or arguments.ranks > 1 or arguments.cached:
-        raise ConfigError("--json, --plot, --ranks and --cached are not for --suite, which writes into --output")
     device = own_device(0)
     named = {"backbone": arguments.backbone, "minutes": f"{arguments.minutes:g}"}
     report = Report(arguments.output, device, named)
@@ -133,14 +142,27 @@ def check(arguments: argparse.Namespace) -> None:
     unknown = [name for name in arguments.trainers if name not in TRAINERS]
     if unknown:
         raise ConfigError(unknown_name("trainer that learns", unknown[0], TRAINERS))
-    for flag in ("json", "plot"):
-        file = getattr(arguments, flag)
-        if file is not None and not file.resolve().parent.is_dir():
-            raise ConfigError(f"{file.parent} is not a folder: --{flag} writes into one that exists")
-    if arguments.json is not None:
-        require_place(arguments.json, '"text_fast_s": ')
-    if arguments.plot is not None:
-        require_picture(arguments.plot)
+    require_file(arguments, "json", STEP_MARK)
+    require_file(arguments, "plot")
+
+
+def require_file(arguments: argparse.Namespace, flag: str, mark: str = "") -> None:
+    """Refuse a place for an output file that can't be written to, or that holds something else.
+
+    Args:
+        arguments: of the command.
+        flag: `json` or `plot`.
+        mark: what a JSON file that may be replaced has in it.
+    """
+    file = getattr(arguments, flag)
+    if file is None:
+        return
+    if not file.resolve().parent.is_dir():
+        raise ConfigError(f"{file.parent} is not a folder: --{flag} writes into one that exists")
+    if flag == "plot":
+        require_picture(file)
+    else:
+        require_place(file, mark)
 
 
 def with_ranks(row: Row, step: TrainingStep, arguments: argparse.Namespace) -> dict[str, float]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lamm.benchmark import tower
 from lamm.benchmark.decoding import write_photos
 from lamm.commands import COMMANDS
 from lamm.commands import main as lamm_main
@@ -247,6 +248,25 @@ def test_cached_features_and_several_class_counts_are_measured(tmp_path: Path, m
     assert Path("cost.png").stat().st_size > 1000
 
 
+def test_ways_to_tune_and_to_encode_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = ["--backbone", "tiny", "--rounds", "1", "--json", "rows.json"]
+    assert call_tool("benchmark", "--top", "--classes", "3", "4", *line).returncode == 0
+    rows = json.loads(Path("rows.json").read_text())
+    assert [row["classes"] for row in rows] == [3] * 4 + [4] * 4
+    assert all(row["step_s"] > 0 for row in rows)
+    done = call_tool("benchmark", "--tower", *line)
+    assert (done.returncode, Path("rows.json").read_text()) == (2, json.dumps(rows, indent=2) + "\n")
+    assert "rows.json exists and is not a file of this command" in done.stderr
+    monkeypatch.setattr(tower, "ways_to_encode", lambda model, *_: dict.fromkeys(("ours", tower.PLAIN), model.visual))
+    monkeypatch.setattr(tower, "OURS", "ours")
+    line = [*line[:-1], "tower.json"]
+    assert call_tool("benchmark", "--tower", "--batch", "2", "--precision", "fp32", "bf16", *line).returncode == 0
+    rows = json.loads(Path("tower.json").read_text())
+    assert [row["precision"] for row in rows] == ["fp32", "fp32", "bf16", "bf16"]
+    assert all(row["ms"] > 0 for row in rows)
+
+
 def test_a_step_is_shared_out_over_two_ranks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     line = ["--trainers", "LAMM", "--backbone", "tiny", "--classes", "8", "--ranks", "2", "--json", "rows.json"]
@@ -268,6 +288,10 @@ def test_a_step_is_shared_out_over_two_ranks(tmp_path: Path, monkeypatch: pytest
         (["--backbone", "tiny", "--json", "nowhere/rows.json"], "nowhere is not a folder"),
         (["--backbone", "tiny", "--plot", "nowhere/cost.png"], "nowhere is not a folder"),
         (["--ranks", "0"], "must be a whole number from 1 to 512, got 0"),
+        (["--images", "photos"], "--images can't be given here"),
+        (["--tower", "--cached", "--plot", "cost.png"], "--cached, --plot can't be given with --tower"),
+        (["--decoding", "--classes", "3"], "--classes can't be given with --decoding"),
+        (["--top", "--json", "nowhere/rows.json"], "nowhere is not a folder"),
     ],
 )
 def test_a_mistake_is_one_line(line: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
