@@ -285,7 +285,11 @@ class PromptTrainer(Scoring, TrainerX):
     def train(self) -> None:  # type: ignore[override]
         """Train, and test, with as many threads as suit the model."""
         with self.clip.suited_threads() as self._spare_threads:
-            super().train()
+            try:
+                super().train()
+            finally:
+                if getattr(self.train_loader_x, "through", None) is not None:
+                    self.train_loader_x.through = None
 
     def before_train(self) -> None:
         """Resume, all processes from the same checkpoint, and prepare the loader; without a learner only the clock."""

@@ -15,6 +15,8 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
+from lamm.clip.frozen_linear import onednn_linear
+
 MEGABYTE = 2**20
 CPU = torch.device("cpu")
 # Operator → places of the two factors among its arguments.
@@ -97,7 +99,7 @@ def operations_of(call: Callable[[], object]) -> float:
 
     It is a call of its own: torch's counter keeps what a checkpointed part computes again.
     """
-    onednn = {torch.ops.mkldnn._linear_pointwise: _linear_operations} if torch.backends.mkldnn.is_available() else {}
+    onednn = {onednn_linear: _linear_operations} if onednn_linear is not None else {}
     with FlopCounterMode(display=False, custom_mapping=onednn) as counter:
         call()
     return counter.get_total_flops() / 1e9

@@ -1,7 +1,7 @@
-"""Linear layers with frozen weights; on a CPU by oneDNN's product, which takes up to a sixth less time than `F.linear`.
+"""Linear layers with frozen weights; on a CPU by oneDNN's product, which needs less time than `F.linear`.
 
-torch's compiler calls oneDNN by the two operators below, which have no other name. Where they are missing or take no
-such weights, `F.linear` stands in.
+torch's compiler calls oneDNN by the operators below, which have no other name. Where they are missing or take no such
+weights, `F.linear` stands in; results differ by rounding.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ class FrozenLinear:
     bf16 weights are laid out once as oneDNN wants them, for each of the two passes.
 
     Args:
-        weight: W, (out, in), in any floating dtype. One that wants a gradient is no frozen one: it is used as it is.
+        weight: W, (out, in), in any floating dtype. While it wants a gradient, it is used as it is.
         bias: b, (out,), or None.
         dtype: of the products; None: that of the weight.
         factors: what W and b are multiplied by where they are cast to another dtype.
@@ -38,13 +38,13 @@ class FrozenLinear:
         dtype: torch.dtype | None = None,
         factors: tuple[float, float] = (1.0, 1.0),
     ) -> None:
-        self._source, self._source_bias, self._dtype, self._factors = weight, bias, dtype or weight.dtype, factors
-        self._weight = self._cast(weight, factors[0])
+        self._source, self._source_bias = weight, bias
+        self._dtype, self._factors = dtype or weight.dtype, factors
+        self._suits_onednn = _suits(weight, self._dtype)
+        # Of what oneDNN takes, the plain cast is never read.
+        self._weight = None if self._suits_onednn else self._cast(weight, factors[0])
         self._bias = None if bias is None else self._cast(bias, factors[1])
-        self._onednn = _takes(self._weight) and not any(t.requires_grad for t in (weight, bias) if t is not None)
-        if self._onednn:
-            self._weight = _laid_out(self._weight)
-        self._turned: Tensor | None = None  # Wᵀ, for the backward pass
+        self._laid_out: dict[bool, Tensor] = {}  # whether it is Wᵀ, for the backward pass → as oneDNN wants it
         self._parts: dict[tuple[int | None, int | None], FrozenLinear] = {}
 
     def __reduce__(self) -> Any:
@@ -53,9 +53,13 @@ class FrozenLinear:
 
     def __call__(self, x: Tensor, rows: slice = slice(None)) -> Tensor:
         """The result, or some of its outputs."""
-        if not self._onednn:
-            return F.linear(x, self._weight[rows], None if self._bias is None else self._bias[rows])
-        return _FrozenLinear.apply(x, self if rows == slice(None) else self._part(rows))  # type: ignore[no-any-return]
+        source = self._source
+        # An exporter knows torch's product alone.
+        plain = source.requires_grad or source.device.type != "cpu" or torch.compiler.is_compiling()
+        if self._suits_onednn and not plain:
+            return _FrozenLinear.apply(x, self if rows == slice(None) else self._part(rows))  # type: ignore[no-any-return]
+        weight = self._cast(source, self._factors[0]) if self._weight is None else self._weight
+        return F.linear(x, weight[rows], None if self._bias is None else self._bias[rows])
 
     def _part(self, rows: slice) -> "FrozenLinear":
         """The layer with some of its outputs; made once."""
@@ -68,18 +72,29 @@ class FrozenLinear:
 
     def forward(self, x: Tensor) -> Tensor:
         """The whole result, (…, out), without a gradient; by oneDNN."""
-        return _multiply(x.to(self._dtype), self._weight, self._bias)
+        return onednn_linear(x.to(self._dtype), self._weight_for(backward=False), self._bias, "none", [], "")  # type: ignore[no-any-return]
 
     def backward(self, gradient: Tensor) -> Tensor:
         """The gradient of the input, (…, in), from that of the result; by oneDNN."""
-        if self._turned is None:
+        weight = self._weight_for(backward=True)
+        return onednn_linear(gradient.to(self._dtype), weight, None, "none", [], "")  # type: ignore[no-any-return]
+
+    def _weight_for(self, backward: bool) -> Tensor:
+        """W, or Wᵀ for the backward pass. In fp32 a layout of its own would save little, and need the memory twice."""
+        if self._dtype == torch.float32 == self._source.dtype:
+            return self._source.t() if backward else self._source
+        if backward not in self._laid_out:
             with _usable_in_training():
-                self._turned = _laid_out(self._cast(self._source, self._factors[0]).t())
-        return _multiply(gradient.to(self._dtype), self._turned, None)
+                weight = self._cast(self._source, self._factors[0])
+                weight = weight.t().contiguous() if backward else weight
+                self._laid_out[backward] = _reorder(weight, None) if self._dtype == torch.bfloat16 else weight
+        return self._laid_out[backward]
 
     def _cast(self, tensor: Tensor, factor: float) -> Tensor:
-        same = tensor.dtype == self._dtype or tensor.requires_grad
-        return tensor if same else (tensor.detach() * factor).to(self._dtype)
+        if tensor.dtype == self._dtype or tensor.requires_grad:
+            return tensor
+        tensor = tensor.detach()
+        return (tensor if factor == 1 else tensor * factor).to(self._dtype)
 
 
 class _FrozenLinear(torch.autograd.Function):
@@ -99,23 +114,18 @@ def _operator(name: str) -> Any:
     return getattr(torch.ops.mkldnn, name, None) if torch.backends.mkldnn.is_available() else None
 
 
-_linear, _reorder, _has_bf16 = map(
-    _operator, ("_linear_pointwise", "_reorder_linear_weight", "_is_mkldnn_bf16_supported")
-)
+onednn_linear = _operator("_linear_pointwise")
+_reorder = _operator("_reorder_linear_weight")
+_has_bf16 = _operator("_is_mkldnn_bf16_supported")
 
 
-def _takes(weight: Tensor) -> bool:
-    """Whether oneDNN's product is the faster one. An exporter knows torch's alone."""
-    if _linear is None or weight.device.type != "cpu" or torch.compiler.is_compiling():
+def _suits(weight: Tensor, dtype: torch.dtype) -> bool:
+    """Whether oneDNN's product of a weight in this dtype is the faster one on a CPU."""
+    if onednn_linear is None or weight.device.type != "cpu":
         return False
-    if weight.dtype == torch.bfloat16:
+    if dtype == torch.bfloat16:
         return _reorder is not None and _has_bf16 is not None and bool(_has_bf16())
-    return weight.dtype == torch.float32 and min(weight.shape) >= WIDE
-
-
-def _laid_out(weight: Tensor) -> Tensor:
-    """As oneDNN wants it. In fp32 that would save little, and all weights would be there twice."""
-    return _reorder(weight.detach().contiguous(), None) if weight.dtype == torch.bfloat16 else weight.detach()
+    return dtype == torch.float32 and min(weight.shape) >= WIDE
 
 
 @contextmanager
@@ -123,7 +133,3 @@ def _usable_in_training() -> Iterator[None]:
     """Make tensors that later steps can use, also where this is called in inference mode."""
     with torch.inference_mode(False), torch.no_grad():
         yield
-
-
-def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return _linear(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]

@@ -143,8 +143,9 @@ class InferenceBlock(BlockParts):
         super().__init__(block, dtype)
         if self._mlp is not None and self._mlp[1] is quick_gelu and dtype not in (None, block.mlp.c_fc.weight.dtype):
             first, second = block.mlp.c_fc, block.mlp.c_proj
-            wide = FrozenLinear(first.weight, first.bias, dtype, (SLOPE, SLOPE))
-            narrow = FrozenLinear(second.weight, second.bias, dtype, (1 / SLOPE, 1.0))
+            bias = None if first.bias is None else first.bias.detach()
+            wide = FrozenLinear(first.weight.detach(), bias, dtype, (SLOPE, SLOPE))
+            narrow = FrozenLinear(second.weight.detach(), second.bias, dtype, (1 / SLOPE, 1.0))
             self._mlp = wide, partial(F.silu, inplace=True), narrow
 
 

@@ -41,7 +41,7 @@ COMMANDS = {
 MODULES = {"run": "series"}
 INTERRUPTED = 130
 OBJECTS = 10_000
-"""New ones after which Python looks for garbage; with its own 700, importing open_clip takes a sixth longer."""
+"""Number of new objects after which Python looks for garbage; with 700, importing open_clip takes a sixth longer."""
 
 
 @contextmanager

@@ -68,9 +68,11 @@ def main(arguments: argparse.Namespace) -> None:
     mode = next((name for name in READ if getattr(arguments, name, None)), STEP)
     usual = vars(parser().parse_args([]))
     given = [name for name in usual if getattr(arguments, name) != usual[name] and name not in (mode, *ALWAYS_READ)]
-    unread = [f"--{name.replace('_', '-')}" for name in given if name not in READ[mode]]
-    if unread:
-        raise ConfigError(f"{', '.join(unread)} can't be given {f'with --{mode}' if mode != STEP else 'here'}")
+    unread = next((name for name in given if name not in READ[mode]), None)
+    if unread is not None:
+        modes = [f"--{other}" if other != STEP else "a training step" for other in READ if unread in READ[other]]
+        here = "a training step" if mode == STEP else f"--{mode}"
+        raise ConfigError(f"--{unread.replace('_', '-')} goes with {' or '.join(modes)}, not with {here}")
     for name, values in (USUAL_SUITE if arguments.suite else USUAL).items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, values)

@@ -18,7 +18,7 @@ from lamm.benchmark.gpu import Measurements
 from lamm.benchmark.random_steps import RandomSteps
 from lamm.benchmark.steps import MARK, TrainingStep, own_device, seconds_with_ranks, shared_out_seconds
 from lamm.benchmark.suite import Part, Report, run_parts
-from lamm.benchmark.tower import compare_towers
+from lamm.benchmark.tower import OURS, compare_towers
 from lamm.clip.loading import untrained_clip
 from lamm.errors import ConfigError, unknown_name
 from lamm.files import require_place, write_json
@@ -26,7 +26,7 @@ from lamm.parallel.ranks import Launch, joined_group, launch_of
 from lamm.results.figure import require_picture
 
 TRAINERS = [*PROMPTS, *ALIGNED, *TUNED, *BOTH]
-STEP_MARK, TOP_MARK, TOWER_MARK = '"text_fast_s": ', '"step_s": ', '"ms": '
+STEP_MARK, TOP_MARK, TOWER_MARK = '"text_fast_s": ', '"way": "last ', f'"way": "{OURS}"'
 TOWER = {"ms": 1, "ratio": 2, "share": 2, "cosine": 5}  # column → digits
 
 

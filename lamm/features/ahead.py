@@ -36,14 +36,24 @@ class AheadEncoder:
         coming: deque[Future[dict[str, Any]]] = deque()
         pool = ThreadPoolExecutor(self._threads, initializer=torch.set_num_threads, initargs=(1,))
         try:
-            for batch in Pass(iter(self._loader)):
-                coming.append(pool.submit(self._encoded, batch))
+            for batch in self._submitted(pool):
+                coming.append(batch)
                 if len(coming) > PER_THREAD * self._threads:
                     yield coming.popleft().result()
             while coming:
                 yield coming.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+    def _submitted(self, pool: ThreadPoolExecutor) -> Iterator[Future[dict[str, Any]]]:
+        """Batches as they are loaded; an error is one of them, since it may be of an epoch that never comes."""
+        try:
+            for batch in Pass(iter(self._loader)):
+                yield pool.submit(self._encoded, batch)
+        except Exception as error:
+            failed: Future[dict[str, Any]] = Future()
+            failed.set_exception(error)
+            yield failed
 
     @torch.no_grad()
     def _encoded(self, batch: dict[str, Any]) -> dict[str, Any]:

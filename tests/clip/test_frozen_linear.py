@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lamm.clip import frozen_linear
 from lamm.clip.frozen_linear import WIDE, FrozenLinear
 
 NEAR = {torch.float32: 2e-6, torch.bfloat16: 2e-2}
-HAS_ONEDNN = frozen_linear._takes(torch.ones(WIDE, WIDE))
+HAS_ONEDNN = frozen_linear.onednn_linear is not None
 takes_onednn = pytest.mark.skipif(not HAS_ONEDNN, reason="this torch has no oneDNN")
 
 
@@ -91,8 +92,44 @@ def test_a_weight_that_is_trained_gets_its_gradient(size: int) -> None:
 
 
 @takes_onednn
-def test_onednn_takes_wide_layers_only_and_none_that_is_exported() -> None:
-    with torch.no_grad():
-        takes = [frozen_linear._takes(weight) for weight in (torch.ones(WIDE, WIDE), torch.ones(WIDE, WIDE - 1))]
-    assert takes == [True, False]
-    assert not frozen_linear._takes(torch.ones(WIDE, WIDE, dtype=torch.float16))
+def test_onednn_takes_wide_layers_only_and_no_fp16() -> None:
+    wide, narrow = torch.ones(WIDE, WIDE), torch.ones(WIDE, WIDE - 1)
+    assert [frozen_linear._suits(weight, torch.float32) for weight in (wide, narrow)] == [True, False]
+    assert not frozen_linear._suits(wide, torch.float16)
+
+
+def operators_of(layer: FrozenLinear, x: torch.Tensor) -> set[str]:
+    with OperatorNames() as names:
+        layer(x)
+    return names.seen
+
+
+class OperatorNames(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen.add(str(op.overloadpacket))
+        return op(*args, **(kwargs or {}))
+
+
+@takes_onednn
+@pytest.mark.parametrize("dtype", NEAR)
+def test_an_export_and_a_weight_that_is_trained_later_take_torchs_product(dtype: torch.dtype) -> None:
+    weight, x = torch.nn.Parameter(random(WIDE, WIDE), requires_grad=False), random(4, WIDE)
+    layer = FrozenLinear(weight, None, dtype)
+    before = layer(x.to(dtype))
+    assert "mkldnn._linear_pointwise" in operators_of(layer, x.to(dtype))
+
+    class Module(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return layer(x)
+
+    exported = torch.export.export(Module(), (x.to(dtype),), strict=False)
+    assert "mkldnn" not in str(exported.graph)
+    torch.testing.assert_close(exported.module()(x.to(dtype)), before, rtol=0.02, atol=0.02 * before.abs().max().item())
+    weight.requires_grad_(True)
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        layer(x).sum().backward()
+    assert weight.grad is not None

@@ -288,9 +288,9 @@ def test_a_step_is_shared_out_over_two_ranks(tmp_path: Path, monkeypatch: pytest
         (["--backbone", "tiny", "--json", "nowhere/rows.json"], "nowhere is not a folder"),
         (["--backbone", "tiny", "--plot", "nowhere/cost.png"], "nowhere is not a folder"),
         (["--ranks", "0"], "must be a whole number from 1 to 512, got 0"),
-        (["--images", "photos"], "--images can't be given here"),
-        (["--tower", "--cached", "--plot", "cost.png"], "--cached, --plot can't be given with --tower"),
-        (["--decoding", "--classes", "3"], "--classes can't be given with --decoding"),
+        (["--images", "photos"], "--images goes with --decoding or --loading, not with a training step"),
+        (["--tower", "--cached", "--plot", "cost.png"], "--cached goes with a training step, not with --tower"),
+        (["--decoding", "--classes", "3"], "--classes goes with --top or --suite or a training step"),
         (["--top", "--json", "nowhere/rows.json"], "nowhere is not a folder"),
     ],
 )

@@ -22,6 +22,7 @@ from lamm.engine.embedded.data_manager import (
     build_sampler,
 )
 from lamm.engine.embedded.datum import DatasetBase, Datum
+from lamm.engine.embedded.pipeline import Pipeline
 from lamm.engine.embedded.registry import DATASET_REGISTRY
 from lamm.errors import LammError
 from lamm.images import read_image
@@ -243,18 +244,27 @@ def test_sized_workers_are_none_for_tiny_images(cfg, greys):
     assert DataManager(cfg).train_loader_x.num_workers == 1
 
 
-@pytest.mark.parametrize(("room", "is_train", "read_again"), [(64e6, True, 0), (2.5 * 360, True, 6), (64e6, False, 8)])
+@pytest.mark.parametrize(("room", "is_train", "read_again"), [(64e6, True, 0), (2.5 * 480, True, 6), (64e6, False, 8)])
 def test_decoded_training_images_are_kept_if_they_fit(cfg, items, monkeypatch, room, is_train, read_again):
-    """Images of 12 x 10 pixels, 360 bytes; two of the eight fit a room of 900."""
+    """Images of 12 x 10 pixels, 480 bytes; two of the eight fit a room of 1,200."""
     read = []
     monkeypatch.setattr(data_manager, "KEPT_BYTES", room)
     monkeypatch.setattr(decoding, "read_image", lambda path, upright: read.append(path) or read_image(path, upright))
-    wrapper = DatasetWrapper(cfg, items(8), T.ToTensor(), is_train=is_train)
+    wrapper = DatasetWrapper(cfg, items(8), Pipeline([T.ToTensor()]), is_train=is_train)
     first = [wrapper[index]["img"] for index in range(8)]
     assert len(read) == 8
     second = [wrapper[index]["img"] for index in range(8)]
     assert len(read) == 8 + read_again
     assert all(torch.equal(*pair) for pair in zip(first, second, strict=True))
+
+
+def test_a_foreign_transform_gets_a_new_image_each_time(cfg, items):
+    def drawing(image: Image.Image) -> torch.Tensor:
+        image.putpixel((0, 0), (image.getpixel((0, 0))[0] + 10,) * 3)
+        return T.functional.to_tensor(image)
+
+    wrapper = DatasetWrapper(cfg, items(1), drawing, is_train=True)
+    assert torch.equal(wrapper[0]["img"], wrapper[0]["img"])
 
 
 def test_image_broken_after_the_listing_is_one_line_from_a_worker(cfg, greys, tmp_path):

@@ -337,6 +337,18 @@ def test_no_image_is_encoded_alone(tmp_path: Path) -> None:
     assert sizes == [2, 2, 2]
 
 
+def test_an_error_in_loading_ahead_comes_out_when_its_batch_is_due() -> None:
+    def batches() -> Any:
+        for number in range(3):
+            yield {"img": torch.full((1, 3, 4, 4), float(number))}
+        raise DataError("broken")
+
+    coming = iter(AheadEncoder(batches(), lambda images: images.mean(dim=(1, 2, 3))[:, None], 2))
+    assert [batch["img"].item() for batch in islice(coming, 3)] == [0, 1, 2]
+    with pytest.raises(DataError, match="broken"):
+        next(coming)
+
+
 def test_batches_encoded_ahead_come_in_their_order_and_an_error_comes_out() -> None:
     batches = [{"img": torch.full((2, 3, 4, 4), float(number)), "label": torch.tensor([number])} for number in range(7)]
     barrier = threading.Barrier(2)

@@ -43,6 +43,7 @@ def test_images_that_are_encoded_ahead_by_other_threads_change_nothing(squares_c
             trainer = start(squares_config("LAMM", f"threads{count}"), Watched)
             trainer.train()
             learned.append(trainer.learner.label_embeddings.detach().clone())
+            assert next(iter(trainer.train_loader_x))["img"].dim() == 4
     finally:
         torch.set_num_threads(threads)
     assert sorted(set(trained_on)) == ["features", "images"]

@@ -15,6 +15,7 @@ from lamm.engine.embedded.datum import Datum
 from lamm.engine.embedded.decoding import ImageFile
 from lamm.engine.embedded.loader import EpochLoader, worker_count
 from lamm.engine.embedded.log import say
+from lamm.engine.embedded.pipeline import Pipeline
 from lamm.engine.embedded.registry import ChoiceError, InvalidDataError, build_dataset
 from lamm.engine.embedded.transforms import (
     build_transform,
@@ -62,7 +63,9 @@ class DatasetWrapper(Dataset[dict[str, Any]]):
         self.return_img0 = cfg.DATALOADER.RETURN_IMG0
         self.upright = upright_of(cfg)
         self._kept: dict[int, ImageFile] = {}
-        self._room = KEPT_BYTES if is_train and transform is not None else 0
+        # A foreign transform may draw into its image; a photo that is decoded in part is another one each time.
+        ours = isinstance(transform, Pipeline) and not transform.decodes
+        self._room = KEPT_BYTES if is_train and ours else 0
         if self.k_tfm > 1 and transform is None:
             raise ChoiceError(f"DATALOADER.K_TRANSFORMS is {self.k_tfm}, but there is no transform to repeat")
         self.to_tensor = None

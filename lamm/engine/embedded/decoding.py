@@ -51,9 +51,8 @@ class ImageFile:
 
     @property
     def bytes(self) -> int:
-        """The memory that its pixels take, three bytes each."""
-        width, height = self.photo.size if "photo" in vars(self) else self.image.size
-        return 3 * width * height
+        """The memory that the decoded image takes: Pillow has four bytes per pixel."""
+        return 4 * self.image.width * self.image.height
 
 
 SWAPPING = (

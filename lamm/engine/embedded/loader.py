@@ -45,22 +45,31 @@ class EpochLoader(DataLoader[Any]):
         keeps_workers: The worker processes stay from one pass to the next and start on it early.
         options: Of torch's loader, which must make batches.
 
-    Attributes:
-        through: What the loaded batches go through, such as an encoder that works ahead; set before the first pass.
-            Kept workers, or this process where there are none, then start on the next pass as early as it asks.
     """
-
-    through: Callable[[Iterable[Any]], Iterable[Any]] | None = None
 
     def __init__(self, dataset: Any, keeps_workers: bool = False, **options: Any) -> None:
         super().__init__(dataset, **options)
         self._keeps_workers = keeps_workers
         self._kept: _KeptWorkers | None = None
+        self._through: Callable[[Iterable[Any]], Iterable[Any]] | None = None
+
+    @property
+    def through(self) -> Callable[[Iterable[Any]], Iterable[Any]] | None:
+        """What the loaded batches go through, such as an encoder that works ahead; None: nothing.
+
+        Kept workers, or this process where there are none, then start on the next pass as early as it asks. Setting it
+        begins anew, without what has been loaded ahead.
+        """
+        return self._through
+
+    @through.setter
+    def through(self, through: Callable[[Iterable[Any]], Iterable[Any]] | None) -> None:
+        self._through, self._kept = through, None
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         assert self.batch_sampler is not None, "EpochLoader needs a batch size"
         plan = EpochPlan.draw(self.batch_sampler)
-        if self._keeps_workers and (self.num_workers > 0 or self.through is not None):
+        if self._keeps_workers and (self.num_workers > 0 or self._through is not None):
             if self._kept is None or self._kept.current.failed:
                 feed = Feed(self.batch_sampler)
                 self._kept = _KeptWorkers(feed, self._plain_loader(feed, persistent_workers=self.num_workers > 0))
@@ -82,7 +91,7 @@ class EpochLoader(DataLoader[Any]):
             generator=torch.Generator(),  # its own: what torch draws for the workers is not drawn from this process
             **options,
         )
-        return loader if self.through is None else self.through(loader)
+        return loader if self._through is None else self._through(loader)
 
     def _items(self) -> "SeededItems":
         """What the workers take their batches from."""
