@@ -22,7 +22,7 @@ class FrozenLinear:
     bf16 weights are laid out once as oneDNN wants them, for each of the two passes.
 
     Args:
-        weight: W, (out, in), in any floating dtype. While it wants a gradient, it is used as it is.
+        weight: W, (out, in), in any floating dtype. While it or the bias wants a gradient, `F.linear` takes them.
         bias: b, (out,), or None.
         dtype: of the products; None: that of the weight.
         factors: what W and b are multiplied by where they are cast to another dtype.
@@ -53,10 +53,10 @@ class FrozenLinear:
 
     def __call__(self, x: Tensor, rows: slice = slice(None)) -> Tensor:
         """The result, or some of its outputs."""
-        source = self._source
+        source, bias = self._source, self._source_bias
+        trained = source.requires_grad or (bias is not None and bias.requires_grad)
         # An exporter knows torch's product alone.
-        plain = source.requires_grad or source.device.type != "cpu" or torch.compiler.is_compiling()
-        if self._suits_onednn and not plain:
+        if self._suits_onednn and not (trained or source.device.type != "cpu" or torch.compiler.is_compiling()):
             return _FrozenLinear.apply(x, self if rows == slice(None) else self._part(rows))  # type: ignore[no-any-return]
         weight = self._cast(source, self._factors[0]) if self._weight is None else self._weight
         return F.linear(x, weight[rows], None if self._bias is None else self._bias[rows])

@@ -91,6 +91,13 @@ def test_a_weight_that_is_trained_gets_its_gradient(size: int) -> None:
     assert weight.grad[8:].abs().sum() == 0
 
 
+def test_a_bias_that_is_trained_gets_its_gradient(size: int) -> None:
+    bias = torch.nn.Parameter(random(size))
+    FrozenLinear(random(size, size), bias)(random(4, size)).sum().backward()
+    assert bias.grad is not None
+    assert torch.equal(bias.grad, torch.full((size,), 4.0))
+
+
 @takes_onednn
 def test_onednn_takes_wide_layers_only_and_no_fp16() -> None:
     wide, narrow = torch.ones(WIDE, WIDE), torch.ones(WIDE, WIDE - 1)

@@ -63,7 +63,7 @@ def listdir_nohidden(path: str | os.PathLike[str], sort: bool = False) -> list[s
 def collect_env_info() -> str:
     """Python, the system, torch and its devices, and the versions of the packages that have been imported.
 
-    torch's own report starts programs, `pip` among them, for as long as a short training.
+    torch's own report starts programs, `pip` among them, and takes more than half a second.
     """
     cuda = torch.cuda.is_available()
     gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())] if cuda else []

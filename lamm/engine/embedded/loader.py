@@ -44,7 +44,6 @@ class EpochLoader(DataLoader[Any]):
         dataset: With `__getitem__` and `__len__`.
         keeps_workers: The worker processes stay from one pass to the next and start on it early.
         options: Of torch's loader, which must make batches.
-
     """
 
     def __init__(self, dataset: Any, keeps_workers: bool = False, **options: Any) -> None:
