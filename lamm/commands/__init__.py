@@ -40,13 +40,15 @@ COMMANDS = {
 }
 MODULES = {"run": "series"}
 INTERRUPTED = 130
-OBJECTS = 10_000
-"""Number of new objects after which Python looks for garbage; with 700, importing open_clip takes a sixth longer."""
 
 
 @contextmanager
-def interrupted_at_once() -> Iterator[None]:
-    """While modules are imported, Ctrl-C ends the process at once: an import may turn an exception into another one."""
+def importing() -> Iterator[None]:
+    """While modules are imported: Ctrl-C ends the process at once, and Python does not look for garbage.
+
+    An import may turn the exception of Ctrl-C into another one. What it makes stays, and looking at it again and again
+    takes an eighth of the time that importing torch and its libraries takes.
+    """
 
     def stop(*_: object) -> NoReturn:
         try:
@@ -54,12 +56,16 @@ def interrupted_at_once() -> Iterator[None]:
         finally:
             os._exit(INTERRUPTED)
 
-    usual = signal.getsignal(signal.SIGINT)
+    usual, collects = signal.getsignal(signal.SIGINT), gc.isenabled()
     if usual is signal.default_int_handler:  # a shell has the commands behind `&` ignore it
         signal.signal(signal.SIGINT, stop)
+    gc.disable()
     try:
         yield
     finally:
+        if collects:
+            gc.freeze()
+            gc.enable()
         if usual is signal.default_int_handler:
             signal.signal(signal.SIGINT, usual)
 
@@ -71,14 +77,13 @@ def call(name: str, arguments: Sequence[str] | None = None) -> NoReturn:
         name: one of `COMMANDS`.
         arguments: the words behind its name; None: those of this process.
     """
-    gc.set_threshold(OBJECTS)
     atexit.register(gc.freeze)  # or it looks at every object of torch on the way out, for more than a second
-    with interrupted_at_once():
+    with importing():
         from lamm.commands.parser import leave, open_streams
     open_streams()
 
     def body() -> NoReturn:
-        with interrupted_at_once():
+        with importing():
             module = importlib.import_module(f"lamm.commands.{MODULES.get(name, name.replace('-', '_'))}")
             if name == "train":  # torchrun can start it several times
                 from lamm.parallel.command import run
@@ -96,7 +101,7 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
     if name in COMMANDS:
         sys.argv = [f"lamm {name}", *words[1:]]
         call(name, words[1:])
-    with interrupted_at_once():
+    with importing():
         from lamm.commands.parser import leave, open_streams
     open_streams()
     leave(lambda: overview(name, *words))

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from lamm.commands import INTERRUPTED, interrupted_at_once
+from lamm.commands import INTERRUPTED, importing
 from lamm.errors import ConfigError, LammError, nearest
 from lamm.escaping import printable
 from lamm.numbers import Range
@@ -187,7 +187,7 @@ def imported_extensions(specs: Sequence[str], to_plan: bool = False) -> list[Cal
     from lamm.engine.foreign import import_file_or_module, refuse
 
     modules = {spec: import_file_or_module(spec) for spec in specs}
-    with interrupted_at_once():
+    with importing():
         import lamm_trainers
 
         if not to_plan:

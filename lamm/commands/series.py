@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 
 from tqdm import tqdm
 
-from lamm.commands import call
+from lamm.commands import call, importing
 from lamm.commands.parser import INTERRUPTED, SCRIPT_VARIABLE, Parser, at_least, data_root
 from lamm.datasets import OWN, register_datasets
 from lamm.errors import ConfigError, LammError, unknown_name
@@ -87,8 +87,9 @@ def main(arguments: argparse.Namespace) -> int:
     register_datasets()
     plan = {"main": plan_main, "incremental": plan_incremental}.get(arguments.protocol, plan_transfer)
     runs, table = plan(arguments, seeds)
-    for module in IMPORTED_ONCE if FORKS else ():
-        importlib.import_module(module)
+    with importing():
+        for module in IMPORTED_ONCE if FORKS else ():
+            importlib.import_module(module)
     for label, words in runs:
         print(label, flush=True)
         code = exit_code(words)
@@ -247,6 +248,7 @@ def exit_code(words: Sequence[str]) -> int:
         process = multiprocessing.get_context("fork").Process(target=call, args=("train", words))
         process.start()
         try:
+            importlib.import_module("lamm.commands.parse_results")  # for the table, while the run starts in one thread
             process.join()
         except KeyboardInterrupt:
             try:  # a terminal has told the run too; other senders of SIGINT may not have

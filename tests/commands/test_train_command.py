@@ -387,11 +387,15 @@ def test_a_trainer_written_for_dassl_runs_to_the_end(tmp_path, trainer, modules)
         "OPTIM: {NAME: sgd, LR: 0.1, LR_SCHEDULER: cosine, MAX_EPOCH: 2, WARMUP_EPOCH: 1, WARMUP_TYPE: constant}\n"
     )
     imports = [str(ROOT / "tests" / "foreign" / name) for name in ("plain_classifier.py", *modules)]
-    command = [sys.executable, str(ROOT / "train.py"), "--trainer", trainer, "--root", str(tmp_path), "--seed", "1"]
+    command = [sys.executable, "-X", "importtime", str(ROOT / "train.py"), "--trainer", trainer, "--seed", "1"]
+    command += ["--root", str(tmp_path)]
     command += [word for name in imports for word in ("--import", name)]
     command += ["--dataset-config-file", "squares.yaml", "--config-file", "quick.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    modules = [line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")]
+    assert (done.returncode, len(done.stderr.splitlines())) == (0, len(modules))  # no word of an error
+    assert "torch" in modules
+    assert not {"sklearn", "scipy", "pandas"} & set(modules)  # a second that no run needs
     folder = f"output/squares/shots_all/{trainer}/quick/seed1"
     assert results(folder).status == "finished"
     assert accuracy_of_coop_parser(Path(folder) / "log.txt") == round(results(folder).metrics["accuracy"], 1)

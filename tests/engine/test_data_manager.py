@@ -248,7 +248,7 @@ def test_sized_workers_are_none_for_tiny_images(cfg, greys):
 def test_decoded_training_images_are_kept_if_they_fit(cfg, items, monkeypatch, room, is_train, read_again):
     """Images of 12 x 10 pixels, 480 bytes; two of the eight fit a room of 1,200."""
     read = []
-    monkeypatch.setattr(data_manager, "KEPT_BYTES", room)
+    monkeypatch.setattr(data_manager, "CACHE_BYTES", room)
     monkeypatch.setattr(decoding, "read_image", lambda path, upright: read.append(path) or read_image(path, upright))
     wrapper = DatasetWrapper(cfg, items(8), Pipeline([T.ToTensor()]), is_train=is_train)
     first = [wrapper[index]["img"] for index in range(8)]

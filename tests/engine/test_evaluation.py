@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import f1_score
 
 from lamm.engine.embedded.config import get_cfg_default
 from lamm.engine.embedded.evaluation import EVALUATOR_REGISTRY, EvaluatorBase, build_evaluator, compute_accuracy
@@ -74,6 +75,14 @@ def test_macro_f1_averages_over_the_classes_among_the_labels_only():
     # Class 2 is predicted once but never true: F1 of class 0 is 2/3, of class 1 is 1.
     results = filled(config(), true=[0, 0, 1], predicted=[0, 2, 1]).evaluate()
     assert results["macro_f1"] == pytest.approx(100 * (2 / 3 + 1) / 2)
+
+
+def test_macro_f1_is_that_of_scikit_learn():
+    draw = np.random.default_rng(1).integers
+    true, predicted = draw(0, 6, 200).tolist(), draw(0, 9, 200).tolist()
+    expected = f1_score(true, predicted, average="macro", labels=np.unique(true), zero_division=0)
+    found = filled(config(), true, predicted, classes=9).evaluate()["macro_f1"]
+    assert found == pytest.approx(100 * expected, rel=1e-12)
 
 
 def test_the_confusion_matrix_has_rows_of_true_classes_that_sum_to_one(tmp_path, capsys):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from lamm.calibration import TEMPERATURES, expected_calibration_error, right_from_wrong, temperature_of
 from lamm.estimator.confidence import DEFAULT_SCORE, LeftOut, OutOfClass, confidence_of
@@ -52,6 +53,15 @@ def test_right_predictions_are_told_from_wrong_ones_as_often_as_they_are_surer()
     expected = sum(1.0 if r > w else 0.5 if r == w else 0.0 for r, w in pairs) / len(pairs)
     assert right_from_wrong(confidence, correct) == pytest.approx(100 * expected)
     assert right_from_wrong(confidence, torch.ones(5, dtype=torch.bool)) is None
+    assert right_from_wrong(confidence, torch.zeros(5, dtype=torch.bool)) is None
+
+
+def test_the_auroc_is_that_of_scikit_learn_with_equal_confidences_too() -> None:
+    draw = torch.Generator().manual_seed(1)
+    confidence = torch.randint(20, (300,), generator=draw) / 20
+    correct = torch.rand(300, generator=draw) < confidence
+    expected = roc_auc_score(correct.numpy(), confidence.numpy())
+    assert right_from_wrong(confidence, correct) == pytest.approx(100 * expected, rel=1e-12)
 
 
 def test_mahalanobis_is_the_distance_to_the_nearest_class() -> None:

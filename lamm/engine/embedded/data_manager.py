@@ -27,8 +27,8 @@ from lamm.engine.embedded.transforms import (
 )
 from lamm.images import begin_notices
 
-KEPT_BYTES = 64e6
-"""Of decoded training images that are kept in memory, where this process loads them."""
+CACHE_BYTES = 64e6
+"""Memory for decoded training images, where this process loads them."""
 
 
 class DatasetWrapper(Dataset[dict[str, Any]]):
@@ -62,10 +62,10 @@ class DatasetWrapper(Dataset[dict[str, Any]]):
         self.k_tfm = cfg.DATALOADER.K_TRANSFORMS if is_train else 1
         self.return_img0 = cfg.DATALOADER.RETURN_IMG0
         self.upright = upright_of(cfg)
-        self._kept: dict[int, ImageFile] = {}
+        self._decoded: dict[int, ImageFile] = {}
         # A foreign transform may draw into its image; a photo that is decoded in part is another one each time.
         ours = isinstance(transform, Pipeline) and not transform.decodes
-        self._room = KEPT_BYTES if is_train and ours else 0
+        self._room = CACHE_BYTES if is_train and ours else 0
         if self.k_tfm > 1 and transform is None:
             raise ChoiceError(f"DATALOADER.K_TRANSFORMS is {self.k_tfm}, but there is no transform to repeat")
         self.to_tensor = None
@@ -83,7 +83,7 @@ class DatasetWrapper(Dataset[dict[str, Any]]):
     def __getitem__(self, idx: int) -> dict[str, Any]:
         datum = self.data_source[idx]
         item = {"label": datum.label, "domain": datum.domain, "impath": datum.impath, "index": idx}
-        file = self._kept.get(idx) or ImageFile(datum.impath, self.upright)
+        file = self._decoded.get(idx) or ImageFile(datum.impath, self.upright)
         if self.transform is None:
             item["img"] = file.image
         elif isinstance(self.transform, list | tuple):
@@ -94,8 +94,8 @@ class DatasetWrapper(Dataset[dict[str, Any]]):
         if self.to_tensor is not None:
             item["img0"] = self.to_tensor(file.image)
         # A worker process gets other images in each epoch, and would in time hold all of them.
-        if idx not in self._kept and self._room > 0 and get_worker_info() is None and file.bytes <= self._room:
-            self._kept[idx] = file
+        if idx not in self._decoded and self._room > 0 and get_worker_info() is None and file.bytes <= self._room:
+            self._decoded[idx] = file
             self._room -= file.bytes
         return item
 

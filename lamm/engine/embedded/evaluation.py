@@ -66,16 +66,13 @@ class Classification(EvaluatorBase):
         self._y_true.extend(gt.cpu().tolist())
 
     def evaluate(self) -> "OrderedDict[str, float]":
-        from sklearn.metrics import confusion_matrix, f1_score  # a second or more, which predicting does without
-
-        total = len(self._y_true)
-        correct = sum(true == predicted for true, predicted in zip(self._y_true, self._y_pred, strict=True))
+        total, totals, predicted, hits = len(self._y_true), *self._counts()
+        correct = hits.total()
         accuracy = 100.0 * correct / total
         error = 100.0 - accuracy
         # The mean over the classes that occur among the labels; the others can be neither right nor wrong.
-        macro_f1 = 100.0 * float(
-            f1_score(self._y_true, self._y_pred, average="macro", labels=np.unique(self._y_true), zero_division=0)
-        )
+        f1 = [2 * hits[label] / (number + predicted[label]) for label, number in totals.items()]
+        macro_f1 = 100.0 * sum(f1) / len(f1)
         print(
             "=> result\n"
             f"* total: {total:,}\n"
@@ -89,17 +86,23 @@ class Classification(EvaluatorBase):
             results["perclass_accuracy"] = self._print_per_class()
         if self.cfg.TEST.COMPUTE_CMAT:
             # Rows are the true classes, each summing to 1; a NumPy array of float64.
+            from sklearn.metrics import confusion_matrix  # a second or more
+
             matrix = confusion_matrix(self._y_true, self._y_pred, normalize="true")
             path = os.path.join(self.cfg.OUTPUT_DIR, "cmat.pt")
             write_tensors(path, matrix)
             print(f"Confusion matrix is saved to {path}")
         return results
 
+    def _counts(self) -> tuple[Counter[int], Counter[int], Counter[int]]:
+        """Of each label: the images that have it, that are predicted to, and both."""
+        pairs = zip(self._y_true, self._y_pred, strict=True)
+        return Counter(self._y_true), Counter(self._y_pred), Counter(true for true, other in pairs if true == other)
+
     def _print_per_class(self) -> Any:
         """Print one line per class, sorted by label; the mean over the classes that have test images."""
         assert self._lab2cname is not None  # checked by the constructor
-        totals = Counter(self._y_true)
-        hits = Counter(true for true, predicted in zip(self._y_true, self._y_pred, strict=True) if true == predicted)
+        totals, _, hits = self._counts()
         print("=> per-class result")
         accuracies = []
         for label in sorted({*self._lab2cname, *totals}):

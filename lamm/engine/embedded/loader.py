@@ -49,7 +49,7 @@ class EpochLoader(DataLoader[Any]):
     def __init__(self, dataset: Any, keeps_workers: bool = False, **options: Any) -> None:
         super().__init__(dataset, **options)
         self._keeps_workers = keeps_workers
-        self._kept: _KeptWorkers | None = None
+        self._stream: _Stream | None = None
         self._through: Callable[[Iterable[Any]], Iterable[Any]] | None = None
 
     @property
@@ -63,17 +63,17 @@ class EpochLoader(DataLoader[Any]):
 
     @through.setter
     def through(self, through: Callable[[Iterable[Any]], Iterable[Any]] | None) -> None:
-        self._through, self._kept = through, None
+        self._through, self._stream = through, None
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         assert self.batch_sampler is not None, "EpochLoader needs a batch size"
         plan = EpochPlan.draw(self.batch_sampler)
         if self._keeps_workers and (self.num_workers > 0 or self._through is not None):
-            if self._kept is None or self._kept.current.failed:
+            if self._stream is None or self._stream.current.failed:
                 feed = Feed(self.batch_sampler)
-                self._kept = _KeptWorkers(feed, self._plain_loader(feed, persistent_workers=self.num_workers > 0))
-            if not self._kept.are_busy:
-                return self._kept.start(plan)
+                self._stream = _Stream(feed, self._plain_loader(feed, persistent_workers=self.num_workers > 0))
+            if not self._stream.is_busy:
+                return self._stream.start(plan)
         return Pass(iter(self._plain_loader(plan)))
 
     def _plain_loader(self, batches: Iterable[Any], **options: Any) -> Iterable[Any]:
@@ -239,7 +239,7 @@ def worker_errors() -> Iterator[None]:
 
 
 class Feed:
-    """The batches that kept workers are asked for: those of one pass, then of the passes that are foreseen."""
+    """The batches that a stream loads: those of one pass, then of the passes that are foreseen."""
 
     def __init__(self, batch_sampler: Iterable[list[int]]) -> None:
         self._batch_sampler = batch_sampler
@@ -275,8 +275,8 @@ class Feed:
         return self._foreseeing
 
 
-class _KeptWorkers:
-    """Pass after pass out of one loader with persistent workers, which takes its batches from `feed`.
+class _Stream:
+    """Pass after pass out of one loader, which takes its batches from `feed`; its workers, if any, are persistent.
 
     Nothing in it refers to itself: it ends, and its workers with it, when the last reference is gone.
     """
@@ -289,7 +289,7 @@ class _KeptWorkers:
         self._user: Any = lambda: None  # what goes through the current pass, as long as somebody holds it
 
     @property
-    def are_busy(self) -> bool:
+    def is_busy(self) -> bool:
         """Whether somebody is in the middle of a pass."""
         return self.current.left > 0 and self._user() is not None
 

@@ -43,7 +43,7 @@ class PixelsToTensor:
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         self._reference = T.Compose([T.ToTensor(), T.Normalize(mean=mean, std=std)])
         self._plain = len(mean) == len(std) == 3 and all(std)
-        self._mean, self._std = list(mean), list(std)
+        self._mean, self._std = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (mean, std))
 
     def __call__(self, image: Any) -> Tensor:
         """An RGB image, PIL or uint8 tensor [3, H, W] → [3, H, W]; whatever else `ToTensor` takes goes to it."""
@@ -54,9 +54,8 @@ class PixelsToTensor:
         else:
             return self._reference(image)
         dtype = torch.get_default_dtype()
-        out = torch.empty(pixels.shape, dtype=dtype).copy_(pixels).div_(255)
-        mean, std = (torch.as_tensor(values, dtype=dtype).view(3, 1, 1) for values in (self._mean, self._std))
-        return out.sub_(mean).div_(std)
+        out = pixels.to(dtype, memory_format=torch.contiguous_format).div_(255)
+        return out.sub_(self._mean.to(dtype)).div_(self._std.to(dtype))
 
 
 def decoding_first(transforms: Sequence[Any]) -> list[Any]:
