@@ -1,4 +1,6 @@
-"""Linear layers with frozen weights; on a CPU by oneDNN's product, which needs less time than `F.linear`.
+"""Linear layers with frozen weights, for training and for inference alone.
+
+On a CPU they take oneDNN's product, which needs less time than `F.linear`.
 
 torch's compiler calls oneDNN by the operators below, which have no other name. Where they are missing or take no such
 weights, `F.linear` stands in; results differ by rounding.
@@ -6,6 +8,7 @@ weights, `F.linear` stands in; results differ by rounding.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 WIDE = 512
-"""Inputs and outputs of a layer from which on oneDNN takes it in fp32: of narrower ones it is no faster."""
+"""Inputs and outputs of a layer from which on oneDNN takes it in fp32 as it is: of narrower ones it is no faster."""
+
+# Activation behind a layer → how oneDNN's operator calls it, and torch's own.
+ACTIVATIONS: dict[str, tuple[tuple[str, list[float], str], Any]] = {
+    "": (("none", [], ""), None),
+    "gelu": (("gelu", [], "none"), F.gelu),  # not approximated
+    "silu": (("swish", [], ""), partial(F.silu, inplace=True)),
+}
 
 
 class FrozenLinear:
@@ -40,7 +50,7 @@ class FrozenLinear:
     ) -> None:
         self._source, self._source_bias = weight, bias
         self._dtype, self._factors = dtype or weight.dtype, factors
-        self._suits_onednn = _suits(weight, self._dtype)
+        self._suits_onednn = self._suits(weight, self._dtype)
         # Of what oneDNN takes, the plain cast is never read.
         self._weight = None if self._suits_onednn else self._cast(weight, factors[0])
         self._bias = None if bias is None else self._cast(bias, factors[1])
@@ -49,7 +59,7 @@ class FrozenLinear:
 
     def __reduce__(self) -> Any:
         # oneDNN's layout can't be copied or stored.
-        return FrozenLinear, (self._source, self._source_bias, self._dtype, self._factors)
+        return type(self), (self._source, self._source_bias, self._dtype, self._factors)
 
     def __call__(self, x: Tensor, rows: slice = slice(None)) -> Tensor:
         """The result, or some of its outputs."""
@@ -57,44 +67,96 @@ class FrozenLinear:
         trained = source.requires_grad or (bias is not None and bias.requires_grad)
         # An exporter knows torch's product alone.
         if self._suits_onednn and not (trained or source.device.type != "cpu" or torch.compiler.is_compiling()):
-            return _FrozenLinear.apply(x, self if rows == slice(None) else self._part(rows))  # type: ignore[no-any-return]
-        weight = self._cast(source, self._factors[0]) if self._weight is None else self._weight
+            return _FrozenLinear.apply(x, self._part(rows))  # type: ignore[no-any-return]
+        return self._by_torch(x, rows)
+
+    def _by_torch(self, x: Tensor, rows: slice) -> Tensor:
+        weight = self._cast(self._source, self._factors[0]) if self._weight is None else self._weight
         return F.linear(x, weight[rows], None if self._bias is None else self._bias[rows])
 
     def _part(self, rows: slice) -> "FrozenLinear":
         """The layer with some of its outputs; made once."""
+        if rows == slice(None):
+            return self
         key = rows.start, rows.stop
         if key not in self._parts:
             bias = None if self._source_bias is None else self._source_bias[rows]
             with _usable_in_training():
-                self._parts[key] = FrozenLinear(self._source[rows], bias, self._dtype, self._factors)
+                self._parts[key] = type(self)(self._source[rows], bias, self._dtype, self._factors)
         return self._parts[key]
 
     def forward(self, x: Tensor) -> Tensor:
         """The whole result, (…, out), without a gradient; by oneDNN."""
-        return onednn_linear(x.to(self._dtype), self._weight_for(backward=False), self._bias, "none", [], "")  # type: ignore[no-any-return]
+        return self._by_onednn(x, backward=False)
 
     def backward(self, gradient: Tensor) -> Tensor:
         """The gradient of the input, (…, in), from that of the result; by oneDNN."""
-        weight = self._weight_for(backward=True)
-        return onednn_linear(gradient.to(self._dtype), weight, None, "none", [], "")  # type: ignore[no-any-return]
+        return self._by_onednn(gradient, backward=True)
+
+    def _by_onednn(self, x: Tensor, backward: bool, activation: str = "") -> Tensor:
+        weight, bias = self._weight_for(backward), None if backward else self._bias
+        return onednn_linear(x.to(self._dtype), weight, bias, *ACTIVATIONS[activation][0])  # type: ignore[no-any-return]
 
     def _weight_for(self, backward: bool) -> Tensor:
-        """W, or Wᵀ for the backward pass. In fp32 a layout of its own would save little, and need the memory twice."""
-        if self._dtype == torch.float32 == self._source.dtype:
+        """W, or Wᵀ for the backward pass.
+
+        In fp32 a layout of its own would save little, and need the memory twice; of a narrow weight that is little.
+        """
+        wide = min(self._source.shape) >= WIDE
+        if self._dtype == torch.float32 == self._source.dtype and wide:
             return self._source.t() if backward else self._source
         if backward not in self._laid_out:
             with _usable_in_training():
                 weight = self._cast(self._source, self._factors[0])
                 weight = weight.t().contiguous() if backward else weight
-                self._laid_out[backward] = _reorder(weight, None) if self._dtype == torch.bfloat16 else weight
+                own_layout = self._dtype == torch.bfloat16 or not wide
+                self._laid_out[backward] = _reorder(weight, None) if own_layout else weight
         return self._laid_out[backward]
+
+    @staticmethod
+    def _suits(weight: Tensor, dtype: torch.dtype) -> bool:
+        """Whether oneDNN's product of a weight in this dtype is the faster one on a CPU."""
+        return _onednn_takes(weight, dtype) and (dtype == torch.bfloat16 or min(weight.shape) >= WIDE)
 
     def _cast(self, tensor: Tensor, factor: float) -> Tensor:
         if tensor.dtype == self._dtype or tensor.requires_grad:
             return tensor
         tensor = tensor.detach()
         return (tensor if factor == 1 else tensor * factor).to(self._dtype)
+
+
+class InferenceLinear(FrozenLinear):
+    """activation(x · Wᵀ + b) without a gradient; oneDNN does both in one pass over memory, and takes narrow layers too.
+
+    Args:
+        weight, bias, dtype, factors: as `FrozenLinear`.
+        activation: one of `ACTIVATIONS`.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        dtype: torch.dtype | None = None,
+        factors: tuple[float, float] = (1.0, 1.0),
+        activation: str = "",
+    ) -> None:
+        super().__init__(weight.detach(), None if bias is None else bias.detach(), dtype, factors)
+        self._activation = activation
+
+    def __reduce__(self) -> Any:
+        return InferenceLinear, (self._source, self._source_bias, self._dtype, self._factors, self._activation)
+
+    def __call__(self, x: Tensor, rows: slice = slice(None)) -> Tensor:
+        """The result, or some of its outputs."""
+        if self._suits_onednn and self._source.device.type == "cpu":
+            return self._part(rows)._by_onednn(x, backward=False, activation=self._activation)
+        out, (_, activation) = self._by_torch(x, rows), ACTIVATIONS[self._activation]
+        return out if activation is None else activation(out)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def _suits(weight: Tensor, dtype: torch.dtype) -> bool:
+        return _onednn_takes(weight, dtype)
 
 
 class _FrozenLinear(torch.autograd.Function):
@@ -119,13 +181,13 @@ _reorder = _operator("_reorder_linear_weight")
 _has_bf16 = _operator("_is_mkldnn_bf16_supported")
 
 
-def _suits(weight: Tensor, dtype: torch.dtype) -> bool:
-    """Whether oneDNN's product of a weight in this dtype is the faster one on a CPU."""
-    if onednn_linear is None or weight.device.type != "cpu":
+def _onednn_takes(weight: Tensor, dtype: torch.dtype) -> bool:
+    """Whether oneDNN's operators are here, and take a weight in this dtype."""
+    if onednn_linear is None or _reorder is None or weight.device.type != "cpu":
         return False
     if dtype == torch.bfloat16:
-        return _reorder is not None and _has_bf16 is not None and bool(_has_bf16())
-    return dtype == torch.float32 and min(weight.shape) >= WIDE
+        return _has_bf16 is not None and bool(_has_bf16())
+    return dtype == torch.float32
 
 
 @contextmanager

@@ -9,15 +9,14 @@ H heads.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lamm.clip.frozen_linear import FrozenLinear
-from lamm.clip.prefix_attention import SLOPE, BlockParts, quick_gelu, unknown_parts
+from lamm.clip.frozen_linear import InferenceLinear
+from lamm.clip.prefix_attention import SLOPE, BlockParts, is_quick_gelu, unknown_parts
 from lamm.clip.vision import VisionPrompts, require_prompts
 from lamm.log import logger
 
@@ -131,22 +130,23 @@ class ImageEncoder:
 
 
 class InferenceBlock(BlockParts):
-    """A block that no gradient is taken through; where its weights are cast, they take QuickGELU's two factors in.
+    """A block that no gradient is taken through: its activation is computed with the product before it.
+
+    Where the weights are cast, they take QuickGELU's two factors in:
 
         x · σ(1.702 x) = silu(1.702 x) / 1.702
-
-    Args:
-        block, dtype: as `BlockParts`.
     """
 
-    def __init__(self, block: Any, dtype: torch.dtype | None = None) -> None:
-        super().__init__(block, dtype)
-        if self._mlp is not None and self._mlp[1] is quick_gelu and dtype not in (None, block.mlp.c_fc.weight.dtype):
-            first, second = block.mlp.c_fc, block.mlp.c_proj
-            bias = None if first.bias is None else first.bias.detach()
-            wide = FrozenLinear(first.weight.detach(), bias, dtype, (SLOPE, SLOPE))
-            narrow = FrozenLinear(second.weight.detach(), second.bias, dtype, (1 / SLOPE, 1.0))
-            self._mlp = wide, partial(F.silu, inplace=True), narrow
+    layer = InferenceLinear
+
+    def _mlp_layers(self, mlp: Any, dtype: torch.dtype | None) -> list[Callable[[Tensor], Tensor]]:
+        first, second = (mlp.c_fc.weight, mlp.c_fc.bias, dtype), (mlp.c_proj.weight, mlp.c_proj.bias, dtype)
+        if type(mlp.gelu) is nn.GELU and mlp.gelu.approximate == "none":
+            return [InferenceLinear(*first, activation="gelu"), InferenceLinear(*second)]
+        if is_quick_gelu(mlp.gelu) and dtype not in (None, mlp.c_fc.weight.dtype):
+            wide = InferenceLinear(*first, factors=(SLOPE, SLOPE), activation="silu")
+            return [wide, InferenceLinear(*second, factors=(1 / SLOPE, 1.0))]
+        return super()._mlp_layers(mlp, dtype)
 
 
 def run_blocks(blocks: Sequence[BlockParts], x: Tensor, prompts: VisionPrompts | None = None) -> Tensor:

@@ -212,6 +212,11 @@ def quick_gelu(x: Tensor) -> Tensor:
     return _QuickGELU.apply(x)
 
 
+def is_quick_gelu(activation: nn.Module) -> bool:
+    """Whether it is open_clip's QuickGELU, or that of the `clip` package."""
+    return type(activation).__name__ == "QuickGELU"
+
+
 class _QuickGELU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -249,20 +254,22 @@ class BlockParts:
         dtype: of autocast; None: the weights stay as they are.
     """
 
+    layer: Callable[..., FrozenLinear] = FrozenLinear
+
     def __init__(self, block: Any, dtype: torch.dtype | None = None) -> None:
         self._block = block
         self.heads: int = block.attn.num_heads
-        self._in = FrozenLinear(block.attn.in_proj_weight, block.attn.in_proj_bias, dtype)
-        self._out = FrozenLinear(block.attn.out_proj.weight, block.attn.out_proj.bias, dtype)
-        layers = dict(block.mlp.named_children())
-        linear = [name for name, layer in layers.items() if type(layer) is nn.Linear]
-        self._mlp: tuple[FrozenLinear, Callable[[Tensor], Tensor], FrozenLinear] | None = None
-        if list(layers) == ["c_fc", "gelu", "c_proj"] and linear == ["c_fc", "c_proj"]:
-            wide, narrow = (
-                FrozenLinear(layer.weight, layer.bias, dtype) for layer in (block.mlp.c_fc, block.mlp.c_proj)
-            )
-            quick = type(block.mlp.gelu).__name__ == "QuickGELU"  # open_clip's or the `clip` package's
-            self._mlp = wide, quick_gelu if quick else block.mlp.gelu, narrow
+        self._in = self.layer(block.attn.in_proj_weight, block.attn.in_proj_bias, dtype)
+        self._out = self.layer(block.attn.out_proj.weight, block.attn.out_proj.bias, dtype)
+        parts = dict(block.mlp.named_children())
+        linear = [name for name, part in parts.items() if type(part) is nn.Linear]
+        known = list(parts) == ["c_fc", "gelu", "c_proj"] and linear == ["c_fc", "c_proj"]
+        self._mlp = self._mlp_layers(block.mlp, dtype) if known else [block.mlp]
+
+    def _mlp_layers(self, mlp: Any, dtype: torch.dtype | None) -> list[Callable[[Tensor], Tensor]]:
+        """What the MLP does, one after the other."""
+        wide, narrow = (self.layer(part.weight, part.bias, dtype) for part in (mlp.c_fc, mlp.c_proj))
+        return [wide, quick_gelu if is_quick_gelu(mlp.gelu) else mlp.gelu, narrow]
 
     def normed(self, x: Tensor) -> Tensor:
         """The attention's input, (A, D)."""
@@ -283,9 +290,6 @@ class BlockParts:
         attended = self._out(attended)
         x = x + (block.ls_1(attended) if hasattr(block, "ls_1") else attended)
         out = block.ln_2(x)
-        if self._mlp is None:
-            out = block.mlp(out)
-        else:
-            wide, activation, narrow = self._mlp
-            out = narrow(activation(wide(out)))
+        for layer in self._mlp:
+            out = layer(out)
         return x + (block.ls_2(out) if hasattr(block, "ls_2") else out)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lamm.clip import frozen_linear
-from lamm.clip.frozen_linear import WIDE, FrozenLinear
+from lamm.clip.frozen_linear import WIDE, FrozenLinear, InferenceLinear
 
 NEAR = {torch.float32: 2e-6, torch.bfloat16: 2e-2}
 HAS_ONEDNN = frozen_linear.onednn_linear is not None
@@ -53,6 +53,33 @@ def test_without_a_gradient_the_output_is_the_same(size: int, dtype: torch.dtype
     (trained,) = result(layer, x, with_gradient=True)[:1]
     with torch.inference_mode():
         assert torch.equal(layer(x), trained)
+
+
+@pytest.mark.parametrize("by", [pytest.param("onednn", marks=takes_onednn), "torch"])
+@pytest.mark.parametrize("dtype", NEAR)
+@pytest.mark.parametrize(
+    ("activation", "expected"), [("", torch.nn.Identity()), ("gelu", torch.nn.GELU()), ("silu", torch.nn.SiLU())]
+)
+def test_in_inference_a_layer_has_its_activation_behind_it(
+    monkeypatch: pytest.MonkeyPatch, size: int, dtype: torch.dtype, activation: str, expected: torch.nn.Module, by: str
+) -> None:
+    if by == "torch":
+        monkeypatch.setattr(frozen_linear, "onednn_linear", None)
+    weight, bias, x = random(2 * size, size) / size**0.5, random(2 * size), random(5, 3, size)
+    layer = InferenceLinear(torch.nn.Parameter(weight), torch.nn.Parameter(bias), dtype, activation=activation)
+    reference = expected(F.linear(x, weight, bias))
+    with torch.no_grad():
+        for ours in (
+            layer(x.to(dtype)),
+            copy.deepcopy(layer)(x.to(dtype)),
+            pickle.loads(pickle.dumps(layer))(x.to(dtype)),
+        ):
+            assert (ours.float() - reference).norm() <= NEAR[dtype] * reference.norm()
+        if activation == "":
+            some = layer(x.to(dtype), slice(0, 8)).float()
+            assert (some - reference[..., :8]).norm() <= NEAR[dtype] * reference.norm()
+    if by == "onednn":
+        assert operators_of(layer, x.to(dtype)) == {"mkldnn._linear_pointwise"}  # in one operator
 
 
 def test_factors_go_into_weights_that_are_cast(size: int) -> None:
@@ -101,8 +128,10 @@ def test_a_bias_that_is_trained_gets_its_gradient(size: int) -> None:
 @takes_onednn
 def test_onednn_takes_wide_layers_only_and_no_fp16() -> None:
     wide, narrow = torch.ones(WIDE, WIDE), torch.ones(WIDE, WIDE - 1)
-    assert [frozen_linear._suits(weight, torch.float32) for weight in (wide, narrow)] == [True, False]
-    assert not frozen_linear._suits(wide, torch.float16)
+    assert [FrozenLinear._suits(weight, torch.float32) for weight in (wide, narrow)] == [True, False]
+    assert [InferenceLinear._suits(weight, torch.float32) for weight in (wide, narrow)] == [True, True]
+    assert not FrozenLinear._suits(wide, torch.float16)
+    assert not InferenceLinear._suits(wide, torch.float16)
 
 
 def operators_of(layer: FrozenLinear, x: torch.Tensor) -> set[str]:

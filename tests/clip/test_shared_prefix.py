@@ -139,8 +139,9 @@ def test_a_prefix_that_was_encoded_in_inference_mode_serves_training(tower: Text
 
 def test_weights_are_cast_once_per_precision(tower: TextTower, monkeypatch: pytest.MonkeyPatch) -> None:
     casts = []
-    made = prefix_attention.FrozenLinear
-    monkeypatch.setattr(prefix_attention, "FrozenLinear", lambda *given: casts.append(given[2]) or made(*given))
+    made = prefix_attention.BlockParts.layer
+    counted = staticmethod(lambda *given: casts.append(given[2]) or made(*given))
+    monkeypatch.setattr(prefix_attention.BlockParts, "layer", counted)
     encoder, sides = SharedPrefixEncoder(tower), random_sides(tower.width, LENGTHS)
     for _ in range(2):
         with torch.autocast("cpu", torch.bfloat16):
