@@ -1,12 +1,13 @@
 """From the arguments of train.py to the plan of one run: names, config, folder."""
 
 import argparse
+import copy
 import hashlib
 import importlib.util
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,19 @@ class RunPlan:
         if step_of(self.cfg):
             return INCREMENTAL
         return EVALUATION if "EVALUATION" in self.cfg else FEW_SHOT
+
+    def with_seed(self, seed: int) -> "RunPlan":
+        """The plan of the same run with another seed, in its usual folder."""
+        above = self.output_dir.parents[1 if step_of(self.cfg) else 0]
+        folder = above / f"seed{seed}" / (self.output_dir.name if step_of(self.cfg) else "")
+        return replace(self, cfg=changed_config(self.cfg, SEED=seed, OUTPUT_DIR=str(folder)))
+
+
+def changed_config(cfg: CfgNode, **values: Any) -> CfgNode:
+    """A config with other values for some of its own keys, as frozen as it was; its sections are those of `cfg`."""
+    changed = copy.copy(cfg)
+    changed.update(values)
+    return changed
 
 
 def plan_run(arguments: argparse.Namespace, extend_cfg: Callable[[CfgNode], None]) -> RunPlan:

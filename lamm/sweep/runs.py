@@ -5,10 +5,9 @@ import os
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 from yacs.config import CfgNode
 
@@ -20,7 +19,7 @@ from lamm.results.schema import RESULTS_FILE, RunResults
 from lamm.run.arguments import require_no_folder, train_parser
 from lamm.run.before import earlier_run, require_same_split, require_weights
 from lamm.run.fingerprint import config_hash
-from lamm.run.plan import RunPlan, plan_run, trainer_config
+from lamm.run.plan import RunPlan, changed_config, plan_run, trainer_config
 from lamm.sweep.grid import Grid
 
 PLANNED_FOLDER = "output"
@@ -139,7 +138,10 @@ def planned_runs(
             words += ["--config-file", str(trainer_config(name, config))]
         pairs = [word for pair in grid.settings_of(variant).items() for word in pair]
         require_no_folder(pairs)
-        plan = plan_run(parser.parse_args([*words, *pairs]), extend_cfg)
+        if seed == grid.seeds[0]:
+            plan = plan_run(parser.parse_args([*words, *pairs]), extend_cfg)
+        else:  # a tenth of the time
+            plan = plan.with_seed(seed)
         folder = output / plan.output_dir.relative_to(PLANNED_FOLDER)
         if folder in folders:
             raise ConfigError(f"the grid names {folder} twice: give each trainer, data set, shots and seed once")
@@ -155,20 +157,8 @@ def planned_runs(
             shots,
             seed,
         )
-        plan.cfg.defrost()  # no copy, which would take a fifth of the time of all plans
-        plan.cfg.OUTPUT_DIR = place
-        plan.cfg.freeze()
-        plans[run] = plan
+        plans[run] = replace(plan, cfg=changed_config(plan.cfg, OUTPUT_DIR=place))
     return plans
-
-
-def _changed(cfg: CfgNode, **values: Any) -> CfgNode:
-    """A copy of a config with other values for some of its own keys."""
-    copy = cfg.clone()
-    copy.defrost()
-    copy.update(values)
-    copy.freeze()
-    return copy
 
 
 def split_hashes(plans: Iterable[RunPlan], make: bool) -> tuple[dict[str, str | None], list[str]]:
@@ -211,7 +201,7 @@ def require_data(plan: RunPlan) -> str:
     Raises:
         DataError: it is missing or broken.
     """
-    cfg = _changed(plan.cfg, DATASET=_changed(plan.cfg.DATASET, NUM_SHOTS=-1))
+    cfg = changed_config(plan.cfg, DATASET=changed_config(plan.cfg.DATASET, NUM_SHOTS=-1))
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
         return str(getattr(build_dataset(cfg), "split_hash", ""))
 

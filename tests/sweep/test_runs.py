@@ -172,6 +172,19 @@ def test_train_py_plans_the_words_as_the_sweep_did(tmp_path: Path, monkeypatch: 
     assert again.output_dir == tmp_path / "out/digits/shots_2/LAMM/tiny_ep50_released/seed1"
 
 
+@pytest.mark.parametrize("last", [{}, {"INCREMENTAL.STEPS": "2", "INCREMENTAL.STEP": "1"}])
+def test_each_seed_is_planned_as_train_py_plans_it(last: dict[str, str]) -> None:
+    """Only the first one is planned from the words; the others are derived from it."""
+    runs = planned(replace(GRID, datasets=("digits", "shapes"), seeds=(3, 1, 2), last=last))
+    assert len(runs) == 6
+    for run, sweep_plan in runs.items():
+        again = plan(shlex.join(run.words))
+        assert (again.cfg, again.output_dir) == (sweep_plan.cfg, sweep_plan.output_dir)
+        assert run.seed == again.cfg.SEED
+        assert f"seed{run.seed}" in Path(run.folder).parts
+        assert sweep_plan.cfg.is_frozen()
+
+
 def test_variants_have_folders_and_names_of_their_own() -> None:
     grid = replace(GRID, variants={"all": {}, "ce": {"TRAINER.LAMM.HIERARCHICAL_LOSS": "False"}})
     assert [(run.method, run.cfg) for run in planned(grid)] == [
