@@ -61,6 +61,7 @@ def right_from_wrong(confidence: Tensor, correct: Tensor) -> float | None:
         >>> right_from_wrong(torch.tensor([0.9, 0.6, 0.7, 0.5]), torch.tensor([True, True, False, False]))
         75.0
     """
+    correct = correct.bool()
     levels, level = confidence.unique(return_inverse=True)  # in ascending order
     right, wrong = (level[chosen].bincount(minlength=len(levels)).double() for chosen in (correct, ~correct))
     if not (right.any() and wrong.any()):

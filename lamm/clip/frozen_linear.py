@@ -29,7 +29,8 @@ ACTIVATIONS: dict[str, tuple[tuple[str, list[float], str], Any]] = {
 class FrozenLinear:
     """x · Wᵀ + b, in the dtype that products run in.
 
-    bf16 weights are laid out once as oneDNN wants them, for each of the two passes.
+    bf16 weights are laid out once as oneDNN wants them, for each of the two passes; in inference narrow fp32 weights
+    too, which are held twice then.
 
     Args:
         weight: W, (out, in), in any floating dtype. While it or the bias wants a gradient, `F.linear` takes them.
@@ -65,8 +66,7 @@ class FrozenLinear:
         """The result, or some of its outputs."""
         source, bias = self._source, self._source_bias
         trained = source.requires_grad or (bias is not None and bias.requires_grad)
-        # An exporter knows torch's product alone.
-        if self._suits_onednn and not (trained or source.device.type != "cpu" or torch.compiler.is_compiling()):
+        if self._suits_onednn and not (trained or source.device.type != "cpu" or exporting()):
             return _FrozenLinear.apply(x, self._part(rows))  # type: ignore[no-any-return]
         return self._by_torch(x, rows)
 
@@ -141,7 +141,7 @@ class InferenceLinear(FrozenLinear):
         factors: tuple[float, float] = (1.0, 1.0),
         activation: str = "",
     ) -> None:
-        super().__init__(weight.detach(), None if bias is None else bias.detach(), dtype, factors)
+        super().__init__(weight, bias, dtype, factors)
         self._activation = activation
 
     def __reduce__(self) -> Any:
@@ -149,6 +149,7 @@ class InferenceLinear(FrozenLinear):
 
     def __call__(self, x: Tensor, rows: slice = slice(None)) -> Tensor:
         """The result, or some of its outputs."""
+        assert not (x.requires_grad and torch.is_grad_enabled()), "its result has no gradient"
         if self._suits_onednn and self._source.device.type == "cpu":
             return self._part(rows)._by_onednn(x, backward=False, activation=self._activation)
         out, (_, activation) = self._by_torch(x, rows), ACTIVATIONS[self._activation]
@@ -157,6 +158,9 @@ class InferenceLinear(FrozenLinear):
     @staticmethod
     def _suits(weight: Tensor, dtype: torch.dtype) -> bool:
         return _onednn_takes(weight, dtype)
+
+    def _cast(self, tensor: Tensor, factor: float) -> Tensor:
+        return super()._cast(tensor.detach(), factor)
 
 
 class _FrozenLinear(torch.autograd.Function):
@@ -179,6 +183,11 @@ def _operator(name: str) -> Any:
 onednn_linear = _operator("_linear_pointwise")
 _reorder = _operator("_reorder_linear_weight")
 _has_bf16 = _operator("_is_mkldnn_bf16_supported")
+
+
+def exporting() -> bool:
+    """Whether the operators are being recorded by an exporter, which knows torch's own alone."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 def _onednn_takes(weight: Tensor, dtype: torch.dtype) -> bool:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lamm.clip.frozen_linear import InferenceLinear
+from lamm.clip.frozen_linear import InferenceLinear, exporting
 from lamm.clip.prefix_attention import SLOPE, BlockParts, is_quick_gelu, unknown_parts
 from lamm.clip.vision import VisionPrompts, require_prompts
 from lamm.log import logger
@@ -86,7 +86,7 @@ class ImageEncoder:
         A share has two images or more, since one alone rounds differently.
         """
         # An exporter keeps the number of images free, so that nothing may depend on it.
-        if torch.compiler.is_compiling() or torch.is_grad_enabled() or images.device.type != "cpu":
+        if exporting() or torch.is_grad_enabled() or images.device.type != "cpu":
             return encode(images)
         positions, width = self._visual.positional_embedding.shape
         at_once = max(1, int(BYTES_AT_ONCE / (4 * width * positions * self._dtype(images.device).itemsize)))
@@ -102,7 +102,7 @@ class ImageEncoder:
         """The blocks with their weights cast for the present precision, which is done once for each precision."""
         dtype = self._dtype(device) if torch.is_autocast_enabled(device.type) else None
         tower = self._visual.transformer.resblocks
-        if torch.compiler.is_compiling():  # in an exporter the tower's weights are stand-ins, for this time alone
+        if exporting():  # in an exporter the tower's weights are stand-ins, for this time alone
             return [BlockParts(block, dtype) for block in tower]
         versions = [0 if weight.is_inference() else weight._version for weight in self._weights]
         state = device, self._weights[0].dtype, versions
@@ -130,9 +130,9 @@ class ImageEncoder:
 
 
 class InferenceBlock(BlockParts):
-    """A block that no gradient is taken through: its activation is computed with the product before it.
+    """A block that no gradient is taken through: GELU is computed with the product before it.
 
-    Where the weights are cast, they take QuickGELU's two factors in:
+    So is QuickGELU where the weights are cast, which take its two factors in:
 
         x · σ(1.702 x) = silu(1.702 x) / 1.702
     """

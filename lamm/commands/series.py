@@ -21,6 +21,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from tqdm import tqdm
 
@@ -92,7 +93,7 @@ def main(arguments: argparse.Namespace) -> int:
             importlib.import_module(module)
     for label, words in runs:
         print(label, flush=True)
-        code = exit_code(words)
+        code = exit_code(words, is_last=words is runs[-1][1])
         if code != 0:
             print(f"stopped: {label} ended with exit code {code}")
             return code
@@ -234,11 +235,15 @@ def planned(words: Sequence[str]) -> RunPlan:
     return plan_run(train_parser().parse_args(list(words)), lamm_trainers.extend_cfg)
 
 
-def exit_code(words: Sequence[str]) -> int:
+def exit_code(words: Sequence[str], is_last: bool = False) -> int:
     """Run `train.py WORDS` in a process of its own; if it is killed, 128 + the signal, as in a shell.
 
     The process is forked from this one, which has imported everything and computed nothing: no tensor, no GPU and no
     thread of torch is in it that a fork would break. Where there is no fork, a fresh interpreter is started.
+
+    Args:
+        words: the command line.
+        is_last: the table comes next; what it takes is imported while the run is under way.
     """
     sys.stdout.flush()
     if not FORKS:
@@ -248,7 +253,9 @@ def exit_code(words: Sequence[str]) -> int:
         process = multiprocessing.get_context("fork").Process(target=call, args=("train", words))
         process.start()
         try:
-            importlib.import_module("lamm.commands.parse_results")  # for the table, while the run starts in one thread
+            if is_last:  # the run starts in one thread; what is missing, the table will say
+                with suppress(ImportError):
+                    importlib.import_module("lamm.commands.parse_results")
             process.join()
         except KeyboardInterrupt:
             try:  # a terminal has told the run too; other senders of SIGINT may not have

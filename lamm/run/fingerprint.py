@@ -185,7 +185,7 @@ def flat(node: Mapping[str, Any], start: str = "") -> dict[str, Any]:
     level: dict[str, Any] = {}
     for key, value in node.items():
         name = f"{start}{key}"
-        level.update(flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value})
+        level.update(flat(value, f"{name}.") if isinstance(value, dict) else {name: value})
     return level
 
 

@@ -132,13 +132,17 @@ class RunPlan:
 
     def with_seed(self, seed: int) -> "RunPlan":
         """The plan of the same run with another seed, in its usual folder."""
-        above = self.output_dir.parents[1 if step_of(self.cfg) else 0]
-        folder = above / f"seed{seed}" / (self.output_dir.name if step_of(self.cfg) else "")
-        return replace(self, cfg=changed_config(self.cfg, SEED=seed, OUTPUT_DIR=str(folder)))
+        parts, place = list(self.output_dir.parts), -2 if step_of(self.cfg) else -1
+        if parts[place:][:1] == [f"seed{self.cfg.SEED}"]:  # not a folder that a config file names
+            parts[place] = f"seed{seed}"
+        return replace(self, cfg=changed_config(self.cfg, SEED=seed, OUTPUT_DIR=str(Path(*parts))))
 
 
 def changed_config(cfg: CfgNode, **values: Any) -> CfgNode:
-    """A config with other values for some of its own keys, as frozen as it was; its sections are those of `cfg`."""
+    """A config with other values for some of its own keys, as frozen as it was.
+
+    Its sections are those of `cfg`: they must not be changed.
+    """
     changed = copy.copy(cfg)
     changed.update(values)
     return changed

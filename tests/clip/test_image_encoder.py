@@ -67,6 +67,21 @@ def test_tokens_are_what_the_tower_hands_to_a_block(block: int) -> None:
     torch.testing.assert_close(ImageEncoder(visual).tokens(images, block), handed[0], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace", "ignore::torch.jit.TracerWarning")
+def test_a_tower_can_be_traced() -> None:
+    visual, images = made("open_clip"), small.images(SIDE, 3)
+    encoder = ImageEncoder(visual)
+
+    class Module(torch.nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return encoder.encode(images)
+
+    with torch.no_grad():
+        expected = encoder.encode(images)
+        traced = torch.jit.trace(Module(), images)(images)
+    torch.testing.assert_close(traced, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_in_bf16_features_are_as_near_to_fp32_as_the_towers_own() -> None:
     visual, images = made("open_clip"), small.images(SIDE, 16)
     exact = visual(images)

@@ -81,8 +81,8 @@ def test_macro_f1_is_that_of_scikit_learn():
     draw = np.random.default_rng(1).integers
     true, predicted = draw(0, 6, 200).tolist(), draw(0, 9, 200).tolist()
     expected = f1_score(true, predicted, average="macro", labels=np.unique(true), zero_division=0)
-    found = filled(config(), true, predicted, classes=9).evaluate()["macro_f1"]
-    assert found == pytest.approx(100 * expected, rel=1e-12)
+    results = filled(config(), true, predicted, classes=9).evaluate()
+    assert results["macro_f1"] == pytest.approx(100 * expected, rel=1e-12)
 
 
 def test_the_confusion_matrix_has_rows_of_true_classes_that_sum_to_one(tmp_path, capsys):

@@ -95,7 +95,7 @@ class Classification(EvaluatorBase):
         return results
 
     def _counts(self) -> tuple[Counter[int], Counter[int], Counter[int]]:
-        """Of each label: the images that have it, that are predicted to, and both."""
+        """For each label the number of images that have it, that are predicted to have it, and both."""
         pairs = zip(self._y_true, self._y_pred, strict=True)
         return Counter(self._y_true), Counter(self._y_pred), Counter(true for true, other in pairs if true == other)
 

@@ -56,8 +56,8 @@ class EpochLoader(DataLoader[Any]):
     def through(self) -> Callable[[Iterable[Any]], Iterable[Any]] | None:
         """What the loaded batches go through, such as an encoder that works ahead; None: nothing.
 
-        Kept workers, or this process where there are none, then start on the next pass as early as it asks. Setting it
-        begins anew, without what has been loaded ahead.
+        Persistent workers, or this process where there are none, then start on the next pass as early as it asks.
+        Setting it begins anew, without what has been loaded ahead.
         """
         return self._through
 
