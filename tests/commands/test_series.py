@@ -33,9 +33,11 @@ class Children:
     def __init__(self) -> None:
         self.words: list[list[str]] = []
         self.codes: list[int] = []
+        self.last: list[bool] = []
 
-    def __call__(self, words: Sequence[str]) -> int:
+    def __call__(self, words: Sequence[str], is_last: bool) -> int:
         self.words.append(list(words))
+        self.last.append(is_last)
         code = self.codes.pop(0) if self.codes else 0
         if code == 0:
             leave_results(list(words))
@@ -90,6 +92,7 @@ def transfer_tables(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def test_three_seeds_run_and_the_table_follows(children: Children, capsys: Any) -> None:
     assert start("main digits 16") == 0
     assert [after(words, "--seed") for words in children.words] == ["1", "2", "3"]
+    assert children.last == [False, False, True]
     printed = capsys.readouterr().out
     assert "seed 2 (2 of 3)" in printed
     assert "72.00 ± 0.82" in printed.splitlines()[-1]
@@ -302,6 +305,12 @@ def test_planning_asks_nothing_of_a_gpu_so_that_runs_can_be_forked(
 def test_a_killed_run_has_the_shells_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(series, "call", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     assert series.exit_code([]) == 137
+
+
+def test_the_last_run_ends_well_though_the_table_can_not_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(series, "call", lambda *_: None)
+    monkeypatch.setitem(sys.modules, "lamm.commands.parse_results", None)  # as if pandas were missing
+    assert series.exit_code([], is_last=True) == 0
 
 
 def test_without_fork_a_run_is_a_fresh_process(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:

@@ -113,7 +113,7 @@ def test_a_killed_server_ends_its_runs_and_is_started_again(worker: Worker, tmp_
     os.kill(server, signal.SIGKILL)
     thread.join(10)
     assert [outcome.code for outcome in outcomes] == [-9]
-    wait_until(lambda: not any(map(is_alive, pids)))
+    wait_until(lambda: not any(map(is_alive, [*pids, server])))
     assert carry_out(worker, tmp_path / "b").code == 0
 
 
