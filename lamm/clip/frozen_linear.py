@@ -29,8 +29,7 @@ ACTIVATIONS: dict[str, tuple[tuple[str, list[float], str], Any]] = {
 class FrozenLinear:
     """x · Wᵀ + b, in the dtype that products run in.
 
-    bf16 weights are laid out once as oneDNN wants them, for each of the two passes; in inference narrow fp32 weights
-    too, which are held twice then.
+    bf16 weights are laid out once as oneDNN wants them, for each of the two passes.
 
     Args:
         weight: W, (out, in), in any floating dtype. While it or the bias wants a gradient, `F.linear` takes them.
@@ -85,15 +84,11 @@ class FrozenLinear:
                 self._parts[key] = type(self)(self._source[rows], bias, self._dtype, self._factors)
         return self._parts[key]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The whole result, (…, out), without a gradient; by oneDNN."""
-        return self._by_onednn(x, backward=False)
+    def by_onednn(self, x: Tensor, backward: bool = False, activation: str = "") -> Tensor:
+        """The whole result, (…, out); of the backward pass the gradient of the input, (…, in), from that of the result.
 
-    def backward(self, gradient: Tensor) -> Tensor:
-        """The gradient of the input, (…, in), from that of the result; by oneDNN."""
-        return self._by_onednn(gradient, backward=True)
-
-    def _by_onednn(self, x: Tensor, backward: bool, activation: str = "") -> Tensor:
+        No gradient is recorded.
+        """
         weight, bias = self._weight_for(backward), None if backward else self._bias
         return onednn_linear(x.to(self._dtype), weight, bias, *ACTIVATIONS[activation][0])  # type: ignore[no-any-return]
 
@@ -126,34 +121,18 @@ class FrozenLinear:
 
 
 class InferenceLinear(FrozenLinear):
-    """activation(x · Wᵀ + b) without a gradient; oneDNN does both in one pass over memory, and takes narrow layers too.
+    """The same without a gradient, if wanted with an activation behind it, both in one pass over memory by oneDNN.
 
-    Args:
-        weight, bias, dtype, factors: as `FrozenLinear`.
-        activation: one of `ACTIVATIONS`.
+    oneDNN takes narrow layers too, whose fp32 weights are laid out once and held twice then.
     """
 
-    def __init__(
-        self,
-        weight: Tensor,
-        bias: Tensor | None,
-        dtype: torch.dtype | None = None,
-        factors: tuple[float, float] = (1.0, 1.0),
-        activation: str = "",
-    ) -> None:
-        super().__init__(weight, bias, dtype, factors)
-        self._activation = activation
-
-    def __reduce__(self) -> Any:
-        return InferenceLinear, (self._source, self._source_bias, self._dtype, self._factors, self._activation)
-
-    def __call__(self, x: Tensor, rows: slice = slice(None)) -> Tensor:
-        """The result, or some of its outputs."""
+    def __call__(self, x: Tensor, rows: slice = slice(None), activation: str = "") -> Tensor:
+        """activation(x · Wᵀ + b), or some of its outputs; the activation is one of `ACTIVATIONS`."""
         assert not (x.requires_grad and torch.is_grad_enabled()), "its result has no gradient"
         if self._suits_onednn and self._source.device.type == "cpu":
-            return self._part(rows)._by_onednn(x, backward=False, activation=self._activation)
-        out, (_, activation) = self._by_torch(x, rows), ACTIVATIONS[self._activation]
-        return out if activation is None else activation(out)  # type: ignore[no-any-return]
+            return self._part(rows).by_onednn(x, activation=activation)
+        out, (_, activate) = self._by_torch(x, rows), ACTIVATIONS[activation]
+        return out if activate is None else activate(out)  # type: ignore[no-any-return]
 
     @staticmethod
     def _suits(weight: Tensor, dtype: torch.dtype) -> bool:
@@ -167,12 +146,12 @@ class _FrozenLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: FrozenLinear) -> Tensor:
         ctx.layer, ctx.dtype = layer, x.dtype
-        return layer.forward(x)
+        return layer.by_onednn(x)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return ctx.layer.backward(gradient).to(ctx.dtype), None
+        return ctx.layer.by_onednn(gradient, backward=True).to(ctx.dtype), None
 
 
 def _operator(name: str) -> Any:

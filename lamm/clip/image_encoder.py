@@ -9,6 +9,7 @@ H heads.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -142,10 +143,10 @@ class InferenceBlock(BlockParts):
     def _mlp_layers(self, mlp: Any, dtype: torch.dtype | None) -> list[Callable[[Tensor], Tensor]]:
         first, second = (mlp.c_fc.weight, mlp.c_fc.bias, dtype), (mlp.c_proj.weight, mlp.c_proj.bias, dtype)
         if type(mlp.gelu) is nn.GELU and mlp.gelu.approximate == "none":
-            return [InferenceLinear(*first, activation="gelu"), InferenceLinear(*second)]
+            return [partial(InferenceLinear(*first), activation="gelu"), InferenceLinear(*second)]
         if is_quick_gelu(mlp.gelu) and dtype not in (None, mlp.c_fc.weight.dtype):
-            wide = InferenceLinear(*first, factors=(SLOPE, SLOPE), activation="silu")
-            return [wide, InferenceLinear(*second, factors=(1 / SLOPE, 1.0))]
+            wide, narrow = InferenceLinear(*first, (SLOPE, SLOPE)), InferenceLinear(*second, (1 / SLOPE, 1.0))
+            return [partial(wide, activation="silu"), narrow]
         return super()._mlp_layers(mlp, dtype)
 
 

@@ -41,7 +41,7 @@ COMMANDS = {
 MODULES = {"run": "series"}
 INTERRUPTED = 130
 OBJECTS = 10_000
-"""Number of new objects after which Python looks for garbage; with 700, a prediction takes half a second longer."""
+"""Number of new objects after which Python looks for garbage; with 700, a prediction takes 0.3 s longer."""
 
 
 @contextmanager
